@@ -1,0 +1,259 @@
+"""The configuration of a run, as frozen values.
+
+One `RunConfig` makes one atlas. The classes here hold types and checks; the values and what they mean to a
+user are in `conf/`. Nothing here knows Hydra; `pipeline.config.compose` builds these from YAML.
+
+Fields that do not change the result (batch sizes, executor, paths) are kept apart from those that do: see
+`RunConfig.result_settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputConfig:
+    """What the model's input looks like, and how an image becomes one.
+
+    An image is resized so that its shorter side is `resize`, cropped around its centre to
+    (`height`, `width`), put on the range 0..`value_range`, and normalized as (x - mean) / std per channel.
+    """
+
+    channels: Positive
+    height: Positive
+    width: Positive
+    resize: Positive
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
+    value_range: Annotated[float, Field(gt=0)]
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            got = len(getattr(self, name))
+            if got not in (1, self.channels):
+                raise ValueError(f"{name} has {got} values for {self.channels} channels; give 1 or {self.channels}")
+        if self.resize < min(self.height, self.width):
+            raise ValueError(
+                f"resize={self.resize} is smaller than the {self.height} x {self.width} crop; "
+                f"give at least {min(self.height, self.width)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which network, with which weights, fed how."""
+
+    source: Literal["packaged", "torchvision", "timm", "function"]
+    name: str
+    weights: str
+    """'default' (the source's own), 'none' (random, from `seed`), or the path of a checkpoint file."""
+    arguments: dict[str, str | int | float | bool | None]
+    seed: Seed
+    allow_code: bool
+    input: InputConfig
+    classes: str
+    """'imagenet', 'none', or the path of a text file with one class name a line."""
+    main_layers: tuple[str, ...]
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetConfig:
+    """Where the images come from."""
+
+    source: Literal["photos", "folder"]
+    root: str
+    label: Literal["none", "folder", "name"]
+    """'folder': the first folder below the root; 'name': the file name after its first '_'."""
+    views: Positive
+    seed: Seed
+    limit: Count
+    """Use only this many examples, chosen by hash of their ids; 0 uses all."""
+    version: str
+    """Change this text to have the images read again although no name or size changed."""
+    max_pixels: Positive
+    readers: Positive
+    """Threads that decode images ahead of the forward pass, per worker."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantConfig:
+    """One picture of every selected unit."""
+
+    objective: Literal["channel", "neuron"]
+    sign: Literal["+", "-"] = "+"
+    seed: Seed = 0
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    @property
+    def name(self) -> str:
+        """Return for example 'channel+', or 'neuron-@3' for seed 3."""
+        return f"{self.objective}{self.sign}" + (f"@{self.seed}" if self.seed else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectConfig:
+    """A choice of layers, and of channels in each.
+
+    `include` and `exclude` are globs over layer names, in which '*' stays within one dotted part and '**'
+    does not. `types` are globs over the names of the module's class and its bases.
+    """
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    spread: Count = 0
+    """Keep only this many of the matching layers, evenly spaced from first to last; 0 keeps all."""
+    channels: str | tuple[Annotated[int, Field(ge=0)], ...] = "all"
+    """'all', 'sample:12' (the same 12 every time), 'start:stop' (half-open), or a list of numbers."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepConfig:
+    """Which units get pictures, and which pictures."""
+
+    select: tuple[SelectConfig, ...]
+    variants: tuple[VariantConfig, ...]
+    block: Positive
+    """Units per task."""
+    seed: Seed
+    """Chooses the channels of 'sample:N'."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        names = [variant.name for variant in self.variants]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"variants {twice} are given twice; give them different seeds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanConfig:
+    """How the dataset is scanned."""
+
+    span: Positive
+    """Examples per task."""
+    batch: Positive
+    top_k: Positive
+    bottom_k: Count
+    sample: Positive
+    """Examples (chosen by hash of their ids) whose values are all kept, for percentiles."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FourierConfig:
+    """The picture as scaled Fourier coefficients of decorrelated colours (Olah et al. 2017)."""
+
+    name: Literal["fourier"]
+    decay: float
+    std: Annotated[float, Field(gt=0)]
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformConfig:
+    """The random warp that a picture must survive, drawn anew for every picture and step."""
+
+    jitter_px: Annotated[float, Field(ge=0)]
+    """Largest shift along each axis, in pixels of the learned picture."""
+    scale_min: Annotated[float, Field(gt=0)]
+    scale_max: Annotated[float, Field(gt=0)]
+    rotate_degrees: Annotated[float, Field(ge=0)]
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min={self.scale_min} is larger than scale_max={self.scale_max}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizeConfig:
+    """The recipe that makes a picture."""
+
+    height_px: Annotated[int, Field(ge=8, le=4096)]
+    width_px: Annotated[int, Field(ge=8, le=4096)]
+    steps: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    dtype: Literal["auto", "float32", "bfloat16"]
+    batch: Positive
+    """Pictures per forward pass; does not change them."""
+    parameterization: FourierConfig
+    transform: TransformConfig
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlineConfig:
+    """Run everything in this process."""
+
+    name: Literal["inline"]
+    threads: Count
+    """Torch threads; 0 leaves torch's own choice."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayConfig:
+    """Run workers on Ray."""
+
+    name: Literal["ray"]
+    address: str
+    """'local' starts Ray on this machine; 'auto' or an address joins a running cluster."""
+    workers: Count
+    """0: as many as the cluster has room for."""
+    cpus_per_worker: Annotated[float, Field(gt=0)]
+    gpus_per_worker: Annotated[float, Field(ge=0)]
+    verbose: bool
+    """Show Ray's own messages."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """Where the atlas is kept."""
+
+    root: Annotated[str, Field(min_length=1)]
+    """A folder or the URI of any pyarrow filesystem: s3://bucket/path, gs://..."""
+    allow_changes: bool
+    """Go on in a root whose atlas was made by other settings, and publish a new snapshot there."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembleConfig:
+    """How the joined tables and the pages look."""
+
+    crop_px: Annotated[int, Field(ge=16, le=1024)]
+    """Side of the stored crops of dataset examples."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything one run needs."""
+
+    model: ModelConfig
+    dataset: DatasetConfig
+    sweep: SweepConfig
+    scan: ScanConfig
+    optimize: OptimizeConfig
+    assemble: AssembleConfig
+    executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
+    store: StoreConfig
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT

@@ -1,0 +1,128 @@
+"""The words of the project as types: layers, and the units that pictures describe.
+
+A *unit* is what a picture describes: a channel, a neuron (a channel at one row and column), or a class
+logit. Units are plain values: they know no model and no tensor. `fingerprint` names any such value by
+its content, which is how tasks and pictures are identified.
+
+    Channel(layer="layer3.5", channel=12).label        # 'layer3.5:12'
+    Neuron(layer="layer3.5", channel=12, row=7, column=7).label  # 'layer3.5:12@7,7'
+
+Rows come before columns, heights before widths, everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+OUTPUT = "output"
+"""Name of the pseudo-layer that holds the model's own output (class logits)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """A module whose output can be captured.
+
+    A feature map has `height` and `width`; a token layer has `tokens`; a vector (a linear layer, the
+    model's output) has none of them. `index` counts the model's modules in the order in which they
+    finish, whatever the sweep selects, so that a larger sweep renumbers nothing.
+    """
+
+    index: int
+    name: str
+    type: str
+    channels: int
+    height: int | None = None
+    width: int | None = None
+    tokens: int | None = None
+    receptive_field_px: int | None = None
+    """Side of the square of input pixels that the centre position can see; None if not measured."""
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Return (rows, columns) of the layer's positions: tokens are rows of one column."""
+        if self.height is not None and self.width is not None:
+            return self.height, self.width
+        return self.tokens or 1, 1
+
+    @property
+    def centre(self) -> tuple[int, int]:
+        """Return the default neuron position, (rows // 2, columns // 2)."""
+        rows, columns = self.positions
+        return rows // 2, columns // 2
+
+    @property
+    def shape(self) -> str:
+        """Return the shape of one activation as text, channels first: '24 x 56 x 56'."""
+        sizes = (self.channels, self.tokens, self.height, self.width)
+        return " x ".join(str(size) for size in sizes if size is not None)
+
+    @property
+    def slug(self) -> str:
+        """Return '<index>-<name>' made safe for file names and URLs: '0042-blocks.4'."""
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name)[:80]
+        return f"{self.index:04d}-{safe}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One feature map of a layer, over all its positions."""
+
+    layer: str
+    channel: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:{self.channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neuron:
+    """A channel at one (row, column)."""
+
+    layer: str
+    channel: int
+    row: int
+    column: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:{self.channel}@{self.row},{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassLogit:
+    """One entry of the model's output, before any softmax."""
+
+    layer: str
+    channel: int
+
+    @property
+    def label(self) -> str:
+        return f"logit:{self.channel}"
+
+
+Unit = Channel | Neuron | ClassLogit
+
+
+def canonical(value: object) -> object:
+    """Return dataclasses, tuples and mappings as plain JSON values, each dataclass tagged with its type."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: canonical(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"": type(value).__name__, **fields}
+    if isinstance(value, dict):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"cannot fingerprint a {type(value).__name__}: {value!r}")
+
+
+def fingerprint(*parts: object) -> str:
+    """Return 32 hexadecimal digits that name `parts` by content (SHA-256 of their canonical JSON)."""
+    text = json.dumps(canonical(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

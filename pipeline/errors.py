@@ -10,6 +10,7 @@
     │   ├── CorruptShardError  a file that is not what its receipt says
     │   └── RootMismatchError  a root made by other settings
     ├── MergeError             partials that overlap, leave a gap or disagree
+    ├── WorkerBuildError       a worker that cannot be built, or dies before it is ready
     └── TasksFailedError       a run that ended with tasks that could not be done
 
 Each message names the value, what is allowed and the fix.
@@ -59,6 +60,10 @@ class RootMismatchError(StoreError):
 
 class MergeError(AtlasError):
     """Partials overlap, leave a gap or disagree about what they describe."""
+
+
+class WorkerBuildError(AtlasError):
+    """A worker cannot be built, or its process dies before it is ready; no task is to blame."""
 
 
 class TasksFailedError(AtlasError):

@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 OUTPUT = "output"
@@ -38,6 +39,8 @@ class LayerSpec:
     height: int | None = None
     width: int | None = None
     tokens: int | None = None
+    channel_axis: int = 1
+    """Where the module's own output has its channels: 1, or -1 for token layers and channels-last maps."""
     receptive_field_px: int | None = None
     """Side of the square of input pixels that the centre position can see; None if not measured."""
 
@@ -106,6 +109,25 @@ class ClassLogit:
 
 
 Unit = Channel | Neuron | ClassLogit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What planning knows of a model: plain values, no tensors."""
+
+    layers: tuple[LayerSpec, ...]
+    """Every layer that can be captured, in order of execution; the last one is the model's output."""
+    bases: Mapping[str, tuple[str, ...]]
+    """Layer name to the names of its module's class and that class's bases."""
+    unsupported: Mapping[str, str]
+    """Name of a module that can't be captured to the reason."""
+    upstream: Mapping[str, str]
+    """Layer name to the hash of everything that determines its output."""
+    share: Mapping[str, float]
+    """Layer name to the part of a forward pass's time that is over when the layer is done, 0..1."""
+    forward_seconds: float
+    """Seconds that a forward pass took per image, on this machine."""
+    class_names: tuple[str, ...]
 
 
 def canonical(value: object) -> object:

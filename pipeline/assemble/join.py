@@ -1,0 +1,121 @@
+"""Join pictures, examples and statistics into one row per channel, as `pipeline.store.schemas.ATLAS` has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.assemble.merge import ChannelScan
+from pipeline.plan.tasks import LayerPlan, Picture
+from pipeline.stats.sample import percentile_of
+from pipeline.units import OUTPUT, Channel, ClassLogit, LayerSpec
+
+Row = dict[str, Any]
+
+STATUS_ORDER = ("diverged", "grey")
+"""A channel is called by the worst of its pictures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where a row's parts come from."""
+
+    model: str
+    class_names: Sequence[str]
+    scans: Mapping[int, ChannelScan]
+    pictures: Mapping[str, Mapping[str, Any]]
+    """Picture key to the row of its shard."""
+    label: Callable[[str], str]
+    crops: Mapping[tuple[str, int, int], bytes | None]
+    """(example_id, row, column) to an encoded crop."""
+
+
+def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
+    """Return one row per selected channel of a layer."""
+    return [_row(plan, channel, sources) for channel in plan.channels]
+
+
+def _row(plan: LayerPlan, channel: int, sources: Sources) -> Row:
+    layer = plan.layer
+    scan = sources.scans.get(channel)
+    wanted = [picture for picture in plan.pictures if picture.unit.channel == channel]
+    made = [(picture, sources.pictures[picture.key]) for picture in wanted if picture.key in sources.pictures]
+    names = sources.class_names if layer.name == OUTPUT else ()
+    return {
+        "model": sources.model,
+        "layer_index": layer.index,
+        "layer": layer.name,
+        "channel": channel,
+        "unit": unit_label(layer, channel),
+        "class_name": names[channel] if channel < len(names) else None,
+        "status": _status(scan, wanted, [row for _, row in made]),
+        "visualizations": [_visualization(picture, row, scan) for picture, row in made],
+        "examples": _examples(scan, sources) if scan else [],
+        "count": scan.count if scan else None,
+        "mean": scan.mean if scan else None,
+        "variance": scan.variance if scan else None,
+        "minimum": scan.minimum if scan else None,
+        "maximum": scan.maximum if scan else None,
+    }
+
+
+def unit_label(layer: LayerSpec, channel: int) -> str:
+    """Return the text form of the channel that a row is about."""
+    kind = ClassLogit if layer.name == OUTPUT else Channel
+    return kind(layer=layer.name, channel=channel).label
+
+
+def _status(scan: ChannelScan | None, wanted: Sequence[Picture], made: Sequence[Mapping[str, Any]]) -> str:
+    if scan and scan.minimum == scan.maximum:
+        return "dead"
+    found = {row["status"] for row in made}
+    for status in STATUS_ORDER:
+        if status in found:
+            return status
+    return "missing" if len(made) < len(wanted) else "ok"
+
+
+def _visualization(picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None) -> Row:
+    percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
+    kept = ("variant", "objective", "image", "score", "steps", "seed")
+    return {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
+
+
+def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:
+    """Return where a score stands among the sampled examples: percentile, and multiple of their best.
+
+    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. A minimized
+    picture is compared downwards; for neurons the scan keeps nothing to do that with.
+    """
+    if picture.objective == "neuron" and picture.sign < 0:
+        return None, None
+    values = scan.sample_maximum if picture.objective == "neuron" else scan.sample_mean
+    percentile = percentile_of(picture.sign * score, picture.sign * values)
+    finite = picture.sign * values[np.isfinite(values)]
+    best = float(finite.max()) if len(finite) else 0.0
+    times = picture.sign * score / best if best > 0 and np.isfinite(score) else None
+    return percentile, times
+
+
+def _examples(scan: ChannelScan, sources: Sources) -> list[Row]:
+    kinds = (("top", scan.top), ("bottom", scan.bottom))
+    return [
+        {
+            "kind": kind,
+            "rank": rank,
+            "example_id": example["example_id"],
+            "label": sources.label(example["example_id"]),
+            "value": example["value"],
+            "row": example["row"],
+            "column": example["column"],
+            "crop": {
+                "bytes": sources.crops[example["example_id"], example["row"], example["column"]],
+                "path": None,
+            },
+        }
+        for kind, examples in kinds
+        for rank, example in enumerate(examples)
+    ]

@@ -1,0 +1,184 @@
+"""The command line, `atlas`: run, plan, status, view, layers.
+
+Commands that work on a configuration take Hydra overrides (`sweep=all optimize.steps=256`); `-m` runs every
+combination of comma-separated values. Exit codes: 0 done, 1 an error that says what to mend, 2 wrong usage, 75
+stopped (run again to go on).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from pipeline import __version__
+from pipeline.errors import AtlasError
+
+STOPPED = 75
+"""EX_TEMPFAIL: the run was stopped and can be resumed."""
+
+DESCRIPTION = "Make an atlas of a whole vision network: every channel of every layer, in pictures and numbers."
+OVERRIDES = "Hydra overrides, such as model=torchvision model.name=resnet50 sweep=all store.root=my-atlas"
+
+EXAMPLES = {
+    "": """\
+examples:
+  atlas run                                      the demo: EfficientNet-Lite0, photos from pip, five layers
+  atlas plan sweep=all                           what a whole-network run would make, and cost
+  atlas run model=torchvision model.name=resnet50 dataset=folder dataset.root=photos/ sweep=all
+  atlas status atlases/efficientnet_lite0        how far a run is
+  atlas view atlases/efficientnet_lite0          look at it in the browser
+
+Each command has its own help: atlas run --help""",
+    "run": """\
+examples:
+  atlas run
+  atlas run sweep=select 'sweep.select.0.include=["_blocks.1?"]' store.root=late-blocks
+  atlas run model=torchvision model.name=resnet18 model.weights=checkpoint.pth dataset=folder dataset.root=photos/
+  atlas run -m model=torchvision model.name=resnet18,resnet50     one atlas each
+
+The groups (model, dataset, sweep, scan, optimize, assemble, executor, store) and their choices are the folders and
+files of conf/, each with comments. A stopped or killed run goes on where it was when the same command is given
+again.""",
+    "plan": """\
+examples:
+  atlas plan sweep=all
+  atlas plan model=torchvision model.name=vgg16 model.weights=none sweep=main_layers
+
+Takes the same overrides as atlas run. Changes nothing.""",
+    "layers": """\
+examples:
+  atlas layers
+  atlas layers model=torchvision model.name=resnet50 model.weights=none
+
+The names and types here are what sweep.select.N.include, exclude and types match.""",
+    "status": """\
+example:
+  atlas status atlases/efficientnet_lite0""",
+    "view": """\
+examples:
+  atlas view atlases/efficientnet_lite0
+  atlas view s3://bucket/atlas --port 8080 --no-browser
+
+The pages also open from disk: ROOT/site/index.html.""",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, _stop)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except AtlasError as error:
+        print(f"atlas: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return _stopped(options)
+    except BrokenPipeError:
+        # The reader of our output went away (atlas layers | head); there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _stopped(options: argparse.Namespace) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if options.name == "run":
+        print("atlas: stopped; what was finished is kept. Give the same command again to go on.", file=sys.stderr)  # noqa: T201
+    return STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _formatted(argparse.ArgumentParser(prog="atlas", description=DESCRIPTION, epilog=EXAMPLES[""]))
+    parser.add_argument("--version", action="version", version=f"atlas {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="name", metavar="COMMAND", required=True)
+    run = _command(commands, "run", _run, "make an atlas, or go on with one")
+    plan = _command(commands, "plan", _plan, "say what a run would make and cost; change nothing")
+    layers = _command(commands, "layers", _layers, "list a model's layers: names, types, shapes, channels")
+    status = _command(commands, "status", _status, "say how far an atlas is")
+    view = _command(commands, "view", _view, "look at an atlas in the browser")
+    for command in (run, plan):
+        command.add_argument(
+            "-m", "--multirun", action="store_true", help="run every combination of comma-separated values"
+        )
+    for command in (run, plan, layers):
+        command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=OVERRIDES)
+        command.add_argument("--config-dir", metavar="DIR", help="a folder with configuration groups of your own")
+    for command in (status, view):
+        command.add_argument("root", metavar="ROOT", help="the atlas: a folder, or a URI such as s3://bucket/atlas")
+    view.add_argument("--port", type=int, default=0, help="port to serve on (default: a free one)")
+    view.add_argument("--no-browser", action="store_true", help="only print the address")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    described = summary[0].upper() + summary[1:] + "."
+    parser = commands.add_parser(name, help=summary, description=described, epilog=EXAMPLES[name])
+    parser.set_defaults(command=function)
+    return _formatted(parser)
+
+
+def _formatted(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+# Each command loads what it needs when it runs: `atlas --help` must not wait for torch.
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pipeline.commands import run_command
+
+    return run_command(_configs(options))
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from pipeline.commands import plan_command
+
+    return plan_command(_configs(options))
+
+
+def _configs(options: argparse.Namespace) -> list:  # type: ignore[type-arg]
+    from pipeline.config.compose import compose, compose_all
+
+    if options.multirun:
+        return compose_all(options.overrides, config_dir=options.config_dir)
+    return [compose(options.overrides, config_dir=options.config_dir)]
+
+
+def _layers(options: argparse.Namespace) -> int:
+    from pipeline.commands import layers_command
+    from pipeline.config.compose import compose
+
+    return layers_command(compose(options.overrides, config_dir=options.config_dir))
+
+
+def _status(options: argparse.Namespace) -> int:
+    from pipeline.commands import status_command
+
+    return status_command(options.root)
+
+
+def _view(options: argparse.Namespace) -> int:
+    from pipeline.commands import view_command
+
+    return view_command(options.root, port=options.port, browser=not options.no_browser)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

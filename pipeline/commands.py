@@ -1,0 +1,205 @@
+"""What the commands print. Arguments are parsed in `pipeline.cli`; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.config.schema import RunConfig
+from pipeline.dataset import Preprocessing, open_source
+from pipeline.errors import AtlasError, StoreError, UnreadableImageError
+from pipeline.models.layers import model_facts
+from pipeline.models.load import load_model
+from pipeline.plan.estimate import estimate
+from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
+from pipeline.progress import Progress
+from pipeline.site.server import serve
+from pipeline.stages import run
+from pipeline.status import read_status
+from pipeline.store.paths import Store
+
+READ_PROBES = 4
+"""Images read to time the reading."""
+
+
+def run_command(configs: Sequence[RunConfig]) -> int:
+    """Make each atlas; say where it is. With several, a failed one doesn't stop the others."""
+    console = Console(stderr=True, highlight=False)
+    failed = 0
+    for config in configs:
+        try:
+            _run_one(config, console)
+        except AtlasError as error:
+            if len(configs) == 1:
+                raise
+            failed += 1
+            console.print(f"atlas: {config.store.root}: {error}", markup=False)
+    return 1 if failed else 0
+
+
+def _run_one(config: RunConfig, console: Console) -> None:
+    console.print(f"{config.model.name} -> {config.store.root}", markup=False)
+    started = time.monotonic()
+    with Progress() as progress:
+        result = run(config, progress)
+    output = Console(highlight=False, soft_wrap=True)
+    if result.unreadable:
+        console.print(
+            f"{result.unreadable} images could not be read and were left out: atlas status {config.store.root}",
+            markup=False,
+        )
+    output.print(
+        f"{result.pictures} pictures of {result.layers} layers in {duration(time.monotonic() - started)}, "
+        f"snapshot {result.manifest.number}.",
+        markup=False,
+    )
+    output.print(f"Tables: {config.store.root}/atlas/*.parquet", markup=False)
+    output.print(f"Look at it: atlas view {config.store.root}", markup=False)
+
+
+def plan_command(configs: Sequence[RunConfig]) -> int:
+    """Print what each run would make, what exists already, and what the rest would cost."""
+    console = Console(highlight=False, soft_wrap=True)
+    for config in configs:
+        prepared = prepare(config)
+        done = what_is_done(prepared.store)
+        console.print(_plan_table(prepared, done))
+        for line in _plan_lines(prepared, done):
+            console.print(line, markup=False)
+    return 0
+
+
+def _plan_table(prepared: Prepared, done: Done) -> Table:
+    table = Table("layer", "type", "shape", box=None, pad_edge=False, header_style="bold")
+    for name in ("channels", "pictures", "done"):
+        table.add_column(name, justify="right")
+    for layer in prepared.plan.layers:
+        spec = layer.layer
+        made = sum(picture.key in done.optimize for picture in layer.pictures)
+        counts = (len(layer.channels), len(layer.pictures), made)
+        table.add_row(escape(spec.name), spec.type, spec.shape, *(str(count) for count in counts))
+    return table
+
+
+def _plan_lines(prepared: Prepared, done: Done) -> list[str]:
+    config, plan = prepared.config, prepared.plan
+    scan, optimize = missing_tasks(prepared, done)
+    made = sum(key in done.optimize for key in plan.picture_keys)
+    cost = estimate(
+        config,
+        prepared.facts,
+        plan,
+        done.keys,
+        seconds_per_picture=_seconds_per_picture(prepared, done),
+        read_seconds=_read_seconds(prepared) if scan else 0.0,
+    )
+    channels = sum(len(layer.channels) for layer in plan.layers)
+    selected = f"{len(plan.layers)} of {len(prepared.facts.layers)} layers, {channels} channels"
+    scanned = f"{len(plan.spans) - len(scan)} scanned, {len(scan)} scan tasks to do"
+    to_do = f"{made} done, {len(plan.picture_keys) - made} to do in {len(optimize)} tasks"
+    lines = [
+        "",
+        f"model     {config.model.name}: {selected}",
+        f"dataset   {len(prepared.examples)} examples in {len(plan.spans)} spans; {scanned}",
+        f"pictures  {len(plan.picture_keys)}; {to_do}",
+        f"cost      about {duration(cost.seconds)} on this machine, {size(cost.bytes_written)} written ({cost.basis})",
+        f"root      {config.store.root}",
+    ]
+    if prepared.sweep.passed_over:
+        name, reason = next(iter(prepared.sweep.passed_over.items()))
+        lines.insert(2, f"          {len(prepared.sweep.passed_over)} modules passed over, such as {name}: {reason}")
+    return lines
+
+
+def _seconds_per_picture(prepared: Prepared, done: Done) -> dict[str, float]:
+    """Return mean seconds per picture of each layer that has receipts, shared out among the machine's workers."""
+    measured = {}
+    for layer in prepared.plan.layers:
+        receipts = {done.optimize[p.key].task: done.optimize[p.key] for p in layer.pictures if p.key in done.optimize}
+        pictures = sum(len(receipt.keys) for receipt in receipts.values())
+        if pictures:
+            measured[layer.layer.name] = sum(receipt.seconds for receipt in receipts.values()) / pictures
+    return measured
+
+
+def _read_seconds(prepared: Prepared) -> float:
+    """Return the seconds it takes to read and prepare one image here."""
+    source, preprocessing = open_source(prepared.config.dataset), Preprocessing(prepared.config.model.input)
+    started = time.perf_counter()
+    probes = prepared.examples[:: max(1, len(prepared.examples) // READ_PROBES)][:READ_PROBES]
+    for example in probes:
+        try:
+            preprocessing.apply(source.read(example.example_id))
+        except UnreadableImageError:
+            continue  # the scan will count and name it
+    return (time.perf_counter() - started) / max(1, len(probes))
+
+
+def layers_command(config: RunConfig) -> int:
+    """Print the model's layers, and the modules that can't be captured."""
+    console = Console(highlight=False, soft_wrap=True)
+    facts = model_facts(load_model(config.model), config.model)
+    table = Table("index", "layer", "type", "shape", box=None, pad_edge=False, header_style="bold")
+    table.add_column("channels", justify="right")
+    for layer in facts.layers:
+        table.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
+    console.print(table)
+    if facts.unsupported:
+        console.print("\nNot to be captured:")
+        for name, reason in facts.unsupported.items():
+            console.print(f"  {name}: {reason}", markup=False)
+    return 0
+
+
+def status_command(root: str) -> int:
+    """Print how far an atlas is."""
+    status = read_status(root)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{status.model} on {status.dataset} ({status.examples} examples)", markup=False)
+    table = Table("stage", box=None, pad_edge=False, header_style="bold")
+    for name in ("done", "total", "failed"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for stage in status.stages:
+        table.add_row(stage.name, str(stage.done), str(stage.total), str(len(stage.failures)), stage.unit)
+    console.print(table)
+    for stage in status.stages:
+        for failure in stage.failures:
+            console.print(f"failed: {stage.name} {failure}", markup=False)
+    for example_id, reason in status.unreadable:
+        console.print(f"unreadable: {example_id!r}: {reason}", markup=False)
+    snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
+    console.print(snapshot, markup=False)
+    return 0
+
+
+def view_command(root: str, *, port: int, browser: bool) -> int:
+    """Serve an atlas' pages on this machine until interrupted."""
+    store = Store.open(root)
+    if not store.exists("site/index.html"):
+        raise StoreError(f"{root!r} has no pages (site/index.html); make an atlas with: atlas run store.root={root}")
+    return serve(store, port=port, browser=browser)
+
+
+def duration(seconds: float) -> str:
+    """Return '42 s', '3 min 10 s' or '5 h 12 min'."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min"
+
+
+def size(count: float) -> str:
+    """Return '12 MB' for a number of bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

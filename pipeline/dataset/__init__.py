@@ -1,0 +1,12 @@
+"""Images from where they are to what a model or a page needs: sources, decoding, preprocessing, crops.
+
+NumPy and Pillow alone; nothing here knows a model, a device or the store.
+"""
+
+from __future__ import annotations
+
+from pipeline.dataset.crops import crop_around
+from pipeline.dataset.preprocessing import Preprocessing
+from pipeline.dataset.sources import Example, Source, open_source
+
+__all__ = ["Example", "Preprocessing", "Source", "crop_around", "open_source"]

@@ -1,0 +1,29 @@
+"""Where the work happens: in this process, or on Ray.
+
+    with open_executor(config.executor) as executor:
+        for outcome in executor.run(spec, tasks): ...
+
+`base` is the protocol that stages know; `inline` and `ray_cluster` fulfil it. `dispatch` (which task goes to
+which host), `host` (what runs inside a worker process) and `environment` are plain Python; only `ray_cluster`
+and `ray_session` know Ray.
+"""
+
+from __future__ import annotations
+
+from pipeline.config.schema import InlineConfig, RayConfig
+from pipeline.executors.base import Executor
+from pipeline.executors.environment import set_environment
+
+__all__ = ["open_executor"]
+
+
+def open_executor(config: InlineConfig | RayConfig) -> Executor:
+    """Return the executor that `config` names; it starts nothing until it has tasks."""
+    if isinstance(config, InlineConfig):
+        from pipeline.executors.inline import InlineExecutor
+
+        return InlineExecutor(config)
+    set_environment(local=config.address == "local")
+    from pipeline.executors.ray_cluster import RayExecutor  # here: inline runs never load Ray
+
+    return RayExecutor(config)

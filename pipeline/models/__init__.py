@@ -1,0 +1,1 @@
+"""Networks: loading them, listing their layers, capturing activations, naming what determines them."""

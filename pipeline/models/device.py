@@ -1,0 +1,44 @@
+"""Where a worker computes, and in which number format it optimizes."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.config.schema import InlineConfig, OptimizeConfig, RayConfig
+from pipeline.errors import ConfigError
+
+
+def device_of(config: InlineConfig | RayConfig) -> torch.device:
+    """Return the device of a worker.
+
+    Ray workers use a GPU only when they reserve one; without, they may see it all the same.
+    """
+    if isinstance(config, InlineConfig):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.gpus_per_worker == 0:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"executor.gpus_per_worker={config.gpus_per_worker} but torch sees no CUDA device here; "
+            "set executor.gpus_per_worker=0 or install a CUDA build of torch."
+        )
+    return torch.device("cuda")
+
+
+def optimize_dtype(config: OptimizeConfig, executor: InlineConfig | RayConfig) -> str:
+    """Return 'float32' or 'bfloat16'; 'auto' takes bfloat16 on a GPU and where this processor multiplies in it."""
+    if config.dtype != "auto":
+        return config.dtype
+    on_gpu = executor.gpus_per_worker > 0 if isinstance(executor, RayConfig) else torch.cuda.is_available()
+    return "bfloat16" if on_gpu or _processor_has_bfloat16() else "float32"
+
+
+def _processor_has_bfloat16() -> bool:
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def use_threads(threads: int) -> None:
+    """Let torch use this many threads in this process; 0 leaves its own choice."""
+    if threads:
+        torch.set_num_threads(threads)

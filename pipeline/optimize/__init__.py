@@ -1,0 +1,1 @@
+"""Pictures by optimization: an image is learned that excites a unit (Olah, Mordvintsev, Schubert 2017)."""

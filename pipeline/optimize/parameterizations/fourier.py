@@ -1,0 +1,65 @@
+"""The picture as Fourier coefficients, scaled so that all frequencies start with equal energy, in decorrelated colours.
+
+Gradient ascent in this space is preconditioned: it follows the statistics of natural images and so makes less
+high-frequency noise (Olah, Mordvintsev, Schubert 2017, "Preconditioning and Parameterization"). The numbers are
+Lucid's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.config.schema import FourierConfig
+
+COLOUR_CORRELATION = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+"""Square root of the colour covariance of ImageNet (Lucid); used divided by its largest column norm."""
+
+CONTRAST = 4.0
+"""Lucid divides the picture by this before the sigmoid, so that it starts nearly grey."""
+
+
+class Fourier:
+    """Parameters of shape (batch, channels, height, width // 2 + 1, 2): real and imaginary parts."""
+
+    def __init__(self, config: FourierConfig, *, channels: int, height: int, width: int, device: torch.device) -> None:
+        self._config = config
+        self._size = (height, width)
+        self._channels = channels
+        self._device = device
+        self._scale = frequency_scale(height, width, config.decay).to(device)
+        self._colours = colour_matrix().to(device) if channels == 3 else None
+
+    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return coefficients drawn from N(0, std), each item from its own generator."""
+        height, width = self._size
+        shape = (self._channels, height, width // 2 + 1, 2)
+        drawn = [torch.randn(shape, generator=generator) for generator in generators]
+        return (torch.stack(drawn) * self._config.std).to(self._device)
+
+    def image(self, parameters: Tensor) -> Tensor:
+        """Return images on 0..1; grey (0.5) where the coefficients are zero."""
+        spectrum = torch.view_as_complex(parameters) * self._scale
+        planes = torch.fft.irfft2(spectrum, s=self._size, norm="ortho") / CONTRAST
+        if self._colours is not None:
+            planes = torch.einsum("rc,bchw->brhw", self._colours, planes)
+        images: Tensor = planes.sigmoid()
+        return images
+
+
+def frequency_scale(height: int, width: int, decay: float) -> Tensor:
+    """Return 1 / max(frequency, 1 / longest side) ** decay, shape (height, width // 2 + 1)."""
+    rows = torch.fft.fftfreq(height)[:, None]
+    columns = torch.fft.rfftfreq(width)[None, :]
+    frequency = (rows**2 + columns**2).sqrt()
+    scale: Tensor = 1.0 / frequency.clamp(min=1.0 / max(height, width)) ** decay
+    return scale
+
+
+def colour_matrix() -> Tensor:
+    """Return the (RGB, decorrelated) matrix that gives decorrelated planes the colours of natural images."""
+    matrix = torch.tensor(COLOUR_CORRELATION)
+    largest: Tensor = matrix.norm(dim=0).max()
+    return matrix / largest

@@ -1,0 +1,220 @@
+"""From a sweep, which is data, to the channels and pictures it means in one model.
+
+    sweep = expand_sweep(layers, bases=bases, unsupported=unsupported, config=config.sweep)
+    for selection in sweep.selections:
+        for unit, variant in units_of(selection): ...
+
+What a layer's selection holds depends on the selects that match it and on nothing else: neither the order of the
+selects nor how many other layers are swept changes it. Names: see `pipeline.plan.patterns`; channels: see
+`pipeline.plan.channels`. The pseudo-layer 'output' is taken only by its exact name, and `types` do not concern it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pipeline.config.schema import SelectConfig, SweepConfig, VariantConfig
+from pipeline.errors import ConfigError, SelectionError, did_you_mean
+from pipeline.plan.channels import check_channels, choose_channels
+from pipeline.plan.patterns import is_glob, literal, matches
+from pipeline.units import OUTPUT, Channel, ClassLogit, LayerSpec, Neuron, Unit
+
+LISTED = "run `atlas layers` to list them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The channels of one layer that get pictures, and which pictures each of them gets."""
+
+    layer: LayerSpec
+    channels: tuple[int, ...]
+    variants: tuple[VariantConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """An expanded sweep: selections in the order of layer index."""
+
+    selections: tuple[Selection, ...]
+    passed_over: Mapping[str, str]
+    """Layers that a glob matched but that cannot be captured, with the reason, sorted by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """What a select can choose from."""
+
+    layers: Mapping[str, LayerSpec]
+    bases: Mapping[str, tuple[str, ...]]
+    unsupported: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.layers, *(name for name in self.unsupported if name not in self.layers)]
+
+    def types(self, name: str) -> tuple[str, ...]:
+        own = (self.layers[name].type,) if name in self.layers else ()
+        return (*own, *self.bases.get(name, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What one select takes."""
+
+    channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def expand_sweep(
+    layers: Sequence[LayerSpec],
+    *,
+    bases: Mapping[str, tuple[str, ...]],
+    unsupported: Mapping[str, str],
+    config: SweepConfig,
+) -> Sweep:
+    """Return what the sweep selects in a model with these layers.
+
+    `bases` has the class names of each module (its own and its bases'), `unsupported` the reason why a layer
+    cannot be captured. Raises one SelectionError with every problem of every select.
+    """
+    ordered = sorted((layer for layer in layers if layer.name not in unsupported), key=lambda layer: layer.index)
+    model = _Model(layers={layer.name: layer for layer in ordered}, bases=bases, unsupported=unsupported)
+    found = [_find(select, index, model, config.seed) for index, select in enumerate(config.select)]
+    problems = [problem for one in found for problem in one.problems]
+    if problems:
+        raise SelectionError("\n".join(problems))
+    passed_over = {name: reason for one in found for name, reason in one.passed_over.items()}
+    united = {name: _union(one.channels.get(name, ()) for one in found) for name in model.layers}
+    return Sweep(
+        selections=tuple(
+            Selection(layer=layer, channels=united[layer.name], variants=variants_for(layer, config.variants))
+            for layer in ordered
+            if united[layer.name]
+        ),
+        passed_over=dict(sorted(passed_over.items())),
+    )
+
+
+def variants_for(layer: LayerSpec, variants: Sequence[VariantConfig]) -> tuple[VariantConfig, ...]:
+    """Return the pictures that each channel of the layer gets.
+
+    In a layer with a single position a neuron *is* its channel. There a neuron variant becomes the channel variant
+    of the same sign and seed, once: nothing is made twice, and no sign that was asked for is lost.
+    """
+    if layer.positions != (1, 1):
+        return tuple(variants)
+    return tuple(dict.fromkeys(replace(variant, objective="channel") for variant in variants))
+
+
+def units_of(selection: Selection) -> tuple[tuple[Unit, VariantConfig], ...]:
+    """Return each picture to be made, as its unit and variant, channel by channel."""
+    return tuple(
+        (_unit(selection.layer, channel, variant), variant)
+        for channel in selection.channels
+        for variant in selection.variants
+    )
+
+
+def _unit(layer: LayerSpec, channel: int, variant: VariantConfig) -> Unit:
+    if layer.name == OUTPUT:
+        return ClassLogit(layer=layer.name, channel=channel)
+    if variant.objective == "neuron":
+        row, column = layer.centre
+        return Neuron(layer=layer.name, channel=channel, row=row, column=column)
+    return Channel(layer=layer.name, channel=channel)
+
+
+def _find(select: SelectConfig, index: int, model: _Model, seed: int) -> _Found:
+    place = f"sweep.select.{index}"
+    problems = [*_name_problems(select, place, model), *_form_problems(select, place)]
+    matched = [name for name in model.names if _takes(select, name, model)]
+    captured = [name for name in matched if name in model.layers]
+    passed_over = {name: model.unsupported[name] for name in matched if name not in model.layers}
+    if not captured and not problems:
+        problems.append(_no_match(select, place, model, passed_over))
+    if problems:
+        return _Found(problems=tuple(problems))
+    channels, problems = _choose(select, place, [model.layers[name] for name in captured], seed)
+    return _Found(channels=channels, passed_over=passed_over, problems=tuple(problems))
+
+
+def _choose(
+    select: SelectConfig, place: str, layers: Sequence[LayerSpec], seed: int
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    channels: dict[str, tuple[int, ...]] = {}
+    problems: list[str] = []
+    for layer in spread(layers, select.spread):
+        try:
+            channels[layer.name] = choose_channels(select.channels, layer, seed=seed)
+        except SelectionError as error:
+            problems.append(f"{place}.channels: {error}")
+    return channels, problems
+
+
+def spread(layers: Sequence[LayerSpec], count: int) -> list[LayerSpec]:
+    """Return `count` of the layers, evenly spaced, first and last included; 0 returns all, 1 the first."""
+    if count == 0 or count >= len(layers):
+        return list(layers)
+    steps = max(count - 1, 1)
+    # round(linspace) in whole numbers, halves up: no platform rounds it otherwise.
+    return [layers[(2 * step * (len(layers) - 1) + steps) // (2 * steps)] for step in range(count)]
+
+
+def _takes(select: SelectConfig, name: str, model: _Model) -> bool:
+    if not _any_matches(select.include, name) or _any_matches(select.exclude, name):
+        return False
+    if name == OUTPUT or not select.types:
+        return True
+    return any(matches(pattern, kind) for pattern in select.types for kind in model.types(name))
+
+
+def _any_matches(patterns: Iterable[str], name: str) -> bool:
+    return any(pattern == name if name == OUTPUT else matches(pattern, name) for pattern in patterns)
+
+
+def _name_problems(select: SelectConfig, place: str, model: _Model) -> Iterable[str]:
+    for side, patterns in (("include", select.include), ("exclude", select.exclude)):
+        for name in (pattern for pattern in patterns if not is_glob(pattern)):
+            if name not in model.names:
+                guess = did_you_mean(name, model.names)
+                yield f"{place}.{side}: the model has no layer '{name}'.{guess} The names are the model's own: {LISTED}"
+            elif side == "include" and name in model.unsupported:
+                yield f"{place}.include: layer '{name}' cannot be captured: {model.unsupported[name]}"
+
+
+def _form_problems(select: SelectConfig, place: str) -> Iterable[str]:
+    try:
+        check_channels(select.channels)
+    except ConfigError as error:
+        yield f"{place}.channels: {error}"
+
+
+def _no_match(select: SelectConfig, place: str, model: _Model, passed_over: Mapping[str, str]) -> str:
+    asked = ", ".join(f"{key}={list(getattr(select, key))}" for key in ("include", "exclude", "types"))
+    lines = [f"{place} matches no layer that can be captured: {asked}."]
+    if passed_over:
+        lines.append(f"It matches {_some(f'{name} ({reason})' for name, reason in sorted(passed_over.items()))}.")
+    near = [name for pattern in select.include for name in _near(pattern, model.layers)]
+    lines.append(f"Layers are for example {_some(dict.fromkeys(near or model.layers))}; {LISTED}.")
+    if select.types:
+        kinds = {kind for name in model.layers for kind in model.types(name) if name != OUTPUT}
+        lines.append(f"Types are {_some(sorted(kinds), limit=40)}.")
+    lines.append(f"Set {place}.include, or model.main_layers where the sweep takes its layers from there.")
+    return " ".join(lines)
+
+
+def _near(pattern: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(literal(pattern), list(names), n=4, cutoff=0.4)
+
+
+def _some(texts: Iterable[str], *, limit: int = 6) -> str:
+    listed = list(texts)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + more
+
+
+def _union(parts: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sorted({channel for part in parts for channel in part}))

@@ -1,0 +1,186 @@
+"""From a configuration to what must be done: the model's facts, the examples, the plan, and what the store already has.
+
+Reads; writes nothing, starts no worker. `atlas plan` prints what this returns; `pipeline.stages` carries it out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config.plain import differences, to_plain
+from pipeline.config.schema import RunConfig
+from pipeline.dataset import Example, open_source
+from pipeline.errors import CorruptShardError, RootMismatchError
+from pipeline.models.device import optimize_dtype
+from pipeline.models.layers import model_facts
+from pipeline.models.load import load_model
+from pipeline.models.receptive_field import with_receptive_fields
+from pipeline.plan.sweep import Selection, Sweep, expand_sweep
+from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask, make_plan
+from pipeline.stats.sample import sample_limit
+from pipeline.store.paths import Store
+from pipeline.store.receipts import Receipt, read_receipts, receipts_by_key
+from pipeline.store.shards import read_rows
+from pipeline.units import LayerSpec, ModelFacts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RUN_FILE = "plan/run.json"
+LAYERS_FILE = "layers.parquet"
+
+FREE = {
+    "model": ("weights", "classes", "allow_code", "main_layers"),
+    "dataset": ("version", "readers"),
+    "scan": ("batch",),
+    "optimize": ("batch",),
+    "assemble": ("crop_px",),
+}
+"""Sections that must stay the same in one root, and their fields that may change all the same.
+
+A retrained checkpoint is what re-runs are for. Sections that aren't here (sweep, executor, store) are free altogether.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything known before work starts."""
+
+    config: RunConfig
+    store: Store
+    facts: ModelFacts
+    sweep: Sweep
+    examples: tuple[Example, ...]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What the store already has."""
+
+    scan: dict[str, Receipt]
+    optimize: dict[str, Receipt]
+    """Key to the receipt that holds it."""
+
+    @property
+    def keys(self) -> set[str]:
+        return {*self.scan, *self.optimize}
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Return the plan of a run. Raises before any work when the configuration does not fit the model, data or root."""
+    config = with_absolute_paths(config)
+    store = Store.open(config.store.root)
+    check_settings(store, config)
+    model = load_model(config.model)
+    facts = model_facts(model, config.model)
+    sweep = expand_sweep(facts.layers, bases=facts.bases, unsupported=facts.unsupported, config=config.sweep)
+    examples = open_source(config.dataset).examples()
+    plan = make_plan(
+        config,
+        facts,
+        _measured(store, model, sweep.selections, facts, config),
+        [(example.example_id, example.version) for example in examples],
+        sample_limit=sample_limit([example.example_id for example in examples], config.scan.sample),
+        dtype=optimize_dtype(config.optimize, config.executor),
+    )
+    return Prepared(config=config, store=store, facts=facts, sweep=sweep, examples=examples, plan=plan)
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Return the configuration with local paths made absolute: workers may run in another folder."""
+
+    def absolute(path: str, *words: str) -> str:
+        return path if not path or path in words or "://" in path else os.path.abspath(os.path.expanduser(path))
+
+    return replace(
+        config,
+        model=replace(
+            config.model,
+            weights=absolute(config.model.weights, "default", "none"),
+            classes=absolute(config.model.classes, "imagenet", "none"),
+        ),
+        dataset=replace(config.dataset, root=absolute(config.dataset.root)),
+        store=replace(config.store, root=absolute(config.store.root)),
+    )
+
+
+def what_is_done(store: Store) -> Done:
+    """Return the results whose receipts and files are all there."""
+    present = {*store.list("visualizations"), *store.list("scan"), *store.list("failures")}
+
+    def whole(receipts: Sequence[Receipt]) -> list[Receipt]:
+        return [receipt for receipt in receipts if all(file.path in present for file in receipt.files)]
+
+    return Done(
+        scan=receipts_by_key(whole(read_receipts(store, "scan"))),
+        optimize=receipts_by_key(whole(read_receipts(store, "optimize"))),
+    )
+
+
+def missing_tasks(prepared: Prepared, done: Done) -> tuple[list[ScanTask], list[OptimizeTask]]:
+    """Return the tasks that scanning and optimizing still need."""
+    return prepared.plan.scan_tasks(done.scan), prepared.plan.optimize_tasks(done.optimize)
+
+
+def check_settings(store: Store, config: RunConfig) -> None:
+    """Raise RootMismatchError when the root holds an atlas made by other settings, and say which."""
+    before = read_run_file(store)
+    if before is None or config.store.allow_changes:
+        return
+    changed = differences(_bound(before["config"]), _bound(to_plain(config)))
+    if changed:
+        listed = "\n  ".join(changed)
+        raise RootMismatchError(
+            f"store.root={store.root!r} holds an atlas made by other settings:\n  {listed}\n"
+            "Give another store.root, the same settings, or store.allow_changes=true to publish a new snapshot there."
+        )
+
+
+def read_run_file(store: Store) -> dict[str, Any] | None:
+    """Return what the last run wrote about itself, or None in a new root."""
+    if not store.exists(RUN_FILE):
+        return None
+    try:
+        raw: dict[str, Any] = json.loads(store.read(RUN_FILE))
+    except ValueError as error:
+        raise CorruptShardError(
+            f"{RUN_FILE} under store.root={store.root!r} is damaged ({error}); delete it."
+        ) from error
+    return raw
+
+
+def _bound(plain: dict[str, Any]) -> dict[str, object]:
+    return {
+        section: {name: value for name, value in plain.get(section, {}).items() if name not in free}
+        for section, free in FREE.items()
+    }
+
+
+def _measured(
+    store: Store, model: nn.Module, selections: Sequence[Selection], facts: ModelFacts, config: RunConfig
+) -> list[Selection]:
+    """Return the selections with receptive fields: those that the last run wrote down, the others measured now."""
+    known: dict[object, Any] = {}
+    if store.exists(LAYERS_FILE):
+        known = {(row["layer"], row["upstream"]): row["receptive_field_px"] for row in read_rows(store, LAYERS_FILE)}
+
+    def key(layer: LayerSpec) -> object:
+        return layer.name, facts.upstream[layer.name]
+
+    new = [selection.layer for selection in selections if key(selection.layer) not in known]
+    fields = {layer.name: layer.receptive_field_px for layer in with_receptive_fields(model, new, config.model.input)}
+    return [
+        replace(
+            selection,
+            layer=replace(
+                selection.layer,
+                receptive_field_px=fields.get(selection.layer.name, known.get(key(selection.layer))),
+            ),
+        )
+        for selection in selections
+    ]

@@ -1,0 +1,156 @@
+"""How far a run is, on stderr: live bars on a terminal, a plain line now and then elsewhere.
+
+    with Progress() as progress:
+        progress.stage("scan", total=8, already=2, unit="spans")
+        progress.advance()            # scan        3/8 spans · 2.1/s · 3 s left
+
+`already` counts what an earlier run has done: it fills the bar and does not count for the rate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.progress import Task as BarTask
+from rich.text import Text
+
+LINE_SECONDS = 10.0
+"""Least time between two plain lines of one stage."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """What is known of a stage: counts, and when it began and ended (in the clock's seconds)."""
+
+    name: str
+    total: int
+    already: int
+    unit: str
+    started: float
+    done: int = 0
+    """Done now, without `already`."""
+    ended: float | None = None
+    note: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return self.already + self.done >= self.total
+
+    def describe(self, now: float) -> str:
+        """Return for example '3/8 spans · 2.1/s · 5 s left · layer3'."""
+        parts = [f"{self.already + self.done:,}/{self.total:,} {self.unit}"] if self.total else []
+        if self.complete and not self.done:
+            return " · ".join([*parts, "nothing to do"])
+        seconds = (now if self.ended is None else self.ended) - self.started
+        if self.done:
+            parts.append(_rate(self.done / max(seconds, 1e-3)))
+        if self.complete:
+            return " · ".join([*parts, f"took {_duration(seconds)}"])
+        if self.ended is not None:
+            return " · ".join([*parts, f"stopped after {_duration(seconds)}"])
+        if self.done:
+            left = (self.total - self.already - self.done) * seconds / self.done
+            parts.append(f"{_duration(left)} left")
+        parts.append(f"{_duration(seconds)} so far")
+        return " · ".join([*parts, self.note] if self.note else parts)
+
+
+class Progress:
+    """Shows the stages of a run, one after the other. A stage ends when all is done or the next begins."""
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._stage: Stage | None = None
+        self._last_line = 0.0
+        self._bar: TaskID | None = None
+        self._bars: Bars | None = None
+        if self._console.is_terminal:
+            columns = (TextColumn("{task.description:<10}"), BarColumn(bar_width=24), StageColumn(clock))
+            self._bars = Bars(*columns, console=self._console, redirect_stdout=False)
+
+    def stage(self, name: str, total: int, already: int = 0, unit: str = "tasks") -> None:
+        """Begin a stage of `total` units, of which `already` were done by earlier runs."""
+        self._end()
+        stage = self._stage = Stage(name, total, already, unit, started=self._clock())
+        if self._bars is not None:
+            # Rich pulses where the total is unknown, and takes 0 for that.
+            self._bar = self._bars.add_task(name, total=max(total, 1), completed=already if total else 1, stage=stage)
+        if stage.complete:
+            self._end()
+        else:
+            self._line(stage)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count `count` more units as done; `note` says what is being worked on."""
+        stage = self._stage
+        assert stage is not None, "advance comes after stage"
+        stage.done += count
+        stage.note = note
+        if self._bars is not None and self._bar is not None:
+            self._bars.advance(self._bar, count)
+        if stage.complete:
+            self._end()
+        elif self._clock() - self._last_line >= LINE_SECONDS:
+            self._line(stage)
+
+    def message(self, text: str) -> None:
+        """Print a line of its own, above the bars."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _end(self) -> None:
+        """Close the stage that is open, and say how it ended."""
+        stage = self._stage
+        if stage is not None and stage.ended is None:
+            stage.ended = self._clock()
+            self._line(stage)
+
+    def _line(self, stage: Stage) -> None:
+        if self._bars is None:
+            self._last_line = self._clock()
+            self.message(f"{stage.name:<10}  {stage.describe(self._last_line)}")
+
+    def __enter__(self) -> Progress:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end()
+        if self._bars is not None:
+            self._bars.stop()
+
+
+class StageColumn(ProgressColumn):
+    """The words to the right of a stage's bar."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def render(self, task: BarTask) -> Text:
+        """Return the stage's counts, rate and times as they are now."""
+        stage: Stage = task.fields["stage"]
+        return Text(stage.describe(self._clock()), overflow="ellipsis", no_wrap=True)
+
+
+def _rate(per_second: float) -> str:
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:,.1f}/{unit}"
+    return f"{per_second * 3600:,.1f}/h"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

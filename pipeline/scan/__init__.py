@@ -1,0 +1,1 @@
+"""What really excites each channel: one forward pass over the dataset serves every layer at once."""

@@ -1,0 +1,77 @@
+"""Serve the pages of an atlas on this machine, from any store."""
+
+from __future__ import annotations
+
+import mimetypes
+import posixpath
+import urllib.parse
+import webbrowser
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from pipeline.errors import ConfigError, StoreError
+from pipeline.store.paths import Store
+
+HOST = "127.0.0.1"
+
+
+def serve(store: Store, *, port: int, browser: bool) -> int:
+    """Serve `site/` until interrupted; return 0."""
+    with make_server(store, port=port) as server:
+        address = f"http://{HOST}:{server.server_address[1]}/"
+        print(f"{address}  (Ctrl-C ends)", flush=True)  # noqa: T201
+        if browser:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def make_server(store: Store, *, port: int) -> ThreadingHTTPServer:
+    """Return a server bound to this machine only; port 0 takes a free one."""
+
+    class Handler(_Handler):
+        pages = store
+
+    try:
+        return ThreadingHTTPServer((HOST, port), Handler)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"port {port} can't be used: {error}. Give another --port, or none for a free one."
+        ) from error
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: Store
+
+    def do_GET(self) -> None:
+        path = site_path(self.path)
+        try:
+            data = self.pages.read(path) if self.pages.exists(path) else None
+        except StoreError as error:
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error).replace("\n", " "))
+            return
+        if data is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", mimetypes.guess_type(path)[0] or "application/octet-stream")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(
+        self,
+        format: str,  # noqa: A002 - the base class' name
+        *args: object,
+    ) -> None:
+        """Stay quiet: a page view is not an event."""
+
+
+def site_path(request: str) -> str:
+    """Return the stored path behind a request; it can't leave `site/`."""
+    path = urllib.parse.unquote(urllib.parse.urlsplit(request).path)
+    inside = posixpath.normpath("/" + path.replace("\\", "/")).lstrip("/")
+    return f"site/{inside}" if inside and not path.endswith("/") else posixpath.join("site", inside, "index.html")

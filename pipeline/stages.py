@@ -1,0 +1,273 @@
+"""A run from start to end: plan, scan, optimize, assemble, publish, show.
+
+    run(compose(["sweep=demo"]), progress)
+
+Stages hand over through the store alone: each asks what is missing, gives tasks for that to the executor, and goes
+on. So resuming is running again, and a killed run loses what was in flight, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pipeline
+from pipeline.config.plain import to_plain
+from pipeline.config.schema import RunConfig
+from pipeline.errors import StoreError, TasksFailedError
+from pipeline.executors import open_executor
+from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
+from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask, SiteTask
+from pipeline.prepare import LAYERS_FILE, RUN_FILE, Done, Prepared, missing_tasks, prepare, what_is_done
+from pipeline.progress import Progress
+from pipeline.site.pages import VERSION as SITE_VERSION
+from pipeline.site.worker import put_index, remove_stale_pages
+from pipeline.store import schemas
+from pipeline.store.manifest import Manifest, publish
+from pipeline.store.paths import Store, atlas_path
+from pipeline.store.receipts import Receipt, read_receipts
+from pipeline.store.shards import FileEntry, put_table
+from pipeline.units import fingerprint
+
+ITEMS_FILE = "plan/items.parquet"
+ASSEMBLE_ALGORITHM = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run left behind."""
+
+    manifest: Manifest
+    layers: int
+    pictures: int
+    unreadable: int
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run under way."""
+
+    prepared: Prepared
+    progress: Progress
+    executor: Executor
+    failed: list[tuple[str, Failed]] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return self.prepared.store
+
+    def stage(self, name: str, target: str, tasks: Sequence[Task], *, total: int, unit: str) -> None:
+        """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
+        missing = sum(_size(task) for task in tasks)
+        self.progress.stage(name, total, total - missing, unit=unit)
+        for outcome in self.executor.run(WorkerSpec(target, self.prepared.config), tasks):
+            if isinstance(outcome, Failed):
+                self._note_failure(name, outcome)
+            else:
+                self.progress.advance(_size(outcome.task))
+
+    def _note_failure(self, stage: str, outcome: Failed) -> None:
+        if outcome.fatal:
+            raise StoreError(outcome.error.partition(": ")[2])
+        self.failed.append((stage, outcome))
+        self.progress.message(f"{stage}: task {outcome.task.id[:12]} failed: {outcome.error}")
+        record = {"stage": stage, "task": outcome.task.id, "error": outcome.error, "details": outcome.details}
+        self.store.write(f"failures/{stage}/{outcome.task.id}.json", json.dumps(record, indent=1).encode())
+
+
+def run(config: RunConfig, progress: Progress) -> Result:
+    """Make or complete the atlas that `config` describes and return what was published.
+
+    Raises TasksFailedError, after everything else is done and committed, when some tasks could not be done.
+    """
+    prepared = prepare(config)
+    record_plan(prepared)
+    prepared.store.clear_staging()
+    with open_executor(config.executor) as executor:
+        current = _Run(prepared=prepared, progress=progress, executor=executor)
+        _scan_and_optimize(current)
+        done = what_is_done(prepared.store)
+        _stop_if_scan_failed(current)
+        _assemble(current, done)
+        _stop_if_failed(current, stage="assemble")
+        manifest = _publish(current, done)
+        _show(current, manifest)
+    _stop_if_failed(current)
+    return Result(
+        manifest=manifest,
+        layers=len(prepared.plan.layers),
+        pictures=sum(key in done.optimize for key in prepared.plan.picture_keys),
+        unreadable=unreadable(prepared, done),
+    )
+
+
+def record_plan(prepared: Prepared) -> None:
+    """Write what this run is about to make, so that the store alone can say how far it got."""
+    store, plan = prepared.store, prepared.plan
+    layers = {layer.layer.name: layer for layer in plan.layers}
+    put_table(store, LAYERS_FILE, [_layer_row(layer, prepared) for layer in layers.values()], schemas.LAYERS)
+    put_table(store, ITEMS_FILE, [row for layer in plan.layers for row in _item_rows(layer, prepared)], schemas.ITEMS)
+    record = {
+        "version": pipeline.__version__,
+        "config": to_plain(prepared.config),
+        "examples": len(prepared.examples),
+        "layers": [layer.layer.slug for layer in plan.layers],
+    }
+    store.write(RUN_FILE, json.dumps(record, indent=1).encode())
+
+
+def unreadable(prepared: Prepared, done: Done) -> int:
+    """Return how many of the plan's images could not be read."""
+    receipts = {done.scan[key].task: done.scan[key] for key in prepared.plan.scan_keys if key in done.scan}
+    per_span = {receipt.files[-1].sha256: receipt.unreadable for receipt in receipts.values() if receipt.unreadable}
+    return sum(per_span.values())
+
+
+def _size(task: Task) -> int:
+    return len(task.pictures) if isinstance(task, OptimizeTask) else 1
+
+
+def _scan_and_optimize(current: _Run) -> None:
+    plan = current.prepared.plan
+    scan, optimize = missing_tasks(current.prepared, what_is_done(current.store))
+    current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.spans), unit="spans")
+    current.stage(
+        "optimize",
+        "pipeline.optimize.worker:OptimizeWorker",
+        optimize,
+        total=len(plan.picture_keys),
+        unit="pictures",
+    )
+
+
+def _assemble(current: _Run, done: Done) -> None:
+    tasks = [_assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
+    missing = _outdated(current.store, "assemble", tasks)
+    current.stage("assemble", "pipeline.assemble.worker:AssembleWorker", missing, total=len(tasks), unit="layers")
+    wanted = {atlas_path(layer.layer) for layer in current.prepared.plan.layers}
+    for path in set(current.store.list("atlas")) - wanted:
+        current.store.delete(path)  # joined tables of layers that are no longer part; their shards stay
+
+
+def _assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
+    pictures = [picture.key for picture in layer.pictures if picture.key in done.optimize]
+    config = prepared.config
+    presentation = (config.assemble, config.model.name, config.model.input, config.dataset.label, config.scan)
+    names = prepared.facts.class_names
+    key = fingerprint("assemble", ASSEMBLE_ALGORITHM, schemas.VERSION, layer, pictures, presentation, names)
+    return AssembleTask(
+        key=key,
+        plan=layer,
+        picture_files=_files(done.optimize[key] for key in pictures),
+        partial_files=_files(done.scan[key] for key in layer.scan_keys),
+        examples=len(prepared.examples),
+        class_names=names,
+    )
+
+
+def _files(receipts: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(receipt.files[0].path for receipt in receipts))  # type: ignore[attr-defined]
+
+
+def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
+    """Return the tasks whose last receipt is for another key, or whose files are gone or of another size."""
+    receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
+
+    def current(task: AssembleTask | SiteTask) -> bool:
+        receipt = receipts.get(task.id)
+        if receipt is None or receipt.keys != (task.key,):
+            return False
+        return all(store.size(file.path) == file.size_bytes for file in receipt.files)
+
+    return [task for task in tasks if not current(task)]
+
+
+def _publish(current: _Run, done: Done) -> Manifest:
+    prepared = current.prepared
+    slugs = {layer.layer.slug for layer in prepared.plan.layers}
+    receipts: list[Receipt] = [
+        *(done.scan[key] for key in prepared.plan.scan_keys),
+        *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
+        *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
+    ]
+    files: dict[str, FileEntry] = {file.path: file for receipt in receipts for file in receipt.files}
+    return publish(
+        prepared.store,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=pipeline.__version__,
+        config={name: value for name, value in to_plain(prepared.config).items() if name not in ("executor", "store")},
+        upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
+        files=list(files.values()),
+    )
+
+
+def _show(current: _Run, manifest: Manifest) -> None:
+    layers = [layer.layer for layer in current.prepared.plan.layers]
+    hashes = {file.path: file.sha256 for file in manifest.files}
+    neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
+    tasks = [
+        SiteTask(
+            key=fingerprint("site", SITE_VERSION, hashes[atlas_path(layer)], layer, before, after),
+            layer=layer,
+            previous=before,
+            following=after,
+        )
+        for before, layer, after in neighbours
+    ]
+    missing = _outdated(current.store, "site", tasks)
+    current.stage("site", "pipeline.site.worker:SiteWorker", missing, total=len(tasks), unit="pages")
+    put_index(current.prepared.store, current.prepared.config, layers, manifest, len(current.prepared.examples))
+    remove_stale_pages(current.prepared.store, layers)
+
+
+def _stop_if_scan_failed(current: _Run) -> None:
+    if any(stage == "scan" for stage, _ in current.failed):
+        _stop_if_failed(current)
+
+
+def _stop_if_failed(current: _Run, stage: str | None = None) -> None:
+    failed = [(name, outcome) for name, outcome in current.failed if stage in (None, name)]
+    if failed:
+        lines = "\n  ".join(f"{name} {outcome.task.id[:12]}: {outcome.error}" for name, outcome in failed[:10])
+        raise TasksFailedError(
+            f"{len(failed)} tasks could not be done; everything else is kept under {current.store.root!r}:\n  {lines}\n"
+            "Details are in its folder failures/. Run the same command to try them again."
+        )
+
+
+def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:
+    spec = layer.layer
+    return {
+        "layer_index": spec.index,
+        "layer": spec.name,
+        "type": spec.type,
+        "channels": spec.channels,
+        "height": spec.height,
+        "width": spec.width,
+        "tokens": spec.tokens,
+        "receptive_field_px": spec.receptive_field_px,
+        "upstream": layer.upstream,
+        "selected": len(layer.channels),
+    }
+
+
+def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
+    place = {"layer_index": layer.layer.index, "layer": layer.layer.name}
+    scans: list[dict[str, object]] = [
+        {"stage": "scan", "key": key, "unit": f"{span.start}..{span.stop}", "channel": None, "variant": None, **place}
+        for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
+    ]
+    pictures: list[dict[str, object]] = [
+        {
+            "stage": "optimize",
+            "key": picture.key,
+            "unit": picture.unit.label,
+            "channel": picture.unit.channel,
+            "variant": picture.variant,
+            **place,
+        }
+        for picture in layer.pictures
+    ]
+    return scans + pictures

@@ -1,0 +1,153 @@
+"""The root of an atlas, on a local folder or any pyarrow filesystem, and where things lie under it.
+
+Files appear whole or not at all: locally through a hidden staging file, fsync and rename; on object stores
+through one put. Paths given to a `Store` are relative to the root, with forward slashes.
+
+    store = Store.open("s3://bucket/atlas")
+    store.write("plan/run.json", b"{}")
+    store.read("plan/run.json")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyarrow import fs
+
+from pipeline.errors import StoreError
+from pipeline.units import LayerSpec
+
+STAGING = ".staging"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One atlas root. Every failure of the filesystem becomes a `StoreError` that names the path."""
+
+    filesystem: fs.FileSystem
+    base: str
+    root: str
+    """The root as the user wrote it, for messages."""
+
+    @classmethod
+    def open(cls, root: str) -> Store:
+        """Return the store at a local path or filesystem URI; creates nothing."""
+        if "://" not in root:
+            return cls(fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(root)), root)
+        try:
+            filesystem, base = fs.FileSystem.from_uri(root)
+        except (pa.ArrowException, ValueError, OSError) as error:
+            raise StoreError(
+                f"store.root={root!r} can't be opened: {error}. Give a folder or a URI such as s3://bucket/atlas."
+            ) from error
+        return cls(filesystem, base.rstrip("/"), root)
+
+    @property
+    def is_local(self) -> bool:
+        """Say whether the root is a folder of this machine."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def read(self, path: str) -> bytes:
+        """Return a whole file."""
+        with self._translated("read", path), self.filesystem.open_input_file(self._full(path)) as file:
+            data: bytes = file.read()
+        return data
+
+    def open_input(self, path: str) -> pa.NativeFile:
+        """Return a random-access file, for Parquet readers."""
+        with self._translated("read", path):
+            return self.filesystem.open_input_file(self._full(path))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put a whole file under its name, atomically, replacing what was there."""
+        with self._translated("write", path):
+            if self.is_local:
+                self._write_local(path, data)
+            else:
+                with self.filesystem.open_output_stream(self._full(path)) as stream:
+                    stream.write(data)
+
+    def _write_local(self, path: str, data: bytes) -> None:
+        # Staged beside the tables, never inside one: readers that glob a table see finished files only.
+        staging = os.path.join(self.base, STAGING)
+        final = self._full(path)
+        os.makedirs(staging, exist_ok=True)
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        temporary = os.path.join(staging, uuid.uuid4().hex)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    def clear_staging(self) -> None:
+        """Remove what a killed writer left unfinished. Only for the driver, before workers start."""
+        if not self.is_local:
+            return
+        staging = os.path.join(self.base, STAGING)
+        with self._translated("clear", STAGING):
+            if os.path.isdir(staging):
+                for name in os.listdir(staging):
+                    os.unlink(os.path.join(staging, name))
+
+    def delete(self, path: str) -> None:
+        """Remove one file, if it is there."""
+        if self.exists(path):
+            with self._translated("delete", path):
+                self.filesystem.delete_file(self._full(path))
+
+    def exists(self, path: str) -> bool:
+        """Say whether a file of that name is there."""
+        return self.size(path) is not None
+
+    def size(self, path: str) -> int | None:
+        """Return a file's size in bytes, or None where there is no file."""
+        with self._translated("look at", path):
+            info = self.filesystem.get_file_info(self._full(path))
+        return int(info.size) if info.type == fs.FileType.File else None
+
+    def list(self, directory: str) -> list[str]:
+        """Return the paths of all files below a directory, sorted; empty when there is none."""
+        selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
+        with self._translated("list", directory):
+            infos = self.filesystem.get_file_info(selector)
+        prefix = len(self.base) + 1
+        return sorted(info.path[prefix:] for info in infos if info.type == fs.FileType.File)
+
+    def _full(self, path: str) -> str:
+        return f"{self.base}/{path}" if path else self.base
+
+    @contextlib.contextmanager
+    def _translated(self, verb: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"can't {verb} {path!r} under store.root={self.root!r}: {_reason(error)}. "
+                "What was made before is kept; mend this and run the same command again."
+            ) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error).splitlines()[0]
+
+
+def visualizations_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's pictures."""
+    return f"visualizations/layer={layer.slug}"
+
+
+def atlas_path(layer: LayerSpec) -> str:
+    """Return the path of a layer's joined table."""
+    return f"atlas/layer={layer.slug}.parquet"

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from pipeline.config.compose import compose, compose_all, config_folder, expand
+from pipeline.config.schema import InlineConfig, RayConfig, RunConfig
+from pipeline.errors import ConfigError
+
+CONF = config_folder()
+GIVEN = {
+    ("model", "torchvision"): ["model.name=resnet50"],
+    ("model", "timm"): ["model.name=convnext_tiny"],
+    ("model", "function"): ["model.name=my.nets:build", "model.allow_code=true"],
+    ("dataset", "folder"): ["dataset.root=photos"],
+}
+CHOICES = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name != "experiment")
+EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
+OPTIONAL = {"exclude", "types", "spread", "channels", "sign", "seed"}
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run each test in an empty folder, which composing must leave empty, and without Hydra's global state."""
+    folder = tmp_path / "working"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield
+    assert Path.cwd() == folder
+    assert list(folder.iterdir()) == []
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def message(overrides: list[str], **keywords: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides, **keywords)
+    text = str(caught.value)
+    for noise in ("HYDRA_FULL_ERROR", "Traceback", "http", "search path", "Value error", "full_key", "++"):
+        assert noise not in text
+    return text
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes(group: str, choice: str) -> None:
+    config = compose([f"{group}={choice}", *GIVEN.get((group, choice), [])])
+    assert isinstance(config, RunConfig)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS or [pytest.param("", marks=pytest.mark.skip("no experiments"))])
+def test_every_experiment_composes(name: str) -> None:
+    """Its first lines hold the command to run it, with whatever else must be given."""
+    command = re.search(r"^#\s+(atlas .*)$", (CONF / "experiment" / f"{name}.yaml").read_text(), re.MULTILINE)
+    assert command, "an experiment begins with its command"
+    overrides = [word for word in shlex.split(command[1]) if "=" in word]
+    assert f"+experiment={name}" in overrides
+    assert all(isinstance(run, RunConfig) for run in compose_all(overrides))
+
+
+def test_every_choice_begins_with_a_comment() -> None:
+    for file in CONF.rglob("*.yaml"):
+        assert file.read_text().startswith("# "), f"{file} does not say what it is for"
+
+
+def test_every_field_has_its_key_in_the_files() -> None:
+    """Defaults live in one place, the YAML, but for the few a list entry may leave out."""
+    keys = set(re.findall(r"(?:^|[\s{-])(\w+):", "\n".join(file.read_text() for file in CONF.rglob("*.yaml")), re.M))
+    for kind in _dataclasses(RunConfig):
+        for item in dataclasses.fields(kind):
+            assert item.name in keys or (item.name in OPTIONAL and item.default is not dataclasses.MISSING)
+
+
+def _dataclasses(kind: Any) -> Iterator[Any]:
+    if dataclasses.is_dataclass(kind):
+        yield kind
+        hints = get_type_hints(kind)
+        for item in dataclasses.fields(kind):
+            yield from _dataclasses(hints[item.name])
+    for inner in get_args(kind):
+        yield from _dataclasses(inner)
+
+
+def test_values_arrive_typed_and_interpolated() -> None:
+    config = compose(["model=torchvision", "model.name=resnet50", "executor=inline", "sweep=all"])
+    assert config.store.root == "atlases/resnet50"
+    assert config.executor == InlineConfig(name="inline", threads=0)
+    assert config.model.input.mean == (0.485, 0.456, 0.406)
+    assert isinstance(compose([]).executor, RayConfig)
+
+
+def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
+    config = compose(['sweep.select.0.include=["layer3.*"]', "sweep.select.0.exclude=[layer3.0]", "sweep.block=4"])
+    assert config.sweep.select[0].include == ("layer3.*",)
+    assert config.sweep.select[0].exclude == ("layer3.0",)
+    assert config.sweep.block == 4
+    assert compose(["model.arguments.width=2"]).model.arguments == {"width": 2}
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("modle=resnet", ["'modle'", "Did you mean 'model'?", "executor"]),
+        ("model=efficientnet", ["model=efficientnet", "Did you mean 'efficientnet_lite0'?", "timm, torchvision"]),
+        ("executor=rey", ["executor=rey", "Did you mean 'ray'?", "inline, ray"]),
+        ("model=a/b", ["model=a/b", "timm, torchvision"]),
+        ("model=[a,b]", ["model=b", "timm, torchvision"]),
+        ("model=null", ["model=null", "timm, torchvision"]),
+        ("+model=timm", ["write model=timm"]),
+        ("sweep.blok=3", ["sweep: unknown setting 'blok'. Did you mean 'block'?"]),
+        ("optimize.step=3", ["'step'. Did you mean 'steps'?"]),
+        ("steps=3", ["Did you mean optimize.steps?"]),
+        ("optimize={stes: 3}", ["Did you mean 'steps'?"]),
+        ("model.name.x=3", ["model.name: got {'x': 3}; must be text"]),
+        ("experiment=x", ["experiment"]),
+        ("+experiment=no_such", ["experiment"]),
+        ("optimize.steps=[1,", ["'optimize.steps=[1,'", "for example optimize.steps=64"]),
+        ("steps", ["'steps'", "Write key=value"]),
+        ("", ["''", "Write key=value"]),
+        ("=3", ["'=3'", "no key"]),
+        ("--fast", ["'--fast'"]),
+        ("optimize.steps=1,2", ["optimize.steps=1,2", "-m"]),
+        ("model=glob(*)", ["model=glob(*)", "-m"]),
+        ("sweep.select.5.channels=all", ["sweep.select.5.channels=all", "out of range"]),
+        ("~executor", ["executor must be given"]),
+        ("~sweep.foo", ["sweep.foo"]),
+        ("store.root=${model.nam}", ["store.root", "Did you mean 'model.name'"]),
+        ("store.root=${now:%Y}", ["store.root", "now"]),
+        ("store.root=${store.root}", ["store.root", "Recursive"]),
+        ("optimize.steps=0", ["optimize.steps: got 0; must be greater than or equal to 1"]),
+        ("optimize.steps=many", ["optimize.steps: got 'many'; must be a whole number"]),
+        ("optimize.learning_rate=nan", ["optimize.learning_rate: got nan"]),
+        ("optimize.learning_rate=inf", ["optimize.learning_rate: got inf"]),
+        ("executor.workers=-1", ["executor.workers: got -1"]),
+        ("executor.wrkers=1", ["executor: unknown setting 'wrkers'. Did you mean 'workers'?"]),
+        ("executor.name=rey", ["executor.name: got 'rey'; must be 'inline' or 'ray'. Did you mean 'ray'?"]),
+        ("~executor.name", ["executor.name must be given"]),
+        ("~executor.workers", ["executor.workers must be given"]),
+        ("dataset.source=phtos", ["must be 'photos' or 'folder'. Did you mean 'photos'?"]),
+        ("dataset.version=2", ["dataset.version: got 2", "dataset.version='\"2\"'"]),
+        ("sweep.select.0.include=layer1", ["sweep.select.0.include: got 'layer1'; must be a list"]),
+        ("sweep.select.0.channels=3.5", ["sweep.select.0.channels: got 3.5; must be text", "or a list"]),
+        ("sweep.select.0.channels=[1,-1]", ["sweep.select.0.channels.1: got -1"]),
+        ("model.input.mean=[1,2]", ["model.input: mean has 2 values for 3 channels"]),
+        ("scan={}", []),
+        ("store.root=''", ["store.root: got ''; must be text that is not empty"]),
+    ],
+)
+def test_a_mistake_is_explained(override: str, parts: list[str]) -> None:
+    if not parts:
+        assert compose([override])
+        return
+    text = message([override])
+    for part in parts:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["model=torchvision"], "model.name must be given, for example model.name=resnet50"),
+        (["model=timm"], "model.name must be given, for example model.name=convnext_tiny"),
+        (["dataset=folder"], "dataset.root must be given, for example dataset.root=path/to/images"),
+    ],
+)
+def test_a_mandatory_value_is_asked_for(overrides: list[str], expected: str) -> None:
+    assert message(overrides) == expected
+
+
+def test_all_mistakes_are_reported_together() -> None:
+    text = message(["model=torchvision", "dataset=folder", "sweep.blok=1", "optimize.steps=0", "executor.workers=x"])
+    assert len(text.splitlines()) == 5
+    assert len(message(["a b", "c=[", "scan.span=1"]).splitlines()) == 2
+
+
+def test_the_cause_is_kept() -> None:
+    for overrides in (["optimize.steps=0"], ["model=no"], ["store.root=${no}"], ["a=["]):
+        with pytest.raises(ConfigError) as caught:
+            compose(overrides)
+        assert caught.value.__cause__ is not None
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> str:
+    own = tmp_path / "it's my conf"
+    for folder in ("model", "optimize", "experiment"):
+        (own / folder).mkdir(parents=True)
+    (own / "model" / "mine.yaml").write_text("defaults: [torchvision, _self_]\nname: resnet18\n")
+    default = (CONF / "optimize" / "default.yaml").read_text()
+    (own / "optimize" / "default.yaml").write_text(re.sub(r"steps: \d+", "steps: 7", default))
+    (own / "experiment" / "short.yaml").write_text("# @package _global_\noptimize: {steps: 9}\n")
+    (own / "experiment" / "broken.yaml").write_text("steps: [1\n")
+    return str(own)
+
+
+def test_own_files_extend_and_win(own_folder: str) -> None:
+    config = compose(["model=mine"], config_dir=own_folder)
+    assert (config.model.name, config.optimize.steps) == ("resnet18", 7)
+    assert compose(["+experiment=short"], config_dir=own_folder).optimize.steps == 9
+    assert "mine" in message(["model=min"], config_dir=own_folder)
+    assert ["model=mine"] in expand(["model=glob(*)"], config_dir=own_folder)
+
+
+def test_mistakes_in_own_files_are_explained(own_folder: str) -> None:
+    assert "broken.yaml" in message(["+experiment=broken"], config_dir=own_folder)
+    assert "+experiment=short" in message(["experiment=short"], config_dir=own_folder)
+    assert "no/such" in message([], config_dir="no/such")
+
+
+def test_expand_is_the_product_of_all_sweeps() -> None:
+    assert expand([]) == [[]]
+    assert expand(["a=1", "b=1,2", "c=range(0,2)"]) == [
+        ["a=1", "b=1", "c=0"], ["a=1", "b=1", "c=1"], ["a=1", "b=2", "c=0"], ["a=1", "b=2", "c=1"]
+    ]  # fmt: skip
+    assert expand(["~x", "y='1,2'", "model=glob(t*)"]) == [
+        ["~x", "y='1,2'", "model=timm"],
+        ["~x", "y='1,2'", "model=torchvision"],
+    ]
+
+
+@pytest.mark.parametrize("override", ["a=interval(0,1)", "modl=glob(*)", "model=glob(z*)", "a=["])
+def test_expand_refuses_what_it_cannot_list(override: str) -> None:
+    with pytest.raises(ConfigError):
+        expand([override])
+
+
+def test_jobs_that_share_a_root_get_folders_of_their_own() -> None:
+    runs = compose_all(["store.root=out/", "optimize.steps=1,2", "scan.span=8", "model.seed=1,2"])
+    assert [run.store.root for run in runs] == [
+        "out/model.seed=1,optimize.steps=1",
+        "out/model.seed=2,optimize.steps=1",
+        "out/model.seed=1,optimize.steps=2",
+        "out/model.seed=2,optimize.steps=2",
+    ]
+    assert [run.optimize.steps for run in runs] == [1, 1, 2, 2]
+
+
+def test_jobs_with_roots_of_their_own_keep_them() -> None:
+    runs = compose_all(["model=torchvision", "model.name=resnet18,resnet50"])
+    assert [run.store.root for run in runs] == ["atlases/resnet18", "atlases/resnet50"]
+    assert compose_all(["store.root=out/"])[0].store.root == "out/"
+
+
+def test_folders_of_jobs_are_safe_and_distinct() -> None:
+    runs = compose_all(["store.root=s3://b/x", "sweep.select.0.include=[a/b],[a_b],['..']"])
+    names = [run.store.root.removeprefix("s3://b/x/") for run in runs]
+    assert len(set(names)) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9._=,-]+", name) for name in names)
+
+
+def test_the_same_job_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        compose_all(["optimize.steps=1,1"])

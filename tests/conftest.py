@@ -1,0 +1,98 @@
+"""Made images, a tiny network's configuration, and whole small runs, shared by all tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config.compose import compose
+from pipeline.config.schema import RunConfig
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+TESTS = Path(__file__).parent
+PHOTOS = Path(os.environ.get("ATLAS_TEST_PHOTOS", TESTS.parent.parent / "shared" / "data" / "photos"))
+CHECKPOINTS = Path(os.environ.get("ATLAS_TEST_CHECKPOINTS", PHOTOS.parent / "checkpoints"))
+
+TINY = [
+    "model=function",
+    "model.name=tiny_network:build",
+    "model.allow_code=true",
+    "model.input.height=16",
+    "model.input.width=16",
+    "model.input.resize=16",
+    "dataset=folder",
+    "scan.span=5",
+    "scan.batch=4",
+    "scan.top_k=4",
+    "scan.bottom_k=3",
+    "sweep=select",
+    "sweep.select.0.spread=0",
+    'sweep.select.0.channels="0:6"',
+    "sweep.block=4",
+    "optimize.height_px=16",
+    "optimize.width_px=16",
+    "optimize.steps=4",
+    "optimize.dtype=float32",
+    "optimize.transform.jitter_px=1",
+    "assemble.crop_px=16",
+    "executor=inline",
+    "executor.threads=1",
+]
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 12 small images, the same every time."""
+    folder = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((20, 24), Image.Resampling.BICUBIC)
+        image.save(folder / f"class{number % 3}_{number:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def tiny(images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
+    """Return a function that composes a run of the tiny network over the made images, with further overrides."""
+
+    def make(*overrides: str, root: str | Path | None = None) -> RunConfig:
+        where = root if root is not None else tmp_path / "atlas"
+        given = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{where}"']
+        return compose([*TINY, *given, *overrides])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of 993 labelled photos, if this machine has it."""
+    if not PHOTOS.is_dir():
+        pytest.skip("needs the folder of labelled photos (ATLAS_TEST_PHOTOS)")
+    return PHOTOS
+
+
+@pytest.fixture(scope="session")
+def checkpoints() -> Path:
+    """The folder of CIFAR-10 checkpoints, if this machine has it."""
+    if not CHECKPOINTS.is_dir():
+        pytest.skip("needs the folder of checkpoints (ATLAS_TEST_CHECKPOINTS)")
+    return CHECKPOINTS
+
+
+def needs(*modules: str) -> pytest.MarkDecorator:
+    """Return a mark that skips a test where one of the modules is not installed."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+
+
+def rows_without_images(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Return rows without their image columns, for readable comparisons."""
+    return [{name: value for name, value in row.items() if name != "image"} for row in rows]

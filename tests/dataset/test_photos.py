@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.config.schema import DatasetConfig
+from pipeline.dataset import open_source
+from pipeline.dataset.photos import FOLDERS, PHOTOS
+from pipeline.errors import DatasetError, UnreadableImageError
+
+MakeConfig = Callable[..., DatasetConfig]
+
+needs_photos = pytest.mark.skipif(
+    any(importlib.util.find_spec(package) is None for package in FOLDERS),
+    reason="needs pip install 'whole-network-atlases[demo]'",
+)
+
+
+@needs_photos
+def test_every_photo_is_there_and_can_be_read(make_config: MakeConfig) -> None:
+    source = open_source(make_config(source="photos", root="", label="name", max_pixels=10_000_000))
+    examples = source.examples()
+    assert [example.example_id for example in examples] == sorted(PHOTOS)
+    for example in examples:
+        image = source.read(example.example_id)
+        assert image.mode == "RGB"
+        assert min(image.size) >= 150
+    assert source.label("skimage/hubble_deep_field.jpg") == "hubble_deep_field"
+    assert open_source(make_config(source="photos")).label("sklearn/china.jpg") == ""
+
+
+@needs_photos
+def test_photos_have_views(make_config: MakeConfig) -> None:
+    source = open_source(make_config(source="photos", views=16, limit=7))
+    assert len(source.examples()) == 7
+    assert source.read("skimage/chelsea.png#0").size == (451, 300)
+    assert source.read("skimage/chelsea.png#3").size != (451, 300)
+
+
+@needs_photos
+@pytest.mark.parametrize("example_id", ["skimage/__init__.py", "skimage/../data/moon.png", "os/moon.png", "moon.png"])
+def test_only_the_photos_can_be_read(example_id: str, make_config: MakeConfig) -> None:
+    with pytest.raises(UnreadableImageError, match="not one of the packaged photos"):
+        open_source(make_config(source="photos")).read(example_id)
+
+
+def test_missing_packages_are_named_with_the_fix(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DatasetError, match=r"skimage and sklearn; pip install 'whole-network-atlases\[demo\]'"):
+        open_source(make_config(source="photos"))
+
+
+@needs_photos
+def test_a_photo_that_a_version_lacks_is_left_out(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.dataset.photos.PHOTOS", ("skimage/moon.png", "skimage/not_yet.png"))
+    (example,) = open_source(make_config(source="photos")).examples()
+    assert example.example_id == "skimage/moon.png"
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, pipeline.dataset; "
+        "print([name for name in ('torch', 'pyarrow', 'hydra', 'ray', 'skimage', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

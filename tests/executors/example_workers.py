@@ -1,0 +1,105 @@
+"""Workers that do in small what real ones may do: echo, raise, die, refuse to be built."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.schema import RayConfig
+from pipeline.errors import ModelError, StoreError
+from pipeline.executors.base import WorkerSpec
+
+
+@dataclass(frozen=True)
+class ExampleTask:
+    """What to do ('echo', 'raise', 'kill', ...), and a folder in which to leave marks."""
+
+    id: str
+    action: str = "echo"
+    folder: str = ""
+    times: int = 1_000_000
+    """How often the action comes before an echo."""
+
+
+class UnpicklableError(Exception):
+    """An exception that no other process can rebuild."""
+
+    def __init__(self, one: object, two: object) -> None:
+        super().__init__("cannot be rebuilt")
+        self.parts = (one, two, lambda: None)
+
+
+class ExampleWorker:
+    """Does what each task says, and counts how many tasks this object has seen."""
+
+    def __init__(self, config: object, *, threads: int) -> None:
+        self.config, self.threads, self.seen = config, threads, 0
+
+    def run(self, task: ExampleTask) -> dict[str, object]:
+        self.seen += 1
+        if task.action != "echo" and mark(task) <= task.times:
+            getattr(self, task.action)()
+        return {"id": task.id, "pid": os.getpid(), "threads": self.threads, "seen": self.seen, "at": time.time()}
+
+    def fail(self) -> None:
+        raise ValueError("not today")
+
+    def fail_oddly(self) -> None:
+        raise UnpicklableError(1, 2)
+
+    def lose_store(self) -> None:
+        raise StoreError("the root is gone")
+
+    def kill(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def pause(self) -> None:
+        time.sleep(1.5)  # longer than a host needs to start
+
+    def interrupt(self) -> None:
+        raise KeyboardInterrupt
+
+
+class OtherWorker(ExampleWorker):
+    """A second stage's worker."""
+
+
+class UnbuildableWorker:
+    def __init__(self, config: object, *, threads: int) -> None:
+        raise ModelError("there is no model 'resnet51'")
+
+
+class DyingWorker:
+    def __init__(self, config: object, *, threads: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class EnvironmentWorker:
+    """Returns environment variables of its process."""
+
+    def __init__(self, config: object, *, threads: int) -> None:
+        pass
+
+    def run(self, task: ExampleTask) -> dict[str, str | None]:
+        names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "RAY_USAGE_STATS_ENABLED")
+        return {name: os.environ.get(name) for name in names}
+
+
+def mark(task: ExampleTask) -> int:
+    """Leave one more mark of `task` and return how many there are."""
+    path = Path(task.folder, task.id)
+    with path.open("a") as file:
+        file.write("x")
+    return path.stat().st_size
+
+
+def ray_config(workers: int = 2) -> RayConfig:
+    return RayConfig(name="ray", address="local", workers=workers, cpus_per_worker=1, gpus_per_worker=0, verbose=False)
+
+
+def spec(name: str = "ExampleWorker", settings: object = None) -> WorkerSpec:
+    """Return how to build one of the example workers, which take any value for a configuration."""
+    return WorkerSpec(f"executors.example_workers:{name}", settings)  # type: ignore[arg-type]

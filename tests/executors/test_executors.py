@@ -1,0 +1,202 @@
+"""What every executor does alike, and what only Ray can do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from executors.example_workers import ExampleTask, ray_config, spec
+
+from pipeline.config.schema import InlineConfig
+from pipeline.errors import ConfigError, WorkerBuildError
+from pipeline.executors import open_executor
+from pipeline.executors.base import Done, Executor, Failed, Outcome
+from pipeline.executors.environment import room
+
+
+def outcomes(executor: Executor, tasks: list[ExampleTask], **how: object) -> dict[str, Outcome]:
+    """Run `tasks` and return their outcomes by task; no task may have two."""
+    found = list(executor.run(spec(**how), tasks))  # type: ignore[arg-type]
+    by_task = {outcome.task.id: outcome for outcome in found}
+    assert len(by_task) == len(found) == len(tasks)
+    return by_task
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a process of its own, without this one's settings for Ray."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    kept |= {"PYTHONPATH": str(Path(__file__).parents[1]), **environment}
+    return subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, timeout=90)
+
+
+def neighbours(count: int = 4) -> list[ExampleTask]:
+    return [ExampleTask(f"neighbour{number}") for number in range(count)]
+
+
+def test_every_task_has_exactly_one_outcome(executor: Executor) -> None:
+    tasks = [ExampleTask(f"t{number}") for number in range(40)]
+    found = outcomes(executor, tasks)
+    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(found[task.id].task is task for task in tasks)
+
+
+def test_no_tasks_start_nothing() -> None:
+    for config in (ray_config(), InlineConfig(name="inline", threads=0)):
+        with open_executor(config) as executor:
+            assert list(executor.run(spec("UnbuildableWorker"), [])) == []
+
+
+def test_workers_are_told_their_threads_and_kept(executor: Executor) -> None:
+    first = outcomes(executor, neighbours(), settings="kept")
+    outcomes(executor, neighbours(), name="OtherWorker", settings="kept")
+    again = outcomes(executor, neighbours(), settings="kept")
+    assert all(outcome.receipt["threads"] == 1 for outcome in first.values())  # type: ignore[union-attr,index]
+    assert max(outcome.receipt["seen"] for outcome in again.values()) > 2  # type: ignore[union-attr,index]
+
+
+def test_task_that_raises_twice_fails_and_the_others_go_on(executor: Executor, tmp_path: Path) -> None:
+    found = outcomes(executor, [ExampleTask("bad", "fail", str(tmp_path)), *neighbours()])
+    bad = found.pop("bad")
+    assert isinstance(bad, Failed)
+    assert (bad.error, bad.fatal) == ("ValueError: not today", False)
+    assert "example_workers.py" in bad.details
+    assert (tmp_path / "bad").stat().st_size == 2
+    assert all(isinstance(outcome, Done) for outcome in found.values())
+
+
+def test_task_that_raises_once_is_done(executor: Executor, tmp_path: Path) -> None:
+    found = outcomes(executor, [ExampleTask("shaky", "fail", str(tmp_path), times=1), *neighbours()])
+    assert all(isinstance(outcome, Done) for outcome in found.values())
+
+
+def test_exception_that_cannot_be_pickled_is_an_ordinary_failure(executor: Executor, tmp_path: Path) -> None:
+    found = outcomes(executor, [ExampleTask("odd", "fail_oddly", str(tmp_path)), *neighbours()])
+    assert isinstance(found["odd"], Failed)
+    assert "cannot be rebuilt" in found["odd"].error
+
+
+def test_store_error_is_fatal_at_once(executor: Executor, tmp_path: Path) -> None:
+    found = outcomes(executor, [ExampleTask("lost", "lose_store", str(tmp_path))])
+    assert isinstance(found["lost"], Failed)
+    assert found["lost"].fatal
+    assert (tmp_path / "lost").stat().st_size == 1
+
+
+def test_worker_that_cannot_be_built_ends_the_run(executor: Executor) -> None:
+    with pytest.raises(WorkerBuildError, match="there is no model 'resnet51'"):
+        list(executor.run(spec("UnbuildableWorker"), neighbours()))
+    with pytest.raises(WorkerBuildError, match="NoSuchWorker"):
+        list(executor.run(spec("NoSuchWorker"), neighbours()))
+    assert outcomes(executor, neighbours())
+
+
+def test_run_left_early_leaves_a_usable_executor(executor: Executor) -> None:
+    run = executor.run(spec(), neighbours(20))
+    next(run)
+    run.close()  # type: ignore[attr-defined]
+    outcomes(executor, neighbours())
+
+
+def test_keyboard_interrupt_passes(inline_executor: Executor, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(inline_executor.run(spec(), [ExampleTask("stop", "interrupt", str(tmp_path))]))
+
+
+def test_inline_does_tasks_in_order(inline_executor: Executor) -> None:
+    tasks = neighbours(9)
+    assert [outcome.task for outcome in inline_executor.run(spec(), tasks)] == tasks
+
+
+def test_open_executor_loads_neither_ray_nor_torch_for_inline() -> None:
+    done = python(
+        "import sys; from pipeline.executors import open_executor; from pipeline.config.schema import InlineConfig;"
+        "open_executor(InlineConfig(name='inline', threads=0));"
+        "assert not {'ray', 'torch'} & set(sys.modules)"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.ray
+def test_killed_worker_costs_only_another_try(ray_executor: Executor, tmp_path: Path) -> None:
+    outcomes(ray_executor, neighbours())
+    started = time.time()
+    found = outcomes(ray_executor, [ExampleTask("victim", "kill", str(tmp_path), times=1), *neighbours(7)])
+    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert found["victim"].receipt["at"] - started < 10  # type: ignore[union-attr,index]
+
+
+@pytest.mark.ray
+def test_task_that_always_kills_its_process_fails_and_its_neighbours_are_done(
+    ray_executor: Executor, tmp_path: Path
+) -> None:
+    found = outcomes(ray_executor, [ExampleTask("killer", "kill", str(tmp_path)), *neighbours(7)])
+    killer = found.pop("killer")
+    assert isinstance(killer, Failed)
+    assert "the worker process died 3 times on this task" in killer.error
+    assert (tmp_path / "killer").stat().st_size == 3
+    assert all(isinstance(outcome, Done) for outcome in found.values())
+
+
+@pytest.mark.ray
+def test_workers_that_die_at_their_start_end_the_run(ray_executor: Executor) -> None:
+    with pytest.raises(WorkerBuildError, match="3 worker processes in a row died"):
+        list(ray_executor.run(spec("DyingWorker"), neighbours(1)))
+    outcomes(ray_executor, neighbours())
+
+
+@pytest.mark.ray
+def test_two_slow_tasks_run_side_by_side(ray_executor: Executor, tmp_path: Path) -> None:
+    found = outcomes(ray_executor, [ExampleTask(name, "pause", str(tmp_path)) for name in ("one", "two")])
+    assert len({outcome.receipt["pid"] for outcome in found.values()}) == 2  # type: ignore[union-attr,index]
+
+
+@pytest.mark.ray
+def test_workers_know_their_threads_and_see_no_gpu(ray_executor: Executor) -> None:
+    found = outcomes(ray_executor, [ExampleTask("look")], name="EnvironmentWorker")
+    assert found["look"].receipt == {  # type: ignore[union-attr]
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+@pytest.mark.ray
+def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path) -> None:
+    """In a process of its own, with a home that cannot be written and a long folder for temporary files."""
+    long_folder = tmp_path / ("a-long-name-" * 8)
+    long_folder.mkdir()
+    tasks = f"[ExampleTask('k', 'kill', {str(tmp_path)!r}, times=1)]"
+    code = (
+        "from executors.example_workers import *; from pipeline.executors import open_executor\n"
+        f"with open_executor(ray_config(1)) as executor: print(len(list(executor.run(spec(), {tasks}))))"
+    )
+    done = python(code, HOME="/nonexistent", TMPDIR=str(long_folder))
+    assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "expected"), [(0, 0, 8), (2, 1, 2), (2, 0.1, 8), (2, 0.4, 4), (0, 1, 0), (8, 4, 2)]
+)
+def test_room_counts_processors_and_gpus(gpus: int, share: float, expected: int) -> None:
+    config = ray_config()
+    object.__setattr__(config, "gpus_per_worker", share)
+    assert room({"CPU": 8, "GPU": gpus}, config) == expected
+
+
+def test_cluster_that_is_not_there_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def no_cluster(**_: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", no_cluster)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    config = dataclasses.replace(ray_config(), address="auto")
+    with pytest.raises(ConfigError, match=r"executor\.address='auto'.*any running Ray"):
+        list(open_executor(config).run(spec(), neighbours()))

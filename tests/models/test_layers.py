@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny_network import build
+from torch import Tensor, nn
+
+from pipeline.config.compose import compose
+from pipeline.config.schema import ModelConfig, RunConfig
+from pipeline.errors import ModelError
+from pipeline.models.fingerprint import upstream_hashes
+from pipeline.models.layers import example_input, model_facts
+from pipeline.models.load import load_model
+from pipeline.models.receptive_field import with_receptive_fields
+from pipeline.models.trace import capture
+from pipeline.units import LayerSpec, ModelFacts
+
+
+def facts_of(name: str) -> ModelFacts:
+    config = torchvision_config(name)
+    return model_facts(load_model(config), config)
+
+
+def torchvision_config(name: str) -> ModelConfig:
+    return compose(
+        ["model=torchvision", f"model.name={name}", "model.weights=none", "dataset=folder", "dataset.root=x"]
+    ).model
+
+
+def by_name(facts: ModelFacts) -> dict[str, LayerSpec]:
+    return {layer.name: layer for layer in facts.layers}
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(module._forward_hooks) for module in model.modules())
+
+
+def test_layers_come_in_order_of_execution_with_shapes(tiny: Callable[..., RunConfig]) -> None:
+    facts = model_facts(build(), tiny().model)
+    names = [layer.name for layer in facts.layers]
+    assert names == ["conv1", "act", "conv2", "conv3", "pool", "fc", "output"]
+    conv2 = by_name(facts)["conv2"]
+    assert (conv2.type, conv2.channels, conv2.height, conv2.width) == ("Conv2d", 12, 8, 8)
+    assert conv2.centre == (4, 4)
+    assert by_name(facts)["output"].channels == 5
+    assert by_name(facts)["output"].height is None
+
+
+def test_a_module_that_runs_twice_is_refused_by_name(tiny: Callable[..., RunConfig]) -> None:
+    facts = model_facts(build(), tiny().model)
+    assert facts.unsupported == {"shared": "runs 2 times in one forward pass"}
+
+
+def test_numbers_stay_when_other_layers_cannot_be_captured(tiny: Callable[..., RunConfig]) -> None:
+    facts = model_facts(build(), tiny().model)
+    assert by_name(facts)["conv2"].index == 2
+    assert by_name(facts)["conv3"].index == 4  # 3 is the shared module
+
+
+def test_hooks_are_gone_afterwards_also_after_errors(tiny: Callable[..., RunConfig]) -> None:
+    model, config = build(), tiny().model
+    facts = model_facts(model, config)
+
+    def fail(layer: LayerSpec, maps: Tensor) -> None:
+        raise RuntimeError("receiver broke")
+
+    with pytest.raises(RuntimeError, match="receiver broke"), capture(model, facts.layers, fail) as run:
+        run(example_input(config.input))
+    assert hooks(model) == 0
+
+
+def test_maps_are_what_the_layer_put_out_before_in_place_activations(tiny: Callable[..., RunConfig]) -> None:
+    model, config = build(), tiny().model
+    layers = by_name(model_facts(model, config))
+    images = example_input(config.input)
+    seen: dict[str, float] = {}
+
+    def receive(layer: LayerSpec, maps: Tensor) -> None:
+        seen[layer.name] = float(maps.min())
+
+    with torch.inference_mode(), capture(model, [layers["conv1"], layers["act"]], receive) as run:
+        run(images)
+    assert seen["conv1"] == float(model.conv1(images).min()) < 0
+    assert seen["act"] == 0.0
+
+
+def test_the_pass_stops_behind_the_target(tiny: Callable[..., RunConfig]) -> None:
+    model, config = build(), tiny().model
+    layers = by_name(model_facts(model, config))
+    ran: list[str] = []
+    model.conv3.register_forward_hook(lambda *_: ran.append("conv3"))
+    with capture(model, [layers["conv2"]], lambda *_: None, stop=True) as run:
+        run(example_input(config.input))
+    assert ran == []
+
+
+def test_a_layer_that_does_not_run_is_an_error(tiny: Callable[..., RunConfig]) -> None:
+    model, config = build(), tiny().model
+    ghost = LayerSpec(index=0, name="conv3", type="Conv2d", channels=6)
+    model.forward = lambda images: model.conv1(images)
+    with pytest.raises(ModelError, match="conv3"), capture(model, [ghost], lambda *_: None) as run:
+        run(example_input(config.input))
+
+
+@pytest.mark.slow
+def test_token_and_channels_last_layers_have_their_channels_right() -> None:
+    swin = by_name(facts_of("swin_t"))
+    assert (swin["features.1.0"].channels, swin["features.1.0"].height) == (96, 56)
+    assert swin["features.1.0"].channel_axis == -1
+    assert (swin["features.0.0"].channels, swin["features.0.0"].channel_axis) == (96, 1)
+    convnext = by_name(facts_of("convnext_tiny"))
+    assert (convnext["features.1.0.block.3"].channels, convnext["features.1.0.block.3"].channel_axis) == (384, -1)
+    assert (convnext["features.1.0"].channels, convnext["features.1.0"].channel_axis) == (96, 1)
+    assert (convnext["classifier.0"].channels, convnext["classifier.0"].channel_axis) == (768, 1)
+
+
+@pytest.mark.slow
+def test_vit_layers_have_tokens() -> None:
+    facts = facts_of("vit_b_16")
+    mlp = by_name(facts)["encoder.layers.encoder_layer_3.mlp.0"]
+    assert (mlp.channels, mlp.tokens, mlp.height) == (3072, 197, None)
+    assert mlp.positions == (197, 1)
+    assert facts.unsupported["encoder.layers.encoder_layer_0.self_attention"] == "returns a tuple"
+
+
+def test_a_wrong_input_size_is_explained(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny("model.arguments.channels=7").model
+    with pytest.raises(ModelError, match=r"3 x 16 x 16.*model\.input"):
+        model_facts(load_model(config), config)
+
+
+def test_receptive_fields_are_measured(tiny: Callable[..., RunConfig]) -> None:
+    model, config = build(), tiny().model
+    measured = {
+        layer.name: layer.receptive_field_px
+        for layer in with_receptive_fields(model, model_facts(model, config).layers, config.input)
+    }
+    # 3; 3 + 2; 5 + 2 * 2; everything
+    assert (measured["conv1"], measured["conv2"], measured["conv3"], measured["fc"]) == (3, 5, 9, 16)
+
+
+def hashes(model: nn.Module, config: ModelConfig) -> dict[str, str]:
+    return dict(model_facts(model, config).upstream)
+
+
+def test_a_changed_weight_changes_the_hashes_from_there_on(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny().model
+    before, model = hashes(build(), config), build()
+    model.conv3.weight[0, 0, 0, 0] += 0.001
+    after = hashes(model, config)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"conv3", "pool", "fc", "output"}
+
+
+def test_a_changed_setting_changes_the_hash(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny().model
+    before, model = hashes(build(), config), build()
+    model.conv2.stride = (1, 1)
+    after = hashes(model, config)
+    assert before["conv1"] == after["conv1"]
+    assert before["conv2"] != after["conv2"]
+
+
+def test_hashes_are_the_same_every_time(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny().model
+    assert hashes(build(), config) == hashes(build(), config)
+
+
+class Untraceable(nn.Module):
+    """Control flow that depends on data: torch.fx can't trace it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 1)
+        self.second = nn.Conv2d(4, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.first(images)
+        return self.second(x) if x.sum() > -1e9 else x
+
+
+def test_an_untraceable_model_is_hashed_by_order() -> None:
+    torch.manual_seed(0)
+    model = Untraceable()
+    order = ["first", "second", "output"]
+    before = upstream_hashes(model, order, order)
+    with torch.no_grad():
+        model.second.weight += 1
+    after = upstream_hashes(model, order, order)
+    assert before["first"] == after["first"]
+    assert before["second"] != after["second"]
+    assert before["output"] != after["output"]

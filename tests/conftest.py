@@ -42,9 +42,9 @@ TINY = [
     "optimize.dtype=float32",
     "optimize.transform.jitter_px=1",
     "assemble.crop_px=16",
-    "executor=inline",
-    "executor.threads=1",
 ]
+INLINE = ["executor=inline", "executor.threads=1"]
+RAY = ["executor=ray", "executor.workers=2"]
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def tiny(images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
     def make(*overrides: str, root: str | Path | None = None) -> RunConfig:
         where = root if root is not None else tmp_path / "atlas"
         given = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{where}"']
-        return compose([*TINY, *given, *overrides])
+        return compose([*TINY, *INLINE, *given, *overrides])
 
     return make
 

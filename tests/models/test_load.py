@@ -69,8 +69,7 @@ def test_a_wrong_name_is_explained(overrides: list[str], words: list[str]) -> No
         pytest.importorskip("efficientnet_lite_pytorch")
     config = model_config(*overrides)
     with pytest.raises(ConfigError) as caught:
-        load_model(config)
-        class_names(config)
+        (class_names if "model.classes" in overrides[0] else load_model)(config)
     assert all(word in str(caught.value) for word in words)
 
 

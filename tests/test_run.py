@@ -1,0 +1,318 @@
+"""Whole runs of the tiny network: what comes out, what resuming does, and that no kill changes the tables."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import INLINE, RAY, TESTS, TINY
+from PIL import Image
+from rich.console import Console
+
+from pipeline.config.schema import RunConfig
+from pipeline.errors import RootMismatchError, StoreError, TasksFailedError
+from pipeline.progress import Progress
+from pipeline.stages import Result, run
+from pipeline.status import read_status
+from pipeline.store.manifest import latest
+from pipeline.store.paths import Store
+
+Tables = dict[str, list[dict[str, object]]]
+
+
+def quietly(config: RunConfig) -> Result:
+    with Progress(console=Console(file=io.StringIO())) as progress:
+        return run(config, progress)
+
+
+def tables(root: Path) -> Tables:
+    """Return every atlas table under `root` as rows, images included."""
+    return {path.name: pq.read_table(path).to_pylist() for path in sorted((root / "atlas").iterdir())}
+
+
+def written(root: Path) -> dict[str, int]:
+    """Return the modification times of everything that is a result."""
+    skip = ("plan", "layers.parquet", ".staging")
+    files = [path for path in root.rglob("*") if path.is_file()]
+    relative = {str(path.relative_to(root)): path.stat().st_mtime_ns for path in files}
+    return {name: when for name, when in relative.items() if not name.startswith(skip) and name != "site/index.html"}
+
+
+@pytest.fixture
+def finished(tiny: Callable[..., RunConfig], tmp_path: Path) -> Path:
+    quietly(tiny())
+    return tmp_path / "atlas"
+
+
+def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> None:
+    found = tables(finished)
+    assert list(found) == ["layer=0000-conv1.parquet", "layer=0002-conv2.parquet", "layer=0004-conv3.parquet"]
+    for rows in found.values():
+        assert [row["channel"] for row in rows] == list(range(6))
+        for row in rows:
+            assert row["model"] == "tiny_network:build"
+            assert row["count"] == 12
+            assert row["minimum"] <= row["mean"] <= row["maximum"]
+            assert [picture["variant"] for picture in row["visualizations"]] == ["channel+", "neuron+"]
+            kinds = [(example["kind"], example["rank"]) for example in row["examples"]]
+            assert kinds == [*(("top", rank) for rank in range(4)), *(("bottom", rank) for rank in range(3))]
+            assert {example["label"] for example in row["examples"]} <= {f"{n:02d}" for n in range(12)}
+            for picture in row["visualizations"]:
+                assert Image.open(io.BytesIO(picture["image"]["bytes"])).size == (16, 16)
+                assert 0 <= picture["percentile"] <= 100
+            for example in row["examples"]:
+                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "JPEG"
+
+
+def test_a_dead_channel_says_so(finished: Path) -> None:
+    rows = tables(finished)["layer=0002-conv2.parquet"]
+    assert [row["status"] for row in rows] == ["ok", "ok", "dead", "ok", "ok", "ok"]
+
+
+def test_the_manifest_lists_exactly_what_is_there(finished: Path) -> None:
+    manifest = latest(Store.open(str(finished)))
+    assert manifest is not None
+    parts = ("atlas", "visualizations", "scan")
+    there = {str(path.relative_to(finished)) for part in parts for path in (finished / part).rglob("*.parquet")}
+    assert {file.path for file in manifest.files} == there
+    assert all((finished / file.path).stat().st_size == file.size_bytes for file in manifest.files)
+
+
+def test_a_second_run_does_nothing(
+    finished: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = written(finished)
+
+    def never(*_: object) -> None:
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr("pipeline.executors.base.WorkerSpec.build", never)
+    result = quietly(tiny())
+    assert result.manifest.number == 1
+    assert written(finished) == before
+
+
+def test_a_wider_sweep_adds_and_repeats_nothing(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+    before = written(finished)
+    old = tables(finished)["layer=0002-conv2.parquet"]
+    result = quietly(tiny("sweep.select.0.channels=all", "sweep.select.0.include=[conv2]"))
+    assert result.manifest.number == 2
+    assert list(tables(finished)) == ["layer=0002-conv2.parquet"]  # the atlas is what the sweep selects
+    new = tables(finished)["layer=0002-conv2.parquet"]
+    assert len(new) == 12
+    assert new[:6] == old
+    kept = {name: when for name, when in written(finished).items() if name.startswith(("visualizations", "scan"))}
+    assert {name: before[name] for name in before if name in kept} == {
+        name: when for name, when in kept.items() if name in before
+    }
+
+
+def test_a_lost_shard_is_made_again(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+    before = tables(finished)
+    next((finished / "visualizations").rglob("*.parquet")).unlink()
+    next((finished / "scan").rglob("*.parquet")).unlink()
+    (finished / "atlas" / "layer=0002-conv2.parquet").unlink()
+    quietly(tiny())
+    assert tables(finished) == before
+
+
+def test_other_settings_are_refused_and_named(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+    before = tables(finished)
+    with pytest.raises(RootMismatchError, match=r"optimize\.steps: 4 -> 5"):
+        quietly(tiny("optimize.steps=5"))
+    assert tables(finished) == before
+    quietly(tiny("optimize.steps=5", "store.allow_changes=true"))
+    assert tables(finished) != before
+
+
+def test_what_does_not_matter_may_change(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+    before = tables(finished)
+    quietly(tiny("scan.batch=2", "optimize.batch=2", "sweep.block=2"))
+    assert tables(finished) == before
+
+
+def test_the_order_of_the_work_changes_nothing(finished: Path, tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    quietly(tiny("scan.batch=3", "optimize.batch=3", "sweep.block=5", root=tmp_path / "other"))
+    assert tables(tmp_path / "other") == tables(finished)
+
+
+def test_a_task_that_fails_is_named_and_the_rest_is_kept(
+    tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipeline.optimize.worker as module
+
+    original = module.optimize
+
+    def broken(target: object, pictures: object, *rest: object) -> object:
+        if target.layer.name == "conv2":  # type: ignore[attr-defined]
+            raise RuntimeError("this layer breaks")
+        return original(target, pictures, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "optimize", broken)
+    with pytest.raises(TasksFailedError, match="this layer breaks"):
+        quietly(tiny())
+    root = tmp_path / "atlas"
+    assert [row["status"] for row in tables(root)["layer=0002-conv2.parquet"]][:2] == ["missing", "missing"]
+    assert tables(root)["layer=0000-conv1.parquet"][0]["visualizations"]
+    failures = {stage.name: len(stage.failures) for stage in read_status(str(root)).stages}
+    assert failures == {"scan": 0, "optimize": 3, "assemble": 0, "site": 0}
+    record = json.loads(next((root / "failures" / "optimize").iterdir()).read_text())
+    assert "Traceback" in record["details"]
+    monkeypatch.undo()
+    quietly(tiny())
+    assert [row["status"] for row in tables(root)["layer=0002-conv2.parquet"]][:2] == ["ok", "ok"]
+    assert not any(stage.failures for stage in read_status(str(root)).stages)
+
+
+def test_a_full_disk_ends_the_run_at_once_and_keeps_what_was_made(
+    tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Store.write
+
+    def full(self: Store, path: str, data: bytes) -> None:
+        if path.startswith("visualizations/layer=0004"):
+            raise StoreError(f"can't write {path!r}: no space left on device")
+        original(self, path, data)
+
+    monkeypatch.setattr(Store, "write", full)
+    with pytest.raises(StoreError, match="no space left"):
+        quietly(tiny())
+    monkeypatch.undo()
+    status = {stage.name: stage for stage in read_status(str(tmp_path / "atlas")).stages}
+    assert 0 < status["optimize"].done < status["optimize"].total
+    quietly(tiny())
+    assert len(tables(tmp_path / "atlas")) == 3
+
+
+def test_status_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="holds no atlas"):
+        read_status(str(tmp_path))
+
+
+# Kills. The tables of a run that was killed, at any moment, and run again equal those of an undisturbed run.
+
+SLOW_TASKS = ["optimize.steps=60", "sweep.block=2"]
+MOMENTS = {"scan": 1, "optimize": 3, "assemble": 1}
+"""Stage to the number of receipts after which the kill comes."""
+
+
+class Command:
+    """`atlas run` as a process of its own, with a mark that all its workers inherit."""
+
+    def __init__(self, root: Path, images: Path, executor: Sequence[str] = INLINE) -> None:
+        self.root = root
+        self.mark = uuid.uuid4().hex
+        given = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS, *executor]
+        environment = os.environ | {"ATLAS_TEST_MARK": self.mark, "PYTHONPATH": str(TESTS)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "run", *TINY, *given],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_for(self, stage: str, receipts: int, *, seconds: float = 120) -> None:
+        """Wait until that many receipts of a stage are committed."""
+        folder, end = self.root / "receipts" / stage, time.monotonic() + seconds
+        while len(list(folder.glob("*.json"))) < receipts:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < end, f"no {receipts} receipts of {stage} in {seconds} s"
+            time.sleep(0.005)
+
+    def workers(self) -> list[int]:
+        """Return the ids of this run's Ray workers that hold a `Host`."""
+        return [pid for pid in _processes() if self.mark in _text(pid, "environ") and "ray::" in _text(pid, "cmdline")]
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+    def finish(self) -> None:
+        output = self.process.communicate(timeout=240)[0]
+        assert self.process.returncode == 0, output
+
+
+def _processes() -> Iterator[int]:
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def _text(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""  # it has ended in between
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    root = tmp_path_factory.mktemp("undisturbed") / "atlas"
+    Command(root, images).finish()
+    return tables(root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", list(MOMENTS))
+def test_killing_the_process_changes_nothing(stage: str, images: Path, tmp_path: Path, undisturbed: Tables) -> None:
+    first = Command(tmp_path / "atlas", images)
+    first.wait_for(stage, MOMENTS[stage])
+    first.kill()
+    Command(tmp_path / "atlas", images).finish()
+    assert tables(tmp_path / "atlas") == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_killing_the_driver_of_ray_three_times_changes_nothing(
+    images: Path, tmp_path: Path, undisturbed: Tables
+) -> None:
+    for stage, receipts in MOMENTS.items():
+        command = Command(tmp_path / "atlas", images, RAY)
+        command.wait_for(stage, receipts)
+        command.kill()
+    Command(tmp_path / "atlas", images, RAY).finish()
+    assert tables(tmp_path / "atlas") == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_killing_workers_costs_their_tasks_time_only(images: Path, tmp_path: Path, undisturbed: Tables) -> None:
+    command = Command(tmp_path / "atlas", images, RAY)
+    killed = 0
+    for stage, receipts in MOMENTS.items():
+        command.wait_for(stage, receipts)
+        for pid in command.workers()[:1]:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    command.finish()
+    assert killed == 3
+    assert tables(tmp_path / "atlas") == undisturbed
+    assert not (tmp_path / "atlas" / "failures").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_is_quick_and_says_how_to_go_on(
+    number: signal.Signals, images: Path, tmp_path: Path, undisturbed: Tables
+) -> None:
+    command = Command(tmp_path / "atlas", images, RAY)
+    command.wait_for("optimize", 1)
+    command.process.send_signal(number)
+    started = time.monotonic()
+    output = command.process.communicate(timeout=60)[0]
+    assert time.monotonic() - started < 10
+    assert command.process.returncode == 75
+    assert "Give the same command again" in output
+    assert "Traceback" not in output
+    assert command.workers() == []

@@ -1,0 +1,243 @@
+"""Build the pages of an atlas as files in memory. Pure: nothing is read or written here.
+
+    files = layer_files(info, layer, rows, previous, following)     # 'layers/0042-blocks.4.html' -> bytes
+    files |= index_files(info, summaries)
+
+Everything works from disk (file://) and from any web server: no requests to anywhere, no modules, no build step. Text
+from outside (names of layers, classes, examples) is escaped in HTML by jinja2, and in data files by `script_json`.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.site.sheets import Sheet, pack
+from pipeline.units import OUTPUT, LayerSpec
+
+VERSION = 1
+"""Raise when the same table makes other pages."""
+
+CHANNELS_PER_SHEET = 64
+CHANNELS_PER_CROP_SHEET = 16
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtlasInfo:
+    """What the pages say about the atlas as a whole."""
+
+    model: str
+    dataset: str
+    examples: int
+    created: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSummary:
+    """What the index shows of one layer."""
+
+    spec: LayerSpec
+    channels_shown: int
+    status_counts: Mapping[str, int]
+    covers: tuple[bytes, ...]
+
+
+def layer_files(
+    info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], previous: LayerSpec | None, following: LayerSpec | None
+) -> dict[str, bytes]:
+    """Return the page of one layer with its data and sheets, by path below `site/`."""
+    variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
+    pictures = _picture_sheets(rows, variants)
+    crops = _crop_sheets(rows)
+    folder = f"layers/{spec.slug}"
+    html = _template("layer.html").render(
+        info=info,
+        layer=spec,
+        facts=layer_facts(spec),
+        previous=previous,
+        following=following,
+        variants=variants,
+        groups=[_cells(part, variants, sheet) for part, sheet in pictures],
+        statuses=Counter(row["status"] for row in rows),
+        is_output=spec.name == OUTPUT,
+    )
+    files = {f"{folder}.html": html.encode(), f"{folder}.js": _data(spec, rows, variants, pictures, crops)}
+    for number, (_, sheet) in enumerate(pictures):
+        files[f"{folder}/pictures-{number:03d}.png"] = sheet.data
+    for number, (_, sheet) in enumerate(crops):
+        files[f"{folder}/examples-{number:03d}.jpg"] = sheet.data
+    return files
+
+
+def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, bytes]:
+    """Return the index page, its covers, and the style sheet and script that all pages share."""
+    sheets = {layer.spec.slug: pack(layer.covers, form="PNG") for layer in layers if layer.covers}
+    html = _template("index.html").render(
+        info=info,
+        layers=[
+            {
+                "spec": layer.spec,
+                "facts": layer_facts(layer.spec),
+                "shown": layer.channels_shown,
+                "problems": {name: count for name, count in layer.status_counts.items() if name != "ok"},
+                "covers": [sheets[layer.spec.slug].style(cell) for cell in range(len(layer.covers))],
+            }
+            for layer in layers
+        ],
+        channels=sum(layer.channels_shown for layer in layers),
+    )
+    files = {"index.html": html.encode()}
+    files |= {f"assets/covers/{slug}.png": sheet.data for slug, sheet in sheets.items()}
+    static = importlib.resources.files("pipeline.site") / "static"
+    return files | {f"assets/{name}": (static / name).read_bytes() for name in ("atlas.css", "atlas.js")}
+
+
+def layer_facts(spec: LayerSpec) -> list[tuple[str, str]]:
+    """Return label and text of what is known about a layer."""
+    facts = [("Type", spec.type), ("Shape", spec.shape.replace(" x ", " × "))]
+    if spec.receptive_field_px:
+        facts.append(("Sees", f"{spec.receptive_field_px} × {spec.receptive_field_px} px"))
+    return facts
+
+
+def script_json(value: object) -> str:
+    """Return JSON that is safe inside a script: ASCII only, no '<' that could end it, no NaN."""
+    return json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def number(value: float | None) -> str:
+    """Return a number with four significant digits, or a dash."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pipeline.site"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["number"] = number
+    return environment
+
+
+def _template(name: str) -> Any:
+    return _environment().get_template(name)
+
+
+def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _picture_sheets(rows: Sequence[Row], variants: Sequence[str]) -> list[tuple[Sequence[Row], Sheet]]:
+    """Return parts of the rows with the sheet of their pictures: a cell for every variant of every channel."""
+    return [
+        (part, pack([_picture(row, variant) for row in part for variant in variants], form="PNG"))
+        for part in _parts(rows, CHANNELS_PER_SHEET)
+        if variants
+    ] or [(part, pack([], form="PNG")) for part in _parts(rows, CHANNELS_PER_SHEET)]
+
+
+def _picture(row: Row, variant: str) -> bytes | None:
+    for picture in row["visualizations"]:
+        if picture["variant"] == variant:
+            data: bytes = picture["image"]["bytes"]
+            return data
+    return None
+
+
+def _crop_sheets(rows: Sequence[Row]) -> list[tuple[Sequence[Row], Sheet]]:
+    return [
+        (part, pack([example["crop"]["bytes"] for row in part for example in row["examples"]], form="JPEG", columns=16))
+        for part in _parts(rows, CHANNELS_PER_CROP_SHEET)
+    ]
+
+
+def _cells(part: Sequence[Row], variants: Sequence[str], sheet: Sheet) -> list[dict[str, Any]]:
+    """Return what the grid needs of each channel: name, tooltip, and a style per variant (None without a picture)."""
+    return [
+        {
+            "channel": row["channel"],
+            "caption": row.get("class_name") or row["channel"],
+            "unit": row["unit"],
+            "status": row["status"],
+            "styles": [
+                sheet.style(place * len(variants) + number) if _picture(row, variant) else None
+                for number, variant in enumerate(variants)
+            ],
+        }
+        for place, row in enumerate(part)
+    ]
+
+
+def _data(
+    spec: LayerSpec,
+    rows: Sequence[Row],
+    variants: Sequence[str],
+    pictures: Sequence[tuple[Sequence[Row], Sheet]],
+    crops: Sequence[tuple[Sequence[Row], Sheet]],
+) -> bytes:
+    """Return the layer's numbers as a script that hands them to atlas.js."""
+    picture_styles = _styles(pictures, lambda row: [v if _picture(row, v) else None for v in variants])
+    crop_styles = _styles(crops, lambda row: [example["crop"]["bytes"] for example in row["examples"]])
+    channels = [
+        {
+            "channel": row["channel"],
+            "unit": row["unit"],
+            "className": row.get("class_name"),
+            "status": row["status"],
+            "pictures": _picture_data(row, variants, *picture_styles[place]),
+            "examples": _example_data(row, *crop_styles[place]),
+            "numbers": {name: row[name] for name in ("count", "mean", "variance", "minimum", "maximum")},
+        }
+        for place, row in enumerate(rows)
+    ]
+    return f"window.ATLAS_LAYER={script_json({'slug': spec.slug, 'channels': channels})};\n".encode()
+
+
+def _styles(sheets: Sequence[tuple[Sequence[Row], Sheet]], cells: Any) -> list[tuple[int, list[str | None]]]:
+    """Return for every row, in order, its sheet's number and the style of each of its cells (None where empty)."""
+    styles: list[tuple[int, list[str | None]]] = []
+    for place, (part, sheet) in enumerate(sheets):
+        cell = 0
+        for row in part:
+            own = []
+            for content in cells(row):
+                own.append(sheet.style(cell) if content else None)
+                cell += 1
+            styles.append((place, own))
+    return styles
+
+
+def _picture_data(row: Row, variants: Sequence[str], sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
+    place = dict(zip(variants, styles, strict=True))
+    kept = ("variant", "objective", "score", "percentile", "times_maximum", "steps", "seed")
+    return [
+        {name: picture[name] for name in kept} | {"sheet": sheet, "style": place[picture["variant"]]}
+        for picture in row["visualizations"]
+    ]
+
+
+def _example_data(row: Row, sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
+    kept = ("kind", "rank", "example_id", "label", "value", "row", "column")
+    return [
+        {name: example[name] for name in kept} | {"sheet": sheet, "style": style}
+        for example, style in zip(row["examples"], styles, strict=True)
+    ]

@@ -1,0 +1,63 @@
+"""Pack many small pictures into few large ones ("sprites"), and say where each lies.
+
+A whole network has tens of thousands of pictures; as files of their own they would be slow to write, copy and serve.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+COLUMNS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """One packed picture and its raster of equal cells, filled row by row."""
+
+    data: bytes
+    columns: int
+    rows: int
+    cell_height_px: int
+    cell_width_px: int
+
+    def style(self, cell: int) -> str:
+        """Return the CSS that shows one cell in a box of any size."""
+        row, column = divmod(cell, self.columns)
+        x = 100 * column / max(1, self.columns - 1)
+        y = 100 * row / max(1, self.rows - 1)
+        return f"background-size:{100 * self.columns}% {100 * self.rows}%;background-position:{x:.4f}% {y:.4f}%"
+
+
+def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS) -> Sheet:
+    """Return `images` (encoded, any sizes) as one sheet, `form` 'PNG' or 'JPEG'; None leaves a cell empty.
+
+    Cells are as large as the largest image; smaller ones are centred.
+    """
+    decoded = [_decode(data) if data else None for data in images]
+    width = max((image.width for image in decoded if image), default=1)
+    height = max((image.height for image in decoded if image), default=1)
+    columns = max(1, min(columns, len(decoded)))
+    rows = max(1, math.ceil(len(decoded) / columns))
+    sheet = Image.new("RGB", (columns * width, rows * height), (128, 128, 128))
+    for number, image in enumerate(decoded):
+        if image is not None:
+            row, column = divmod(number, columns)
+            left = column * width + (width - image.width) // 2
+            sheet.paste(image, (left, row * height + (height - image.height) // 2))
+    return Sheet(data=_encode(sheet, form), columns=columns, rows=rows, cell_height_px=height, cell_width_px=width)
+
+
+def _decode(data: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(data)) as image:
+        return image.convert("RGB")
+
+
+def _encode(image: Image.Image, form: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=form, **({"quality": 88} if form == "JPEG" else {"compress_level": 6}))
+    return buffer.getvalue()

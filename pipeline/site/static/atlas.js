@@ -1,0 +1,186 @@
+// The layer page: sorting, choosing variants and sizes, and the view of one channel (#channel=12).
+// All text from outside goes through textContent, never through innerHTML.
+"use strict";
+(() => {
+  const layer = window.ATLAS_LAYER;
+  const byChannel = new Map(layer.channels.map((channel) => [channel.channel, channel]));
+  const grid = document.getElementById("grid");
+  const view = document.getElementById("view");
+  const cells = [...grid.querySelectorAll(".cell")];
+  let order = layer.channels.map((channel) => channel.channel);
+
+  const GLOSSARY = {
+    count: "Images of the dataset that were scanned",
+    mean: "Mean over all positions of all images",
+    variance: "Variance over all positions of all images",
+    minimum: "Smallest value anywhere",
+    maximum: "Largest value anywhere",
+  };
+  const KINDS = {
+    top: ["Excite it most", "Images with the largest value anywhere, cut around it"],
+    bottom: ["Excite it least", "Images with the smallest value anywhere, cut around it"],
+  };
+
+  function element(tag, properties, ...children) {
+    const node = Object.assign(document.createElement(tag), properties);
+    node.append(...children.filter((child) => child !== null && child !== undefined));
+    return node;
+  }
+
+  function number(value) {
+    if (value === null || value === undefined) return "–";
+    if (value === 0) return "0";
+    const size = Math.abs(value);
+    return size >= 1e6 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  }
+
+  function picture(folderFile, style, label) {
+    const box = element("span", { className: "picture" });
+    if (style === null) {
+      box.classList.add("none");
+      box.textContent = "not stored";
+      return box;
+    }
+    box.setAttribute("role", "img");
+    box.setAttribute("aria-label", label);
+    box.style.cssText = style;
+    box.style.backgroundImage = `url("${encodeURIComponent(layer.slug)}/${folderFile}")`;
+    return box;
+  }
+
+  const padded = (count) => String(count).padStart(3, "0");
+
+  function standing(shown) {
+    const words = [];
+    if (shown.percentile !== null) words.push(`stronger than ${number(shown.percentile)} % of the dataset's images`);
+    if (shown.times_maximum !== null) words.push(`${number(shown.times_maximum)} × their best`);
+    return words.join("; ");
+  }
+
+  function pictures(channel) {
+    const figures = channel.pictures.map((shown) =>
+      element("figure", {},
+        picture(`pictures-${padded(shown.sheet)}.png`, shown.style, `${shown.variant} of ${channel.unit}`),
+        element("figcaption", {},
+          element("b", { textContent: shown.variant }), ` score ${number(shown.score)}. `,
+          standing(shown) ? element("span", { textContent: `${standing(shown)}. ` }) : null,
+          `${shown.steps} steps, seed ${shown.seed}.`)));
+    const title = element("h3", { textContent: "Optimized", title: "Pictures made to excite this unit" });
+    return [title, ...(figures.length ? figures : [element("p", { className: "none", textContent: "No picture of this channel." })])];
+  }
+
+  function examples(channel) {
+    const parts = [];
+    for (const kind of [...new Set(channel.examples.map((example) => example.kind))]) {
+      const [name, help] = KINDS[kind] || [kind, ""];
+      parts.push(element("h3", { textContent: name, title: help }));
+      parts.push(element("div", { className: "examples" }, ...channel.examples
+        .filter((example) => example.kind === kind)
+        .map((example) => element("figure", { title: `${example.example_id}\nat row ${example.row}, column ${example.column}` },
+          picture(`examples-${padded(example.sheet)}.jpg`, example.style, example.label || example.example_id),
+          element("figcaption", {}, element("b", { textContent: number(example.value) }), ` ${example.label}`)))));
+    }
+    return parts.length ? parts : [element("p", { className: "none", textContent: "No dataset examples." })];
+  }
+
+  function numbers(channel) {
+    const rows = Object.entries(channel.numbers).map(([name, value]) =>
+      element("tr", { title: GLOSSARY[name] || "" }, element("th", { scope: "row", textContent: name }), element("td", { textContent: number(value) })));
+    return [element("h3", { textContent: "On the dataset" }), element("table", {}, element("tbody", {}, ...rows))];
+  }
+
+  function neighbour(channel, step) {
+    return order[order.indexOf(channel) + step];
+  }
+
+  function button(text, label, action, disabled) {
+    const node = element("button", { type: "button", textContent: text, title: label, disabled: Boolean(disabled) });
+    node.setAttribute("aria-label", label);
+    node.addEventListener("click", action);
+    return node;
+  }
+
+  function show(channel) {
+    const before = neighbour(channel.channel, -1);
+    const after = neighbour(channel.channel, 1);
+    const place = document.querySelector("h1").textContent;
+    view.replaceChildren(
+      element("div", { className: "view-head" },
+        element("div", {},
+          element("h2", { id: "view-title", textContent: channel.className || `Channel ${channel.channel}` }),
+          element("p", {}, `${place} · ${channel.unit}`,
+            channel.status === "ok" ? null : element("span", { className: "badge", textContent: ` · ${channel.status}` }))),
+        element("div", { className: "buttons" },
+          button("←", "Previous channel (left arrow)", () => go(before), before === undefined),
+          button("→", "Next channel (right arrow)", () => go(after), after === undefined),
+          button("✕", "Close (Escape)", () => view.close()))),
+      element("div", { className: "view-body" },
+        element("div", {}, ...pictures(channel), ...numbers(channel)),
+        element("div", {}, ...examples(channel))));
+    if (!view.open) view.showModal();
+    view.scrollTop = 0;
+    cells.forEach((cell) => cell.classList.toggle("open", Number(cell.dataset.channel) === channel.channel));
+  }
+
+  function go(channel) {
+    if (channel !== undefined) location.replace(`#channel=${channel}`);
+  }
+
+  function follow() {
+    const match = /^#channel=(\d+)$/.exec(location.hash);
+    const channel = match ? byChannel.get(Number(match[1])) : undefined;
+    if (channel) show(channel);
+    else if (view.open) view.close();
+  }
+
+  function closed() {
+    const open = grid.querySelector(".cell.open");
+    cells.forEach((cell) => cell.classList.remove("open"));
+    history.replaceState(null, "", location.pathname + location.search);
+    if (open) open.focus();
+  }
+
+  function strength(channel, variant) {
+    const shown = channel.pictures[variant] || channel.pictures[0];
+    return shown && shown.times_maximum !== null ? shown.times_maximum : -Infinity;
+  }
+
+  function sort() {
+    const key = document.getElementById("sort").value;
+    const variant = Number(document.getElementById("variant")?.value || 0);
+    const value = {
+      channel: (channel) => -channel.channel,
+      times: (channel) => strength(channel, variant),
+      maximum: (channel) => channel.numbers.maximum ?? -Infinity,
+      mean: (channel) => channel.numbers.mean ?? -Infinity,
+    }[key];
+    const sorted = [...layer.channels].sort((a, b) => value(b) - value(a) || a.channel - b.channel);
+    order = sorted.map((channel) => channel.channel);
+    const groups = [...grid.querySelectorAll(".grid")];
+    const size = Math.ceil(cells.length / groups.length);
+    order.forEach((channel, place) => groups[Math.floor(place / size)].append(document.getElementById(`cell-${channel}`)));
+  }
+
+  function choose(event) {
+    for (const cell of cells) [...cell.querySelectorAll(".picture")].forEach((box, place) => { box.hidden = place !== Number(event.target.value); });
+    sort();
+  }
+
+  document.querySelector(".controls").hidden = false;
+  document.getElementById("sort").addEventListener("change", sort);
+  document.getElementById("variant")?.addEventListener("change", choose);
+  document.getElementById("size").addEventListener("input", (event) => {
+    document.documentElement.style.setProperty("--cell", `${event.target.value}px`);
+  });
+  window.addEventListener("hashchange", follow);
+  view.addEventListener("close", closed);
+  view.addEventListener("click", (event) => { if (event.target === view) view.close(); });
+  document.addEventListener("keydown", (event) => {
+    if (!view.open || event.altKey || event.ctrlKey || event.metaKey) return;
+    const current = Number((/^#channel=(\d+)$/.exec(location.hash) || [])[1]);
+    if (event.key === "ArrowLeft") go(neighbour(current, -1));
+    if (event.key === "ArrowRight") go(neighbour(current, 1));
+  });
+  follow();
+  document.body.dataset.ready = "true";
+})();

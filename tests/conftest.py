@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from pipeline.config.compose import compose
 from pipeline.config.schema import RunConfig
+from pipeline.progress import Progress
+from pipeline.stages import Result, run
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
@@ -71,6 +75,20 @@ def tiny(images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
     return make
 
 
+def quietly(config: RunConfig) -> Result:
+    """Run without a display."""
+    with Progress(console=Console(file=io.StringIO())) as progress:
+        return run(config, progress)
+
+
+@pytest.fixture(scope="session")
+def atlas_root(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished atlas of the tiny network, to read only."""
+    root = tmp_path_factory.mktemp("finished") / "atlas"
+    quietly(compose([*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']))
+    return root
+
+
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """The folder of 993 labelled photos, if this machine has it."""
@@ -91,8 +109,3 @@ def needs(*modules: str) -> pytest.MarkDecorator:
     """Return a mark that skips a test where one of the modules is not installed."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
-
-
-def rows_without_images(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """Return rows without their image columns, for readable comparisons."""
-    return [{name: value for name, value in row.items() if name != "image"} for row in rows]

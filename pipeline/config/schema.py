@@ -130,7 +130,7 @@ class SweepConfig:
     select: tuple[SelectConfig, ...]
     variants: tuple[VariantConfig, ...]
     block: Positive
-    """Units per task."""
+    """Pictures per task."""
     seed: Seed
     """Chooses the channels of 'sample:N'."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

@@ -16,6 +16,7 @@ import hashlib
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -108,10 +109,19 @@ class FileSource:
         """See `Source`."""
         try:
             path, view = self._path_and_view(example_id)
-            image = decode(self.files.locate(path), max_pixels=self.config.max_pixels)
+            image = self._decoded(self.files.locate(path))
         except UnreadableImageError as error:
             raise UnreadableImageError(f"cannot read example {example_id!r}: {error}") from error
         return crop_view(image, path, view=view, seed=self.config.seed)
+
+    def _decoded(self, file: Path) -> Image.Image:
+        if self.config.views == 1:
+            return decode(file, max_pixels=self.config.max_pixels)
+        try:
+            changed_ns = file.stat().st_mtime_ns
+        except OSError:
+            changed_ns = 0  # decoding says what is wrong with it
+        return _decode_once(file, changed_ns, self.config.max_pixels)
 
     def label(self, example_id: str) -> str:
         """See `Source`."""
@@ -144,6 +154,12 @@ class FileSource:
         if not path or number not in map(str, range(self.config.views)):
             raise UnreadableImageError(f"{example_id!r} does not end in '#' and a view below {self.config.views}")
         return path, int(number)
+
+
+@lru_cache(maxsize=4)
+def _decode_once(file: Path, changed_ns: int, max_pixels: int) -> Image.Image:
+    """Return a decoded file; the views of one image are read one after the other and share it."""
+    return decode(file, max_pixels=max_pixels)
 
 
 def _rank(example: Example) -> tuple[bytes, str]:

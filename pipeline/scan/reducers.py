@@ -6,7 +6,7 @@ in float32, whatever the model computes in, so that near-ties are ranked by the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,11 @@ class Reduced:
     trough_at: Tensor
     mean: Tensor
     m2: Tensor
+
+    def first(self, count: int) -> Reduced:
+        """Return the first `count` examples."""
+        tensors = ("peak", "peak_at", "trough", "trough_at", "mean", "m2")
+        return replace(self, **{name: getattr(self, name)[:count] for name in tensors})
 
 
 def reduce_maps(maps: Tensor) -> Reduced:
@@ -69,20 +74,20 @@ class LayerScan:
         peak, trough = _host(reduced.peak), _host(reduced.trough)
         mean = _host(reduced.mean)
         self.examples += len(ids)
-        self.moments = self.moments.merge(
-            Moments.from_groups(
-                reduced.positions,
-                mean.astype(np.float64),
-                _host(reduced.m2).astype(np.float64),
-                trough.astype(np.float64),
-                peak.astype(np.float64),
-            )
-        )
+        self._add_moments(reduced.positions, mean, _host(reduced.m2), trough, peak)
         self.top = self.top.add(peak.T, ids, *_places(reduced.peak_at, reduced.columns))
         if self.bottom.k:
             self.bottom = self.bottom.add(trough.T, ids, *_places(reduced.trough_at, reduced.columns))
         self._sample_means.append(mean[sampled])
         self._sample_peaks.append(peak[sampled])
+
+    def _add_moments(self, positions: int, means: Floats, m2s: Floats, minima: Floats, maxima: Floats) -> None:
+        # One example after the other: sums then have the same bits whatever the batch size.
+        for mean, m2, minimum, maximum in zip(
+            *(a.astype(np.float64) for a in (means, m2s, minima, maxima)), strict=True
+        ):
+            one = Moments(values=positions, mean=mean, m2=m2, minimum=minimum, maximum=maximum)
+            self.moments = self.moments.merge(one)
 
     def rows(self, start: int, stop: int) -> list[dict[str, object]]:
         """Return one row per channel, as `pipeline.store.schemas.PARTIALS` has them."""

@@ -78,10 +78,11 @@ class ScanWorker:
 
         with torch.inference_mode(), capture(self._model, task.layers, receive, stop=True) as run:
             for ids, pixels in self._batches(task.span.example_ids, failures):
-                run(self._images(pixels))
+                # A batch of one takes other code paths than every larger one, and rounds differently.
+                run(self._images(pixels if len(pixels) > 1 else pixels * 2))
                 sampled = np.array([sample_hash(example_id) <= task.sample_limit for example_id in ids])
                 for name, scan in scans.items():
-                    scan.add(reduced[name], np.array(ids, dtype=np.str_), sampled)
+                    scan.add(reduced[name].first(len(ids)), np.array(ids, dtype=np.str_), sampled)
         return failures
 
     def _images(self, pixels: list[Pixels]) -> torch.Tensor:

@@ -60,7 +60,7 @@ def put_index(store: Store, config: RunConfig, layers: Sequence[LayerSpec], mani
     """Write the index page and what all pages share."""
     info = atlas_info(config, examples=examples, created=manifest.created, snapshot=manifest.number)
     for path, data in index_files(info, [_summary(store, layer) for layer in layers]).items():
-        store.write(f"site/{path}", data)
+        store.write_if_changed(f"site/{path}", data)
 
 
 def _summary(store: Store, layer: LayerSpec) -> LayerSummary:

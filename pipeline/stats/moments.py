@@ -34,18 +34,6 @@ class Moments:
             values=0, mean=zeros, m2=zeros, minimum=np.full(channels, np.inf), maximum=np.full(channels, -np.inf)
         )
 
-    @classmethod
-    def from_groups(cls, values_each: int, means: Floats, m2s: Floats, minima: Floats, maxima: Floats) -> Moments:
-        """Return the moments of groups of equal size, each array of shape (groups, channels)."""
-        groups = means.shape[0]
-        if not groups:
-            return cls.empty(means.shape[1])
-        mean = means.mean(axis=0)
-        m2 = m2s.sum(axis=0) + values_each * ((means - mean) ** 2).sum(axis=0)
-        return cls(
-            values=values_each * groups, mean=mean, m2=m2, minimum=minima.min(axis=0), maximum=maxima.max(axis=0)
-        )
-
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of values together."""
         values = self.values + other.values

@@ -72,6 +72,11 @@ class Store:
                 with self.filesystem.open_output_stream(self._full(path)) as stream:
                     stream.write(data)
 
+    def write_if_changed(self, path: str, data: bytes) -> None:
+        """Put a file unless the same one is there already."""
+        if self.size(path) != len(data) or self.read(path) != data:
+            self.write(path, data)
+
     def _write_local(self, path: str, data: bytes) -> None:
         # Staged beside the tables, never inside one: readers that glob a table see finished files only.
         staging = os.path.join(self.base, STAGING)
@@ -144,8 +149,11 @@ def _reason(error: BaseException) -> str:
 
 
 def visualizations_directory(layer: LayerSpec) -> str:
-    """Return the folder of a layer's pictures."""
-    return f"visualizations/layer={layer.slug}"
+    """Return the folder of a layer's pictures.
+
+    Readers of partitioned folders add its name as a column; 'layer' would hide the column of that name in the files.
+    """
+    return f"visualizations/layer_slug={layer.slug}"
 
 
 def atlas_path(layer: LayerSpec) -> str:

@@ -31,15 +31,6 @@ def test_merging_parts_equals_one_pass(seed: int, sizes: list[int]) -> None:
         np.testing.assert_allclose(getattr(merged, name), getattr(whole, name), rtol=1e-9, atol=1e-9)
 
 
-def test_groups_equal_all_their_values() -> None:
-    maps = np.random.default_rng(0).normal(size=(7, 3, 10))  # examples, channels, positions
-    grouped = Moments.from_groups(10, maps.mean(axis=2), maps.var(axis=2) * 10, maps.min(axis=2), maps.max(axis=2))
-    whole = moments_of(maps.transpose(0, 2, 1).reshape(-1, 3))
-    np.testing.assert_allclose(grouped.mean, whole.mean)
-    np.testing.assert_allclose(grouped.variance, whole.variance)
-    np.testing.assert_allclose(grouped.minimum, whole.minimum)
-
-
 def test_nothing_is_neutral() -> None:
     some = moments_of(np.arange(6.0).reshape(3, 2))
     merged = Moments.empty(2).merge(some).merge(Moments.empty(2))

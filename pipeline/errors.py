@@ -11,6 +11,7 @@
     │   └── RootMismatchError  a root made by other settings
     ├── MergeError             partials that overlap, leave a gap or disagree
     ├── WorkerBuildError       a worker that cannot be built, or dies before it is ready
+    ├── ClusterLostError       Ray itself died
     └── TasksFailedError       a run that ended with tasks that could not be done
 
 Each message names the value, what is allowed and the fix.
@@ -64,6 +65,10 @@ class MergeError(AtlasError):
 
 class WorkerBuildError(AtlasError):
     """A worker cannot be built, or its process dies before it is ready; no task is to blame."""
+
+
+class ClusterLostError(AtlasError):
+    """Ray itself died under a run; nothing that was committed is lost."""
 
 
 class TasksFailedError(AtlasError):

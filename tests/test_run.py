@@ -224,7 +224,16 @@ class Command:
 
     def workers(self) -> list[int]:
         """Return the ids of this run's Ray workers that hold a `Host`."""
-        return [pid for pid in _processes() if self.mark in _text(pid, "environ") and "ray::" in _text(pid, "cmdline")]
+        return [
+            pid
+            for pid in _processes()
+            if self.mark in _text(pid, "environ") and _text(pid, "cmdline").startswith("ray::Host")
+        ]
+
+    def end(self) -> None:
+        """Leave no process behind, whatever the test came to."""
+        if self.process.poll() is None:
+            self.kill()
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -290,6 +299,21 @@ def test_killing_workers_costs_their_tasks_time_only(images: Path, tmp_path: Pat
     assert killed == 3
     assert tables(tmp_path / "atlas") == undisturbed
     assert not (tmp_path / "atlas" / "failures").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_death_of_ray_itself_ends_the_run_with_a_word(images: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path / "atlas", images, RAY)
+    command.wait_for("scan", 1)
+    raylets = [
+        pid for pid in _processes() if _text(pid, "stat").split()[1:4:2] == ["(raylet)", str(command.process.pid)]
+    ]
+    for pid in [*raylets, *command.workers()]:
+        os.kill(pid, signal.SIGKILL)
+    output = command.process.communicate(timeout=90)[0]
+    assert command.process.returncode != 0
+    assert "Ray itself has died" in output
 
 
 @pytest.mark.slow

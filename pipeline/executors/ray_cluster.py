@@ -20,7 +20,7 @@ import ray
 from ray import exceptions
 
 from pipeline.config.schema import RayConfig
-from pipeline.errors import ConfigError, WorkerBuildError
+from pipeline.errors import ClusterLostError, ConfigError, WorkerBuildError
 from pipeline.executors.base import Outcome, Task, WorkerSpec, failure
 from pipeline.executors.dispatch import Dispatch
 from pipeline.executors.environment import SETTINGS, cpus_for, room, search_path, temporary_folder
@@ -37,6 +37,8 @@ DEATHS = (
 """Errors that say that the host is gone. Most are not RayActorErrors, so that alone would miss them."""
 FALSE_STARTS = 3
 """How many hosts in a row may die in one place of the pool before they were ready."""
+PULSE_SECONDS = 10.0
+"""How often a long wait looks whether Ray is still there."""
 PATIENCE_SECONDS = 120.0
 """How long no host may be ready before a warning."""
 OBJECT_STORE_BYTES = 100_000_000  # only specs and receipts travel through Ray; it refuses less than 75 MiB
@@ -160,13 +162,23 @@ def _wait(places: Sequence[Place]) -> list[Place]:
     """Return the places where something has ended; wait for the first, and warn if no host gets ready."""
     waiting = {place.next_end: place for place in places if place.next_end is not None}
     references = list(waiting)
-    patience = None if any(place.running for place in places) else PATIENCE_SECONDS
-    ended, _ = ray.wait(references, num_returns=1, timeout=patience)
-    if not ended:
-        log.warning("no worker is ready after %.0f s; waiting until the cluster has room", PATIENCE_SECONDS)
-        return []
+    idle = not any(place.running for place in places)
+    for pulse in itertools.count(1):
+        ended, _ = ray.wait(references, num_returns=1, timeout=PULSE_SECONDS)
+        if ended:
+            break
+        _check_cluster()
+        if idle and pulse * PULSE_SECONDS == PATIENCE_SECONDS:
+            log.warning("no worker is ready after %.0f s; waiting until the cluster has room", PATIENCE_SECONDS)
     ended, _ = ray.wait(references, num_returns=len(references), timeout=0)
     return [waiting[reference] for reference in ended]
+
+
+def _check_cluster() -> None:
+    """Raise if Ray has no node left: then nothing would ever end."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    if not any(node["Alive"] for node in nodes):
+        raise ClusterLostError("Ray itself has died, with every worker. What was finished is kept; run it again.")
 
 
 def _taken_away(error: Exception) -> bool:

@@ -28,7 +28,7 @@ READ_PROBES = 4
 
 def run_command(configs: Sequence[RunConfig]) -> int:
     """Make each atlas; say where it is. With several, a failed one doesn't stop the others."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     failed = 0
     for config in configs:
         try:

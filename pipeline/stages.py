@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import pipeline
 from pipeline.config.plain import to_plain
 from pipeline.config.schema import RunConfig
-from pipeline.errors import StoreError, TasksFailedError
+from pipeline.errors import DatasetError, StoreError, TasksFailedError
 from pipeline.executors import open_executor
 from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
 from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask, SiteTask
@@ -125,6 +125,15 @@ def unreadable(prepared: Prepared, done: Done) -> int:
     return sum(per_span.values())
 
 
+def _stop_if_nothing_was_readable(prepared: Prepared) -> None:
+    count = len(prepared.examples)
+    if unreadable(prepared, what_is_done(prepared.store)) == count:
+        raise DatasetError(
+            f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
+            "Give another dataset, or mend the files and change dataset.version."
+        )
+
+
 def _size(task: Task) -> int:
     return len(task.pictures) if isinstance(task, OptimizeTask) else 1
 
@@ -133,6 +142,7 @@ def _scan_and_optimize(current: _Run) -> None:
     plan = current.prepared.plan
     scan, optimize = missing_tasks(current.prepared, what_is_done(current.store))
     current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.spans), unit="spans")
+    _stop_if_nothing_was_readable(current.prepared)
     current.stage(
         "optimize",
         "pipeline.optimize.worker:OptimizeWorker",

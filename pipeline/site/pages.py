@@ -23,11 +23,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline.site.sheets import Sheet, pack
 from pipeline.units import OUTPUT, LayerSpec
 
-VERSION = 1
+VERSION = 2
 """Raise when the same table makes other pages."""
 
-CHANNELS_PER_SHEET = 64
-CHANNELS_PER_CROP_SHEET = 16
+CELLS_PER_SHEET = 64
+CELLS_PER_CROP_SHEET = 256
+"""Pictures packed into one file: enough to keep files few, few enough that a browser opens each at once."""
+
+FEW_CHANNELS = 24
+"""A layer with no more channels than this starts with large pictures."""
 
 Row = Mapping[str, Any]
 
@@ -68,15 +72,18 @@ def layer_files(
         previous=previous,
         following=following,
         variants=variants,
-        groups=[_cells(part, variants, sheet) for part, sheet in pictures],
+        cells=[cell for place, (part, sheet) in enumerate(pictures) for cell in _cells(part, variants, sheet, place)],
+        size_px=192 if len(rows) <= FEW_CHANNELS else 128,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
     )
     files = {f"{folder}.html": html.encode(), f"{folder}.js": _data(spec, rows, variants, pictures, crops)}
-    for number, (_, sheet) in enumerate(pictures):
-        files[f"{folder}/pictures-{number:03d}.png"] = sheet.data
-    for number, (_, sheet) in enumerate(crops):
-        files[f"{folder}/examples-{number:03d}.jpg"] = sheet.data
+    for place, (part, sheet) in enumerate(pictures):
+        if any(row["visualizations"] for row in part):
+            files[f"{folder}/pictures-{place:03d}.png"] = sheet.data
+    for place, (part, sheet) in enumerate(crops):
+        if any(row["examples"] for row in part):
+            files[f"{folder}/examples-{place:03d}.jpg"] = sheet.data
     return files
 
 
@@ -116,9 +123,9 @@ def script_json(value: object) -> str:
     return json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def number(value: float | None) -> str:
-    """Return a number with four significant digits, or a dash."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
+def counted(count: int, noun: str) -> str:
+    """Return '1 layer' or '1,000 layers'."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _finite(value: object) -> object:
@@ -134,7 +141,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pipeline.site"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["number"] = number
+    environment.filters["counted"] = counted
     return environment
 
 
@@ -143,6 +150,7 @@ def _template(name: str) -> Any:
 
 
 def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    size = max(1, size)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
@@ -150,9 +158,8 @@ def _picture_sheets(rows: Sequence[Row], variants: Sequence[str]) -> list[tuple[
     """Return parts of the rows with the sheet of their pictures: a cell for every variant of every channel."""
     return [
         (part, pack([_picture(row, variant) for row in part for variant in variants], form="PNG"))
-        for part in _parts(rows, CHANNELS_PER_SHEET)
-        if variants
-    ] or [(part, pack([], form="PNG")) for part in _parts(rows, CHANNELS_PER_SHEET)]
+        for part in _parts(rows, CELLS_PER_SHEET // max(1, len(variants)))
+    ]
 
 
 def _picture(row: Row, variant: str) -> bytes | None:
@@ -164,13 +171,14 @@ def _picture(row: Row, variant: str) -> bytes | None:
 
 
 def _crop_sheets(rows: Sequence[Row]) -> list[tuple[Sequence[Row], Sheet]]:
+    most = max((len(row["examples"]) for row in rows), default=0)
     return [
         (part, pack([example["crop"]["bytes"] for row in part for example in row["examples"]], form="JPEG", columns=16))
-        for part in _parts(rows, CHANNELS_PER_CROP_SHEET)
+        for part in _parts(rows, CELLS_PER_CROP_SHEET // max(1, most))
     ]
 
 
-def _cells(part: Sequence[Row], variants: Sequence[str], sheet: Sheet) -> list[dict[str, Any]]:
+def _cells(part: Sequence[Row], variants: Sequence[str], sheet: Sheet, sheet_number: int) -> list[dict[str, Any]]:
     """Return what the grid needs of each channel: name, tooltip, and a style per variant (None without a picture)."""
     return [
         {
@@ -178,6 +186,7 @@ def _cells(part: Sequence[Row], variants: Sequence[str], sheet: Sheet) -> list[d
             "caption": row.get("class_name") or row["channel"],
             "unit": row["unit"],
             "status": row["status"],
+            "sheet": f"pictures-{sheet_number:03d}.png",
             "styles": [
                 sheet.style(place * len(variants) + number) if _picture(row, variant) else None
                 for number, variant in enumerate(variants)
@@ -209,7 +218,8 @@ def _data(
         }
         for place, row in enumerate(rows)
     ]
-    return f"window.ATLAS_LAYER={script_json({'slug': spec.slug, 'channels': channels})};\n".encode()
+    data = {"slug": spec.slug, "variants": variants, "channels": channels}
+    return f"window.ATLAS_LAYER={script_json(data)};\n".encode()
 
 
 def _styles(sheets: Sequence[tuple[Sequence[Row], Sheet]], cells: Any) -> list[tuple[int, list[str | None]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mimetypes
+import contextlib
 import posixpath
 import urllib.parse
 import webbrowser
@@ -13,6 +13,15 @@ from pipeline.errors import ConfigError, StoreError
 from pipeline.store.paths import Store
 
 HOST = "127.0.0.1"
+
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+}
+"""Said here and not asked of the machine: some of them call scripts plain text, which browsers then refuse."""
 
 
 def serve(store: Store, *, port: int, browser: bool) -> int:
@@ -47,20 +56,30 @@ class _Handler(BaseHTTPRequestHandler):
     pages: Store
 
     def do_GET(self) -> None:
+        with contextlib.suppress(ConnectionError):  # browsers hang up when they no longer want a file
+            self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
         path = site_path(self.path)
         try:
-            data = self.pages.read(path) if self.pages.exists(path) else None
+            data = self.pages.read(path) if "\0" not in path and self.pages.exists(path) else None
         except StoreError as error:
-            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error).replace("\n", " "))
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain=str(error))
             return
         if data is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", mimetypes.guess_type(path)[0] or "application/octet-stream")
+        self.send_header("Content-Type", CONTENT_TYPES.get(posixpath.splitext(path)[1], "application/octet-stream"))
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("Cache-Control", "no-cache")
         self.end_headers()
-        self.wfile.write(data)
+        if with_body:
+            self.wfile.write(data)
 
     def log_message(
         self,
@@ -72,6 +91,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 def site_path(request: str) -> str:
     """Return the stored path behind a request; it can't leave `site/`."""
-    path = urllib.parse.unquote(urllib.parse.urlsplit(request).path)
+    path = urllib.parse.unquote(request.partition("#")[0].partition("?")[0])
     inside = posixpath.normpath("/" + path.replace("\\", "/")).lstrip("/")
     return f"site/{inside}" if inside and not path.endswith("/") else posixpath.join("site", inside, "index.html")

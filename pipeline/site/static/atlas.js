@@ -7,14 +7,16 @@
   const grid = document.getElementById("grid");
   const view = document.getElementById("view");
   const cells = [...grid.querySelectorAll(".cell")];
+  const controls = document.querySelector(".controls");
+  const find = document.getElementById("find");
   let order = layer.channels.map((channel) => channel.channel);
 
-  const GLOSSARY = {
-    count: "Images of the dataset that were scanned",
-    mean: "Mean over all positions of all images",
-    variance: "Variance over all positions of all images",
-    minimum: "Smallest value anywhere",
-    maximum: "Largest value anywhere",
+  const NUMBERS = {
+    count: ["images", "Images of the dataset that were scanned"],
+    mean: ["mean", "Mean over all positions of all images"],
+    variance: ["variance", "Variance over all positions of all images"],
+    minimum: ["minimum", "Smallest value anywhere"],
+    maximum: ["maximum", "Largest value anywhere"],
   };
   const KINDS = {
     top: ["Excite it most", "Images with the largest value anywhere, cut around it"],
@@ -27,11 +29,12 @@
     return node;
   }
 
-  function number(value) {
+  function number(value, digits = 4) {
     if (value === null || value === undefined) return "–";
-    if (value === 0) return "0";
+    if (Number.isInteger(value)) return value.toLocaleString("en").replace("-", "−");
     const size = Math.abs(value);
-    return size >= 1e6 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+    const text = size >= 1e6 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(digits)));
+    return text.replace(/-/g, "−");
   }
 
   function picture(folderFile, style, label) {
@@ -52,21 +55,21 @@
 
   function standing(shown) {
     const words = [];
-    if (shown.percentile !== null) words.push(`stronger than ${number(shown.percentile)} % of the dataset's images`);
-    if (shown.times_maximum !== null) words.push(`${number(shown.times_maximum)} × their best`);
-    return words.join("; ");
+    if (shown.percentile === 100) words.push("above every image of the dataset");
+    else if (shown.percentile !== null) words.push(`above ${number(shown.percentile)} % of the dataset's images`);
+    if (shown.times_maximum !== null) words.push(`${number(shown.times_maximum, 2)} × their best`);
+    return words.length ? `: ${words.join(", ")}.` : ".";
   }
 
   function pictures(channel) {
-    const figures = channel.pictures.map((shown) =>
+    const title = element("h3", { textContent: "Optimized", title: "Pictures made to excite this unit" });
+    if (!channel.pictures.length) return [title, element("p", { className: "none", textContent: "No picture of this channel." })];
+    return [title, element("div", { className: "pictures" }, ...channel.pictures.map((shown) =>
       element("figure", {},
         picture(`pictures-${padded(shown.sheet)}.png`, shown.style, `${shown.variant} of ${channel.unit}`),
         element("figcaption", {},
-          element("b", { textContent: shown.variant }), ` score ${number(shown.score)}. `,
-          standing(shown) ? element("span", { textContent: `${standing(shown)}. ` }) : null,
-          `${shown.steps} steps, seed ${shown.seed}.`)));
-    const title = element("h3", { textContent: "Optimized", title: "Pictures made to excite this unit" });
-    return [title, ...(figures.length ? figures : [element("p", { className: "none", textContent: "No picture of this channel." })])];
+          element("b", { textContent: shown.variant }), ` scores ${number(shown.score)}${standing(shown)}`,
+          ` ${shown.steps} steps, seed ${shown.seed}.`))))];
   }
 
   function examples(channel) {
@@ -76,21 +79,24 @@
       parts.push(element("h3", { textContent: name, title: help }));
       parts.push(element("div", { className: "examples" }, ...channel.examples
         .filter((example) => example.kind === kind)
-        .map((example) => element("figure", { title: `${example.example_id}\nat row ${example.row}, column ${example.column}` },
+        .map((example) => element("figure", { title: `${example.label ? `${example.label}\n` : ""}${example.example_id}\nat row ${example.row}, column ${example.column}` },
           picture(`examples-${padded(example.sheet)}.jpg`, example.style, example.label || example.example_id),
-          element("figcaption", {}, element("b", { textContent: number(example.value) }), ` ${example.label}`)))));
+          element("figcaption", {}, element("b", { textContent: number(example.value) }), ` ${example.label || ""}`)))));
     }
     return parts.length ? parts : [element("p", { className: "none", textContent: "No dataset examples." })];
   }
 
   function numbers(channel) {
-    const rows = Object.entries(channel.numbers).map(([name, value]) =>
-      element("tr", { title: GLOSSARY[name] || "" }, element("th", { scope: "row", textContent: name }), element("td", { textContent: number(value) })));
+    const rows = Object.entries(channel.numbers).map(([key, value]) => {
+      const [name, help] = NUMBERS[key] || [key, ""];
+      return element("tr", { title: help }, element("th", { scope: "row", textContent: name }), element("td", { textContent: number(value) }));
+    });
     return [element("h3", { textContent: "On the dataset" }), element("table", {}, element("tbody", {}, ...rows))];
   }
 
   function neighbour(channel, step) {
-    return order[order.indexOf(channel) + step];
+    const place = order.indexOf(channel);
+    return place < 0 ? undefined : order[place + step];
   }
 
   function button(text, label, action, disabled) {
@@ -103,12 +109,12 @@
   function show(channel) {
     const before = neighbour(channel.channel, -1);
     const after = neighbour(channel.channel, 1);
-    const place = document.querySelector("h1").textContent;
+    const focused = document.activeElement?.title;
     view.replaceChildren(
       element("div", { className: "view-head" },
         element("div", {},
           element("h2", { id: "view-title", textContent: channel.className || `Channel ${channel.channel}` }),
-          element("p", {}, `${place} · ${channel.unit}`,
+          element("p", {}, channel.unit,
             channel.status === "ok" ? null : element("span", { className: "badge", textContent: ` · ${channel.status}` }))),
         element("div", { className: "buttons" },
           button("←", "Previous channel (left arrow)", () => go(before), before === undefined),
@@ -118,6 +124,9 @@
         element("div", {}, ...pictures(channel), ...numbers(channel)),
         element("div", {}, ...examples(channel))));
     if (!view.open) view.showModal();
+    // The buttons are new: whoever walks with them keeps his place; else the dialog has it, and nothing is ringed.
+    const same = [...view.querySelectorAll("button:enabled")].find((node) => node.title === focused);
+    (same || view).focus();
     view.scrollTop = 0;
     cells.forEach((cell) => cell.classList.toggle("open", Number(cell.dataset.channel) === channel.channel));
   }
@@ -141,37 +150,48 @@
   }
 
   function strength(channel, variant) {
-    const shown = channel.pictures[variant] || channel.pictures[0];
-    return shown && shown.times_maximum !== null ? shown.times_maximum : -Infinity;
+    return channel.pictures.find((shown) => shown.variant === variant)?.times_maximum ?? -Infinity;
   }
 
-  function sort() {
+  function matches(channel, words) {
+    const text = [channel.channel, channel.unit, channel.className || "", channel.status].join(" ").toLowerCase();
+    const isNumber = (word) => /^\d+$/.test(word);
+    return words.every((word) => (isNumber(word) && !channel.className ? String(channel.channel) === word : text.includes(word)));
+  }
+
+  function arrange() {
     const key = document.getElementById("sort").value;
-    const variant = Number(document.getElementById("variant")?.value || 0);
+    const variant = layer.variants[Number(document.getElementById("variant")?.value || 0)];
     const value = {
       channel: (channel) => -channel.channel,
       times: (channel) => strength(channel, variant),
       maximum: (channel) => channel.numbers.maximum ?? -Infinity,
       mean: (channel) => channel.numbers.mean ?? -Infinity,
     }[key];
+    const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
     const sorted = [...layer.channels].sort((a, b) => value(b) - value(a) || a.channel - b.channel);
-    order = sorted.map((channel) => channel.channel);
-    const groups = [...grid.querySelectorAll(".grid")];
-    const size = Math.ceil(cells.length / groups.length);
-    order.forEach((channel, place) => groups[Math.floor(place / size)].append(document.getElementById(`cell-${channel}`)));
+    const found = new Set(sorted.filter((channel) => matches(channel, words)));
+    order = [...found].map((channel) => channel.channel);
+    for (const channel of sorted) {
+      const cell = document.getElementById(`cell-${channel.channel}`);
+      cell.hidden = !found.has(channel);
+      grid.append(cell);
+    }
+    document.getElementById("found").textContent = words.length ? `${order.length} of ${layer.channels.length}` : "";
   }
 
   function choose(event) {
     for (const cell of cells) [...cell.querySelectorAll(".picture")].forEach((box, place) => { box.hidden = place !== Number(event.target.value); });
-    sort();
+    arrange();
   }
 
-  document.querySelector(".controls").hidden = false;
-  document.getElementById("sort").addEventListener("change", sort);
+  controls.hidden = !cells.length;
+  controls.reset(); // A reload must not keep choices that the grid does not show.
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("sort").addEventListener("change", arrange);
   document.getElementById("variant")?.addEventListener("change", choose);
-  document.getElementById("size").addEventListener("input", (event) => {
-    document.documentElement.style.setProperty("--cell", `${event.target.value}px`);
-  });
+  find.addEventListener("input", arrange);
+  document.getElementById("size").addEventListener("input", (event) => grid.style.setProperty("--cell", `${event.target.value}px`));
   window.addEventListener("hashchange", follow);
   view.addEventListener("close", closed);
   view.addEventListener("click", (event) => { if (event.target === view) view.close(); });

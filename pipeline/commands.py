@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 
@@ -58,7 +59,7 @@ def _run_one(config: RunConfig, console: Console) -> None:
         markup=False,
     )
     output.print(f"Tables: {config.store.root}/atlas/*.parquet", markup=False)
-    output.print(f"Look at it: atlas view {config.store.root}", markup=False)
+    output.print(f"Look at it: atlas view {shlex.quote(config.store.root)}", markup=False)
 
 
 def plan_command(configs: Sequence[RunConfig]) -> int:

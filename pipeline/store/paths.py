@@ -40,7 +40,7 @@ class Store:
         if "://" not in root:
             return cls(fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(root)), root)
         try:
-            filesystem, base = fs.FileSystem.from_uri(root)
+            filesystem, base = fs.FileSystem.from_uri(_whole_puts(root))
         except (pa.ArrowException, ValueError, OSError) as error:
             raise StoreError(
                 f"store.root={root!r} can't be opened: {error}. Give a folder or a URI such as s3://bucket/atlas."
@@ -140,6 +140,13 @@ class Store:
                 f"can't {verb} {path!r} under store.root={self.root!r}: {_reason(error)}. "
                 "What was made before is kept; mend this and run the same command again."
             ) from error
+
+
+def _whole_puts(root: str) -> str:
+    """Return the URI with S3 told to send a file that fits one request as one whole put, not as an upload in parts."""
+    if not root.startswith("s3://") or "allow_delayed_open" in root:
+        return root
+    return root + ("&" if "?" in root else "?") + "allow_delayed_open=true"
 
 
 def _reason(error: BaseException) -> str:

@@ -194,7 +194,11 @@
   document.getElementById("size").addEventListener("input", (event) => grid.style.setProperty("--cell", `${event.target.value}px`));
   window.addEventListener("hashchange", follow);
   view.addEventListener("close", closed);
-  view.addEventListener("click", (event) => { if (event.target === view) view.close(); });
+  view.addEventListener("mousedown", (event) => { // on the backdrop, which counts as the dialog; so does its padding
+    const box = view.getBoundingClientRect();
+    const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+    if (event.target === view && !inside) view.close();
+  });
   document.addEventListener("keydown", (event) => {
     if (!view.open || event.altKey || event.ctrlKey || event.metaKey) return;
     const current = Number((/^#channel=(\d+)$/.exec(location.hash) || [])[1]);

@@ -1,0 +1,207 @@
+"""Made rows and layers, and a reader of pages, for the tests of the site."""
+
+from __future__ import annotations
+
+import io
+import json
+import posixpath
+import re
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from PIL import Image, ImageStat
+
+from pipeline.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
+from pipeline.units import LayerSpec
+
+Colour = tuple[int, int, int]
+Row = dict[str, Any]
+Files = dict[str, bytes]
+
+
+class Page(HTMLParser):
+    """A page taken apart: its texts, its tags with attributes, and what it refers to."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str, class_name: str = "") -> list[dict[str, str]]:
+        """Return the attributes of every such element."""
+        return [found for name, found in self.tags if name == tag and class_name in ["", *_classes(found)]]
+
+    def references(self) -> Iterator[str]:
+        """Yield every address the page refers to."""
+        for _, attributes in self.tags:
+            yield from (attributes[name] for name in ("href", "src") if name in attributes)
+            yield from re.findall(r"url\('([^']*)'\)", attributes.get("style", ""))
+
+
+def _classes(attributes: Mapping[str, str]) -> list[str]:
+    return attributes.get("class", "").split()
+
+
+@pytest.fixture
+def read_page() -> Callable[[Files, str], Page]:
+    """Return a function that takes one of the files apart."""
+    return lambda files, path: Page(files[path].decode())
+
+
+@pytest.fixture
+def parse() -> Callable[[str], Page]:
+    """Return a function that takes HTML apart."""
+    return Page
+
+
+@pytest.fixture
+def targets() -> Callable[[str, Page], set[str]]:
+    """Return a function that says which files a page at a path refers to."""
+
+    def find(path: str, page: Page) -> set[str]:
+        found = set()
+        for reference in page.references():
+            address = urllib.parse.urlsplit(reference)
+            if address.scheme == "data":
+                continue
+            assert not address.scheme, reference
+            assert not address.netloc, reference
+            assert not address.query, reference
+            inside = urllib.parse.unquote(address.path)
+            found.add(posixpath.normpath(posixpath.join(posixpath.dirname(path), inside)) if inside else path)
+        return found
+
+    return find
+
+
+@pytest.fixture
+def layer_data() -> Callable[[Files, LayerSpec], dict[str, Any]]:
+    """Return a function that reads the data script of a layer."""
+
+    def read(files: Files, spec: LayerSpec) -> dict[str, Any]:
+        script = files[f"layers/{spec.slug}.js"].decode("ascii")
+        assert script.startswith("window.ATLAS_LAYER=")
+        assert script.endswith(";\n")
+        data: dict[str, Any] = json.loads(script.removeprefix("window.ATLAS_LAYER=").removesuffix(";\n"))
+        return data
+
+    return read
+
+
+@pytest.fixture
+def encoded() -> Callable[..., bytes]:
+    """Return a function that makes a picture of one colour."""
+
+    def encode(colour: Colour, height: int = 8, width: int = 8, form: str = "PNG") -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (width, height), colour).save(buffer, format=form)
+        return buffer.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def seen() -> Callable[[bytes, str], Colour]:
+    """Return a function that says which colour a box with that CSS shows of a sheet, by the rules of CSS."""
+
+    def look(sheet: bytes, style: str) -> Colour:
+        found = re.search(r"background-size:(\S+)% (\S+)%;background-position:(\S+)% (\S+)%$", style)
+        assert found, style
+        columns, rows, x, y = (float(value) / 100 for value in found.groups())
+        with Image.open(io.BytesIO(sheet)) as image:
+            width, height = image.width / columns, image.height / rows
+            left, top = x * (image.width - width), y * (image.height - height)
+            inner = (left + 2, top + 2, left + width - 2, top + height - 2)
+            mean = ImageStat.Stat(image.convert("RGB").crop(tuple(round(side) for side in inner))).mean
+        return round(mean[0]), round(mean[1]), round(mean[2])
+
+    return look
+
+
+@pytest.fixture
+def make_spec() -> Callable[..., LayerSpec]:
+    """Return a function that makes a layer."""
+
+    def make(name: str = "blocks.4", index: int = 42, **changes: Any) -> LayerSpec:
+        known = {"type": "Conv2d", "channels": 24, "height": 7, "width": 7}
+        return LayerSpec(index=index, name=name, **(known | changes))
+
+    return make
+
+
+@pytest.fixture
+def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
+    """Return a function that makes a row of an atlas table; pictures and examples are given by their colours."""
+
+    def picture(variant: str, colour: Colour) -> Row:
+        about = {"objective": "channel", "score": 3.5, "percentile": 99.5, "times_maximum": 1.25, "steps": 8, "seed": 0}
+        return about | {"variant": variant, "image": {"bytes": encoded(colour), "path": None}}
+
+    def example(rank: int, colour: Colour) -> Row:
+        about = {"kind": "bottom" if rank % 2 else "top", "rank": rank // 2, "value": 2.0 - rank, "row": 1, "column": 2}
+        named = {"example_id": f"class{rank}/{rank}.png", "label": f"class{rank}"}
+        return about | named | {"crop": {"bytes": encoded(colour, form="JPEG"), "path": None}}
+
+    def make(
+        channel: int, *, pictures: Mapping[str, Colour] | None = None, examples: Sequence[Colour] = (), **changes: Any
+    ) -> Row:
+        shown = {"channel+": (200, 40, 40)} if pictures is None else pictures
+        row = {
+            "channel": channel,
+            "unit": f"blocks.4:{channel}",
+            "class_name": None,
+            "status": "ok",
+            "visualizations": [picture(variant, colour) for variant, colour in shown.items()],
+            "examples": [example(rank, colour) for rank, colour in enumerate(examples)],
+            "count": 12,
+            "mean": 0.5,
+            "variance": 2.25,
+            "minimum": -1.0,
+            "maximum": 2.0,
+        }
+        return row | changes
+
+    return make
+
+
+@pytest.fixture
+def info() -> AtlasInfo:
+    """What the pages say about the atlas."""
+    facts = (("Weights", "default"), ("Snapshot", "1"))
+    return AtlasInfo(
+        model="tiny", dataset="photos (12 examples)", examples=12, created="2026-01-02T03:04:05Z", facts=facts
+    )
+
+
+@pytest.fixture
+def make_site(info: AtlasInfo) -> Callable[..., Files]:
+    """Return a function that makes all files of a site from layers with their rows."""
+
+    def make(*layers: tuple[LayerSpec, Sequence[Row]], about: AtlasInfo = info) -> Files:
+        specs: list[LayerSpec | None] = [None, *(spec for spec, _ in layers), None]
+        files: Files = {}
+        for place, (spec, rows) in enumerate(layers):
+            files |= layer_files(about, spec, rows, specs[place], specs[place + 2])
+        return files | index_files(about, [summary(spec, rows) for spec, rows in layers])
+
+    def summary(spec: LayerSpec, rows: Sequence[Row]) -> LayerSummary:
+        statuses = [row["status"] for row in rows]
+        return LayerSummary(
+            spec=spec,
+            channels_shown=len(rows),
+            status_counts={status: statuses.count(status) for status in sorted(set(statuses))},
+            covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in rows[:8] if row["visualizations"]),
+        )
+
+    return make

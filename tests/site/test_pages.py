@@ -1,0 +1,313 @@
+"""Pages: everything they refer to is there, outside text stays text, and any row can be shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.site.pages import CELLS_PER_SHEET, index_files, layer_facts, layer_files, script_json
+from pipeline.units import OUTPUT
+
+HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
+
+Make = Callable[..., Any]
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    return number % 256, (number * 91) % 256, (number * 53) % 256
+
+
+def close(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) <= 3 for a, b in zip(one, other, strict=True))
+
+
+def hostile_layer(make_spec: Make, make_row: Make) -> Any:
+    rows = [make_row(n, examples=[colour(1), colour(2)], unit=HOSTILE, class_name=HOSTILE) for n in range(6)]
+    for row in rows:
+        row["examples"] = [example | {"example_id": HOSTILE, "label": HOSTILE} for example in row["examples"]]
+        row["visualizations"][0]["variant"] = HOSTILE
+    return make_spec(HOSTILE, 7, type=HOSTILE, channels=6), rows
+
+
+def test_every_file_referred_to_is_there(
+    make_site: Make, make_spec: Make, make_row: Make, read_page: Make, targets: Make, layer_data: Make
+) -> None:
+    first = make_spec("first", 1), [make_row(n, examples=[colour(n)] * 3) for n in range(70)]
+    bare = make_spec("bare", 2), [make_row(0, pictures={})]
+    hostile = hostile_layer(make_spec, make_row)
+    empty = make_spec("x" * 200, 9), []
+    files = make_site(first, bare, hostile, empty)
+    wanted = set()
+    for path in [path for path in files if path.endswith(".html")]:
+        wanted |= targets(path, read_page(files, path))
+    for spec, _ in (first, bare, hostile, empty):
+        for channel in layer_data(files, spec)["channels"]:
+            wanted |= {f"layers/{spec.slug}/pictures-{shown['sheet']:03d}.png" for shown in channel["pictures"]}
+            wanted |= {f"layers/{spec.slug}/examples-{shown['sheet']:03d}.jpg" for shown in channel["examples"]}
+    assert wanted == set(files), "nothing is missing, and nothing is written that nobody sees"
+
+
+def test_file_names_are_plain_whatever_the_layer_is_called(make_site: Make, make_spec: Make, make_row: Make) -> None:
+    files = make_site(hostile_layer(make_spec, make_row))
+    assert all(re.fullmatch(r"[A-Za-z0-9._/-]+", path) and ".." not in path for path in files)
+
+
+def test_outside_text_stays_text_in_pages(
+    make_site: Make, make_spec: Make, make_row: Make, read_page: Make, info: Any
+) -> None:
+    about = dataclasses.replace(info, model=HOSTILE, dataset=HOSTILE, created=HOSTILE, facts=((HOSTILE, HOSTILE),))
+    spec, rows = hostile_layer(make_spec, make_row)
+    rows[0]["status"] = HOSTILE
+    rows[0]["visualizations"].append(rows[0]["visualizations"][0] | {"variant": "second"})
+    files = make_site((make_spec(HOSTILE, 1), []), (spec, rows), (make_spec(HOSTILE, 9), []), about=about)
+    for path in ("index.html", f"layers/{spec.slug}.html"):
+        page = read_page(files, path)
+        assert HOSTILE in page.text, path
+        assert len(page.all("script")) == (0 if path == "index.html" else 2), path
+        assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")], path
+    cell = read_page(files, f"layers/{spec.slug}.html").all("a", "cell")[0]
+    assert cell["title"] == HOSTILE
+    assert cell["href"] == "#channel=0"
+
+
+def test_outside_text_stays_text_in_data(make_site: Make, make_spec: Make, make_row: Make, layer_data: Make) -> None:
+    spec, rows = hostile_layer(make_spec, make_row)
+    files = make_site((spec, rows))
+    script = files[f"layers/{spec.slug}.js"]
+    assert b"<" not in script
+    assert script.count(b"\n") == 1
+    assert script.isascii()
+    channel = layer_data(files, spec)["channels"][0]
+    assert channel["unit"] == channel["className"] == channel["pictures"][0]["variant"] == HOSTILE
+    assert {(shown["example_id"], shown["label"]) for shown in channel["examples"]} == {(HOSTILE, HOSTILE)}
+
+
+def test_an_atlas_without_layers_has_an_index(make_site: Make, read_page: Make) -> None:
+    files = make_site()
+    assert set(files) == {"index.html", "assets/atlas.css", "assets/atlas.js"}
+    assert "no layers" in read_page(files, "index.html").text
+
+
+def test_a_layer_without_rows_has_a_page(make_site: Make, make_spec: Make, read_page: Make, layer_data: Make) -> None:
+    spec = make_spec()
+    files = make_site((spec, []))
+    assert "No channels of this layer were selected" in read_page(files, f"layers/{spec.slug}.html").text
+    assert "no pictures yet" in read_page(files, "index.html").text
+    assert layer_data(files, spec)["channels"] == []
+
+
+def test_a_row_without_pictures_says_so(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:
+    spec = make_spec()
+    alone = read_page(make_site((spec, [make_row(3, pictures={})])), f"layers/{spec.slug}.html")
+    beside = read_page(make_site((spec, [make_row(2), make_row(3, pictures={})])), f"layers/{spec.slug}.html")
+    assert alone.text.count("no picture") == beside.text.count("no picture") == 1
+    assert len(beside.all("span", "picture")) == 2
+
+
+def test_a_row_without_examples_moves_no_others(
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, seen: Make
+) -> None:
+    spec = make_spec()
+    rows = [make_row(0, examples=[colour(10)]), make_row(1), make_row(2, examples=[colour(20), colour(30)])]
+    files = make_site((spec, rows))
+    channels = layer_data(files, spec)["channels"]
+    sheet = files[f"layers/{spec.slug}/examples-000.jpg"]
+    assert [len(channel["examples"]) for channel in channels] == [1, 0, 2]
+    assert close(seen(sheet, channels[2]["examples"][1]["style"]), colour(30))
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
+def test_numbers_that_are_none_or_not_finite_are_null(
+    value: float | None, make_site: Make, make_spec: Make, make_row: Make, layer_data: Make
+) -> None:
+    spec = make_spec()
+    row = make_row(0, examples=[colour(1)], mean=value, variance=value, minimum=value, maximum=value, count=None)
+    row["visualizations"][0] |= {"score": value, "percentile": value, "times_maximum": value}
+    row["examples"][0]["value"] = value
+    channel = layer_data(make_site((spec, [row])), spec)["channels"][0]
+    assert set(channel["numbers"].values()) == {None}
+    assert channel["pictures"][0]["score"] is channel["pictures"][0]["times_maximum"] is None
+    assert channel["examples"][0]["value"] is None
+
+
+def test_the_same_table_makes_the_same_files(make_site: Make, make_spec: Make, make_row: Make) -> None:
+    rows = [make_row(n, examples=[colour(n)] * 4) for n in range(20)]
+    files = make_site((make_spec(), rows))
+    again = make_site((make_spec(), tuple(rows)))
+    assert files == again
+    assert list(files) == list(again)
+
+
+@pytest.mark.parametrize("variants", [("channel+",), ("channel+", "channel-", "neuron+"), tuple("abcdefghij")])
+def test_every_channel_and_variant_shows_its_own_picture(
+    variants: tuple[str, ...],
+    make_site: Make,
+    make_spec: Make,
+    make_row: Make,
+    layer_data: Make,
+    read_page: Make,
+    seen: Make,
+) -> None:
+    spec = make_spec(channels=150)
+    wanted = {(n, name): colour(n * len(variants) + place) for n in range(150) for place, name in enumerate(variants)}
+    for missing in [(0, variants[-1]), (77, variants[0]), (149, variants[-1])]:
+        del wanted[missing]
+    rows = [
+        make_row(n, pictures={name: wanted[n, name] for name in variants if (n, name) in wanted}) for n in range(150)
+    ]
+    files = make_site((spec, rows))
+    data = layer_data(files, spec)
+    folder = f"layers/{spec.slug}"
+    assert set(data["variants"]) == set(variants)
+    in_view = {
+        (channel["channel"], shown["variant"]): seen(
+            files[f"{folder}/pictures-{shown['sheet']:03d}.png"], shown["style"]
+        )
+        for channel in data["channels"]
+        for shown in channel["pictures"]
+    }
+    assert in_view == wanted
+    boxes = read_page(files, f"{folder}.html").all("span", "picture")
+    places = [(n, name) for n in range(150) for name in data["variants"]]
+    in_grid = {}
+    for place, box in zip(places, boxes, strict=True):
+        if place in wanted:
+            sheet, style = re.fullmatch(r"background-image:url\('(.+?)'\);(.+)", box["style"]).groups()  # type: ignore[union-attr]
+            in_grid[place] = seen(files[f"layers/{sheet}"], style)
+        assert ("hidden" in box) == (place[1] != data["variants"][0])
+    assert in_grid == wanted
+
+
+def test_every_example_shows_its_own_crop(
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, seen: Make
+) -> None:
+    spec = make_spec(channels=70)
+    rows = [make_row(n, examples=[colour(n * 9 + place) for place in range(9)]) for n in range(70)]
+    files = make_site((spec, rows))
+    channels = layer_data(files, spec)["channels"]
+    assert len({shown["sheet"] for channel in channels for shown in channel["examples"]}) > 1
+    for n, channel in enumerate(channels):
+        for place, shown in enumerate(channel["examples"]):
+            sheet = files[f"layers/{spec.slug}/examples-{shown['sheet']:03d}.jpg"]
+            assert close(seen(sheet, shown["style"]), colour(n * 9 + place)), (n, place)
+
+
+def test_sheets_stay_small_however_many_variants(make_site: Make, make_spec: Make, make_row: Make) -> None:
+    pictures = {f"diverse-{number}": colour(number) for number in range(CELLS_PER_SHEET + 6)}
+    files = make_site((make_spec(), [make_row(n, pictures=pictures) for n in range(3)]))
+    assert len([path for path in files if "/pictures-" in path]) == 3
+
+
+def test_layers_link_to_their_neighbours(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:
+    specs = [make_spec(name, index) for index, name in enumerate(["a", "b", "c"])]
+    files = make_site(*((spec, [make_row(0)]) for spec in specs))
+    links = {}
+    for spec in specs:
+        anchors = read_page(files, f"layers/{spec.slug}.html").all("a")
+        links[spec.name] = {link["rel"]: link["href"] for link in anchors if "rel" in link}
+        assert "../index.html" in [link["href"] for link in anchors]
+    assert links == {
+        "a": {"next": "0001-b.html"},
+        "b": {"prev": "0000-a.html", "next": "0002-c.html"},
+        "c": {"prev": "0001-b.html"},
+    }
+
+
+def test_status_is_shown_wherever_it_is_not_ok(
+    make_site: Make, make_spec: Make, make_row: Make, read_page: Make, layer_data: Make
+) -> None:
+    spec = make_spec(channels=4)
+    statuses = ["ok", "grey", "diverged", "grey"]
+    files = make_site((spec, [make_row(n, status=status) for n, status in enumerate(statuses)]))
+    page = read_page(files, f"layers/{spec.slug}.html")
+    assert len(page.all("em")) == 3
+    assert "grey2 channels" in page.text.replace("\n", "").replace(" " * 4, "")
+    assert "diverged1 channel" in page.text.replace("\n", "").replace(" " * 4, "")
+    assert "4 channels · 1 diverged · 2 grey" in read_page(files, "index.html").text
+    assert [channel["status"] for channel in layer_data(files, spec)["channels"]] == statuses
+
+
+def test_channels_not_selected_are_counted(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:
+    spec = make_spec(channels=2048)
+    files = make_site((spec, [make_row(5)]))
+    for path in ("index.html", f"layers/{spec.slug}.html"):
+        assert "1 of 2,048 channels" in read_page(files, path).text
+    assert "What 1 channel in 1 layer of this network has" in read_page(files, "index.html").text
+
+
+def test_classes_are_called_by_their_names(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:
+    spec = make_spec(OUTPUT, channels=2, height=None, width=None)
+    page = read_page(make_site((spec, [make_row(0, class_name="tench"), make_row(1)])), f"layers/{spec.slug}.html")
+    assert "tench" in page.text
+    assert "by class" in page.text
+
+
+def test_facts_name_what_is_known(make_spec: Make) -> None:
+    assert layer_facts(make_spec()) == [("Type", "Conv2d"), ("Shape", "24 × 7 × 7")]
+    tokens = make_spec(height=None, width=None, tokens=197, receptive_field_px=224)
+    assert layer_facts(tokens)[1:] == [("Shape", "24 × 197"), ("Sees", "224 × 224 px")]
+
+
+def test_pages_refuse_nothing_but_ask_nobody(make_site: Make, make_spec: Make, make_row: Make) -> None:
+    files = make_site((make_spec(), [make_row(0)]))
+    for path, data in files.items():
+        if path.endswith((".html", ".css", ".js")):
+            assert b"http:" not in data, path
+            assert b"https:" not in data, path
+            assert b"innerHTML =" not in data, path
+
+
+@pytest.mark.parametrize("value", [{"a": [math.nan, (math.inf, 1.5)], "b": {"c": -math.inf}}])
+def test_script_json_has_no_numbers_that_json_lacks(value: object) -> None:
+    assert script_json(value) == '{"a":[null,[null,1.5]],"b":{"c":null}}'
+
+
+def test_building_changes_no_row(make_spec: Make, make_row: Make, info: Any) -> None:
+    rows, same = ([make_row(n, examples=[colour(n)]) for n in range(3)] for _ in range(2))
+    layer_files(info, make_spec(), rows, None, None)
+    index_files(info, [])
+    assert rows == same
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_a_browser_opens_a_channel_from_disk(
+    make_site: Make, make_spec: Make, make_row: Make, tmp_path: Path, parse: Make
+) -> None:
+    spec, rows = hostile_layer(make_spec, make_row)
+    rows[5] |= {"status": "grey", "mean": None}
+    for path, data in make_site((spec, rows)).items():
+        place = tmp_path / "a site #1" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    page = parse(dump_dom(f"{(tmp_path / 'a site #1' / 'layers' / spec.slug).as_uri()}.html#channel=5", tmp_path))
+    assert page.all("body")[0]["data-ready"] == "true"
+    assert "open" in page.all("dialog")[0]
+    assert len(page.all("script")) == 2, "hostile text is text"
+    for text in (
+        HOSTILE,
+        "Excite it most",
+        "Excite it least",
+        "On the dataset",
+        "scores 3.5",
+        "1.3 × their best",
+        "grey",
+    ):
+        assert text in page.text
+    assert len([box for box in page.all("span", "picture") if "url(" in box["style"]]) == 6 + 1 + 2
+
+
+def dump_dom(address: str, profile: Path) -> str:
+    """Return the page as chromium sees it after its scripts ran."""
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet]
+    options = [f"--user-data-dir={profile / 'profile'}", "--virtual-time-budget=3000", "--dump-dom", address]
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=True).stdout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 
@@ -59,7 +61,12 @@ def _run_one(config: RunConfig, console: Console) -> None:
         markup=False,
     )
     output.print(f"Tables: {config.store.root}/atlas/*.parquet", markup=False)
-    output.print(f"Look at it: atlas view {shlex.quote(config.store.root)}", markup=False)
+    output.print(f"Look at it: {_own_name()} view {shlex.quote(config.store.root)}", markup=False)
+
+
+def _own_name() -> str:
+    """Return what to type for this command: 'atlas', or its path where the shell would not find it."""
+    return "atlas" if shutil.which("atlas") or not sys.argv[0].endswith("atlas") else sys.argv[0]
 
 
 def plan_command(configs: Sequence[RunConfig]) -> int:

@@ -34,6 +34,8 @@ class SiteWorker:
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         for path, data in pages.items():
             self._store.write(f"site/{path}", data)
+        for path in set(self._store.list(f"site/layers/{task.layer.slug}")) - {file.path for file in files}:
+            self._store.delete(path)  # sheets of a table that had more channels
         receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)
         return commit(self._store, receipt)
 

@@ -151,7 +151,7 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
     def example(rank: int, colour: Colour) -> Row:
         about = {"kind": "bottom" if rank % 2 else "top", "rank": rank // 2, "value": 2.0 - rank, "row": 1, "column": 2}
         named = {"example_id": f"class{rank}/{rank}.png", "label": f"class{rank}"}
-        return about | named | {"crop": {"bytes": encoded(colour, form="JPEG"), "path": None}}
+        return about | named | {"crop": {"bytes": encoded(colour, 16, 16, form="JPEG"), "path": None}}
 
     def make(
         channel: int, *, pictures: Mapping[str, Colour] | None = None, examples: Sequence[Colour] = (), **changes: Any

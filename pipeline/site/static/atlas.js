@@ -23,6 +23,12 @@
     bottom: ["Excite it least", "Images with the smallest value anywhere, cut around it"],
   };
 
+  // A channel's score is a mean over positions, a neuron's is one value: each is compared with its like.
+  const LIKE = {
+    channel: ["sampled image's mean", "sampled images' means"],
+    neuron: ["sampled image's maximum", "sampled images' maxima"],
+  };
+
   function element(tag, properties, ...children) {
     const node = Object.assign(document.createElement(tag), properties);
     node.append(...children.filter((child) => child !== null && child !== undefined));
@@ -54,10 +60,11 @@
   const padded = (count) => String(count).padStart(3, "0");
 
   function standing(shown) {
+    const [one, many] = LIKE[shown.objective] || ["sampled image", "sampled images"];
     const words = [];
-    if (shown.percentile === 100) words.push("above every image of the dataset");
-    else if (shown.percentile !== null) words.push(`above ${number(shown.percentile)} % of the dataset's images`);
-    if (shown.times_maximum !== null) words.push(`${number(shown.times_maximum, 2)} × their best`);
+    if (shown.percentile === 100) words.push(`beyond every ${one}`);
+    else if (shown.percentile !== null) words.push(`beyond ${number(shown.percentile)} % of ${many}`);
+    if (shown.times_maximum !== null) words.push(`${number(shown.times_maximum, 2)} × the best`);
     return words.length ? `: ${words.join(", ")}.` : ".";
   }
 

@@ -36,7 +36,7 @@ LAYERS_FILE = "layers.parquet"
 FREE = {
     "model": ("weights", "classes", "allow_code", "main_layers"),
     "dataset": ("version", "readers"),
-    "scan": ("batch",),
+    "scan": ("batch", "span"),
     "optimize": ("batch",),
     "assemble": ("crop_px",),
 }

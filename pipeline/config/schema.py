@@ -14,6 +14,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from pipeline.config.recipe import OptimizeConfig
+
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -153,48 +155,6 @@ class ScanConfig:
     bottom_k: Count
     sample: Positive
     """Examples (chosen by hash of their ids) whose values are all kept, for percentiles."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FourierConfig:
-    """The picture as scaled Fourier coefficients of decorrelated colours (Olah et al. 2017)."""
-
-    name: Literal["fourier"]
-    decay: float
-    std: Annotated[float, Field(gt=0)]
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransformConfig:
-    """The random warp that a picture must survive, drawn anew for every picture and step."""
-
-    jitter_px: Annotated[float, Field(ge=0)]
-    """Largest shift along each axis, in pixels of the learned picture."""
-    scale_min: Annotated[float, Field(gt=0)]
-    scale_max: Annotated[float, Field(gt=0)]
-    rotate_degrees: Annotated[float, Field(ge=0)]
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    def __post_init__(self) -> None:
-        if self.scale_min > self.scale_max:
-            raise ValueError(f"scale_min={self.scale_min} is larger than scale_max={self.scale_max}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizeConfig:
-    """The recipe that makes a picture."""
-
-    height_px: Annotated[int, Field(ge=8, le=4096)]
-    width_px: Annotated[int, Field(ge=8, le=4096)]
-    steps: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    dtype: Literal["auto", "float32", "bfloat16"]
-    batch: Positive
-    """Pictures per forward pass; does not change them."""
-    parameterization: FourierConfig
-    transform: TransformConfig
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pipeline.config.schema import InlineConfig, OptimizeConfig, RayConfig
+from pipeline.config.recipe import OptimizeConfig
+from pipeline.config.schema import InlineConfig, RayConfig
 from pipeline.errors import ConfigError
 
 

@@ -15,11 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.config.schema import InputConfig, OptimizeConfig
+from pipeline.config.recipe import OptimizeConfig
+from pipeline.config.schema import InputConfig
 from pipeline.models.load import normalize
 from pipeline.models.trace import capture
+from pipeline.optimize.ascent import ascent, conditioned
 from pipeline.optimize.objectives import scores
 from pipeline.optimize.parameterizations import parameterization
+from pipeline.optimize.regularizers import penalty
 from pipeline.optimize.transforms import draw_warps, resize, warp
 from pipeline.plan.tasks import Picture
 from pipeline.units import LayerSpec
@@ -54,18 +57,29 @@ def optimize(target: Target, pictures: Sequence[Picture], config: OptimizeConfig
     parameters = learned.start(generators).requires_grad_()
     warps = draw_warps(config.transform, generators, config.steps).to(target.device)
     signs = torch.tensor([picture.sign for picture in pictures], device=target.device)
-    adam = torch.optim.Adam([parameters], lr=config.learning_rate)
-    height, width = target.input.height, target.input.width
+    uphill = ascent(config, parameters)
     with torch.enable_grad():
-        for step in range(config.steps):
-            images = warp(learned.image(parameters), warps[step], height=height, width=width)
+        for warps_now in warps:
+            images = learned.image(parameters)
+            seen = _seen(images, warps_now, target, config, generators)
             with torch.autocast(target.device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
-                value = target.scores(images, pictures)
-            (gradient,) = torch.autograd.grad((signs * value).sum(), parameters)
-            parameters.grad = -_without_broken(gradient)
-            adam.step()
+                value = target.scores(seen, pictures)
+            aim = signs * value - penalty(images, config.regularizers)
+            (gradient,) = torch.autograd.grad(aim.sum(), parameters)
+            uphill.step(conditioned(_without_broken(gradient), config.gradient))
     with torch.no_grad():
         return quantize(learned.image(parameters))
+
+
+def _seen(
+    images: Tensor, warps: Tensor, target: Target, config: OptimizeConfig, generators: Sequence[torch.Generator]
+) -> Tensor:
+    """Return what the model is shown: the pictures warped to its input size, with their own noise."""
+    warped = warp(images, warps, height=target.input.height, width=target.input.width)
+    if config.transform.noise_std == 0:
+        return warped
+    noise = torch.stack([torch.randn(warped.shape[1:], generator=generator) for generator in generators])
+    return warped + config.transform.noise_std * noise.to(warped.device)
 
 
 def generator_of(picture: Picture) -> torch.Generator:

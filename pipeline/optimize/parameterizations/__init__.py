@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from pipeline.config.schema import OptimizeConfig
+from pipeline.config.recipe import OptimizeConfig
+from pipeline.optimize.parameterizations.cppn import Cppn
 from pipeline.optimize.parameterizations.fourier import Fourier
+from pipeline.optimize.parameterizations.pixels import LaplacianPyramid, Pixels
 
 
 class Parameterization(Protocol):
@@ -22,12 +24,17 @@ class Parameterization(Protocol):
         """Return images on 0..1, shape (batch, channels, height, width)."""
 
 
+PARAMETERIZATIONS: dict[str, Callable[..., Any]] = {
+    "pixels": Pixels,
+    "fourier": Fourier,
+    "laplacian_pyramid": LaplacianPyramid,
+    "cppn": Cppn,
+}
+
+
 def parameterization(config: OptimizeConfig, *, channels: int, device: torch.device) -> Parameterization:
     """Return the parameterization that the recipe names."""
-    return Fourier(
-        config.parameterization,
-        channels=channels,
-        height=config.height_px,
-        width=config.width_px,
-        device=device,
+    made: Parameterization = PARAMETERIZATIONS[config.parameterization.name](
+        config.parameterization, channels=channels, height=config.height_px, width=config.width_px, device=device
     )
+    return made

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline.config.schema import FourierConfig
-
-COLOUR_CORRELATION = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
-"""Square root of the colour covariance of ImageNet (Lucid); used divided by its largest column norm."""
+from pipeline.config.recipe import FourierConfig
+from pipeline.optimize.parameterizations.colours import to_image
 
 CONTRAST = 4.0
 """Lucid divides the picture by this before the sigmoid, so that it starts nearly grey."""
@@ -30,7 +28,6 @@ class Fourier:
         self._channels = channels
         self._device = device
         self._scale = frequency_scale(height, width, config.decay).to(device)
-        self._colours = colour_matrix().to(device) if channels == 3 else None
 
     def start(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Return coefficients drawn from N(0, std), each item from its own generator."""
@@ -43,10 +40,7 @@ class Fourier:
         """Return images on 0..1; grey (0.5) where the coefficients are zero."""
         spectrum = torch.view_as_complex(parameters) * self._scale
         planes = torch.fft.irfft2(spectrum, s=self._size, norm="ortho") / CONTRAST
-        if self._colours is not None:
-            planes = torch.einsum("rc,bchw->brhw", self._colours, planes)
-        images: Tensor = planes.sigmoid()
-        return images
+        return to_image(planes, decorrelated=self._config.decorrelated)
 
 
 def frequency_scale(height: int, width: int, decay: float) -> Tensor:
@@ -56,10 +50,3 @@ def frequency_scale(height: int, width: int, decay: float) -> Tensor:
     frequency = (rows**2 + columns**2).sqrt()
     scale: Tensor = 1.0 / frequency.clamp(min=1.0 / max(height, width)) ** decay
     return scale
-
-
-def colour_matrix() -> Tensor:
-    """Return the (RGB, decorrelated) matrix that gives decorrelated planes the colours of natural images."""
-    matrix = torch.tensor(COLOUR_CORRELATION)
-    largest: Tensor = matrix.norm(dim=0).max()
-    return matrix / largest

@@ -1,0 +1,63 @@
+"""The picture as pixels, and as a pyramid of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.config.recipe import PixelsConfig, PyramidConfig
+from pipeline.optimize.parameterizations.colours import to_image
+
+
+class Pixels:
+    """Parameters of shape (batch, channels, height, width), squashed to 0..1."""
+
+    def __init__(self, config: PixelsConfig, *, channels: int, height: int, width: int, device: torch.device) -> None:
+        self._config = config
+        self._shape = (channels, height, width)
+        self._device = device
+
+    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return values drawn from N(0, std), each item from its own generator."""
+        drawn = [torch.randn(self._shape, generator=generator) for generator in generators]
+        return (torch.stack(drawn) * self._config.std).to(self._device)
+
+    def image(self, parameters: Tensor) -> Tensor:
+        """Return images on 0..1."""
+        return to_image(parameters, decorrelated=self._config.decorrelated)
+
+
+class LaplacianPyramid:
+    """Parameters of shape (batch, values): all levels one after the other, the finest first.
+
+    A coarse level reaches many pixels at once, so that large forms are learned as fast as fine ones: a preconditioner
+    like Fourier's, with local means. After Burt and Adelson (1983); Lucid has it as its lowres tensor.
+    """
+
+    def __init__(self, config: PyramidConfig, *, channels: int, height: int, width: int, device: torch.device) -> None:
+        self._config = config
+        self._size = (height, width)
+        self._device = device
+        sizes = [(max(1, height >> level), max(1, width >> level)) for level in range(config.levels)]
+        self._shapes = [(channels, rows, columns) for rows, columns in sizes]
+        counts = [channels * rows * columns for rows, columns in sizes]
+        self._cuts = list(pairwise([sum(counts[:level]) for level in range(len(counts) + 1)]))
+
+    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return values drawn from N(0, std), each item from its own generator."""
+        count = self._cuts[-1][1]
+        drawn = [torch.randn(count, generator=generator) for generator in generators]
+        return (torch.stack(drawn) * self._config.std).to(self._device)
+
+    def image(self, parameters: Tensor) -> Tensor:
+        """Return images on 0..1: the sum of all levels, each enlarged to full size."""
+        levels = [
+            parameters[:, start:stop].reshape(-1, *shape)
+            for (start, stop), shape in zip(self._cuts, self._shapes, strict=True)
+        ]
+        enlarged = [F.interpolate(level, size=self._size, mode="bilinear", align_corners=False) for level in levels]
+        return to_image(torch.stack(enlarged).sum(dim=0), decorrelated=self._config.decorrelated)

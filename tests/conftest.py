@@ -44,6 +44,7 @@ TINY = [
     "optimize.width_px=16",
     "optimize.steps=4",
     "optimize.dtype=float32",
+    "optimize/transform=classic",
     "optimize.transform.jitter_px=1",
     "assemble.crop_px=16",
 ]

@@ -21,7 +21,8 @@ GIVEN = {
     ("model", "function"): ["model.name=my.nets:build", "model.allow_code=true"],
     ("dataset", "folder"): ["dataset.root=photos"],
 }
-CHOICES = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name != "experiment")
+GROUPED = [file.relative_to(CONF) for file in CONF.rglob("*.yaml") if file.parent.name not in ("conf", "experiment")]
+CHOICES = sorted((file.parent.as_posix(), file.stem) for file in GROUPED)
 EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
 OPTIONAL = {"exclude", "types", "spread", "channels", "sign", "seed"}
 

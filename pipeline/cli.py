@@ -70,7 +70,7 @@ The pages also open from disk: ROOT/site/index.html.""",
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, _stop)
     command: Callable[[argparse.Namespace], int] = options.command
@@ -82,9 +82,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _stopped(options)
     except BrokenPipeError:
-        # The reader of our output went away (atlas layers | head); there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()  # the reader of our output went away (atlas layers | head); there is nobody to tell
         return 0
+    except OSError as error:
+        _close_output()
+        print(f"atlas: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""), file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options; overrides may stand before, between and behind them."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    unknown = [word for word in rest if word.startswith("-") or not hasattr(options, "overrides")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)} (see atlas {options.name} --help)")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
+
+
+def _close_output() -> None:
+    """Let what is still buffered go nowhere, so that Python does not stumble over it at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

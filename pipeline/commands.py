@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,34 +25,27 @@ from pipeline.stages import run
 from pipeline.status import read_status
 from pipeline.store.paths import Store
 
+UNLIMITED = 10_000
+"""Columns of an output that is no terminal."""
 READ_PROBES = 4
 """Images read to time the reading."""
 
 
 def run_command(configs: Sequence[RunConfig]) -> int:
-    """Make each atlas; say where it is. With several, a failed one doesn't stop the others."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    failed = 0
-    for config in configs:
-        try:
-            _run_one(config, console)
-        except AtlasError as error:
-            if len(configs) == 1:
-                raise
-            failed += 1
-            console.print(f"atlas: {config.store.root}: {error}", markup=False)
-    return 1 if failed else 0
+    """Make each atlas; say where it is."""
+    return _each(configs, _run_one)
 
 
-def _run_one(config: RunConfig, console: Console) -> None:
+def _run_one(config: RunConfig) -> None:
+    console = _messages()
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
     with Progress() as progress:
         result = run(config, progress)
-    output = Console(highlight=False, soft_wrap=True)
+    output, root = _output(), config.store.root.rstrip("/")
     if result.unreadable:
         console.print(
-            f"{result.unreadable} images could not be read and were left out: atlas status {config.store.root}",
+            f"{result.unreadable} images could not be read and were left out: atlas status {shlex.quote(root)}",
             markup=False,
         )
     output.print(
@@ -60,8 +53,8 @@ def _run_one(config: RunConfig, console: Console) -> None:
         f"snapshot {result.manifest.number}.",
         markup=False,
     )
-    output.print(f"Tables: {config.store.root}/atlas/*.parquet", markup=False)
-    output.print(f"Look at it: {_own_name()} view {shlex.quote(config.store.root)}", markup=False)
+    output.print(f"Tables: {root}/atlas/*.parquet", markup=False)
+    output.print(f"Look at it: {_own_name()} view {shlex.quote(root)}", markup=False)
 
 
 def _own_name() -> str:
@@ -71,20 +64,54 @@ def _own_name() -> str:
 
 def plan_command(configs: Sequence[RunConfig]) -> int:
     """Print what each run would make, what exists already, and what the rest would cost."""
-    console = Console(highlight=False, soft_wrap=True)
+    return _each(configs, _plan_one)
+
+
+def _plan_one(config: RunConfig) -> None:
+    prepared = prepare(config)
+    done = what_is_done(prepared.store)
+    console = _output()
+    console.print(_plan_table(prepared, done))
+    for line in _plan_lines(prepared, done):
+        console.print(line, markup=False)
+
+
+def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], None]) -> int:
+    """Do `work` for each configuration. With several, a failed one doesn't stop the others."""
+    failed = 0
     for config in configs:
-        prepared = prepare(config)
-        done = what_is_done(prepared.store)
-        console.print(_plan_table(prepared, done))
-        for line in _plan_lines(prepared, done):
-            console.print(line, markup=False)
-    return 0
+        try:
+            work(config)
+        except AtlasError as error:
+            if len(configs) == 1:
+                raise
+            failed += 1
+            _messages().print(f"atlas: {config.model.name} -> {config.store.root}: {error}", markup=False)
+    return 1 if failed else 0
+
+
+def _output() -> Console:
+    """Return where results go. Off a terminal nothing is cut or folded: other programs read it."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=UNLIMITED)
+
+
+def _messages() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _table(*names: str, counts: Sequence[str] = ()) -> Table:
+    """Return a plain table; on a narrow terminal names are folded, never cut."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for name in counts:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
 
 
 def _plan_table(prepared: Prepared, done: Done) -> Table:
-    table = Table("layer", "type", "shape", box=None, pad_edge=False, header_style="bold")
-    for name in ("channels", "pictures", "done"):
-        table.add_column(name, justify="right")
+    table = _table("layer", "type", "shape", counts=("channels", "pictures", "done"))
     for layer in prepared.plan.layers:
         spec = layer.layer
         made = sum(picture.key in done.optimize for picture in layer.pictures)
@@ -149,10 +176,9 @@ def _read_seconds(prepared: Prepared) -> float:
 
 def layers_command(config: RunConfig) -> int:
     """Print the model's layers, and the modules that can't be captured."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _output()
     facts = model_facts(load_model(config.model), config.model)
-    table = Table("index", "layer", "type", "shape", box=None, pad_edge=False, header_style="bold")
-    table.add_column("channels", justify="right")
+    table = _table("index", "layer", "type", "shape", counts=("channels",))
     for layer in facts.layers:
         table.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
     console.print(table)
@@ -166,11 +192,9 @@ def layers_command(config: RunConfig) -> int:
 def status_command(root: str) -> int:
     """Print how far an atlas is."""
     status = read_status(root)
-    console = Console(highlight=False, soft_wrap=True)
+    console = _output()
     console.print(f"{status.model} on {status.dataset} ({status.examples} examples)", markup=False)
-    table = Table("stage", box=None, pad_edge=False, header_style="bold")
-    for name in ("done", "total", "failed"):
-        table.add_column(name, justify="right")
+    table = _table("stage", counts=("done", "total", "failed"))
     table.add_column("")
     for stage in status.stages:
         table.add_row(stage.name, str(stage.done), str(stage.total), str(len(stage.failures)), stage.unit)
@@ -178,8 +202,8 @@ def status_command(root: str) -> int:
     for stage in status.stages:
         for failure in stage.failures:
             console.print(f"failed: {stage.name} {failure}", markup=False)
-    for example_id, reason in status.unreadable:
-        console.print(f"unreadable: {example_id!r}: {reason}", markup=False)
+    for _, reason in status.unreadable:
+        console.print(f"unreadable: {reason}", markup=False)
     snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
     console.print(snapshot, markup=False)
     return 0

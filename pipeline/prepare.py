@@ -6,6 +6,7 @@ Reads; writes nothing, starts no worker. `atlas plan` prints what this returns; 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config.plain import differences, to_plain
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Example, open_source
-from pipeline.errors import CorruptShardError, RootMismatchError
+from pipeline.errors import ConfigError, CorruptShardError, RootMismatchError
 from pipeline.models.device import optimize_dtype
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
@@ -23,12 +24,14 @@ from pipeline.plan.sweep import Selection, Sweep, expand_sweep
 from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask, make_plan
 from pipeline.stats.sample import sample_limit
 from pipeline.store.paths import Store
-from pipeline.store.receipts import Receipt, read_receipts, receipts_by_key
+from pipeline.store.receipts import Receipt, is_whole, read_receipts, receipts_by_key
 from pipeline.store.shards import read_rows
 from pipeline.units import LayerSpec, ModelFacts
 
 if TYPE_CHECKING:
     from torch import nn
+
+log = logging.getLogger(__name__)
 
 RUN_FILE = "plan/run.json"
 LAYERS_FILE = "layers.parquet"
@@ -76,6 +79,7 @@ def prepare(config: RunConfig) -> Prepared:
     config = with_absolute_paths(config)
     store = Store.open(config.store.root)
     check_settings(store, config)
+    check_places(store, config)
     model = load_model(config.model)
     facts = model_facts(model, config.model)
     sweep = expand_sweep(facts.layers, bases=facts.bases, unsupported=facts.unsupported, config=config.sweep)
@@ -110,11 +114,11 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 
 def what_is_done(store: Store) -> Done:
-    """Return the results whose receipts and files are all there."""
-    present = {*store.list("visualizations"), *store.list("scan"), *store.list("failures")}
+    """Return the results whose receipts are there and whose files are, each in its full size."""
+    sizes = store.sizes("visualizations") | store.sizes("scan") | store.sizes("failures")
 
     def whole(receipts: Sequence[Receipt]) -> list[Receipt]:
-        return [receipt for receipt in receipts if all(file.path in present for file in receipt.files)]
+        return [receipt for receipt in receipts if is_whole(receipt, sizes)]
 
     return Done(
         scan=receipts_by_key(whole(read_receipts(store, "scan"))),
@@ -141,15 +145,29 @@ def check_settings(store: Store, config: RunConfig) -> None:
         )
 
 
+def check_places(store: Store, config: RunConfig) -> None:
+    """Raise ConfigError when the atlas would lie in its own dataset and be scanned by the next run."""
+    if config.dataset.source != "folder" or not store.is_local:
+        return
+    data, root = os.path.realpath(config.dataset.root), os.path.realpath(store.base)
+    if os.path.commonpath([data, root]) == data:
+        raise ConfigError(
+            f"store.root={store.root!r} lies in dataset.root={config.dataset.root!r}: the next run would take "
+            "the pictures of the atlas for images of the dataset. Give a store.root outside of it."
+        )
+
+
 def read_run_file(store: Store) -> dict[str, Any] | None:
     """Return what the last run wrote about itself, or None in a new root."""
     if not store.exists(RUN_FILE):
         return None
     try:
         raw: dict[str, Any] = json.loads(store.read(RUN_FILE))
-    except ValueError as error:
+        _ = raw["config"]["model"]["name"], raw["config"]["dataset"]["source"], raw["examples"], raw["layers"]
+    except (ValueError, TypeError, KeyError) as error:
         raise CorruptShardError(
-            f"{RUN_FILE} under store.root={store.root!r} is damaged ({error}); delete it."
+            f"{RUN_FILE} under store.root={store.root!r} is damaged ({error!r}). Delete it and run again: "
+            "it is written anew, and no result is lost."
         ) from error
     return raw
 
@@ -161,13 +179,23 @@ def _bound(plain: dict[str, Any]) -> dict[str, object]:
     }
 
 
+def _known_receptive_fields(store: Store) -> dict[object, Any]:
+    """Return what the last run measured, by layer and upstream hash; nothing if that can't be read."""
+    if not store.exists(LAYERS_FILE):
+        return {}
+    try:
+        rows = read_rows(store, LAYERS_FILE)
+    except CorruptShardError as error:
+        log.warning("%s; measuring receptive fields anew", error)
+        return {}
+    return {(row["layer"], row["upstream"]): row["receptive_field_px"] for row in rows}
+
+
 def _measured(
     store: Store, model: nn.Module, selections: Sequence[Selection], facts: ModelFacts, config: RunConfig
 ) -> list[Selection]:
     """Return the selections with receptive fields: those that the last run wrote down, the others measured now."""
-    known: dict[object, Any] = {}
-    if store.exists(LAYERS_FILE):
-        known = {(row["layer"], row["upstream"]): row["receptive_field_px"] for row in read_rows(store, LAYERS_FILE)}
+    known = _known_receptive_fields(store)
 
     def key(layer: LayerSpec) -> object:
         return layer.name, facts.upstream[layer.name]

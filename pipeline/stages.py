@@ -27,7 +27,7 @@ from pipeline.site.worker import put_index, remove_stale_pages
 from pipeline.store import schemas
 from pipeline.store.manifest import Manifest, publish
 from pipeline.store.paths import Store, atlas_path
-from pipeline.store.receipts import Receipt, read_receipts
+from pipeline.store.receipts import Receipt, is_whole, read_receipts
 from pipeline.store.shards import FileEntry, put_table
 from pipeline.units import fingerprint
 
@@ -157,8 +157,13 @@ def _assemble(current: _Run, done: Done) -> None:
     missing = _outdated(current.store, "assemble", tasks)
     current.stage("assemble", "pipeline.assemble.worker:AssembleWorker", missing, total=len(tasks), unit="layers")
     wanted = {atlas_path(layer.layer) for layer in current.prepared.plan.layers}
-    for path in set(current.store.list("atlas")) - wanted:
-        current.store.delete(path)  # joined tables of layers that are no longer part; their shards stay
+    dropped = set(current.store.list("atlas")) - wanted
+    for path in dropped:
+        current.store.delete(path)
+    if dropped:
+        current.progress.message(
+            f"{len(dropped)} layers are not in this sweep: their tables left atlas/, what they were made from is kept"
+        )
 
 
 def _assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
@@ -184,12 +189,11 @@ def _files(receipts: object) -> tuple[str, ...]:
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
     """Return the tasks whose last receipt is for another key, or whose files are gone or of another size."""
     receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
+    sizes = store.sizes("atlas") | store.sizes("site")
 
     def current(task: AssembleTask | SiteTask) -> bool:
         receipt = receipts.get(task.id)
-        if receipt is None or receipt.keys != (task.key,):
-            return False
-        return all(store.size(file.path) == file.size_bytes for file in receipt.files)
+        return receipt is not None and receipt.keys == (task.key,) and is_whole(receipt, sizes)
 
     return [task for task in tasks if not current(task)]
 

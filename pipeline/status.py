@@ -10,7 +10,7 @@ from pipeline.prepare import read_run_file, what_is_done
 from pipeline.stages import ITEMS_FILE
 from pipeline.store.manifest import latest
 from pipeline.store.paths import Store
-from pipeline.store.receipts import read_receipts
+from pipeline.store.receipts import is_whole, read_receipts
 from pipeline.store.shards import read_rows
 
 
@@ -70,7 +70,8 @@ def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
         return StageStatus(name=stage, unit=unit, done=made, total=len(wanted[stage]), failures=_failures(store, stage))
 
     def layered(stage: str) -> StageStatus:
-        made = {receipt.task for receipt in read_receipts(store, stage)} & layers
+        sizes = store.sizes("atlas" if stage == "assemble" else "site")
+        made = {receipt.task for receipt in read_receipts(store, stage) if is_whole(receipt, sizes)} & layers
         return StageStatus(
             name=stage, unit="layers", done=len(made), total=len(layers), failures=_failures(store, stage)
         )
@@ -86,8 +87,15 @@ def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
 def _failures(store: Store, stage: str) -> tuple[str, ...]:
     """Return 'task: error' for each failure whose task has no receipt since."""
     committed = {receipt.task for receipt in read_receipts(store, stage)}
-    records = [json.loads(store.read(path)) for path in store.list(f"failures/{stage}")]
-    return tuple(f"{record['task'][:12]}: {record['error']}" for record in records if record["task"] not in committed)
+    tasks = {path.rsplit("/", 1)[-1].removesuffix(".json"): path for path in store.list(f"failures/{stage}")}
+    return tuple(f"{task[:12]}: {_error(store, path)}" for task, path in tasks.items() if task not in committed)
+
+
+def _error(store: Store, path: str) -> str:
+    try:
+        return str(json.loads(store.read(path))["error"])
+    except (ValueError, TypeError, KeyError):
+        return f"{path} is damaged"
 
 
 def _unreadable(store: Store) -> tuple[tuple[str, str], ...]:

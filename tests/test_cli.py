@@ -68,6 +68,46 @@ def test_multirun_makes_one_atlas_each(arguments: list[str], tmp_path: Path) -> 
     assert sorted(path.name for path in (tmp_path / "atlas").iterdir()) == ["model.seed=1", "model.seed=2"]
 
 
+def test_flags_may_stand_between_overrides(arguments: list[str], tmp_path: Path) -> None:
+    half = len(arguments) // 2
+    assert main(["plan", *arguments[:half], "-m", *arguments[half:], "optimize.steps=1,2"]) == 0
+
+
+def test_one_bad_job_of_a_grid_does_not_stop_the_others(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "-m", *arguments, "sweep.select.0.include=[conv1],[conv77],[conv2]"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.count("\npictures  ") == 2
+    assert "conv77" in captured.err
+
+
+@pytest.mark.parametrize("unknown", ["--nonsense", "-x"])
+def test_an_unknown_flag_is_refused(unknown: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", *arguments, unknown])
+    assert ended.value.code == 2
+    assert "atlas plan --help" in capsys.readouterr().err
+
+
+def test_nothing_is_cut_when_another_program_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = ["model=torchvision", "model.name=mobilenet_v3_small", "model.weights=none", "dataset.root=x"]
+    assert main(["layers", *overrides]) == 0
+    output = capsys.readouterr().out
+    assert "…" not in output
+    assert "Conv2dNormActivation" in output
+
+
+def test_a_full_output_is_an_error_without_a_traceback(atlas_root: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "pipeline", "status", str(atlas_root)]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == "atlas: No space left on device\n"
+
+
 def test_status_shows_every_stage(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", *arguments])
     assert main(["status", str(tmp_path / "atlas")]) == 0

@@ -19,7 +19,7 @@ from conftest import INLINE, RAY, TESTS, TINY, quietly
 from PIL import Image
 
 from pipeline.config.schema import RunConfig
-from pipeline.errors import RootMismatchError, StoreError, TasksFailedError
+from pipeline.errors import ConfigError, RootMismatchError, StoreError, TasksFailedError
 from pipeline.status import read_status
 from pipeline.store.manifest import latest
 from pipeline.store.paths import Store
@@ -116,6 +116,48 @@ def test_a_lost_shard_is_made_again(finished: Path, tiny: Callable[..., RunConfi
     (finished / "atlas" / "layer=0002-conv2.parquet").unlink()
     quietly(tiny())
     assert tables(finished) == before
+
+
+@pytest.mark.parametrize("folder", ["visualizations", "scan", "receipts/optimize", "receipts/scan", "atlas"])
+def test_a_torn_file_is_made_again(finished: Path, tiny: Callable[..., RunConfig], folder: str) -> None:
+    before = tables(finished)
+    torn = next(path for path in (finished / folder).rglob("*") if path.is_file())
+    torn.write_bytes(torn.read_bytes()[:-5])
+    quietly(tiny())
+    assert tables(finished) == before
+
+
+def test_a_torn_list_of_layers_is_written_anew(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+    before = tables(finished)
+    (finished / "layers.parquet").write_bytes(b"")
+    quietly(tiny())
+    assert tables(finished) == before
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"config": 5}', '{"config": {}}'])
+def test_a_damaged_record_of_the_run_is_named(finished: Path, tiny: Callable[..., RunConfig], content: str) -> None:
+    (finished / "plan" / "run.json").write_text(content)
+    with pytest.raises(StoreError, match=r"plan/run\.json.*Delete it"):
+        read_status(str(finished))
+    with pytest.raises(StoreError, match=r"plan/run\.json.*Delete it"):
+        quietly(tiny())
+
+
+def test_status_looks_at_the_files(finished: Path) -> None:
+    (finished / "atlas" / "layer=0002-conv2.parquet").unlink()
+    (finished / "site" / "layers" / "0000-conv1.html").unlink()
+    (finished / "failures" / "scan").mkdir(parents=True)
+    (finished / "failures" / "scan" / "x.json").write_text("{")
+    stages = {stage.name: stage for stage in read_status(str(finished)).stages}
+    assert (stages["assemble"].done, stages["assemble"].total) == (2, 3)
+    assert (stages["site"].done, stages["site"].total) == (2, 3)
+    assert stages["scan"].failures == ("x: failures/scan/x.json is damaged",)
+
+
+@pytest.mark.parametrize("inside", ["", "atlas"])
+def test_an_atlas_inside_its_own_dataset_is_refused(images: Path, tiny: Callable[..., RunConfig], inside: str) -> None:
+    with pytest.raises(ConfigError, match="outside"):
+        quietly(tiny(root=images / inside))
 
 
 def test_other_settings_are_refused_and_named(finished: Path, tiny: Callable[..., RunConfig]) -> None:
@@ -314,6 +356,20 @@ def test_the_death_of_ray_itself_ends_the_run_with_a_word(images: Path, tmp_path
     output = command.process.communicate(timeout=90)[0]
     assert command.process.returncode != 0
     assert "Ray itself has died" in output
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("child", ["(gcs_server)", "(raylet)"])
+def test_stopping_while_ray_starts_is_an_ordinary_stop(child: str, images: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path / "atlas", images, RAY)
+    while not any(_text(pid, "stat").split()[1:4:2] == [child, str(command.process.pid)] for pid in _processes()):
+        assert command.process.poll() is None
+        time.sleep(0.005)
+    command.process.send_signal(signal.SIGTERM)
+    output = command.process.communicate(timeout=60)[0]
+    assert command.process.returncode == 75, output
+    assert "Give the same command again" in output
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ import errno
 import io
 import struct
 import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,9 @@ UPRIGHT = {
 """EXIF orientation to what turns the image upright."""
 
 SIXTEEN_TO_EIGHT_BITS = np.round(np.arange(65536) / 257).astype(np.uint8)
+
+# Refused images are named in the failures; Pillow's warning would only stand between the lines of the progress.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 _limit_lock = threading.Lock()
 _limits: list[int] = []

@@ -5,7 +5,7 @@
 
 `base` is the protocol that stages know; `inline` and `ray_cluster` fulfil it. `dispatch` (which task goes to
 which host), `host` (what runs inside a worker process) and `environment` are plain Python; only `ray_cluster`
-and `ray_session` know Ray.
+and `ray_quirks` know Ray.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The executor that runs workers on Ray, on this machine or on many. The only module that knows Ray.
+"""The executor that runs workers on Ray, on this machine or on many. With `ray_quirks` all that knows Ray.
 
 A run is a loop: feed every host that is ready, wait for the first thing to end, settle it. Which task goes
 where, and who is to blame for a death, is decided in `dispatch`. Ray's own restarts and retries are off:
@@ -11,8 +11,6 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,6 +23,7 @@ from pipeline.executors.base import Outcome, Task, WorkerSpec, failure
 from pipeline.executors.dispatch import Dispatch
 from pipeline.executors.environment import SETTINGS, cpus_for, room, search_path, temporary_folder
 from pipeline.executors.host import Host, Place
+from pipeline.executors.ray_quirks import no_notices, own_sigterm_handler
 
 DEATHS = (
     exceptions.RayActorError,
@@ -193,7 +192,7 @@ class Session:
         self._cleanup = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:  # undone here if anything below fails
             if not config.verbose:
-                stack.enter_context(_no_notices())
+                stack.enter_context(no_notices())
             if not ray.is_initialized():
                 _connect(config, stack)
             self.hosts = _count_hosts(config)
@@ -215,7 +214,7 @@ def _connect(config: RayConfig, stack: contextlib.ExitStack) -> None:
         }
     stack.callback(ray.shutdown)
     try:
-        with _own_sigterm_handler():
+        with own_sigterm_handler():
             ray.init(logging_level=logging.INFO if config.verbose else logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ConfigError(
@@ -235,26 +234,3 @@ def _count_hosts(config: RayConfig) -> int:
             f"({nodes[0]['Resources'].get('GPU', 0):.0f}); give 0 to work on processors"
         )
     return min(config.workers or fits, fits)
-
-
-@contextlib.contextmanager
-def _own_sigterm_handler() -> Iterator[None]:
-    """Keep this process's SIGTERM handler, which ray.init replaces by its own."""
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
-
-
-@contextlib.contextmanager
-def _no_notices() -> Iterator[None]:
-    """Keep Ray from printing its raylet's notices ('A worker died ...'), which no setting of its own turns off."""
-    module: Any = ray._private.worker
-    printer = getattr(module, "print_to_stdstream", None)
-    module.print_to_stdstream = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        module.print_to_stdstream = printer

@@ -42,10 +42,11 @@ def estimate(
     `seconds_per_picture` are measured means by layer name from earlier receipts (may be empty); `read_seconds` is the
     time to read and prepare one image. Layers without a measurement are estimated from the time of a forward pass.
     """
+    tasks = plan.scan_tasks(done)
     scan = sum(
         (task.span.stop - task.span.start)
         * (read_seconds + facts.forward_seconds * max(facts.share[layer.name] for layer in task.layers))
-        for task in plan.scan_tasks(done)
+        for task in tasks
     )
     step = facts.forward_seconds * BACKWARD_FACTOR
     optimize = 0.0
@@ -62,7 +63,7 @@ def estimate(
             optimize += missing * config.optimize.steps * step * facts.share[name]
     return Estimate(
         seconds=scan + optimize,
-        bytes_written=_bytes(config, plan, pictures),
+        bytes_written=_bytes(config, plan, pictures, len(tasks)),
         basis=_basis(measured, pictures),
     )
 
@@ -75,11 +76,13 @@ def _basis(measured: int, pictures: int) -> str:
     )
 
 
-def _bytes(config: RunConfig, plan: Plan, pictures: int) -> int:
+def _bytes(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
     picture = config.optimize.height_px * config.optimize.width_px * config.model.input.channels * PNG_SHARE
+    if not pictures and not spans:
+        return 0
     channels = sum(len(layer.channels) for layer in plan.layers)
     crops = channels * (config.scan.top_k + config.scan.bottom_k) * config.assemble.crop_px**2 * CROP_BYTES_PER_PIXEL
-    scanned = sum(layer.layer.channels for layer in plan.layers) * len(plan.spans)
+    scanned = sum(layer.layer.channels for layer in plan.layers) * spans
     partials = scanned * ((config.scan.top_k + config.scan.bottom_k) * 24 + 100)
     partials += sum(layer.layer.channels for layer in plan.layers) * config.scan.sample * 8
     return int(COPIES * pictures * picture + 2 * crops + partials)

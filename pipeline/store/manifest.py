@@ -41,7 +41,7 @@ def latest(store: Store) -> Manifest | None:
     try:
         raw = json.loads(store.read(path))
         return Manifest(files=tuple(FileEntry(**entry) for entry in raw.pop("files")), **raw)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptShardError(f"{path!r} is no manifest ({error}). Delete it and run again.") from error
 
 

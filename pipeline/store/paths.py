@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from pipeline.errors import StoreError
 from pipeline.units import LayerSpec
 
 STAGING = ".staging"
+STAGING_SECONDS = 3600
+"""No writer takes this long for one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,10 @@ class Store:
     def open(cls, root: str) -> Store:
         """Return the store at a local path or filesystem URI; creates nothing."""
         if "://" not in root:
-            return cls(fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(root)), root)
+            folder = os.path.abspath(os.path.expanduser(root))
+            if os.path.exists(folder) and not os.path.isdir(folder):
+                raise StoreError(f"store.root={root!r} is a file; give a folder, which need not exist yet.")
+            return cls(fs.LocalFileSystem(), folder, root)
         try:
             filesystem, base = fs.FileSystem.from_uri(_whole_puts(root))
         except (pa.ArrowException, ValueError, OSError) as error:
@@ -95,20 +101,23 @@ class Store:
                 os.unlink(temporary)
 
     def clear_staging(self) -> None:
-        """Remove what a killed writer left unfinished. Only for the driver, before workers start."""
-        if not self.is_local:
-            return
+        """Remove what killed writers left unfinished; young files may belong to a writer that is alive."""
         staging = os.path.join(self.base, STAGING)
-        with self._translated("clear", STAGING):
-            if os.path.isdir(staging):
-                for name in os.listdir(staging):
-                    os.unlink(os.path.join(staging, name))
+        if not self.is_local or not os.path.isdir(staging):
+            return
+        with self._translated("clear", STAGING), os.scandir(staging) as entries:
+            for entry in entries:
+                if entry.is_file() and time.time() - entry.stat().st_mtime > STAGING_SECONDS:
+                    os.unlink(entry.path)
 
     def delete(self, path: str) -> None:
         """Remove one file, if it is there."""
         if self.exists(path):
             with self._translated("delete", path):
                 self.filesystem.delete_file(self._full(path))
+        if self.is_local:
+            with contextlib.suppress(OSError):  # not empty: other files need it
+                os.rmdir(os.path.dirname(self._full(path)))
 
     def exists(self, path: str) -> bool:
         """Say whether a file of that name is there."""
@@ -122,11 +131,15 @@ class Store:
 
     def list(self, directory: str) -> list[str]:
         """Return the paths of all files below a directory, sorted; empty when there is none."""
+        return sorted(self.sizes(directory))
+
+    def sizes(self, directory: str) -> dict[str, int]:
+        """Return the size in bytes of every file below a directory, by path."""
         selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
         with self._translated("list", directory):
             infos = self.filesystem.get_file_info(selector)
         prefix = len(self.base) + 1
-        return sorted(info.path[prefix:] for info in infos if info.type == fs.FileType.File)
+        return {info.path[prefix:]: int(info.size) for info in infos if info.type == fs.FileType.File}
 
     def _full(self, path: str) -> str:
         return f"{self.base}/{path}" if path else self.base

@@ -7,12 +7,14 @@ asks which keys (fingerprints of single results) the receipts of a stage hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from pipeline.errors import CorruptShardError
 from pipeline.store.paths import Store
 from pipeline.store.shards import FileEntry
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +38,18 @@ def commit(store: Store, receipt: Receipt) -> Receipt:
 
 
 def read_receipts(store: Store, stage: str) -> list[Receipt]:
-    """Return the receipts of a stage, in order of their names."""
+    """Return the receipts of a stage, in order of their names.
+
+    A damaged one counts as none: what it stood for is made again, under the same names.
+    """
     paths = [path for path in store.list(f"receipts/{stage}") if path.endswith(".json")]
-    return [_parse(path, store.read(path)) for path in paths]
+    receipts = (_parse(path, store.read(path)) for path in paths)
+    return [receipt for receipt in receipts if receipt is not None]
+
+
+def is_whole(receipt: Receipt, sizes: Mapping[str, int]) -> bool:
+    """Say whether every file of a receipt is there in its full size; `sizes` has the files there are."""
+    return all(sizes.get(file.path) == file.size_bytes for file in receipt.files)
 
 
 def receipts_by_key(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
@@ -50,10 +61,11 @@ def _path(stage: str, task: str) -> str:
     return f"receipts/{stage}/{task}.json"
 
 
-def _parse(path: str, data: bytes) -> Receipt:
+def _parse(path: str, data: bytes) -> Receipt | None:
     try:
         raw = json.loads(data)
         files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
         return Receipt(files=files, keys=tuple(raw.pop("keys")), **raw)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptShardError(f"{path!r} is no receipt ({error}). Delete it and run again.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        log.error("%s is no receipt (%s); what it stood for counts as missing", path, error)
+        return None

@@ -38,6 +38,11 @@ def _example_fields(*, joined: bool) -> list[pa.Field]:
     return [kind, rank, fields[0], label, *fields[1:], crop]
 
 
+PERCENTILE = (
+    "share of sampled examples that excite the objective less (for minimized pictures: score higher) than the picture; "
+    "null where the scan has nothing to compare with, as for minimized neurons"
+)
+
 LAYER_KEYS = [
     field("layer_index", pa.int32(), "place of the layer among the model's modules, in order of execution"),
     field("layer", pa.string(), "the module's own path in the model; 'output' is the model's output"),
@@ -55,7 +60,12 @@ _PICTURE = [
     field("variant", pa.string(), "objective, sign and seed: 'channel+'"),
     field("objective", pa.string(), "what was maximized or minimized: channel, neuron, logit"),
     field("image", IMAGE, "the optimized picture, 8-bit PNG"),
-    field("score", pa.float32(), "the objective on the stored picture, untransformed, whole model", "activation"),
+    field(
+        "score",
+        pa.float32(),
+        "the objective on the stored picture, untransformed; a channel's is a spatial mean",
+        "activation",
+    ),
 ]
 _RECIPE = [
     field("steps", pa.int32(), "optimization steps taken", "steps"),
@@ -167,9 +177,11 @@ ATLAS = _schema(
                 pa.struct(
                     [
                         *_PICTURE,
-                        field("percentile", pa.float32(), "share of examples that score lower than the picture", "%"),
+                        field("percentile", pa.float32(), PERCENTILE, "%"),
                         field(
-                            "times_maximum", pa.float32(), "score over the sampled examples' best score; null if <= 0"
+                            "times_maximum",
+                            pa.float32(),
+                            "score over the best score of the sampled examples; null if that is not above zero",
                         ),
                         *_RECIPE,
                     ]

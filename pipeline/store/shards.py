@@ -123,7 +123,7 @@ def read_rows(
         except (pa.ArrowException, OSError) as error:
             raise CorruptShardError(
                 f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
-                "Delete it and the receipt that names it, and run again."
+                "Delete it and run again: what it held will be made anew."
             ) from error
     rows: list[dict[str, object]] = table.to_pylist()
     return rows

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, workers would get another Python
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # workers without a GPU must not see the machine's GPUs
 }
-LONGEST_TEMPORARY = 30
+LONGEST_TEMPORARY = 23
 """Ray's sockets lie about 75 characters below its folder, and a socket's path may have 107 (macOS: 103)."""
 
 
@@ -70,7 +72,24 @@ def search_path() -> list[str]:
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder for a local Ray's sockets and logs, with a path short enough for a socket's."""
+    """Return a new folder for a local Ray's sockets and logs, with a path short enough for a socket's.
+
+    Folders of drivers that were killed, which nobody else would ever remove, go.
+    """
     usual = tempfile.gettempdir()
     short = usual if len(usual) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108 - the folder made there is private
-    return tempfile.TemporaryDirectory(prefix="atlas-", dir=short, ignore_cleanup_errors=True)
+    for folder in Path(short).glob("atlas-*-*"):
+        owner = re.match(r"atlas-([0-9a-f]{1,8})-", folder.name)
+        if owner and not _is_alive(int(owner[1], 16)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"atlas-{os.getpid():x}-", dir=short, ignore_cleanup_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True

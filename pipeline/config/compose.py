@@ -1,4 +1,4 @@
-"""From YAML and overrides to a checked `RunConfig`. Beside the command line, only this module knows Hydra.
+"""From YAML and overrides to a checked `RunConfig`. Only this module and `overrides` know Hydra.
 
     compose(["model=torchvision", "model.name=resnet50", "sweep=all"])   # one run
     compose_all(["optimize.steps=64,128"])                              # a grid of runs, each with its own root
@@ -6,16 +6,17 @@
 Composing writes no file, changes no directory and leaves no Hydra behind; `${now:}` and `${hydra:}` do not resolve,
 since a run must mean the same tomorrow. Every mistake raises ConfigError, whose message lists all that was found.
 
-Overrides follow Hydra's grammar, with one relief: a setting that the YAML leaves to its default in the schema can be
-set without Hydra's `+`. Unknown settings are refused all the same, by the schema.
+Overrides follow Hydra's grammar, with two reliefs. Text need not be quoted (see `pipeline.config.overrides`), and a
+setting that the YAML leaves to its default in the schema can be set without Hydra's `+`. Unknown settings are refused
+all the same, by the schema.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,29 +25,23 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from pipeline.config.explain import explain, missing
+from pipeline.config.overrides import options, parse, refuse_early, refuse_unlisted, whole_list, words
 from pipeline.config.plain import flatten, folder_name
 from pipeline.config.schema import RunConfig
 from pipeline.errors import ConfigError, did_you_mean
 
 VERSION_BASE = "1.3"
 MISSING = "???"
-GRAMMAR = (
-    "Write key=value, for example optimize.steps=64 or model=torchvision; put what has brackets, commas or spaces "
-    "in quotes: 'sweep.select.0.include=[\"layer3.*\"]'."
-)
-SEVERAL = "names several values: add -m to run them all, or put them in quotes to mean one text"
-ROOTS = frozenset(field.name for field in fields(RunConfig))
-FOREIGN = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
+FOREIGN = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, LookupError, OSError)
 
 
 def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> RunConfig:
@@ -55,22 +50,18 @@ def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> RunCo
     Files in `config_dir`, a folder laid out like `conf/`, add to the package's own and win over those of the same name.
     """
     loader = _loader(config_dir)
-    parsed = _parse(overrides, loader)
-    _refuse_early(parsed, loader)
+    parsed = parse(overrides, loader)
+    refuse_early(parsed, loader)
     lines = [_forced(override, loader) for override in parsed]
-    with _translated(loader):
-        config = loader.load_configuration("config", lines, run_mode=RunMode.RUN, from_shell=False)
-    return _checked(config)
+    return _checked(_load(lines, loader))
 
 
 def expand(overrides: Sequence[str], *, config_dir: str | None = None) -> list[list[str]]:
     """Return the overrides of each job of a grid: `a=1,2`, `a=range(1,4)` and `model=glob(*)` name several values."""
     loader = _loader(config_dir)
-    parsed = _parse(overrides, loader)
-    empty = [str(item.input_line) for item in parsed if item.is_sweep_override() and not _values(item)]
-    if empty:
-        raise ConfigError(f"{', '.join(empty)} names nothing: no choice matches, or the range is empty")
+    parsed = parse(overrides, loader)
     with _translated(loader):
+        refuse_unlisted(parsed)
         jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     # Hydra rewrites '~key' as '~key=null', which then matches nothing.
     fixed = {f"{item.get_key_element()}={_value_text(item)}": str(item.input_line) for item in parsed}
@@ -85,7 +76,7 @@ def compose_all(overrides: Sequence[str], *, config_dir: str | None = None) -> l
     jobs = expand(overrides, config_dir=config_dir)
     runs = [compose(job, config_dir=config_dir) for job in jobs]
     roots = [run.store.root.rstrip("/") for run in runs]
-    swept = {item.get_key_element() for item in _parse(overrides, _loader(config_dir)) if item.is_sweep_override()}
+    swept = {item.get_key_element() for item in parse(overrides, _loader(config_dir)) if item.is_sweep_override()}
     names = [folder_name(line for line in job if line.partition("=")[0] in swept) for job in jobs]
     own = [f"{root}/{name}" if roots.count(root) > 1 else root for root, name in zip(roots, names, strict=True)]
     twice = sorted({root for root in own if own.count(root) > 1})
@@ -123,42 +114,34 @@ def _loader(config_dir: str | None) -> ConfigLoaderImpl:
     return ConfigLoaderImpl(config_search_path=search_path)
 
 
-def _parse(overrides: Sequence[str], loader: ConfigLoaderImpl) -> list[Override]:
-    parser = OverridesParser.create(config_loader=loader)
-    parsed: list[Override] = []
-    problems: list[str] = []
-    cause: Exception | None = None
-    for line in overrides:
+def _load(lines: list[str], loader: ConfigLoaderImpl) -> DictConfig:
+    with _translated(loader):
         try:
-            parsed += parser.parse_overrides([line])
+            return loader.load_configuration("config", lines, run_mode=RunMode.RUN, from_shell=False)
         except HydraException as error:
-            cause = error
-            problems.append(f"cannot read the override {line!r}: {_words(error)}. {GRAMMAR}")
-    if problems:
-        raise ConfigError("\n".join(problems)) from cause
-    return parsed
+            if isinstance(error.__cause__, IndexError):
+                raise ConfigError(_beyond(error, lines, loader)) from error
+            raise
 
 
-def _refuse_early(parsed: Iterable[Override], loader: ConfigLoaderImpl) -> None:
-    """Raise for overrides whose mistake Hydra would report without naming them."""
-    problems = []
-    for override in parsed:
-        key, line = override.key_or_group, str(override.input_line)
-        if not key:
-            problems.append(f"the override {line!r} has no key. {GRAMMAR}")
-        elif override.is_sweep_override():
-            problems.append(f"{line} {SEVERAL}")
-        elif override.is_add() and key in ROOTS and _options(loader, key):
-            problems.append(f"{line}: {key} has a choice already; write {line.removeprefix('+')}, without the '+'")
-        elif _options(loader, key) and not override.is_delete() and not isinstance(override.value(), str | list | dict):
-            problems.append(f"{line}: name a choice of {key}: {', '.join(_options(loader, key))}")
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def _values(override: Override) -> list[str]:
-    """Return what a sweep override names; an interval names no value, which Hydra is left to say."""
-    return list(override.sweep_string_iterator()) if override.is_discrete_sweep() else ["interval"]
+def _beyond(error: HydraException, lines: list[str], loader: ConfigLoaderImpl) -> str:
+    """Return how many items the list has that an override reaches beyond, as the overrides before it leave it."""
+    told = str(error).splitlines()[0].removeprefix("Error merging override ")
+    if told not in lines:
+        return words(error)
+    place = lines.index(told)
+    before = _load(lines[:place] + [line for line in lines[place + 1 :] if not line.startswith("+")], loader)
+    line = told.lstrip("+")
+    parts = line.partition("=")[0].split(".")
+    for depth in range(1, len(parts)):
+        path = ".".join(parts[:depth])
+        found = OmegaConf.select(before, path)
+        if isinstance(found, ListConfig) and int(parts[depth]) >= len(found):
+            has = (
+                ["no items", "1 item, 0"][len(found)] if len(found) < 2 else f"{len(found)} items, 0..{len(found) - 1}"
+            )
+            return f"{line}: {path} has {has}; {whole_list(path)}"
+    return words(error)
 
 
 def _value_text(override: Override) -> str:
@@ -170,12 +153,8 @@ def _forced(override: Override, loader: ConfigLoaderImpl) -> str:
     line = str(override.input_line)
     if override.type is not OverrideType.CHANGE or override.package is not None:
         return line
-    is_choice = bool(_options(loader, override.key_or_group)) and not isinstance(override.value(), dict)
+    is_choice = bool(options(loader, override.key_or_group)) and not isinstance(override.value(), dict)
     return line if is_choice else f"++{line}"
-
-
-def _options(loader: ConfigLoaderImpl, group: str) -> list[str]:
-    return sorted(set(loader.get_group_options(group)))
 
 
 def _checked(config: DictConfig) -> RunConfig:
@@ -212,7 +191,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
             re.findall(r"Interpolation key '([^']*)'", str(error)) if isinstance(error, InterpolationKeyError) else []
         )
         guess = did_you_mean(names[0], known) if names else ""
-        raise ConfigError(f"{place}: cannot be resolved: {_words(error)}.{guess}") from error
+        raise ConfigError(f"{place}: cannot be resolved: {words(error)}.{guess}") from error
 
 
 def _container(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
@@ -228,21 +207,10 @@ def _translated(loader: ConfigLoaderImpl) -> Iterator[None]:
     except MissingConfigException as error:
         wanted = str(error.missing_cfg_file)
         group = wanted
-        while group and not _options(loader, group):
+        while group and not options(loader, group):
             group = group.rpartition("/")[0]
-        choice, options = wanted.removeprefix(f"{group}/"), _options(loader, group)
-        message = f"{group}={choice}: there is no such choice.{did_you_mean(choice, options)}"
-        raise ConfigError(f"{message} The choices of {group}: {', '.join(options)}") from error
+        choice, choices = wanted.removeprefix(f"{group}/"), options(loader, group)
+        message = f"{group}={choice}: there is no such choice.{did_you_mean(choice, choices)}"
+        raise ConfigError(f"{message} The choices of {group}: {', '.join(choices)}") from error
     except FOREIGN as error:
-        raise ConfigError(_words(error)) from error
-
-
-def _words(error: BaseException) -> str:
-    """Return what a foreign error says, without its advice on Hydra, search paths and inner keys."""
-    cause = error.__cause__
-    text = str(error).split("Config search path")[0]
-    if isinstance(cause, OmegaConfBaseException):
-        text = f"{text}: {cause}".replace("Error merging override ++", "").removeprefix(": ")
-    noise = r"\s*(See http|Error parsing override|full_key:|object_type=|Set the environment|Or add a second)"
-    lines = [line.strip() for line in text.splitlines() if not re.match(noise, line)]
-    return " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
+        raise ConfigError(words(error)) from error

@@ -40,6 +40,7 @@ KINDS = {
     "tuple_type": "a list, such as [a, b]",
     "dict_type": "a mapping, such as {key: value}",
     "string_too_short": "text that is not empty",
+    "too_short": "a list of at least one item",
 }
 GROUP_TYPES = {"dataclass_type", "model_attributes_type"}
 
@@ -148,13 +149,18 @@ def _at(values: Any, path: Path) -> Any:
 
 def field_names(schema: type, path: Path, values: Mapping[str, Any]) -> list[str]:
     """Return the settings that the dataclass `schema` allows at `path`, given the values' own choice of members."""
-    kinds: list[Any] = [schema]
-    for part in path:
-        kinds = [member for kind in kinds for member in _inside(kind, part)]
-    kinds = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    kinds = [kind for kind in kinds_at(schema, path) if dataclasses.is_dataclass(kind)]
     here = _at(values, path)
     named = [kind for kind in kinds if isinstance(here, Mapping) and here.get("name") in _own_names(kind)]
     return list(dict.fromkeys(field.name for kind in named or kinds for field in dataclasses.fields(kind)))
+
+
+def kinds_at(schema: type, path: Sequence[str | int]) -> list[Any]:
+    """Return the types that the dataclass `schema` allows at `path`, none where it has no such place."""
+    kinds: list[Any] = [schema]
+    for part in path:
+        kinds = [member for kind in kinds for member in _inside(kind, part) if member is not None]
+    return kinds
 
 
 def _own_names(kind: Any) -> tuple[Any, ...]:

@@ -9,10 +9,11 @@ Fields that do not change the result (batch sizes, executor, paths) are kept apa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from pipeline.config.recipe import OptimizeConfig
 
@@ -22,6 +23,28 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+SHARE_TOLERANCE = 1e-3  # people write a third as 0.333
+
+
+def _image_channels(count: int) -> int:
+    if count not in (1, 3):
+        raise ValueError(f"got {count}, but the images of a dataset are grey or RGB; give 1 or 3")
+    return count
+
+
+def _check_gpu_share(share: float) -> None:
+    """Raise ValueError unless whole workers fill a GPU, or whole GPUs a worker."""
+    if share >= 1:
+        below = float(math.floor(share))
+        near = (below, below + 1)
+    else:
+        workers = math.floor(1 / share) if share > 0 else 0
+        near = (1 / (workers + 1), 1 / workers) if workers else (0.0, 0.0)
+    if min(abs(share - allowed) for allowed in near) > SHARE_TOLERANCE:
+        raise ValueError(
+            f"gpus_per_worker={share} must be 0, a whole number, or 1/n to share a GPU among n workers; "
+            f"the nearest are {near[0]:.4g} and {near[1]:.4g}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +55,7 @@ class InputConfig:
     (`height`, `width`), put on the range 0..`value_range`, and normalized as (x - mean) / std per channel.
     """
 
-    channels: Positive
+    channels: Annotated[int, AfterValidator(_image_channels)]
     height: Positive
     width: Positive
     resize: Positive
@@ -129,8 +152,8 @@ class SelectConfig:
 class SweepConfig:
     """Which units get pictures, and which pictures."""
 
-    select: tuple[SelectConfig, ...]
-    variants: tuple[VariantConfig, ...]
+    select: Annotated[tuple[SelectConfig, ...], Field(min_length=1)]
+    variants: Annotated[tuple[VariantConfig, ...], Field(min_length=1)]
     block: Positive
     """Pictures per task."""
     seed: Seed
@@ -179,9 +202,15 @@ class RayConfig:
     """0: as many as the cluster has room for."""
     cpus_per_worker: Annotated[float, Field(gt=0)]
     gpus_per_worker: Annotated[float, Field(ge=0)]
+    """0, a whole number, or 1/n to share a GPU among n workers."""
     verbose: bool
     """Show Ray's own messages."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        if not self.address.strip():
+            raise ValueError("address is empty; give 'local', 'auto' or the address of a running cluster")
+        _check_gpu_share(self.gpus_per_worker)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ selects nor how many other layers are swept changes it. Names: see `pipeline.pla
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from pipeline.config.schema import SelectConfig, SweepConfig, VariantConfig
 from pipeline.errors import ConfigError, SelectionError, did_you_mean
@@ -82,7 +83,7 @@ def expand_sweep(
     """
     ordered = sorted((layer for layer in layers if layer.name not in unsupported), key=lambda layer: layer.index)
     model = _Model(layers={layer.name: layer for layer in ordered}, bases=bases, unsupported=unsupported)
-    found = [_find(select, index, model, config.seed) for index, select in enumerate(config.select)]
+    found = [_find(index, model, config) for index in range(len(config.select))]
     problems = [problem for one in found for problem in one.problems]
     if problems:
         raise SelectionError("\n".join(problems))
@@ -127,9 +128,11 @@ def _unit(layer: LayerSpec, channel: int, variant: VariantConfig) -> Unit:
     return Channel(layer=layer.name, channel=channel)
 
 
-def _find(select: SelectConfig, index: int, model: _Model, seed: int) -> _Found:
-    place = f"sweep.select.{index}"
+def _find(index: int, model: _Model, config: SweepConfig) -> _Found:
+    select, place = config.select[index], f"sweep.select.{index}"
     problems = [*_name_problems(select, place, model), *_form_problems(select, place)]
+    if OUTPUT in select.include and OUTPUT in model.unsupported:
+        problems.append(f"{place}.include: {_output_problem(model.unsupported[OUTPUT], config)}")
     matched = [name for name in model.names if _takes(select, name, model)]
     captured = [name for name in matched if name in model.layers]
     passed_over = {name: model.unsupported[name] for name in matched if name not in model.layers}
@@ -137,7 +140,7 @@ def _find(select: SelectConfig, index: int, model: _Model, seed: int) -> _Found:
         problems.append(_no_match(select, place, model, passed_over))
     if problems:
         return _Found(problems=tuple(problems))
-    channels, problems = _choose(select, place, [model.layers[name] for name in captured], seed)
+    channels, problems = _choose(select, place, [model.layers[name] for name in captured], config.seed)
     return _Found(channels=channels, passed_over=passed_over, problems=tuple(problems))
 
 
@@ -164,11 +167,12 @@ def spread(layers: Sequence[LayerSpec], count: int) -> list[LayerSpec]:
 
 
 def _takes(select: SelectConfig, name: str, model: _Model) -> bool:
-    if not _any_matches(select.include, name) or _any_matches(select.exclude, name):
-        return False
-    if name == OUTPUT or not select.types:
-        return True
-    return any(matches(pattern, kind) for pattern in select.types for kind in model.types(name))
+    typed = any(matches(pattern, kind) for pattern in select.types for kind in model.types(name))
+    return _named(select, name) and (typed or name == OUTPUT or not select.types)
+
+
+def _named(select: SelectConfig, name: str) -> bool:
+    return _any_matches(select.include, name) and not _any_matches(select.exclude, name)
 
 
 def _any_matches(patterns: Iterable[str], name: str) -> bool:
@@ -181,8 +185,25 @@ def _name_problems(select: SelectConfig, place: str, model: _Model) -> Iterable[
             if name not in model.names:
                 guess = did_you_mean(name, model.names)
                 yield f"{place}.{side}: the model has no layer '{name}'.{guess} The names are the model's own: {LISTED}"
-            elif side == "include" and name in model.unsupported:
+            elif side == "include" and name in model.unsupported and name != OUTPUT:
                 yield f"{place}.include: layer '{name}' cannot be captured: {model.unsupported[name]}"
+
+
+def _output_problem(reason: str, config: SweepConfig) -> str:
+    """Return why the output cannot be taken, and the sweep without it, as an override."""
+    others = [replace(one, include=tuple(name for name in one.include if name != OUTPUT)) for one in config.select]
+    kept = [one for one in others if one.include] or [SelectConfig(include=("**",))]
+    return (
+        f"layer '{OUTPUT}' cannot be captured: {reason}. Leave the model's output out: give the whole list without it, "
+        f"'sweep.select=[{', '.join(map(_as_override, kept))}]'"
+    )
+
+
+def _as_override(select: SelectConfig) -> str:
+    plain = SelectConfig(include=())
+    given = {item.name: getattr(select, item.name) for item in fields(select)}
+    told = {name: value for name, value in given.items() if value != getattr(plain, name)}
+    return "{" + ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in told.items()) + "}"
 
 
 def _form_problems(select: SelectConfig, place: str) -> Iterable[str]:
@@ -197,6 +218,14 @@ def _no_match(select: SelectConfig, place: str, model: _Model, passed_over: Mapp
     lines = [f"{place} matches no layer that can be captured: {asked}."]
     if passed_over:
         lines.append(f"It matches {_some(f'{name} ({reason})' for name, reason in sorted(passed_over.items()))}.")
+    typed_out = [name for name in model.layers if select.types and _named(select, name)]
+    if typed_out:
+        left_out = dict.fromkeys(model.layers[name].type for name in typed_out)
+        lines.append(
+            f"Its include matches {_some(typed_out)}, but its types leave none of them: these are of type "
+            f"{_some(left_out, limit=40)}; set {place}.types to one of these, or to [] for any."
+        )
+        return " ".join(lines)
     near = [name for pattern in select.include for name in _near(pattern, model.layers)]
     lines.append(f"Layers are for example {_some(dict.fromkeys(near or model.layers))}; {LISTED}.")
     if select.types:

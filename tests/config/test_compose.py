@@ -4,11 +4,14 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.config.compose import compose, compose_all, config_folder, expand
 from pipeline.config.schema import InlineConfig, RayConfig, RunConfig
@@ -127,7 +130,27 @@ def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
         ("--fast", ["'--fast'"]),
         ("optimize.steps=1,2", ["optimize.steps=1,2", "-m"]),
         ("model=glob(*)", ["model=glob(*)", "-m"]),
-        ("sweep.select.5.channels=all", ["sweep.select.5.channels=all", "out of range"]),
+        ("sweep.select.9.include=[x]", ["sweep.select.9.include=[x]: ", "sweep.select has 2 items, 0..1"]),
+        ("optimize.regularizers.0.name=l1", ["optimize.regularizers has no items", "'optimize.regularizers=[...]'"]),
+        ("sweep.variants.1.sign=-", ["sweep.variants has 1 item, 0;"]),
+        ("sweep.select.x=1", ["sweep.select.x=1: sweep.select is a list", "sweep.select.0"]),
+        ("sweep.select={a: 1}", ["sweep.select must be a list", "'sweep.select=[{include: [...]}]'"]),
+        ("~sweep.select.1", ["~sweep.select.1: ", "cannot be deleted", "'sweep.select=[{include: [...]}]'"]),
+        ("model.arguments=[1]", ["model.arguments=[1]: ", "must be a mapping, such as 'model.arguments={key: value}'"]),
+        ("model.input=[3]", ["model.input=[3]: ", "must be a group of settings (channels, height"]),
+        ("optimize.steps=interval(1,5)", ["optimize.steps=a,b,c or optimize.steps=range(1,5)"]),
+        ("hydra.run.dir=/tmp", ["hydra.run.dir=/tmp: Hydra's own settings do nothing here", "store.root"]),
+        ("+hydra/launcher=basic", ["Hydra's own settings do nothing here"]),
+        ("~hydra", ["Hydra's own settings do nothing here"]),
+        ("sweep.select=[]", ["sweep.select: got []; must be a list of at least one item"]),
+        ("sweep.variants=[]", ["sweep.variants: got []; must be a list of at least one item"]),
+        ("executor.gpus_per_worker=0.3", ["gpus_per_worker=0.3 must be 0, a whole", "nearest are 0.25 and 0.3333"]),
+        ("executor.gpus_per_worker=0.7", ["nearest are 0.5 and 1"]),
+        ("executor.gpus_per_worker=1.5", ["nearest are 1 and 2"]),
+        ("executor.address=", ["address is empty", "'local', 'auto' or the address"]),
+        ("model.input.channels=4", ["model.input.channels: got 4, but the images", "give 1 or 3"]),
+        ("optimize.dtype=~/x", ["'optimize.dtype=~/x'", "'key=\"value\"'"]),
+        ("store.root=~/a,~/b", ["'store.root=~/a,~/b'", "'key=\"value\"'"]),
         ("~executor", ["executor must be given"]),
         ("~sweep.foo", ["sweep.foo"]),
         ("store.root=${model.nam}", ["store.root", "Did you mean 'model.name'"]),
@@ -184,6 +207,52 @@ def test_the_cause_is_kept() -> None:
         with pytest.raises(ConfigError) as caught:
             compose(overrides)
         assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["~/x", "/tmp/ünï", "a=b", "/tmp/a(b)", "/tmp/it's", 'say "so"', "C:\\~\\", '~\\"', "a[", "f(x)", "{", "#1 & (2)"],
+)
+def test_text_is_taken_as_it_is_written(text: str) -> None:
+    run = compose([f"store.root={text}", f"dataset.root={text}", f"model.classes={text}", f"executor.address={text}"])
+    assert (run.store.root, run.dataset.root, run.model.classes, run.executor) == (
+        text, text, text, replace(compose([]).executor, address=text)
+    )  # fmt: skip
+    roots = [run.store.root.rpartition("/")[0] for run in compose_all([f"store.root={text}", "optimize.steps=1,2"])]
+    assert roots == [text.rstrip("/")] * 2
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters=",$\0"), min_size=1).map(lambda text: f"~{text}~"))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_that_the_grammar_cannot_read_is_kept(text: str) -> None:
+    assert compose([f"dataset.version={text}"]).dataset.version == text
+
+
+def test_interpolations_resolve_in_text_that_the_grammar_cannot_read() -> None:
+    assert compose(["store.root=~/x/${model.name}"]).store.root == "~/x/efficientnet_lite0"
+
+
+@pytest.mark.parametrize("share", [0, 1, 2, 0.5, 0.25, 0.333, 0.3333, 1 / 7])
+def test_a_gpu_can_be_shared_evenly(share: float) -> None:
+    executor = compose([f"executor.gpus_per_worker={share}"]).executor
+    assert isinstance(executor, RayConfig)
+    assert executor.gpus_per_worker == share
+
+
+def test_a_grid_of_an_interval_says_what_to_write() -> None:
+    with pytest.raises(ConfigError, match=r"optimize\.steps=a,b,c or optimize\.steps=range\(1,5\)"):
+        compose_all(["optimize.steps=interval(1,5)"])
+
+
+def test_items_that_an_earlier_override_made_count() -> None:
+    text = message(["sweep.select=[{include: [a]}]", "sweep.select.1.spread=2", "sweep.select.7.spread=2"])
+    assert "sweep.select.1.spread=2: sweep.select has 1 item, 0;" in text
+
+
+def test_the_choice_sweep_takes_the_main_layers_whatever_their_type() -> None:
+    config = compose(["sweep=select"])
+    assert config.sweep.select[0].include == config.model.main_layers
+    assert config.sweep.select[0].types == ()
 
 
 @pytest.fixture

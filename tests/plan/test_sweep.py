@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config.compose import compose
 from pipeline.config.schema import SelectConfig, SweepConfig, VariantConfig
 from pipeline.errors import SelectionError
 from pipeline.plan.patterns import matches
@@ -138,6 +139,30 @@ def test_a_select_without_match_says_what_there_is() -> None:
     assert "layer1.0" in problem(select("layers.1.?"))
     assert "returns a tuple" in problem(select("odd*"))
     assert "matches no layer" in problem(select())
+
+
+def test_types_that_leave_nothing_are_named_beside_those_there_are() -> None:
+    text = problem(select("layer1.?", "tokens", types=("Conv2d",)))
+    assert "Its include matches layer1.0, layer1.1, tokens, but its types leave none" in text
+    assert "of type BasicBlock, Block; set sweep.select.0.types" in text
+    assert "Linear" not in text
+
+
+def test_an_output_that_cannot_be_captured_comes_with_the_sweep_without_it() -> None:
+    def refused(*selects: SelectConfig) -> str:
+        config = SweepConfig(select=selects, variants=VARIANTS, block=4, seed=0)
+        with pytest.raises(SelectionError, match="layer 'output' cannot be captured: returns a tuple") as caught:
+            expand_sweep(LAYERS[:-1], bases=BASES, unsupported={"output": "returns a tuple"}, config=config)
+        return str(caught.value)
+
+    demo = refused(select("layer?.*", spread=5, channels="sample:12"), select("output", channels="sample:12"))
+    advice = """'sweep.select=[{include: ["layer?.*"], spread: 5, channels: "sample:12"}]'"""
+    assert demo.startswith("sweep.select.1.include: ")
+    assert demo.endswith(advice)
+    kept = compose([advice.strip("'")]).sweep.select
+    assert kept == (select("layer?.*", spread=5, channels="sample:12"),)
+    assert """[{include: ["**"]}]""" in refused(select("output"))
+    assert """[{include: ["fc"], channels: [1, 2]}]""" in refused(select("fc", "output", channels=(1, 2)))
 
 
 def test_all_problems_are_reported_together() -> None:

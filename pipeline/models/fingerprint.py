@@ -59,8 +59,8 @@ def _by_graph(model: nn.Module, layers: Sequence[str]) -> dict[str, str]:
     for node in graph.nodes:
         hashes[node] = _node_hash(model, node, hashes)
     result = {name: hashes[tracer.outputs[name]] for name in layers if name in tracer.outputs}
-    output = next(node for node in graph.nodes if node.op == "output")
-    result.setdefault(OUTPUT, hashes[output])
+    # By its node, not by name: a module called 'output' may be something else.
+    result[OUTPUT] = hashes[next(node for node in graph.nodes if node.op == "output")]
     missing = [name for name in layers if name not in result]
     if missing:
         raise ValueError(f"modules {missing} are not in the graph")

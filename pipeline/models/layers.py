@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.schema import InputConfig, ModelConfig
-from pipeline.errors import ModelError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.models.fingerprint import upstream_hashes
-from pipeline.models.load import class_names
+from pipeline.models.load import class_names, described
 from pipeline.units import OUTPUT, LayerSpec, ModelFacts
 
-BATCH = 2
+BATCH = 4
 TIMED_PASSES = 3
 """The fastest counts: the others were disturbed."""
 CHANNELS_FIRST = ("_ConvNd", "_BatchNorm", "_InstanceNorm", "GroupNorm", "_MaxPoolNd", "_AvgPoolNd", "LayerNorm2d")
@@ -31,6 +31,8 @@ class _Seen:
 
     name: str
     module: nn.Module
+    taken: bool = False
+    """Its name is the one that stands for the model's own output."""
     calls: int = 0
     output: object = None
     end_seconds: float = 0.0
@@ -46,15 +48,30 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
     """Return everything that planning must know of `model`; runs it on two made images."""
     trace = _run(model, config.input)
     layers, unsupported = _layers(trace)
-    bases = {seen.name: _class_names(seen.module) for seen in trace.order}
+    named = [seen for seen in trace.order if not seen.taken]
+    bases = {seen.name: _class_names(seen.module) for seen in named}
     return ModelFacts(
         layers=tuple(layers),
         bases=bases,
         unsupported=unsupported,
-        upstream=upstream_hashes(model, [layer.name for layer in layers], [seen.name for seen in trace.order]),
-        share={seen.name: min(1.0, seen.end_seconds / trace.total_seconds) for seen in trace.order},
+        upstream=upstream_hashes(model, [layer.name for layer in layers], [seen.name for seen in named]),
+        share={seen.name: min(1.0, seen.end_seconds / trace.total_seconds) for seen in named},
         forward_seconds=trace.total_seconds / BATCH,
-        class_names=class_names(config),
+        class_names=_fitting_names(config, layers),
+    )
+
+
+def _fitting_names(config: ModelConfig, layers: list[LayerSpec]) -> tuple[str, ...]:
+    """Return the names of the model's classes; none where it has other classes than the names are for."""
+    names = class_names(config)
+    output = next((layer for layer in layers if layer.name == OUTPUT), None)
+    if not names or output is None or len(names) == output.channels:
+        return names
+    if config.classes == "imagenet":  # a default for models by name, which may have been given other classes
+        return ()
+    raise ConfigError(
+        f"model.classes={config.classes!r} has {len(names)} names, the model has {output.channels} outputs; "
+        "give one name a line for each, or model.classes=none."
     )
 
 
@@ -65,21 +82,22 @@ def example_input(config: InputConfig, batch: int = BATCH) -> Tensor:
 
 
 def _run(model: nn.Module, config: InputConfig) -> _Trace:
-    images = example_input(config)
     try:
+        images = example_input(config).contiguous(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # as workers run it, so that the time is theirs
         with torch.inference_mode():
             model(images)  # a first pass, so that one-time work does not count as time
             return min((_traced(model, images) for _ in range(TIMED_PASSES)), key=lambda trace: trace.total_seconds)
-    except Exception as error:  # foreign code: any exception is possible
+    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
         raise ModelError(
             f"the model failed on a {config.channels} x {config.height} x {config.width} input: "
-            f"{type(error).__name__}: {error}. Check model.input."
+            f"{described(error)}. Check model.input."
         ) from error
 
 
 def _traced(model: nn.Module, images: Tensor) -> _Trace:
     trace = _Trace()
-    seen = {module: _Seen(name or OUTPUT, module) for name, module in model.named_modules()}
+    seen = {module: _Seen(name or OUTPUT, module, taken=name == OUTPUT) for name, module in model.named_modules()}
     start = time.perf_counter()
 
     def hook(module: nn.Module, inputs: object, output: object) -> None:
@@ -112,7 +130,7 @@ def _layers(trace: _Trace) -> tuple[list[LayerSpec], dict[str, str]]:
     for index, seen in enumerate(trace.order):
         reason = _refusal(seen)
         if reason:
-            unsupported[seen.name] = reason
+            unsupported[f"{seen.name} ({type(seen.module).__name__})" if seen.taken else seen.name] = reason
             continue
         assert isinstance(seen.output, torch.Size)
         axis = axes[seen.output] = _channel_axis(seen.module, seen.output, axes)
@@ -121,6 +139,8 @@ def _layers(trace: _Trace) -> tuple[list[LayerSpec], dict[str, str]]:
 
 
 def _refusal(seen: _Seen) -> str:
+    if seen.taken:
+        return "has the name that stands for the model's own output"
     if seen.calls > 1:
         return f"runs {seen.calls} times in one forward pass"
     if not isinstance(seen.output, torch.Size):

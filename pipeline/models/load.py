@@ -6,12 +6,14 @@ Sources are `packaged` (weights that come inside a pip package), `torchvision`, 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +100,20 @@ def _read_checkpoint(path: str) -> object:
         return _read_safetensors(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError as error:
+        # Not torch's own words: they advise to load it unsafely.
         raise ModelError(
-            f"checkpoint {path!r} can't be read safely: {_first_line(error)}. "
-            "Save it again as a plain state dict: torch.save(model.state_dict(), path)."
+            f"checkpoint {path!r} can't be read safely: it holds more than tensors (pickled Python objects), or is no "
+            "checkpoint. Save it again as a plain state dict: torch.save(model.state_dict(), path)."
         ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(f"checkpoint {path!r} can't be read: it is cut short, or no checkpoint.") from error
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def described(error: BaseException) -> str:
+    """Return the kind and the words of a foreign error, ready to stand inside a sentence."""
+    words = str(error).rstrip(". \n")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _read_safetensors(path: str) -> object:
@@ -223,9 +230,14 @@ def _function(config: ModelConfig) -> nn.Module:
         sys.path.insert(0, os.getcwd())
     try:
         build = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"model.name={config.name!r} can't be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
+        raise ModelError(f"model.name={config.name!r} can't be imported: {described(error)}") from error
     model = _built(config, lambda: build(**dict(config.arguments)))
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            f"model.name={config.name!r} returned a ScriptModule, whose layers can't be captured; "
+            "return the torch.nn.Module that it was made from"
+        )
     if not isinstance(model, nn.Module):
         raise ModelError(f"model.name={config.name!r} returned a {type(model).__name__}; expected a torch.nn.Module")
     return model
@@ -234,11 +246,27 @@ def _function(config: ModelConfig) -> nn.Module:
 def _built(config: ModelConfig, build: Callable[[], Any]) -> nn.Module:
     """Run foreign building code; whatever it raises is the model's fault and says so."""
     try:
-        model: nn.Module = build()
-    except Exception as error:  # foreign code: any exception is possible
-        kind = type(error).__name__
+        with _quiet_downloads():
+            model: nn.Module = build()
+    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
         hint = ""
         if config.weights == "default":
             hint = " Without internet, give model.weights=none or the path of a checkpoint."
-        raise ModelError(f"{config.source} model {config.name!r} could not be built: {kind}: {error}.{hint}") from error
+        raise ModelError(
+            f"{config.source} model {config.name!r} could not be built: {described(error)}.{hint}"
+        ) from error
     return model
+
+
+@contextlib.contextmanager
+def _quiet_downloads() -> Iterator[None]:
+    """Keep model hubs from logging each of their attempts; what they come to in the end is said once."""
+    loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub", "urllib3", "httpx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.schema import InputConfig
+from pipeline.errors import ModelError
 from pipeline.models.layers import example_input
 from pipeline.models.trace import capture
 from pipeline.units import LayerSpec
@@ -35,10 +36,17 @@ def with_receptive_fields(model: nn.Module, layers: Sequence[LayerSpec], config:
 
     with torch.enable_grad(), capture(model, layers, receive) as run:
         run(images)
+        if not any(centre.requires_grad for centre in centres.values()) and centres:
+            raise ModelError(
+                "the model gives no gradients (its forward runs under no_grad, or detaches), so nothing can be "
+                "optimized; give one whose forward is differentiable"
+            )
         return tuple(replace(layer, receptive_field_px=_side_px(centres[layer.name], images)) for layer in layers)
 
 
 def _side_px(centre: Tensor, images: Tensor) -> int | None:
+    if not centre.requires_grad:
+        return None
     (gradient,) = torch.autograd.grad(centre, images, retain_graph=True, materialize_grads=True)
     seen = gradient.ne(0).any(dim=0).any(dim=0)
     rows, columns = seen.any(dim=1).nonzero(), seen.any(dim=0).nonzero()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.config.compose import compose
 from pipeline.config.schema import ModelConfig, RunConfig
-from pipeline.errors import ModelError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.models.fingerprint import upstream_hashes
 from pipeline.models.layers import example_input, model_facts
 from pipeline.models.load import load_model
@@ -192,3 +193,73 @@ def test_an_untraceable_model_is_hashed_by_order() -> None:
     assert before["first"] == after["first"]
     assert before["second"] != after["second"]
     assert before["output"] != after["output"]
+
+
+class Named(nn.Module):
+    """Has a module called as the model's own output is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = nn.Conv2d(3, 6, 3, padding=1)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.output(images).mean(dim=(2, 3)))
+
+
+def test_a_module_called_output_does_not_stand_for_the_models_own(tiny: Callable[..., RunConfig]) -> None:
+    torch.manual_seed(0)
+    model, config = Named().eval(), tiny().model
+    facts = model_facts(model, config)
+    assert [layer.name for layer in facts.layers] == ["head", "output"]
+    assert by_name(facts)["output"].channels == 5
+    assert facts.unsupported == {"output (Conv2d)": "has the name that stands for the model's own output"}
+    assert [layer.receptive_field_px for layer in with_receptive_fields(model, facts.layers, config.input)] == [16, 16]
+    with torch.no_grad():
+        model.head.bias += 1
+    assert model_facts(model, config).upstream["output"] != facts.upstream["output"]
+
+
+@pytest.mark.parametrize(("classes", "names"), [("imagenet", 0), ("none", 0)])
+def test_names_that_are_for_other_classes_are_left_out(
+    tiny: Callable[..., RunConfig], classes: str, names: int
+) -> None:
+    assert len(model_facts(build(), tiny(f"model.classes={classes}").model).class_names) == names
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_a_file_with_another_number_of_names_is_refused(
+    tiny: Callable[..., RunConfig], tmp_path: Path, count: int
+) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(str(number) for number in range(count)))
+    with pytest.raises(ConfigError, match=f"{count} names, the model has 5 outputs"):
+        model_facts(build(), tiny(f'model.classes="{tmp_path / "names.txt"}"').model)
+
+
+class WithoutGradient(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images)
+
+
+def test_a_model_without_gradients_is_explained(tiny: Callable[..., RunConfig]) -> None:
+    model, config = WithoutGradient().eval(), tiny().model
+    with pytest.raises(ModelError, match="gives no gradients"):
+        with_receptive_fields(model, model_facts(model, config).layers, config.input)
+
+
+class Quits(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        raise SystemExit(3)
+
+
+def test_a_model_that_quits_or_does_not_fit_memory_is_explained(tiny: Callable[..., RunConfig]) -> None:
+    with pytest.raises(ModelError, match="SystemExit: 3"):
+        model_facts(Quits(), tiny().model)
+    huge = tiny("model.input.height=10000000", "model.input.width=10000000", "model.input.resize=10000000")
+    with pytest.raises(ModelError, match="3 x 10000000 x 10000000"):
+        model_facts(build(), huge.model)

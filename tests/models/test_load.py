@@ -126,8 +126,9 @@ class Harmful:
 def test_a_checkpoint_never_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Harmful()}, "bad.pth")
-    with pytest.raises(ModelError, match=r"bad\.pth.*safely"):
+    with pytest.raises(ModelError, match=r"bad\.pth.*safely") as caught:
         load_checkpoint(build(), "bad.pth")
+    assert "weights_only" not in str(caught.value)
     assert not Path("harm-done").exists()
 
 
@@ -142,3 +143,14 @@ def test_a_checkpoint_without_weights_says_what_it_holds(tmp_path: Path) -> None
     torch.save({"optimizer": {}, "epoch": 3}, tmp_path / "odd.pth")
     with pytest.raises(ModelError, match="optimizer"):
         load_checkpoint(build(), str(tmp_path / "odd.pth"))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_script_module_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tiny_network
+
+    scripted = torch.jit.trace(build(), torch.zeros(1, 3, 16, 16))
+    monkeypatch.setattr(tiny_network, "build", lambda: scripted)
+    config = model_config("model=function", "model.name=tiny_network:build", "model.allow_code=true")
+    with pytest.raises(ModelError, match="ScriptModule"):
+        load_model(config)

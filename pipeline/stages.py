@@ -9,7 +9,7 @@ on. So resuming is running again, and a killed run loses what was in flight, not
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,18 +20,18 @@ from pipeline.errors import DatasetError, StoreError, TasksFailedError
 from pipeline.executors import open_executor
 from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
 from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask, SiteTask
-from pipeline.prepare import LAYERS_FILE, RUN_FILE, Done, Prepared, missing_tasks, prepare, what_is_done
+from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
+from pipeline.record import record_plan
 from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
 from pipeline.store import schemas
 from pipeline.store.manifest import Manifest, publish
 from pipeline.store.paths import Store, atlas_path
 from pipeline.store.receipts import Receipt, is_whole, read_receipts
-from pipeline.store.shards import FileEntry, put_table
+from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
 
-ITEMS_FILE = "plan/items.parquet"
 ASSEMBLE_ALGORITHM = 1
 
 
@@ -103,21 +103,6 @@ def run(config: RunConfig, progress: Progress) -> Result:
     )
 
 
-def record_plan(prepared: Prepared) -> None:
-    """Write what this run is about to make, so that the store alone can say how far it got."""
-    store, plan = prepared.store, prepared.plan
-    layers = {layer.layer.name: layer for layer in plan.layers}
-    put_table(store, LAYERS_FILE, [_layer_row(layer, prepared) for layer in layers.values()], schemas.LAYERS)
-    put_table(store, ITEMS_FILE, [row for layer in plan.layers for row in _item_rows(layer, prepared)], schemas.ITEMS)
-    record = {
-        "version": pipeline.__version__,
-        "config": to_plain(prepared.config),
-        "examples": len(prepared.examples),
-        "layers": [layer.layer.slug for layer in plan.layers],
-    }
-    store.write(RUN_FILE, json.dumps(record, indent=1).encode())
-
-
 def unreadable(prepared: Prepared, done: Done) -> int:
     """Return how many of the plan's images could not be read."""
     receipts = {done.scan[key].task: done.scan[key] for key in prepared.plan.scan_keys if key in done.scan}
@@ -182,8 +167,9 @@ def _assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> Assemble
     )
 
 
-def _files(receipts: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(receipt.files[0].path for receipt in receipts))  # type: ignore[attr-defined]
+def _files(receipts: Iterable[Receipt]) -> tuple[str, ...]:
+    """Return the file of results of each receipt, each file once."""
+    return tuple(dict.fromkeys(receipt.files[0].path for receipt in receipts))
 
 
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
@@ -249,39 +235,3 @@ def _stop_if_failed(current: _Run, stage: str | None = None) -> None:
             f"{len(failed)} tasks could not be done; everything else is kept under {current.store.root!r}:\n  {lines}\n"
             "Details are in its folder failures/. Run the same command to try them again."
         )
-
-
-def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:
-    spec = layer.layer
-    return {
-        "layer_index": spec.index,
-        "layer": spec.name,
-        "type": spec.type,
-        "channels": spec.channels,
-        "height": spec.height,
-        "width": spec.width,
-        "tokens": spec.tokens,
-        "receptive_field_px": spec.receptive_field_px,
-        "upstream": layer.upstream,
-        "selected": len(layer.channels),
-    }
-
-
-def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
-    place = {"layer_index": layer.layer.index, "layer": layer.layer.name}
-    scans: list[dict[str, object]] = [
-        {"stage": "scan", "key": key, "unit": f"{span.start}..{span.stop}", "channel": None, "variant": None, **place}
-        for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
-    ]
-    pictures: list[dict[str, object]] = [
-        {
-            "stage": "optimize",
-            "key": picture.key,
-            "unit": picture.unit.label,
-            "channel": picture.unit.channel,
-            "variant": picture.variant,
-            **place,
-        }
-        for picture in layer.pictures
-    ]
-    return scans + pictures

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import StoreError
 from pipeline.prepare import read_run_file, what_is_done
-from pipeline.stages import ITEMS_FILE
+from pipeline.record import ITEMS_FILE
 from pipeline.store.manifest import latest
 from pipeline.store.paths import Store
 from pipeline.store.receipts import is_whole, read_receipts

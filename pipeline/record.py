@@ -1,0 +1,65 @@
+"""What a run writes down before it starts: what it is about to make. From that, `atlas status` tells how far it got."""
+
+from __future__ import annotations
+
+import json
+
+import pipeline
+from pipeline.config.plain import to_plain
+from pipeline.plan.tasks import LayerPlan
+from pipeline.prepare import LAYERS_FILE, RUN_FILE, Prepared
+from pipeline.store import schemas
+from pipeline.store.shards import put_table
+
+ITEMS_FILE = "plan/items.parquet"
+
+
+def record_plan(prepared: Prepared) -> None:
+    """Write what this run is about to make, so that the store alone can say how far it got."""
+    store, plan = prepared.store, prepared.plan
+    layers = {layer.layer.name: layer for layer in plan.layers}
+    put_table(store, LAYERS_FILE, [_layer_row(layer, prepared) for layer in layers.values()], schemas.LAYERS)
+    put_table(store, ITEMS_FILE, [row for layer in plan.layers for row in _item_rows(layer, prepared)], schemas.ITEMS)
+    record = {
+        "version": pipeline.__version__,
+        "config": to_plain(prepared.config),
+        "examples": len(prepared.examples),
+        "layers": [layer.layer.slug for layer in plan.layers],
+    }
+    store.write(RUN_FILE, json.dumps(record, indent=1).encode())
+
+
+def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:
+    spec = layer.layer
+    return {
+        "layer_index": spec.index,
+        "layer": spec.name,
+        "type": spec.type,
+        "channels": spec.channels,
+        "height": spec.height,
+        "width": spec.width,
+        "tokens": spec.tokens,
+        "receptive_field_px": spec.receptive_field_px,
+        "upstream": layer.upstream,
+        "selected": len(layer.channels),
+    }
+
+
+def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
+    place = {"layer_index": layer.layer.index, "layer": layer.layer.name}
+    scans: list[dict[str, object]] = [
+        {"stage": "scan", "key": key, "unit": f"{span.start}..{span.stop}", "channel": None, "variant": None, **place}
+        for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
+    ]
+    pictures: list[dict[str, object]] = [
+        {
+            "stage": "optimize",
+            "key": picture.key,
+            "unit": picture.unit.label,
+            "channel": picture.unit.channel,
+            "variant": picture.variant,
+            **place,
+        }
+        for picture in layer.pictures
+    ]
+    return scans + pictures

@@ -90,7 +90,7 @@ def prepare(config: RunConfig) -> Prepared:
         _measured(store, model, sweep.selections, facts, config),
         [(example.example_id, example.version) for example in examples],
         sample_limit=sample_limit([example.example_id for example in examples], config.scan.sample),
-        dtype=optimize_dtype(config.optimize, config.executor),
+        dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
     )
     return Prepared(config=config, store=store, facts=facts, sweep=sweep, examples=examples, plan=plan)
 

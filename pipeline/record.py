@@ -56,7 +56,7 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
             "stage": "optimize",
             "key": picture.key,
             "unit": picture.unit.label,
-            "channel": picture.unit.channel,
+            "channel": picture.channel,
             "variant": picture.variant,
             **place,
         }

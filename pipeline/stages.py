@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pipeline
@@ -125,16 +125,28 @@ def _size(task: Task) -> int:
 
 def _scan_and_optimize(current: _Run) -> None:
     plan = current.prepared.plan
-    scan, optimize = missing_tasks(current.prepared, what_is_done(current.store))
+    scan, _ = missing_tasks(current.prepared, what_is_done(current.store))
     current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.spans), unit="spans")
     _stop_if_nothing_was_readable(current.prepared)
+    done = what_is_done(current.store)
+    _, optimize = missing_tasks(current.prepared, done)
     current.stage(
         "optimize",
         "pipeline.optimize.worker:OptimizeWorker",
-        optimize,
+        [ready for task in optimize if (ready := _with_scan(task, current.prepared, done))],
         total=len(plan.picture_keys),
         unit="pictures",
     )
+
+
+def _with_scan(task: OptimizeTask, prepared: Prepared, done: Done) -> OptimizeTask | None:
+    """Return the task with the files of the scan that its pictures take something from; None where the scan failed."""
+    if not any(picture.needs_scan for picture in task.pictures):
+        return task
+    (layer,) = [layer for layer in prepared.plan.layers if layer.layer.name == task.layer.name]
+    if any(key not in done.scan for key in layer.scan_keys):
+        return None
+    return replace(task, scan_files=_files(done.scan[key] for key in layer.scan_keys))
 
 
 def _assemble(current: _Run, done: Done) -> None:

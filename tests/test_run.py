@@ -188,7 +188,7 @@ def test_a_task_that_fails_is_named_and_the_rest_is_kept(
     original = module.optimize
 
     def broken(target: object, pictures: object, *rest: object) -> object:
-        if target.layer.name == "conv2":  # type: ignore[attr-defined]
+        if target.layers[0].name == "conv2":  # type: ignore[attr-defined]
             raise RuntimeError("this layer breaks")
         return original(target, pictures, *rest)  # type: ignore[arg-type]
 

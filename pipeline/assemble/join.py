@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.assemble.merge import ChannelScan
-from pipeline.plan.tasks import LayerPlan, Picture
+from pipeline.plan.pictures import Picture
+from pipeline.plan.tasks import LayerPlan
+from pipeline.stats.merge import ChannelScan
 from pipeline.stats.sample import percentile_of
 from pipeline.units import OUTPUT, Channel, ClassLogit, LayerSpec
 
 Row = dict[str, Any]
 
-STATUS_ORDER = ("diverged", "grey")
+STATUS_ORDER = ("diverged", "dead", "grey", "saturated")
 """A channel is called by the worst of its pictures."""
 
 
@@ -34,14 +35,18 @@ class Sources:
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
-    """Return one row per selected channel of a layer."""
-    return [_row(plan, channel, sources) for channel in plan.channels]
+    """Return one row per selected channel of a layer, then one per unit that is no selected channel."""
+    subjects: dict[int | str, list[Picture]] = {channel: [] for channel in plan.channels}
+    for picture in plan.pictures:
+        channel = picture.channel if picture.channel in plan.channels else None
+        subjects.setdefault(picture.subject if channel is None else channel, []).append(picture)
+    return [_row(plan, subject, wanted, sources) for subject, wanted in subjects.items()]
 
 
-def _row(plan: LayerPlan, channel: int, sources: Sources) -> Row:
+def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources: Sources) -> Row:
     layer = plan.layer
-    scan = sources.scans.get(channel)
-    wanted = [picture for picture in plan.pictures if picture.unit.channel == channel]
+    channel = subject if isinstance(subject, int) else None
+    scan = sources.scans.get(channel) if channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in wanted if picture.key in sources.pictures]
     names = sources.class_names if layer.name == OUTPUT else ()
     return {
@@ -49,8 +54,8 @@ def _row(plan: LayerPlan, channel: int, sources: Sources) -> Row:
         "layer_index": layer.index,
         "layer": layer.name,
         "channel": channel,
-        "unit": unit_label(layer, channel),
-        "class_name": names[channel] if channel < len(names) else None,
+        "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
+        "class_name": names[channel] if channel is not None and channel < len(names) else None,
         "status": _status(scan, wanted, [row for _, row in made]),
         "visualizations": [_visualization(picture, row, scan) for picture, row in made],
         "examples": _examples(scan, sources) if scan else [],
@@ -80,7 +85,7 @@ def _status(scan: ChannelScan | None, wanted: Sequence[Picture], made: Sequence[
 
 def _visualization(picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None) -> Row:
     percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
-    kept = ("variant", "objective", "image", "score", "steps", "seed")
+    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed")
     return {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
 
 
@@ -88,9 +93,10 @@ def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float 
     """Return where a score stands among the sampled examples: percentile, and multiple of their best.
 
     A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. A minimized
-    picture is compared downwards; for neurons the scan keeps nothing to do that with.
+    picture is compared downwards; for neurons, and for objectives that the scan doesn't know, there is nothing to
+    compare with.
     """
-    if picture.objective == "neuron" and picture.sign < 0:
+    if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
         return None, None
     values = scan.sample_maximum if picture.objective == "neuron" else scan.sample_mean
     percentile = percentile_of(picture.sign * score, picture.sign * values)

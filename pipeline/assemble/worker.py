@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.assemble.join import Sources, layer_rows
-from pipeline.assemble.merge import ChannelScan, merge_partials
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
 from pipeline.dataset.crops import crop_around
 from pipeline.errors import UnreadableImageError
 from pipeline.plan.tasks import AssembleTask
+from pipeline.stats.merge import ChannelScan, merge_partials
 from pipeline.store import schemas
 from pipeline.store.paths import Store, atlas_path
 from pipeline.store.receipts import Receipt, commit

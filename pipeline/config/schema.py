@@ -16,10 +16,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from pipeline.config.recipe import OptimizeConfig
+from pipeline.config.sweep import Count, Positive, Seed, SweepConfig
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -116,58 +114,6 @@ class DatasetConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariantConfig:
-    """One picture of every selected unit."""
-
-    objective: Literal["channel", "neuron"]
-    sign: Literal["+", "-"] = "+"
-    seed: Seed = 0
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    @property
-    def name(self) -> str:
-        """Return for example 'channel+', or 'neuron-@3' for seed 3."""
-        return f"{self.objective}{self.sign}" + (f"@{self.seed}" if self.seed else "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectConfig:
-    """A choice of layers, and of channels in each.
-
-    `include` and `exclude` are globs over layer names, in which '*' stays within one dotted part and '**'
-    does not. `types` are globs over the names of the module's class and its bases.
-    """
-
-    include: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    spread: Count = 0
-    """Keep only this many of the matching layers, evenly spaced from first to last; 0 keeps all."""
-    channels: str | tuple[Annotated[int, Field(ge=0)], ...] = "all"
-    """'all', 'sample:12' (the same 12 every time), 'start:stop' (half-open), or a list of numbers."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepConfig:
-    """Which units get pictures, and which pictures."""
-
-    select: Annotated[tuple[SelectConfig, ...], Field(min_length=1)]
-    variants: Annotated[tuple[VariantConfig, ...], Field(min_length=1)]
-    block: Positive
-    """Pictures per task."""
-    seed: Seed
-    """Chooses the channels of 'sample:N'."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    def __post_init__(self) -> None:
-        names = [variant.name for variant in self.variants]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"variants {twice} are given twice; give them different seeds")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ScanConfig:
     """How the dataset is scanned."""
 
@@ -242,7 +188,25 @@ class RunConfig:
     sweep: SweepConfig
     scan: ScanConfig
     optimize: OptimizeConfig
+    """The recipe of variants that name none."""
+    recipes: dict[str, OptimizeConfig]
+    """Further recipes, by the name that variants call them."""
     assemble: AssembleConfig
     executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
     store: StoreConfig
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        known = ("", *self.recipes)
+        sweep = self.sweep
+        named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
+        for name in dict.fromkeys(named):
+            if name not in known:
+                raise ValueError(
+                    f"sweep: recipe={name!r} is not among recipes ({', '.join(self.recipes) or 'none given'}); "
+                    f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
+                )
+
+    def recipe(self, name: str) -> OptimizeConfig:
+        """Return a recipe by name; '' is the run's own."""
+        return self.recipes[name] if name else self.optimize

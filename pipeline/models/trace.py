@@ -16,10 +16,25 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from pipeline.errors import ModelError
 from pipeline.units import OUTPUT, LayerSpec
 
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Mish,
+    nn.Sigmoid,
+    nn.Hardsigmoid,
+    nn.Tanh,
+)
 Receive = Callable[[LayerSpec, Tensor], None]
 
 
@@ -44,25 +59,46 @@ def _positions(maps: Tensor) -> tuple[int, int]:
     return (maps.shape[2] if maps.ndim == 3 else 1), 1
 
 
+def is_activation(module: nn.Module) -> bool:
+    """Say whether a module is one of torch's pointwise activations, whose input has the shape of its output."""
+    return isinstance(module, ACTIVATIONS)
+
+
 @contextlib.contextmanager
 def capture(
-    model: nn.Module, layers: Sequence[LayerSpec], receive: Receive, *, stop: bool = False
+    model: nn.Module,
+    layers: Sequence[LayerSpec],
+    receive: Receive,
+    *,
+    stop: bool = False,
+    keep: bool = False,
+    before: bool = False,
 ) -> Iterator[Callable[[Tensor], None]]:
     """Yield a function that runs the model on a batch and hands over each layer's maps as they appear.
 
-    With `stop`, the pass ends behind the last of the wanted layers. Raises ModelError when a layer did not run.
+    With `stop`, the pass ends behind the last of the wanted layers. With `keep`, maps may be kept: what follows gets a
+    copy. With `before`, layers that are activations hand over what goes into them. Raises ModelError when a layer did
+    not run.
     """
     waiting: set[str] = set()
 
-    def hook_for(layer: LayerSpec) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, inputs: object, output: object) -> None:
-            assert isinstance(output, Tensor)
-            receive(layer, as_maps(output, layer))
-            waiting.discard(layer.name)
-            if stop and not waiting:
-                raise _Stopped
+    def hand_over(layer: LayerSpec, value: object) -> None:
+        assert isinstance(value, Tensor)
+        receive(layer, as_maps(value, layer))
+        waiting.discard(layer.name)
+        if stop and not waiting:
+            raise _Stopped
 
-        return hook
+    def hook(layer: LayerSpec) -> RemovableHandle:
+        module = module_of(model, layer.name)
+        if before and is_activation(module):
+            return module.register_forward_pre_hook(lambda _, inputs: hand_over(layer, inputs[0].clone()))
+
+        def after(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
+            hand_over(layer, output)
+            return output.clone() if keep else None
+
+        return module.register_forward_hook(after)
 
     def run(images: Tensor) -> None:
         waiting.update(layer.name for layer in layers)
@@ -71,7 +107,7 @@ def capture(
         if waiting:
             raise ModelError(f"layers {sorted(waiting)} did not run in this forward pass")
 
-    handles = [module_of(model, layer.name).register_forward_hook(hook_for(layer)) for layer in layers]
+    handles = [hook(layer) for layer in layers]
     try:
         yield run
     finally:

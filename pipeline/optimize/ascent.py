@@ -3,7 +3,11 @@
 
 `adam` and `nadam` scale every parameter by its own history. `l2` follows the gradient itself, `linf` its sign. With a
 Fourier parameterization, `l2` is the steepest direction in the decorrelated space. Every rule treats the items of a
-batch apart.
+batch apart, each with its own count of steps, so that items can come and go.
+
+    rule = ascent(recipe)
+    state = rule.start(parameters)                 # tensors with one row per item
+    parameters += rule.step(gradient, state)       # changes the state
 """
 
 from __future__ import annotations
@@ -17,51 +21,101 @@ from torch import Tensor
 from pipeline.config.recipe import OptimizeConfig
 from pipeline.optimize.regularizers import blurred
 
+State = dict[str, Tensor]
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+MOMENTUM_DECAY = 0.004
+"""Dozat's (2016), as torch.optim.NAdam has it."""
 PYRAMID_LEVELS = 4
 SMALLEST = 1e-12
 
 
 class Ascent(Protocol):
-    """Improves parameters in place, given the gradient of what is maximized."""
+    """Turns the gradient of what is maximized into a step."""
 
-    def step(self, gradient: Tensor) -> None: ...
+    def start(self, parameters: Tensor) -> State:
+        """Return the state of new items, tensors of shape (batch, ...)."""
+
+    def step(self, gradient: Tensor, state: State) -> Tensor:
+        """Return what to add to the parameters; changes `state` in place."""
 
 
-class Optimizer:
-    """A torch optimizer that works element by element."""
+class Adam:
+    """Adam (Kingma, Ba 2015), item by item."""
 
-    def __init__(self, parameters: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        self._parameters = parameters
-        self._optimizer = optimizer
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
 
-    def step(self, gradient: Tensor) -> None:
-        """Move the parameters uphill."""
-        self._parameters.grad = -gradient
-        self._optimizer.step()
+    def start(self, parameters: Tensor) -> State:
+        """Return zero moments and counts."""
+        return _moments(parameters)
+
+    def step(self, gradient: Tensor, state: State) -> Tensor:
+        """Return the step, moments corrected for their start at zero."""
+        count = _remember(gradient, state)
+        size = (state["second"] / (1 - BETA2**count)).sqrt_().add_(EPSILON)
+        return state["first"] / (1 - BETA1**count) * self._rate / size
+
+
+class NAdam:
+    """Adam with Nesterov momentum (Dozat 2016), item by item."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+
+    def start(self, parameters: Tensor) -> State:
+        """Return zero moments and counts, and the product of all momenta so far."""
+        state = _moments(parameters)
+        return state | {"product": torch.ones_like(state["count"])}
+
+    def step(self, gradient: Tensor, state: State) -> Tensor:
+        """Return the step."""
+        count = _remember(gradient, state)
+        now = BETA1 * (1 - 0.5 * 0.96 ** (count * MOMENTUM_DECAY))
+        following = BETA1 * (1 - 0.5 * 0.96 ** ((count + 1) * MOMENTUM_DECAY))
+        state["product"] *= now
+        product = state["product"]
+        size = (state["second"] / (1 - BETA2**count)).sqrt_().add_(EPSILON)
+        ahead = gradient * (1 - now) / (1 - product) + state["first"] * following / (1 - product * following)
+        return self._rate * ahead / size
 
 
 class Steepest:
     """Steepest ascent: steps of equal size per item, `rate` per parameter in the mean square (l2) or each (linf)."""
 
-    def __init__(self, parameters: Tensor, rate: float, *, signs: bool) -> None:
-        self._parameters = parameters
+    def __init__(self, rate: float, *, signs: bool) -> None:
         self._rate = rate
         self._signs = signs
 
-    @torch.no_grad()
-    def step(self, gradient: Tensor) -> None:
-        """Move the parameters uphill."""
-        self._parameters += self._rate * (gradient.sign() if self._signs else _unit_size(gradient))
+    def start(self, parameters: Tensor) -> State:
+        """Return nothing: steepest ascent has no memory."""
+        return {}
+
+    def step(self, gradient: Tensor, state: State) -> Tensor:
+        """Return the step."""
+        return self._rate * (gradient.sign() if self._signs else _unit_size(gradient))
 
 
-def ascent(config: OptimizeConfig, parameters: Tensor) -> Ascent:
+def ascent(config: OptimizeConfig) -> Ascent:
     """Return the rule that the recipe names."""
-    rate = config.learning_rate
     if config.ascent == "adam":
-        return Optimizer(parameters, torch.optim.Adam([parameters], lr=rate))
+        return Adam(config.learning_rate)
     if config.ascent == "nadam":
-        return Optimizer(parameters, torch.optim.NAdam([parameters], lr=rate))
-    return Steepest(parameters, rate, signs=config.ascent == "linf")
+        return NAdam(config.learning_rate)
+    return Steepest(config.learning_rate, signs=config.ascent == "linf")
+
+
+def _moments(parameters: Tensor) -> State:
+    count = torch.zeros(len(parameters), *[1] * (parameters.ndim - 1), device=parameters.device)
+    return {"first": torch.zeros_like(parameters), "second": torch.zeros_like(parameters), "count": count}
+
+
+def _remember(gradient: Tensor, state: State) -> Tensor:
+    """Take a gradient into the moments and return each item's count of steps."""
+    state["first"].lerp_(gradient, 1 - BETA1)
+    state["second"].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+    state["count"] += 1
+    return state["count"]
 
 
 def conditioned(gradient: Tensor, kind: str) -> Tensor:

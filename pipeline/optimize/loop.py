@@ -1,112 +1,209 @@
-"""The optimization loop: a batch of pictures of one layer, each with its own score, optimizer state and random numbers.
+"""The optimization loop: pictures of one recipe flow through a fixed number of slots.
 
-Nothing couples the pictures of a batch: the loss is the sum of their scores, Adam works element by element, each
-item's start and warps come from its own generator. A picture made alone and in a batch of 32 agree up to rounding.
-The forward pass stops behind the target layer.
+Each picture has its own score, optimizer state, warps, random numbers and stop. When a group of pictures is done (most
+groups are one picture) the next takes its place, so that the batch stays full to the end. Nothing couples pictures of
+different groups: the loss is the sum of their scores, the rules of ascent work element by element. A picture made alone
+and in a batch of 32 agree. The forward pass stops behind the last layer that is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.config.recipe import OptimizeConfig
-from pipeline.config.schema import InputConfig
-from pipeline.models.load import normalize
-from pipeline.models.trace import capture
 from pipeline.optimize.ascent import ascent, conditioned
+from pipeline.optimize.company import pull
 from pipeline.optimize.objectives import scores
-from pipeline.optimize.parameterizations import parameterization
+from pipeline.optimize.parameterizations import Parameterization
+from pipeline.optimize.parameterizations.shared import Shared
+from pipeline.optimize.pixels import opacity_of, quantize
 from pipeline.optimize.regularizers import penalty
-from pipeline.optimize.transforms import draw_warps, resize, warp
-from pipeline.plan.tasks import Picture
-from pipeline.units import LayerSpec
+from pipeline.optimize.slots import Item, Slots, thinned
+from pipeline.optimize.target import Target
+from pipeline.optimize.transforms import draw_warps, warp
+from pipeline.plan.pictures import Picture, grouped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The network and the layer whose units are shown."""
+class Made:
+    """A finished picture."""
 
-    model: nn.Module
-    layer: LayerSpec
-    input: InputConfig
-    device: torch.device
-
-    def scores(self, images: Tensor, pictures: Sequence[Picture]) -> Tensor:
-        """Return each picture's score, shape (batch,); `images` are on 0..1 at the model's input size."""
-        maps: list[Tensor] = []
-        prepared = normalize(images, self.input).contiguous(memory_format=torch.channels_last)
-        with capture(self.model, [self.layer], lambda _, own: maps.append(own), stop=True) as run:
-            run(prepared)
-        return scores(maps[0], pictures)
+    pixels: NDArray[np.uint8]
+    """Shape (height, width, channels)."""
+    opacity: NDArray[np.uint8] | None
+    """How much each pixel mattered, shape (height, width), where the recipe keeps it."""
+    steps: int
+    curve: list[dict[str, float]]
+    status: str
+    """'ok'; 'dead' when no step had a gradient, 'diverged' when one was not finite."""
 
 
-def optimize(target: Target, pictures: Sequence[Picture], config: OptimizeConfig, dtype: str) -> NDArray[np.uint8]:
-    """Return the finished pictures, 8-bit, shape (batch, height, width, channels)."""
-    if len(pictures) == 1:
-        # On processors, a batch of one takes other code paths than every larger batch and rounds differently; by
-        # the end of the ascent that is visible. In company, the same picture comes out to the last bit.
-        return optimize(target, [*pictures, *pictures], config, dtype)[:1]
-    generators = [generator_of(picture) for picture in pictures]
-    learned = parameterization(config, channels=target.input.channels, device=target.device)
-    parameters = learned.start(generators).requires_grad_()
-    warps = draw_warps(config.transform, generators, config.steps).to(target.device)
-    signs = torch.tensor([picture.sign for picture in pictures], device=target.device)
-    uphill = ascent(config, parameters)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How pictures are made, ready to use."""
+
+    config: OptimizeConfig
+    dtype: str
+    learned: Parameterization
+    slots: int
+    """Views of pictures per forward pass."""
+    starts: Mapping[str, Tensor] = field(default_factory=dict)
+    """Picture key to the image (channels, height, width) on 0..1 that it starts from; others start from noise."""
+    attempt: int = 0
+    """Second attempts draw other random numbers, and start further from grey."""
+
+
+def optimize(target: Target, pictures: Sequence[Picture], recipe: Recipe) -> list[Made]:
+    """Return the finished pictures, in the order given."""
+    climb = _Climb(target, recipe)
+    waiting = deque(grouped(pictures))
     with torch.enable_grad():
-        for warps_now in warps:
-            images = learned.image(parameters)
-            seen = _seen(images, warps_now, target, config, generators)
-            with torch.autocast(target.device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
-                value = target.scores(seen, pictures)
-            aim = signs * value - penalty(images, config.regularizers)
-            (gradient,) = torch.autograd.grad(aim.sum(), parameters)
-            uphill.step(conditioned(_without_broken(gradient), config.gradient))
-    with torch.no_grad():
-        return quantize(learned.image(parameters))
+        while waiting or climb.slots.items:
+            while waiting and climb.has_room(len(waiting[0])):
+                climb.add(waiting.popleft())
+            climb.step()
+            climb.collect()
+    return [climb.made[picture.key] for picture in pictures]
 
 
-def _seen(
-    images: Tensor, warps: Tensor, target: Target, config: OptimizeConfig, generators: Sequence[torch.Generator]
-) -> Tensor:
-    """Return what the model is shown: the pictures warped to its input size, with their own noise."""
-    warped = warp(images, warps, height=target.input.height, width=target.input.width)
-    if config.transform.noise_std == 0:
-        return warped
-    noise = torch.stack([torch.randn(warped.shape[1:], generator=generator) for generator in generators])
-    return warped + config.transform.noise_std * noise.to(warped.device)
+class _Climb:
+    """One pass of pictures through the slots."""
+
+    def __init__(self, target: Target, recipe: Recipe) -> None:
+        self.slots = Slots()
+        self.made: dict[str, Made] = {}
+        self._target = target
+        self._recipe = recipe
+        self._config = recipe.config
+        self._rule = ascent(recipe.config)
+
+    def has_room(self, count: int) -> bool:
+        """Say whether a group of this size fits beside those under way; one always fits into empty slots."""
+        views = (len(self.slots.items) + count) * self._config.transform.views
+        return not self.slots.items or views <= self._recipe.slots
+
+    def add(self, group: Sequence[Picture]) -> None:
+        """Put a group into slots, each picture at its own start."""
+        items = [self._item(picture, group) for picture in group]
+        start = torch.cat([self._start(picture) for picture in group])
+        tensors = {"parameters": start, "broken": torch.zeros(len(group), dtype=torch.bool, device=start.device)}
+        tensors["moved"] = torch.zeros_like(tensors["broken"])
+        if self._config.opacity:
+            tensors["opacity"] = torch.zeros(
+                len(group), self._config.height_px, self._config.width_px, device=start.device
+            )
+        self.slots.add(items, tensors | self._rule.start(start))
+
+    def _item(self, picture: Picture, group: Sequence[Picture]) -> Item:
+        config = self._config
+        # Neighbours of an interpolation are compared position by position, so they are warped alike.
+        aligned = picture.together is not None and picture.together.kind == "aligned"
+        warped = generator_of(picture.group if aligned else picture.key, "warps", self._recipe.attempt)
+        size = (config.height_px, config.width_px)
+        return Item(
+            picture=picture,
+            warps=draw_warps(config.transform, warped, config.steps, size).to(self._target.device),
+            noise=generator_of(picture.key, "noise", self._recipe.attempt, self._target.device),
+        )
+
+    def _start(self, picture: Picture) -> Tensor:
+        image = self._recipe.starts.get(picture.key)
+        if image is not None:
+            return self._recipe.learned.parameters_of(image[None].to(self._target.device))
+        return self._recipe.learned.start([generator_of(picture.key, "start", self._recipe.attempt)])
+
+    def step(self) -> None:
+        """Take one step with all items."""
+        tensors = self.slots.tensors
+        parameters = tensors["parameters"].requires_grad_()
+        images = self._recipe.learned.image(parameters)
+        values, pulled = self._values(images)
+        signs = torch.tensor([item.picture.sign for item in self.slots.items], device=images.device)
+        aim = (signs * values).sum() - pulled - penalty(images, self._config.regularizers).sum()
+        gradient, *seen = torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
+        tensors["parameters"] = parameters.detach()
+        self._move(gradient)
+        if seen:
+            tensors["opacity"] += seen[0].nan_to_num().abs().sum(dim=1)
+        self.slots.note(values.detach())
+
+    def _values(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each item's score, the mean over its views, and how much the groups' companions pull, in all."""
+        items, views = self.slots.items, self._config.transform.views
+        warps = torch.cat([item.warps[item.step] for item in items])
+        seen = self._seen(images.repeat_interleave(views, dim=0), warps)
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self._recipe.dtype == "bfloat16"):
+            maps = self._target.maps(seen)
+        units = [item.picture.readable for item in items for _ in range(views)]
+        values = scores(maps, units).reshape(len(items), views).mean(dim=1)
+        pictures = [[items[place].picture for place in group] for group in self.slots.groups]
+        first = [[place * views for place in group] for group in self.slots.groups]
+        return values, pull(maps, pictures, first, self._config.together)
+
+    def _seen(self, images: Tensor, warps: Tensor) -> Tensor:
+        """Return what the model is shown: warped to its input size, with noise of each item's own."""
+        transform, size = self._config.transform, self._target.input
+        share = transform.crop.start if transform.crop else 1.0
+        warped = warp(images, warps, height=size.height, width=size.width, fill=transform.fill, share=share)
+        if transform.noise_std == 0:
+            return warped
+        shape = (transform.views, *warped.shape[1:])
+        noise = [torch.randn(shape, generator=item.noise, device=warped.device) for item in self.slots.items]
+        return warped + transform.noise_std * torch.cat(noise)
+
+    @torch.no_grad()
+    def _move(self, gradient: Tensor) -> None:
+        """Move every item uphill; one whose gradient is not finite stays where it is, now and later."""
+        tensors, learned = self.slots.tensors, self._recipe.learned
+        flat = gradient.flatten(1)
+        tensors["broken"] |= ~flat.isfinite().all(dim=1)
+        tensors["moved"] |= (flat != 0).any(dim=1)
+        whole = (~tensors["broken"]).view(-1, *[1] * (gradient.ndim - 1))
+        clean = torch.where(whole, gradient, torch.zeros_like(gradient))
+        if isinstance(learned, Shared):
+            clean = learned.tied(clean, self.slots.groups)
+        state = {name: tensors[name] for name in tensors if name not in ("parameters", "broken", "moved", "opacity")}
+        step = self._rule.step(conditioned(clean, self._config.gradient), state)
+        tensors["parameters"] += torch.where(whole, step, torch.zeros_like(step))
+
+    def collect(self) -> None:
+        """Take finished groups out of their slots."""
+        done = [
+            group
+            for group in self.slots.groups
+            if all(self.slots.items[place].is_done(self._config.stop) for place in group)
+        ]
+        places = [place for group in done for place in group]
+        if places:
+            self.slots.read_scores()
+            self._finish(places)
+            self.slots.remove(places)
+
+    @torch.no_grad()
+    def _finish(self, places: Sequence[int]) -> None:
+        tensors = {name: tensor[list(places)] for name, tensor in self.slots.tensors.items()}
+        pixels = quantize(self._recipe.learned.image(tensors["parameters"]))
+        opacity = opacity_of(tensors["opacity"]) if "opacity" in tensors else [None] * len(places)
+        moved = tensors["moved"].tolist()
+        for number, place in enumerate(places):
+            item = self.slots.items[place]
+            self.made[item.picture.key] = Made(
+                pixels=pixels[number],
+                opacity=opacity[number],
+                steps=item.step,
+                curve=thinned(item.history),
+                status="diverged" if item.broken else "ok" if moved[number] else "dead",
+            )
 
 
-def generator_of(picture: Picture) -> torch.Generator:
-    """Return the picture's own source of randomness, seeded by what the picture is (its key holds the seed)."""
-    return torch.Generator().manual_seed(int(picture.key[:15], 16))
-
-
-def _without_broken(gradient: Tensor) -> Tensor:
-    """Return the gradient with zeros for items in which it is not finite, and only those."""
-    finite = gradient.flatten(1).isfinite().all(dim=1)
-    return torch.where(finite.view(-1, *[1] * (gradient.ndim - 1)), gradient, torch.zeros_like(gradient))
-
-
-def quantize(images: Tensor) -> NDArray[np.uint8]:
-    """Return images on 0..1, (batch, channels, height, width), as 8-bit (batch, height, width, channels)."""
-    clean = images.nan_to_num(0.5)
-    pixels: NDArray[np.uint8] = (clean * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    return pixels
-
-
-@torch.inference_mode()
-def measure(target: Target, pixels: NDArray[np.uint8], pictures: Sequence[Picture]) -> list[float]:
-    """Return each stored picture's score: from its 8-bit pixels, untransformed, in float32.
-
-    `pixels` has the shape (batch, height, width, channels).
-    """
-    stored = torch.from_numpy(pixels).to(target.device).permute(0, 3, 1, 2).float() / 255
-    images = resize(stored, height=target.input.height, width=target.input.width)
-    values: list[float] = target.scores(images, pictures).tolist()
-    return values
+def generator_of(key: str, purpose: str, attempt: int, device: torch.device | None = None) -> torch.Generator:
+    """Return a source of randomness of a picture's own, seeded by what the picture is (its key holds the seed)."""
+    offset = {"start": 0, "warps": 1, "noise": 2}[purpose] + 3 * attempt
+    return torch.Generator(device or "cpu").manual_seed(int(key[:15], 16) + offset)

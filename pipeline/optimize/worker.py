@@ -5,25 +5,36 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.config.recipe import OptimizeConfig
 from pipeline.config.schema import RunConfig
 from pipeline.models.device import device_of, use_threads
 from pipeline.models.load import load_model, on_device
-from pipeline.optimize.loop import Target, measure, optimize
-from pipeline.plan.tasks import OptimizeTask, Picture
+from pipeline.optimize.loop import Made, Recipe, optimize
+from pipeline.optimize.magnitude import magnitude_for
+from pipeline.optimize.parameterizations import Parameterization, parameterization, shared
+from pipeline.optimize.pixels import measure
+from pipeline.optimize.scanned import Scanned
+from pipeline.optimize.target import Target
+from pipeline.plan.pictures import Picture
+from pipeline.plan.tasks import OptimizeTask
 from pipeline.store import schemas
 from pipeline.store.images import encode_png
 from pipeline.store.paths import Store, visualizations_directory
 from pipeline.store.receipts import Receipt, commit
 from pipeline.store.shards import put_shard
-from pipeline.units import LayerSpec
+from pipeline.units import Coactive
 
 GREY_LEVELS = 8
 """A picture whose darkest and brightest values are no further apart than this never left its grey start."""
+SATURATED_SHARE = 0.5
+"""A picture with more of its values than this at an end of the range is saturated."""
+MEASURED_AT_ONCE = 16
 
 
 class OptimizeWorker:
@@ -35,7 +46,9 @@ class OptimizeWorker:
         self._device = device_of(config.executor)
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
-        self._batch = config.optimize.batch
+        self._scanned = Scanned(config, self._store)
+        self._slots: dict[str, int] = {}
+        """Views that fit the device's memory together, by recipe."""
 
     def run(self, task: OptimizeTask) -> Receipt:
         """Make the task's pictures and commit them."""
@@ -50,48 +63,105 @@ class OptimizeWorker:
         return commit(self._store, receipt)
 
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:
-        target = Target(model=self._model, layer=task.layer, input=self._config.model.input, device=self._device)
-        rows: list[dict[str, object]] = []
-        while len(rows) < len(task.pictures):
-            batch = task.pictures[len(rows) : len(rows) + self._batch]
-            pixels = self._try(target, batch, task.dtype)
-            if pixels is None:
-                self._batch = max(1, len(batch) // 2)
-                continue
-            values = measure(target, pixels, batch)
-            rows += [self._row(task.layer, *made) for made in zip(batch, pixels, values, strict=True)]
-        return rows
+        target = Target(
+            model=self._model,
+            layers=(task.layer, *task.others),
+            input=self._config.model.input,
+            device=self._device,
+        )
+        pictures = [self._resolved(picture, task) for picture in task.pictures]
+        config = self._config.recipe(task.recipe)
+        recipe = Recipe(
+            config=config,
+            dtype=task.dtype,
+            learned=self._learned(config, task),
+            slots=self._slots.setdefault(task.recipe, config.batch),
+            starts=self._scanned.starts(target, pictures, task, (config.height_px, config.width_px)),
+        )
+        made = self._make(target, pictures, recipe, task)
+        scores = _measured(target, pictures, made)
+        labels = [picture.unit.label for picture in pictures]
+        return [self._row(task, *row) for row in zip(task.pictures, labels, made, scores, strict=True)]
 
-    def _try(self, target: Target, batch: Sequence[Picture], dtype: str) -> NDArray[np.uint8] | None:
-        """Return the pictures, or None when they don't fit the device's memory together."""
-        try:
-            return optimize(target, batch, self._config.optimize, dtype)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-        # Outside the except block, so that the traceback no longer holds the tensors.
-        torch.cuda.empty_cache()
-        return None
+    def _resolved(self, picture: Picture, task: OptimizeTask) -> Picture:
+        """Return the picture with a unit that can be read: the most co-active channel is known after the scan only."""
+        if isinstance(picture.unit, Coactive):
+            return replace(picture, unit=self._scanned.with_partner(picture.unit, task))
+        return picture
 
-    def _row(self, layer: LayerSpec, picture: Picture, pixels: NDArray[np.uint8], score: float) -> dict[str, object]:
+    def _learned(self, config: OptimizeConfig, task: OptimizeTask) -> Parameterization:
+        channels = self._config.model.input.channels
+        together = task.pictures[0].together
+        if together and together.kind == "aligned":
+            return shared(config, channels=channels, device=self._device)
+        magnitude = magnitude_for(config.parameterization, self._store, task.statistics_file)
+        return parameterization(config, channels=channels, device=self._device, magnitude=magnitude)
+
+    def _make(self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask) -> list[Made]:
+        """Return the pictures; what died or broke is tried once more, from another start and before the activation."""
+        made = self._fitting(target, pictures, recipe, task)
+        again = [place for place, one in enumerate(made) if one.status != "ok" and pictures[place].together is None]
+        if again:
+            other, deeper = replace(recipe, attempt=1, starts={}), replace(target, before_activation=True)
+            second = self._fitting(deeper, [pictures[place] for place in again], other, task)
+            for place, one in zip(again, second, strict=True):
+                made[place] = one if one.status == "ok" else made[place]
+        return made
+
+    def _fitting(self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask) -> list[Made]:
+        """Return the pictures, in as many slots as the device's memory has room for."""
+        while True:
+            slots = self._slots[task.recipe]
+            try:
+                return optimize(target, pictures, replace(recipe, slots=slots))
+            except torch.OutOfMemoryError:
+                if slots == 1:
+                    raise
+            # Outside the except block, so that the traceback no longer holds the tensors.
+            torch.cuda.empty_cache()
+            self._slots[task.recipe] = slots // 2
+
+    @staticmethod
+    def _row(task: OptimizeTask, picture: Picture, unit: str, made: Made, score: float) -> dict[str, object]:
         return {
-            "layer_index": layer.index,
-            "layer": layer.name,
-            "channel": picture.unit.channel,
-            "unit": picture.unit.label,
+            "layer_index": task.layer.index,
+            "layer": task.layer.name,
+            "channel": picture.channel,
+            "unit": unit,
             "key": picture.key,
             "variant": picture.variant,
             "objective": picture.objective,
-            "image": {"bytes": encode_png(pixels), "path": None},
+            "recipe": picture.recipe,
+            "image": {"bytes": encode_png(made.pixels), "path": None},
+            "opacity": {"bytes": encode_png(made.opacity), "path": None} if made.opacity is not None else None,
             "score": score,
-            "steps": self._config.optimize.steps,
+            "steps": made.steps,
+            "curve": made.curve,
             "seed": picture.seed,
-            "status": status_of(pixels, score),
+            "status": status_of(made, score),
         }
 
 
-def status_of(pixels: NDArray[np.uint8], score: float) -> str:
-    """Return what became of a picture: 'diverged', 'grey' or 'ok'."""
+def _measured(target: Target, pictures: Sequence[Picture], made: Sequence[Made]) -> list[float]:
+    values: list[float] = []
+    for start in range(0, len(made), MEASURED_AT_ONCE):
+        pixels = np.stack([one.pixels for one in made[start : start + MEASURED_AT_ONCE]])
+        units = [picture.readable for picture in pictures[start : start + MEASURED_AT_ONCE]]
+        values += measure(target, pixels, units)
+    return values
+
+
+def status_of(made: Made, score: float) -> str:
+    """Return what became of a picture: 'dead', 'diverged', 'grey', 'saturated' or 'ok'."""
+    if made.status != "ok":
+        return made.status
     if not math.isfinite(score):
         return "diverged"
-    return "grey" if int(pixels.max()) - int(pixels.min()) <= GREY_LEVELS else "ok"
+    if int(made.pixels.max()) - int(made.pixels.min()) <= GREY_LEVELS:
+        return "grey"
+    return "saturated" if saturated_share(made.pixels) > SATURATED_SHARE else "ok"
+
+
+def saturated_share(pixels: NDArray[np.uint8]) -> float:
+    """Return the share of values at either end of the range."""
+    return float(((pixels <= 1) | (pixels >= 254)).mean())

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pipeline.config.schema import RunConfig
-from pipeline.plan.tasks import Plan
+from pipeline.plan.tasks import LayerPlan, Plan
 from pipeline.units import ModelFacts
 
 BACKWARD_FACTOR = 3.0
@@ -60,12 +60,18 @@ def estimate(
             measured += missing
             optimize += missing * seconds_per_picture[name]
         else:
-            optimize += missing * config.optimize.steps * step * facts.share[name]
+            optimize += _steps(config, layer, done) * step * facts.share[name]
     return Estimate(
         seconds=scan + optimize,
         bytes_written=_bytes(config, plan, pictures, len(tasks)),
         basis=_basis(measured, pictures),
     )
+
+
+def _steps(config: RunConfig, layer: LayerPlan, done: Collection[str]) -> int:
+    """Return the steps that a layer's missing pictures take, one for each view."""
+    recipes = [config.recipe(picture.recipe) for picture in layer.pictures if picture.key not in done]
+    return sum(recipe.steps * recipe.transform.views for recipe in recipes)
 
 
 def _basis(measured: int, pictures: int) -> str:

@@ -1,8 +1,7 @@
 """From a sweep, which is data, to the channels and pictures it means in one model.
 
     sweep = expand_sweep(layers, bases=bases, unsupported=unsupported, config=config.sweep)
-    for selection in sweep.selections:
-        for unit, variant in units_of(selection): ...
+    for selection in sweep.selections: ...      # a layer, its channels, its variants
 
 What a layer's selection holds depends on the selects that match it and on nothing else: neither the order of the
 selects nor how many other layers are swept changes it. Names: see `pipeline.plan.patterns`; channels: see
@@ -16,11 +15,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
-from pipeline.config.schema import SelectConfig, SweepConfig, VariantConfig
+from pipeline.config.sweep import SelectConfig, SweepConfig, VariantConfig
 from pipeline.errors import ConfigError, SelectionError, did_you_mean
 from pipeline.plan.channels import check_channels, choose_channels
 from pipeline.plan.patterns import is_glob, literal, matches
-from pipeline.units import OUTPUT, Channel, ClassLogit, LayerSpec, Neuron, Unit
+from pipeline.plan.variants import variants_for
+from pipeline.units import OUTPUT, LayerSpec
 
 LISTED = "run `atlas layers` to list them"
 
@@ -97,35 +97,6 @@ def expand_sweep(
         ),
         passed_over=dict(sorted(passed_over.items())),
     )
-
-
-def variants_for(layer: LayerSpec, variants: Sequence[VariantConfig]) -> tuple[VariantConfig, ...]:
-    """Return the pictures that each channel of the layer gets.
-
-    In a layer with a single position a neuron *is* its channel. There a neuron variant becomes the channel variant
-    of the same sign and seed, once: nothing is made twice, and no sign that was asked for is lost.
-    """
-    if layer.positions != (1, 1):
-        return tuple(variants)
-    return tuple(dict.fromkeys(replace(variant, objective="channel") for variant in variants))
-
-
-def units_of(selection: Selection) -> tuple[tuple[Unit, VariantConfig], ...]:
-    """Return each picture to be made, as its unit and variant, channel by channel."""
-    return tuple(
-        (_unit(selection.layer, channel, variant), variant)
-        for channel in selection.channels
-        for variant in selection.variants
-    )
-
-
-def _unit(layer: LayerSpec, channel: int, variant: VariantConfig) -> Unit:
-    if layer.name == OUTPUT:
-        return ClassLogit(layer=layer.name, channel=channel)
-    if variant.objective == "neuron":
-        row, column = layer.centre
-        return Neuron(layer=layer.name, channel=channel, row=row, column=column)
-    return Channel(layer=layer.name, channel=channel)
 
 
 def _find(index: int, model: _Model, config: SweepConfig) -> _Found:

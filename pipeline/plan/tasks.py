@@ -7,39 +7,32 @@ never which results: what is done stays done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.recipe import OptimizeConfig
-from pipeline.config.schema import DatasetConfig, InputConfig, RunConfig
-from pipeline.plan.sweep import Selection, units_of
-from pipeline.units import ClassLogit, LayerSpec, ModelFacts, Unit, fingerprint
+from pipeline.config.schema import DatasetConfig, RunConfig
+from pipeline.plan.pictures import Context, Picture, extra_pictures, grouped, pictures_of
+from pipeline.plan.sweep import Selection
+from pipeline.units import LayerSpec, ModelFacts, fingerprint
 
-PICTURE_ALGORITHM = 1
-"""Raise when the same recipe makes another picture."""
 SCAN_ALGORITHM = 1
 """Raise when the same scan gathers other numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One picture to optimize: a unit, a variant, and the key that names the result."""
-
-    key: str
-    unit: Unit
-    variant: str
-    objective: str
-    sign: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask:
-    """A block of pictures of one layer."""
+    """A block of pictures of one layer and one recipe."""
 
     layer: LayerSpec
     pictures: tuple[Picture, ...]
     dtype: str
+    recipe: str = ""
+    others: tuple[LayerSpec, ...] = ()
+    """Further layers that the pictures are read from or compared in."""
+    scan_files: tuple[str, ...] = ()
+    """The layer's partials, for pictures that take something from the scan."""
+    statistics_file: str = ""
+    """Where the dataset's frequency magnitude is, for recipes that take it."""
 
     @property
     def id(self) -> str:
@@ -92,7 +85,10 @@ class Plan:
     spans: tuple[Span, ...]
     sample_limit: str
     block: int
-    dtype: str
+    dtypes: Mapping[str, str]
+    """Number format of each recipe, by name."""
+    known: Mapping[str, LayerSpec]
+    """Every layer of the model that can be captured."""
 
     @property
     def picture_keys(self) -> tuple[str, ...]:
@@ -114,15 +110,50 @@ class Plan:
         return tasks
 
     def optimize_tasks(self, done: Collection[str]) -> list[OptimizeTask]:
-        """Return the missing pictures in blocks; a block is a fixed part of the sweep, so a kill doesn't regroup it."""
-        tasks = []
-        for layer in self.layers:
-            for start in range(0, len(layer.pictures), self.block):
-                block = layer.pictures[start : start + self.block]
-                missing = tuple(picture for picture in block if picture.key not in done)
-                if missing:
-                    tasks.append(OptimizeTask(layer=layer.layer, pictures=missing, dtype=self.dtype))
-        return tasks
+        """Return the missing pictures in blocks; a block is a fixed part of the sweep, so a kill doesn't regroup it.
+
+        Groups stay whole: where one of their pictures is missing, all are made.
+        """
+        return [task for layer in self.layers for block in self._blocks(layer) if (task := _task(block, layer, done))]
+
+    def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:
+        alike: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
+        for group in grouped(layer.pictures):
+            kind = group[0].together.kind if group[0].together else ""
+            alike.setdefault((group[0].recipe, kind), []).append(group)
+        for (recipe, _), groups in alike.items():
+            for part in _chunks(groups, self.block):
+                names = {name for group in part for picture in group for name in picture.layers}
+                others = tuple(self.known[name] for name in sorted(names - {layer.layer.name}))
+                yield _Block(groups=part, recipe=recipe, dtype=self.dtypes[recipe], others=others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    groups: Sequence[tuple[Picture, ...]]
+    recipe: str
+    dtype: str
+    others: tuple[LayerSpec, ...]
+
+
+def _task(block: _Block, layer: LayerPlan, done: Collection[str]) -> OptimizeTask | None:
+    missing = [group for group in block.groups if any(picture.key not in done for picture in group)]
+    if not missing:
+        return None
+    pictures = tuple(picture for group in missing for picture in group)
+    return OptimizeTask(
+        layer=layer.layer, pictures=pictures, dtype=block.dtype, recipe=block.recipe, others=block.others
+    )
+
+
+def _chunks(groups: Sequence[tuple[Picture, ...]], size: int) -> list[list[tuple[Picture, ...]]]:
+    """Return runs of groups that hold `size` pictures, or the group that is larger than that."""
+    chunks: list[list[tuple[Picture, ...]]] = []
+    for group in groups:
+        if not chunks or sum(map(len, chunks[-1])) + len(group) > size:
+            chunks.append([])
+        chunks[-1].append(group)
+    return chunks
 
 
 def make_plan(
@@ -132,28 +163,51 @@ def make_plan(
     examples: Sequence[tuple[str, str]],
     *,
     sample_limit: str,
-    dtype: str,
+    dtypes: Mapping[str, str],
 ) -> Plan:
     """Return the plan for `selections` over `examples`, pairs of (example_id, version) sorted by id.
 
-    `dtype` is the resolved type of the optimization ('float32' or 'bfloat16').
+    `dtypes` are the resolved types of each recipe's optimization ('float32' or 'bfloat16'), by the recipe's name.
+    Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
     """
     spans = _spans(examples, config.scan.span, config.dataset)
-    layers = []
-    for selection in selections:
-        upstream = facts.upstream[selection.layer.name]
-        # Rows carry the layer's name and number, so these belong to what a key names.
-        place = (upstream, selection.layer.name, selection.layer.index)
-        layers.append(
-            LayerPlan(
-                layer=selection.layer,
-                upstream=upstream,
-                channels=selection.channels,
-                pictures=_pictures(selection, place, config, dtype),
-                scan_keys=tuple(_scan_key(place, span, config, sample_limit) for span in spans),
-            )
-        )
-    return Plan(layers=tuple(layers), spans=spans, sample_limit=sample_limit, block=config.sweep.block, dtype=dtype)
+
+    def scan_keys(layer: LayerSpec) -> tuple[str, ...]:
+        place = (facts.upstream[layer.name], layer.name, layer.index)
+        return tuple(_scan_key(place, span, config, sample_limit) for span in spans)
+
+    dataset = fingerprint("dataset", [span.content for span in spans])
+    context = Context(config=config, facts=facts, dtypes=dtypes, scan_keys=scan_keys, dataset=dataset)
+    return Plan(
+        layers=tuple(
+            _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
+        ),
+        spans=spans,
+        sample_limit=sample_limit,
+        block=config.sweep.block,
+        dtypes=dtypes,
+        known={layer.name: layer for layer in facts.layers},
+    )
+
+
+def _pictures(selections: Sequence[Selection], context: Context) -> Iterator[tuple[Selection, tuple[Picture, ...]]]:
+    """Yield every layer that the atlas is about, with its pictures: the selected ones, and those of extra pictures."""
+    extra = extra_pictures(context)
+    selected = {selection.layer.name: selection for selection in selections}
+    for layer in sorted(context.facts.layers, key=lambda layer: layer.index):
+        if layer.name in selected or layer.name in extra:
+            selection = selected.get(layer.name, Selection(layer=layer, channels=(), variants=()))
+            yield selection, pictures_of(selection, context) + extra.get(layer.name, ())
+
+
+def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Context) -> LayerPlan:
+    return LayerPlan(
+        layer=selection.layer,
+        upstream=context.facts.upstream[selection.layer.name],
+        channels=selection.channels,
+        pictures=pictures,
+        scan_keys=context.scan_keys(selection.layer),
+    )
 
 
 def _spans(examples: Sequence[tuple[str, str]], size: int, dataset: DatasetConfig) -> tuple[Span, ...]:
@@ -171,38 +225,6 @@ def _spans(examples: Sequence[tuple[str, str]], size: int, dataset: DatasetConfi
 def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -> str:
     settings = (config.scan.top_k, config.scan.bottom_k, sample_limit)
     return fingerprint("scan", SCAN_ALGORITHM, place, span.content, config.model.input, settings)
-
-
-def _pictures(selection: Selection, place: object, config: RunConfig, dtype: str) -> tuple[Picture, ...]:
-    recipe = recipe_of(config.optimize, config.model.input, dtype)
-    pictures = []
-    for unit, variant in units_of(selection):
-        what = (place, unit, variant.objective, variant.sign, variant.seed)
-        pictures.append(
-            Picture(
-                key=fingerprint("picture", PICTURE_ALGORITHM, what, recipe),
-                unit=unit,
-                variant=variant.name,
-                objective="logit" if isinstance(unit, ClassLogit) else variant.objective,
-                sign=1 if variant.sign == "+" else -1,
-                seed=variant.seed,
-            )
-        )
-    return tuple(pictures)
-
-
-def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
-    """Return what of the configuration determines a picture: everything but the batch size."""
-    return {
-        "size": (config.height_px, config.width_px),
-        "steps": config.steps,
-        "ascent": (config.ascent, config.gradient, config.learning_rate),
-        "regularizers": config.regularizers,
-        "parameterization": config.parameterization,
-        "transform": config.transform,
-        "input": model_input,
-        "dtype": dtype,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

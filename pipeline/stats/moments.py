@@ -1,7 +1,7 @@
 """Count, mean, variance, minimum and maximum of many channels at once, in float64, mergeable.
 
 Merging follows Chan, Golub and LeVeque (1979): no large sums of squares cancel. Merging is associative up to
-rounding; callers that need the same bits every time merge in a fixed order (`pipeline.assemble.merge` does).
+rounding; callers that need the same bits every time merge in a fixed order (`pipeline.stats.merge` does).
 """
 
 from __future__ import annotations

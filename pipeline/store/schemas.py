@@ -43,6 +43,11 @@ PERCENTILE = (
     "null where the scan has nothing to compare with, as for minimized neurons"
 )
 
+PICTURE_STATUS = (
+    "ok; dead (nothing excites the unit: no gradient from two starts); diverged (a number was not finite); "
+    "grey (the picture stayed uniform); saturated (most values at an end of the range)"
+)
+
 LAYER_KEYS = [
     field("layer_index", pa.int32(), "place of the layer among the model's modules, in order of execution"),
     field("layer", pa.string(), "the module's own path in the model; 'output' is the model's output"),
@@ -58,8 +63,14 @@ STATISTICS = [
 
 _PICTURE = [
     field("variant", pa.string(), "objective, sign and seed: 'channel+'"),
-    field("objective", pa.string(), "what was maximized or minimized: channel, neuron, logit"),
-    field("image", IMAGE, "the optimized picture, 8-bit PNG"),
+    field(
+        "objective",
+        pa.string(),
+        "what was maximized or minimized: channel, neuron, logit, probability, layer, direction, sum, interpolation",
+    ),
+    field("recipe", pa.string(), "name of the recipe it was made by; empty for the run's own"),
+    field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),
+    field("opacity", IMAGE, "how much each pixel mattered while the picture was made, 8-bit PNG; null if not kept"),
     field(
         "score",
         pa.float32(),
@@ -69,6 +80,11 @@ _PICTURE = [
 ]
 _RECIPE = [
     field("steps", pa.int32(), "optimization steps taken", "steps"),
+    field(
+        "curve",
+        pa.list_(pa.struct([field("step", pa.int32(), "step"), field("score", pa.float32(), "mean score up to it")])),
+        "the score while the picture was made, as the model saw it (transformed), thinned",
+    ),
     field("seed", pa.int64(), "the variant's seed"),
 ]
 
@@ -123,12 +139,12 @@ VISUALIZATIONS = _schema(
     "visualizations",
     [
         *LAYER_KEYS,
-        field("channel", pa.int32(), "channel (class for the model's output)"),
+        field("channel", pa.int32(), "channel (class for the model's output); null for pictures of no single channel"),
         field("unit", pa.string(), "what the picture describes"),
         field("key", pa.string(), "fingerprint of everything that determines the picture"),
         *_PICTURE,
         *_RECIPE,
-        field("status", pa.string(), "ok, grey (the picture stayed uniform) or diverged (not a finite number)"),
+        field("status", pa.string(), PICTURE_STATUS),
     ],
 )
 

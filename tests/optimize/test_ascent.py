@@ -19,12 +19,12 @@ def recipe() -> OptimizeConfig:
 
 def climbed(recipe: OptimizeConfig, rule: str, start: torch.Tensor, steps: int = 3) -> torch.Tensor:
     """Climb -x^2 from `start` and return where that leads."""
-    parameters = start.clone().requires_grad_()
-    uphill = ascent(replace(recipe, ascent=rule), parameters)
+    parameters = start.clone()
+    uphill = ascent(replace(recipe, ascent=rule))
+    state = uphill.start(parameters)
     for _ in range(steps):
-        (gradient,) = torch.autograd.grad(-parameters.square().sum(), parameters)
-        uphill.step(gradient)
-    return parameters.detach()
+        parameters += uphill.step(-2 * parameters, state)
+    return parameters
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -43,6 +43,30 @@ def test_items_do_not_touch_each_other(recipe: OptimizeConfig, rule: str) -> Non
 def test_an_item_without_a_gradient_stays(recipe: OptimizeConfig, rule: str) -> None:
     start = torch.tensor([[3.0, -2.0], [0.0, 0.0]])
     assert climbed(recipe, rule, start)[1].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("rule", "theirs"), [("adam", torch.optim.Adam), ("nadam", torch.optim.NAdam)])
+def test_it_takes_the_steps_that_torch_takes(recipe: OptimizeConfig, rule: str, theirs: type) -> None:
+    start = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    reference = start.clone().requires_grad_()
+    optimizer = theirs([reference], lr=0.1)
+    for _ in range(20):
+        optimizer.zero_grad()
+        reference.square().sum().backward()
+        optimizer.step()
+    assert torch.allclose(climbed(recipe, rule, start, 20), reference, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["adam", "nadam"])
+def test_an_item_that_joins_later_counts_its_own_steps(recipe: OptimizeConfig, rule: str) -> None:
+    uphill = ascent(replace(recipe, ascent=rule))
+    first, second = torch.tensor([[3.0]]), torch.tensor([[5.0]])
+    state = uphill.start(first)
+    first += uphill.step(-2 * first, state)
+    both = torch.cat([first, second])
+    joined = {name: torch.cat([value, uphill.start(second)[name]]) for name, value in state.items()}
+    both += uphill.step(-2 * both, joined)
+    assert torch.allclose(both[1:], climbed(recipe, rule, second, 1))
 
 
 def test_l2_follows_the_gradient_and_linf_its_sign(recipe: OptimizeConfig) -> None:

@@ -2,157 +2,279 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from optimizing import made, picture
 from tiny_network import build
 from torch import nn
 
-from pipeline.config.recipe import OptimizeConfig
+from pipeline.config.recipe import OptimizeConfig, StopConfig
 from pipeline.config.schema import RunConfig
 from pipeline.models.layers import model_facts
-from pipeline.optimize.loop import Target, measure, optimize, quantize
-from pipeline.optimize.worker import status_of
-from pipeline.plan.tasks import Picture
-from pipeline.units import OUTPUT, Channel, ClassLogit, Neuron, Unit, fingerprint
+from pipeline.optimize.loop import Made
+from pipeline.optimize.pixels import measure, quantize
+from pipeline.optimize.slots import has_flattened, thinned
+from pipeline.optimize.target import Target
+from pipeline.plan.pictures import Picture
+from pipeline.units import (
+    OUTPUT,
+    Channel,
+    ClassLogit,
+    ClassProbability,
+    Direction,
+    Layer,
+    Neuron,
+    Single,
+    Sum,
+    Term,
+)
 
+MakeTarget = Callable[..., Target]
 GREY_START = np.full((1, 16, 16, 3), 128, np.uint8)
-
-
-def picture(unit: Unit, objective: str, *, sign: int = 1, seed: int = 0) -> Picture:
-    key = fingerprint(unit, objective, sign, seed)
-    return Picture(key=key, unit=unit, variant="test", objective=objective, sign=sign, seed=seed)
+ONE = Channel(layer="conv2", channel=1)
 
 
 def channels(layer: str, numbers: Sequence[int]) -> list[Picture]:
-    return [picture(Channel(layer=layer, channel=number), "channel") for number in numbers]
+    return [picture(Channel(layer=layer, channel=number), seed=place) for place, number in enumerate(numbers)]
 
 
-@pytest.fixture
-def target(tiny: Callable[..., RunConfig]) -> Callable[[str], Target]:
-    model, config = build(), tiny().model
-    layers = {layer.name: layer for layer in model_facts(model, config).layers}
-
-    def make(name: str) -> Target:
-        return Target(model=model, layer=layers[name], input=config.input, device=torch.device("cpu"))
-
-    return make
+def pixels(one: Made) -> Any:
+    return one.pixels.astype(int)
 
 
-@pytest.fixture
-def recipe(tiny: Callable[..., RunConfig]) -> OptimizeConfig:
-    return tiny("optimize.steps=24").optimize
-
-
-CASES = [
-    ("conv2", Channel(layer="conv2", channel=1), "channel"),
-    ("conv2", Neuron(layer="conv2", channel=1, row=4, column=4), "neuron"),
-    (OUTPUT, ClassLogit(layer=OUTPUT, channel=2), "logit"),
+CASES: list[Single | Sum] = [
+    ONE,
+    Neuron(layer="conv2", channel=1, row=4, column=4),
+    ClassLogit(layer=OUTPUT, channel=2),
+    ClassProbability(layer=OUTPUT, channel=2),
+    Direction(layer="conv2", name="one", vector=tuple(np.linspace(-1, 1, 12).tolist()), cosine_power=2.0),
+    Sum(
+        terms=(
+            Term(weight=1.0, unit=ONE),
+            Term(weight=-0.5, unit=ClassLogit(layer=OUTPUT, channel=1)),
+        )
+    ),
 ]
 
 
+def risen(target: Target, unit: Single | Sum, recipe: OptimizeConfig, *, sign: int) -> float:
+    (one,) = made(target, [picture(unit, sign=sign)], recipe)
+    start, end = measure(target, np.concatenate([GREY_START, one.pixels[None]]), [unit, unit])
+    return end - start
+
+
+def layers_read(unit: Single | Sum) -> list[str]:
+    return list(picture(unit).layers)
+
+
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize(("layer", "unit", "objective"), CASES)
+@pytest.mark.parametrize("unit", CASES, ids=lambda unit: type(unit).__name__)
 def test_every_objective_goes_where_its_sign_points(
-    target: Callable[[str], Target], recipe: OptimizeConfig, layer: str, unit: Unit, objective: str, sign: int
+    target: MakeTarget, recipe: OptimizeConfig, unit: Single | Sum, sign: int
 ) -> None:
-    wanted = [picture(unit, objective, sign=sign)]
-    start = measure(target(layer), GREY_START, wanted)[0]
-    end = measure(target(layer), optimize(target(layer), wanted, recipe, "float32"), wanted)[0]
-    assert sign * end > sign * start + 0.05
+    assert sign * risen(target(*layers_read(unit)), unit, recipe, sign=sign) > 0.02
+
+
+def test_a_whole_layer_is_excited(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    assert risen(target("conv2"), Layer(layer="conv2"), recipe, sign=1) > 0.5
 
 
 @pytest.mark.parametrize("size", [8, 32])
-def test_a_picture_alone_and_in_a_batch_agree(
-    target: Callable[[str], Target], recipe: OptimizeConfig, size: int
+def test_a_picture_alone_and_in_a_batch_agree(target: MakeTarget, recipe: OptimizeConfig, size: int) -> None:
+    batch = channels("conv2", [number % 12 for number in range(size)])
+    together = made(target("conv2"), batch, recipe)
+    alone = made(target("conv2"), batch[5:6], recipe)
+    assert np.abs(pixels(together[5]) - pixels(alone[0])).max() <= 1
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 5])
+def test_the_number_of_slots_and_the_order_change_nothing(
+    target: MakeTarget, recipe: OptimizeConfig, slots: int
 ) -> None:
-    numbers = [number % 12 for number in range(size)]
-    batch = optimize(target("conv2"), channels("conv2", numbers), recipe, "float32")
-    alone = optimize(target("conv2"), channels("conv2", [5]), recipe, "float32")
-    difference = batch[5].astype(int) - alone[0].astype(int)
-    assert np.abs(difference).max() <= 1
+    batch = channels("conv2", [0, 1, 4, 5, 6, 7, 8])
+    expected = {one.key: result for one, result in zip(batch, made(target("conv2"), batch, recipe), strict=True)}
+    turned = batch[::-1]
+    for one, result in zip(turned, made(target("conv2"), turned, recipe, slots=slots), strict=True):
+        assert np.abs(pixels(result) - pixels(expected[one.key])).max() <= 1
+        assert result.steps == expected[one.key].steps
 
 
 def test_a_dead_unit_neither_changes_nor_is_changed_by_its_neighbours(
-    target: Callable[[str], Target], recipe: OptimizeConfig
+    target: MakeTarget, recipe: OptimizeConfig
 ) -> None:
-    with_dead = optimize(target("conv2"), channels("conv2", [2, 1]), recipe, "float32")
-    without = optimize(target("conv2"), channels("conv2", [1]), recipe, "float32")
-    still = optimize(target("conv2"), channels("conv2", [2]), replace(recipe, steps=1), "float32")
-    assert np.abs(with_dead[1].astype(int) - without[0].astype(int)).max() <= 1
-    assert np.array_equal(with_dead[0], still[0])  # no gradient, no change
+    dead, alive = picture(Channel(layer="conv2", channel=2)), picture(ONE)
+    both = made(target("conv2"), [dead, alive], recipe)
+    without = made(target("conv2"), [alive], recipe)
+    still = made(target("conv2"), [dead], replace(recipe, steps=1))
+    assert np.abs(pixels(both[1]) - pixels(without[0])).max() <= 1
+    assert np.array_equal(both[0].pixels, still[0].pixels)  # no gradient, no change
+    assert [one.status for one in both] == ["dead", "ok"]
 
 
 class Breaks(nn.Module):
-    """Gives a non-finite gradient to the second image of a batch only."""
+    """Gives a non-finite gradient to every image that is bright in its first channel."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.conv = inner
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scale = torch.ones(len(images), 1, 1, 1)
-        if len(images) > 1:
-            scale[1] = float("nan")
-        return self.conv(images) * scale
+        bright = images[:, 0].mean(dim=(1, 2)) > 0.4
+        return self.conv(images) * torch.where(bright, float("nan"), 1.0).view(-1, 1, 1, 1)
 
 
 def test_a_broken_gradient_ends_that_item_only(tiny: Callable[..., RunConfig], recipe: OptimizeConfig) -> None:
-    config, model = tiny().model, Breaks(build().conv1)
-    layer = replace(model_facts(Breaks(build().conv1).eval(), config).layers[-1])
-    broken = Target(model=model, layer=layer, input=config.input, device=torch.device("cpu"))
-    units = [picture(Channel(layer=OUTPUT, channel=number), "channel") for number in (1, 4, 6)]
-    together = optimize(broken, units, recipe, "float32")
-    alone = optimize(broken, units[:1], recipe, "float32")
-    assert np.abs(together[0].astype(int) - alone[0].astype(int)).max() <= 1
-    assert together[2].std() > 1
+    config, model = tiny().model, Breaks(build().conv1).eval()
+    layer = model_facts(model, config).layers[-1]
+    target = Target(model=model, layers=[layer], input=config.input, device=torch.device("cpu"))
+    units = [Channel(layer=layer.name, channel=number) for number in range(8)]
+    recipe = replace(recipe, steps=80, transform=replace(recipe.transform, jitter_px=0))
+    results = made(target, [picture(unit) for unit in units], recipe)
+    broken = [one.status == "diverged" for one in results]
+    assert set(broken) == {True, False}
+    for unit, one, is_broken in zip(units, results, broken, strict=True):
+        (alone,) = made(target, [picture(unit)], recipe)
+        assert np.abs(pixels(alone) - pixels(one)).max() <= 1
+        assert (alone.status, alone.steps) == (one.status, one.steps)
+        assert (one.steps < 80) == is_broken
 
 
-def test_seeds_give_different_pictures(target: Callable[[str], Target], recipe: OptimizeConfig) -> None:
-    unit = Channel(layer="conv2", channel=1)
-    made = optimize(target("conv2"), [picture(unit, "channel", seed=seed) for seed in (0, 1)], recipe, "float32")
-    assert np.abs(made[0].astype(int) - made[1].astype(int)).mean() > 1
+def test_seeds_give_different_pictures(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    first, second = made(target("conv2"), [picture(ONE, seed=seed) for seed in (0, 1)], recipe)
+    assert np.abs(pixels(first) - pixels(second)).mean() > 1
 
 
-def test_scores_are_measured_from_the_stored_pixels(target: Callable[[str], Target], recipe: OptimizeConfig) -> None:
-    wanted = channels("conv2", [1])
-    pixels = optimize(target("conv2"), wanted, recipe, "float32")
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+def test_a_second_attempt_draws_other_numbers(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    (first,) = made(target("conv2"), [picture(ONE)], recipe)
+    (second,) = made(target("conv2"), [picture(ONE)], recipe, attempt=1)
+    assert np.abs(pixels(first) - pixels(second)).mean() > 1
+
+
+def test_scores_are_measured_from_the_stored_pixels(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    (one,) = made(target("conv2"), [picture(ONE)], recipe)
+    images = torch.from_numpy(one.pixels[None]).permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     model = build()
     expected = model.conv2(torch.relu(model.conv1((images - mean) / std)))[0, 1].mean()
-    assert measure(target("conv2"), pixels, wanted)[0] == pytest.approx(float(expected), rel=1e-4)
+    assert measure(target("conv2"), one.pixels[None], [ONE])[0] == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_the_models_parameters_never_get_gradients(target: Callable[[str], Target], recipe: OptimizeConfig) -> None:
-    where = target("conv2")
-    optimize(where, channels("conv2", [1]), recipe, "float32")
+def test_the_models_parameters_never_get_gradients_and_no_hook_stays(
+    target: MakeTarget, recipe: OptimizeConfig
+) -> None:
+    where = target("conv2", "conv1")
+    made(where, channels("conv2", [1]), recipe)
     assert all(parameter.grad is None for parameter in where.model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in where.model.modules())
 
 
-def test_bfloat16_scores_are_close_to_float32(target: Callable[[str], Target], recipe: OptimizeConfig) -> None:
+def test_bfloat16_scores_are_close_to_float32(target: MakeTarget, recipe: OptimizeConfig) -> None:
     wanted = channels("conv2", [0, 1, 4, 5])
     scores = {
-        dtype: measure(target("conv2"), optimize(target("conv2"), wanted, recipe, dtype), wanted)
+        dtype: measure(
+            target("conv2"),
+            np.stack([one.pixels for one in made(target("conv2"), wanted, recipe, dtype=dtype)]),
+            [one.readable for one in wanted],
+        )
         for dtype in ("float32", "bfloat16")
     }
     assert scores["bfloat16"] == pytest.approx(scores["float32"], rel=0.1)
 
 
+def test_layers_before_an_in_place_activation_are_read_as_they_were(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    """conv1 is overwritten by an in-place ReLU; its gradient and values must survive that when both are read."""
+    below = Sum(terms=(Term(weight=-1.0, unit=Channel(layer="conv1", channel=0)), Term(weight=0.001, unit=ONE)))
+    assert risen(target("conv1", "conv2"), below, recipe, sign=1) > 0.1
+
+
+@pytest.mark.parametrize("size", [(12, 20), (24, 9)])
+def test_pictures_need_not_be_square(target: MakeTarget, recipe: OptimizeConfig, size: tuple[int, int]) -> None:
+    (one,) = made(target("conv2"), [picture(ONE)], replace(recipe, height_px=size[0], width_px=size[1]))
+    assert one.pixels.shape == (*size, 3)
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_other_numbers_of_input_channels(tiny: Callable[..., RunConfig], recipe: OptimizeConfig, count: int) -> None:
+    config = replace(tiny().model.input, channels=count, mean=(0.5,), std=(0.25,))
+    model = build(channels=count)
+    facts = model_facts(model, replace(tiny().model, input=config))
+    layer = next(layer for layer in facts.layers if layer.name == "conv2")
+    target = Target(model=model, layers=[layer], input=config, device=torch.device("cpu"))
+    (one,) = made(target, [picture(ONE)], recipe)
+    assert one.pixels.shape == (16, 16, count)
+    grey = np.full_like(one.pixels, 128)
+    before, after = measure(target, np.stack([grey, one.pixels]), [ONE, ONE])
+    assert after > before
+
+
+def test_opacity_is_kept_where_it_is_asked_for(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    corner = Neuron(layer="conv2", channel=1, row=0, column=0)
+    still = replace(recipe.transform, jitter_px=0, scale_min=1, scale_max=1, rotate_degrees=0)
+    (one,) = made(target("conv2"), [picture(corner)], replace(recipe, opacity=True, transform=still))
+    assert one.opacity is not None
+    assert one.opacity.shape == (16, 16)
+    assert one.opacity[0, 0] == 255
+    assert one.opacity[8:, 8:].max() == 0
+    (plain,) = made(target("conv2"), [picture(corner)], replace(recipe, transform=still))
+    assert plain.opacity is None
+    assert np.array_equal(plain.pixels, one.pixels)
+
+
+def test_a_given_image_is_where_it_starts(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    image = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+    wanted = picture(ONE)
+    (one,) = made(target("conv2"), [wanted], replace(recipe, steps=1), starts={wanted.key: image})
+    assert np.abs(one.pixels / 255 - image.permute(1, 2, 0).numpy()).max() < 0.1
+
+
+def test_the_mean_over_views_is_climbed(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    more = replace(recipe, transform=replace(recipe.transform, views=3))
+    assert risen(target("conv2"), ONE, more, sign=1) > 0.05
+    batch = channels("conv2", [0, 1, 4])
+    narrow, wide = made(target("conv2"), batch, more, slots=3), made(target("conv2"), batch, more, slots=9)
+    for one, other in zip(narrow, wide, strict=True):
+        assert np.abs(pixels(one) - pixels(other)).max() <= 1
+
+
+STOP = StopConfig(window=8, gain=0.05)
+
+
+def test_a_picture_stops_when_its_score_has_flattened() -> None:
+    rising = [float(step) for step in range(40)]
+    flat = [*rising, *[40.0] * 16]
+    assert not has_flattened(rising, STOP, sign=1)
+    assert has_flattened(flat, STOP, sign=1)
+    assert has_flattened([-value for value in flat], STOP, sign=-1)
+    assert not has_flattened(flat, StopConfig(window=8, gain=0), sign=1)
+    assert not has_flattened([5.0] * 23, STOP, sign=1)  # too early to say
+    assert has_flattened([5.0] * 24, STOP, sign=1)
+
+
+def test_each_picture_stops_by_itself_and_others_take_its_place(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    stopping = replace(recipe, steps=200, stop=StopConfig(window=8, gain=0.2))
+    batch = channels("conv2", [0, 1, 3, 4, 5, 6])
+    results = made(target("conv2"), batch, stopping, slots=2)
+    steps = [one.steps for one in results]
+    assert len(set(steps)) > 1
+    assert max(steps) < 200
+    for one, result in zip(batch, results, strict=True):
+        (alone,) = made(target("conv2"), [one], stopping)
+        assert alone.steps == result.steps
+        assert np.abs(pixels(alone) - pixels(result)).max() <= 1
+
+
+def test_the_curve_is_thinned_and_ends_at_the_last_step(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    (one,) = made(target("conv2"), [picture(ONE)], replace(recipe, steps=70))
+    assert len(one.curve) == 32
+    assert one.curve[-1]["step"] == one.steps == 70
+    assert one.curve[-1]["score"] > one.curve[0]["score"]
+    assert thinned([1.0, 3.0]) == [{"step": 1, "score": 1.0}, {"step": 2, "score": 3.0}]
+
+
 def test_quantizing_rounds_and_never_wraps() -> None:
     values = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.2, float("nan")]).reshape(1, 1, 1, 6)
     assert quantize(values).reshape(-1).tolist() == [0, 0, 128, 255, 255, 128]
-
-
-@pytest.mark.parametrize(
-    ("pixels", "score", "status"),
-    [
-        (np.full((4, 4, 3), 128, np.uint8), 1.0, "grey"),
-        (np.arange(48, dtype=np.uint8).reshape(4, 4, 3), 1.0, "ok"),
-        (np.arange(48, dtype=np.uint8).reshape(4, 4, 3), float("inf"), "diverged"),
-    ],
-)
-def test_a_picture_says_what_became_of_it(pixels: np.ndarray, score: float, status: str) -> None:
-    assert status_of(pixels, score) == status

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.compose import compose
-from pipeline.config.schema import SelectConfig, SweepConfig, VariantConfig
+from pipeline.config.sweep import SelectConfig, SweepConfig, VariantConfig
 from pipeline.errors import SelectionError
 from pipeline.plan.patterns import matches
-from pipeline.plan.sweep import Sweep, expand_sweep, spread, units_of
-from pipeline.units import Channel, ClassLogit, LayerSpec, Neuron
+from pipeline.plan.sweep import Selection, Sweep, expand_sweep, spread
+from pipeline.plan.variants import unit_of
+from pipeline.units import Channel, ClassLogit, LayerSpec, Neuron, Unit
 
 
 def layer(index: int, name: str, kind: str = "Conv2d", channels: int = 8, **sizes: int) -> LayerSpec:
@@ -257,6 +258,14 @@ def test_the_union_is_free_of_order(selects: tuple[list[SelectConfig], list[Sele
 def test_the_order_in_which_layers_are_given_does_not_matter() -> None:
     chosen = select("**", spread=3, channels="sample:2")
     assert expand(chosen, layers=LAYERS[::-1]) == expand(chosen)
+
+
+def units_of(selection: Selection) -> tuple[tuple[Unit | None, VariantConfig], ...]:
+    return tuple(
+        (unit_of(selection.layer, channel, variant), variant)
+        for channel in selection.channels
+        for variant in selection.variants
+    )
 
 
 def test_neurons_stand_at_the_centre() -> None:

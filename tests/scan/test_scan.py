@@ -9,13 +9,13 @@ import pytest
 import torch
 from tiny_network import build
 
-from pipeline.assemble.merge import ChannelScan, merge_partials
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
 from pipeline.plan.tasks import ScanTask
 from pipeline.prepare import prepare
 from pipeline.scan.reducers import reduce_maps
 from pipeline.scan.worker import ScanWorker
+from pipeline.stats.merge import ChannelScan, merge_partials
 from pipeline.store.paths import Store
 from pipeline.store.receipts import Receipt
 from pipeline.store.shards import read_rows

@@ -26,9 +26,12 @@ def visualization(channel: int, *, size_bytes: int = 100, layer_index: int = 3) 
         "key": f"key-{channel}",
         "variant": "channel+",
         "objective": "channel",
+        "recipe": "",
         "image": {"bytes": os.urandom(size_bytes), "path": None},
+        "opacity": None,
         "score": 1.5,
         "steps": 4,
+        "curve": [{"step": 4, "score": 1.0}],
         "seed": 0,
         "status": "ok",
     }

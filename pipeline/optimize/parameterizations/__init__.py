@@ -8,10 +8,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pipeline.config.recipe import OptimizeConfig
+from pipeline.config.recipe import CppnConfig, MacoConfig, OptimizeConfig
+from pipeline.errors import ConfigError
 from pipeline.optimize.parameterizations.cppn import Cppn
 from pipeline.optimize.parameterizations.fourier import Fourier
+from pipeline.optimize.parameterizations.maco import Maco
 from pipeline.optimize.parameterizations.pixels import LaplacianPyramid, Pixels
+from pipeline.optimize.parameterizations.shared import Shared
 
 
 class Parameterization(Protocol):
@@ -23,18 +26,43 @@ class Parameterization(Protocol):
     def image(self, parameters: Tensor) -> Tensor:
         """Return images on 0..1, shape (batch, channels, height, width)."""
 
+    def parameters_of(self, images: Tensor) -> Tensor:
+        """Return parameters whose images are the given ones, or come as near as can be."""
+
 
 PARAMETERIZATIONS: dict[str, Callable[..., Any]] = {
     "pixels": Pixels,
     "fourier": Fourier,
     "laplacian_pyramid": LaplacianPyramid,
     "cppn": Cppn,
+    "maco": Maco,
 }
 
 
-def parameterization(config: OptimizeConfig, *, channels: int, device: torch.device) -> Parameterization:
-    """Return the parameterization that the recipe names."""
-    made: Parameterization = PARAMETERIZATIONS[config.parameterization.name](
-        config.parameterization, channels=channels, height=config.height_px, width=config.width_px, device=device
+def parameterization(
+    config: OptimizeConfig, *, channels: int, device: torch.device, magnitude: Tensor | None = None
+) -> Parameterization:
+    """Return the parameterization that the recipe names; `magnitude` is for those that take one."""
+    given = config.parameterization
+    more = {"magnitude": magnitude} if isinstance(given, MacoConfig) else {}
+    made: Parameterization = PARAMETERIZATIONS[given.name](
+        given, channels=channels, height=config.height_px, width=config.width_px, device=device, **more
     )
     return made
+
+
+def shared(config: OptimizeConfig, *, channels: int, device: torch.device) -> Shared:
+    """Return the recipe's parameterization with coarse parts that a group shares. Raises ConfigError for those without
+    planes to add to.
+    """
+    given = config.parameterization
+    if isinstance(given, CppnConfig | MacoConfig):
+        raise ConfigError(
+            f"parameterization {given.name} has no coarse parts to share; "
+            "give interpolations a recipe with fourier, pixels or laplacian_pyramid"
+        )
+    own = PARAMETERIZATIONS[given.name](
+        given, channels=channels, height=config.height_px, width=config.width_px, device=device
+    )
+    size = (config.height_px, config.width_px)
+    return Shared(own, decorrelated=given.decorrelated, channels=channels, size=size)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 COLOUR_CORRELATION = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 """Square root of the colour covariance of ImageNet; used divided by its largest column norm."""
+MARGIN = 1 / 510
+"""Half a grey level: black and white have no finite logit."""
 
 
 def colour_matrix() -> Tensor:
@@ -29,3 +31,14 @@ def to_image(planes: Tensor, *, decorrelated: bool) -> Tensor:
         planes = torch.einsum("rc,bchw->brhw", colour_matrix().to(planes.device), planes)
     images: Tensor = planes.sigmoid()
     return images
+
+
+def to_planes(images: Tensor, *, decorrelated: bool) -> Tensor:
+    """Return the planes of images on 0..1: the inverse of `to_image`, for values at least `MARGIN` from 0 and 1."""
+    planes = images.clamp(MARGIN, 1 - MARGIN).logit()
+    return decorrelate(planes) if decorrelated and images.shape[1] == 3 else planes
+
+
+def decorrelate(planes: Tensor) -> Tensor:
+    """Return RGB planes (batch, 3, height, width) in decorrelated colours."""
+    return torch.einsum("cr,brhw->bchw", colour_matrix().inverse().to(planes.device), planes)

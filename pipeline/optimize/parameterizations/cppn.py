@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.recipe import CppnConfig
+from pipeline.errors import ConfigError
 
 EXTENT = math.sqrt(3.0)
 """Places run over -EXTENT..EXTENT along the longer side, which gives them variance one."""
@@ -57,6 +58,13 @@ class Cppn:
                 values = torch.cat([bent / 0.67, bent.square() / 0.6], dim=-1)
         images: Tensor = values.sigmoid().transpose(1, 2).reshape(len(parameters), -1, *self._size)
         return images
+
+    def parameters_of(self, images: Tensor) -> Tensor:
+        """Raise ConfigError: the network that draws a given image is not known."""
+        raise ConfigError(
+            "parameterization cppn can't start from an image; give another recipe to variants with start=example or "
+            "facets: pixels, fourier, laplacian_pyramid or maco"
+        )
 
 
 def places(height: int, width: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.recipe import FourierConfig
-from pipeline.optimize.parameterizations.colours import to_image
+from pipeline.optimize.parameterizations.colours import to_image, to_planes
 
 CONTRAST = 4.0
 """Lucid divides the picture by this before the sigmoid, so that it starts nearly grey."""
@@ -36,11 +36,21 @@ class Fourier:
         drawn = [torch.randn(shape, generator=generator) for generator in generators]
         return (torch.stack(drawn) * self._config.std).to(self._device)
 
+    def planes(self, parameters: Tensor) -> Tensor:
+        """Return the picture before its colours."""
+        coefficients = torch.view_as_complex(parameters) * self._scale
+        planes: Tensor = torch.fft.irfft2(coefficients, s=self._size, norm="ortho") / CONTRAST
+        return planes
+
     def image(self, parameters: Tensor) -> Tensor:
         """Return images on 0..1; grey (0.5) where the coefficients are zero."""
-        spectrum = torch.view_as_complex(parameters) * self._scale
-        planes = torch.fft.irfft2(spectrum, s=self._size, norm="ortho") / CONTRAST
-        return to_image(planes, decorrelated=self._config.decorrelated)
+        return to_image(self.planes(parameters), decorrelated=self._config.decorrelated)
+
+    def parameters_of(self, images: Tensor) -> Tensor:
+        """Return the coefficients of given images."""
+        planes = to_planes(images, decorrelated=self._config.decorrelated)
+        coefficients = torch.fft.rfft2(planes * CONTRAST, norm="ortho") / self._scale
+        return torch.view_as_real(coefficients)
 
 
 def frequency_scale(height: int, width: int, decay: float) -> Tensor:

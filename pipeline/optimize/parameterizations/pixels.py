@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.config.recipe import PixelsConfig, PyramidConfig
-from pipeline.optimize.parameterizations.colours import to_image
+from pipeline.optimize.parameterizations.colours import to_image, to_planes
 
 
 class Pixels:
@@ -26,9 +26,17 @@ class Pixels:
         drawn = [torch.randn(self._shape, generator=generator) for generator in generators]
         return (torch.stack(drawn) * self._config.std).to(self._device)
 
+    def planes(self, parameters: Tensor) -> Tensor:
+        """Return the picture before its colours: the parameters themselves."""
+        return parameters
+
     def image(self, parameters: Tensor) -> Tensor:
         """Return images on 0..1."""
         return to_image(parameters, decorrelated=self._config.decorrelated)
+
+    def parameters_of(self, images: Tensor) -> Tensor:
+        """Return the parameters of given images."""
+        return to_planes(images, decorrelated=self._config.decorrelated)
 
 
 class LaplacianPyramid:
@@ -53,11 +61,28 @@ class LaplacianPyramid:
         drawn = [torch.randn(count, generator=generator) for generator in generators]
         return (torch.stack(drawn) * self._config.std).to(self._device)
 
-    def image(self, parameters: Tensor) -> Tensor:
-        """Return images on 0..1: the sum of all levels, each enlarged to full size."""
+    def planes(self, parameters: Tensor) -> Tensor:
+        """Return the picture before its colours: the sum of all levels, each enlarged to full size."""
         levels = [
             parameters[:, start:stop].reshape(-1, *shape)
             for (start, stop), shape in zip(self._cuts, self._shapes, strict=True)
         ]
-        enlarged = [F.interpolate(level, size=self._size, mode="bilinear", align_corners=False) for level in levels]
-        return to_image(torch.stack(enlarged).sum(dim=0), decorrelated=self._config.decorrelated)
+        return torch.stack([_enlarged(level, self._size) for level in levels]).sum(dim=0)
+
+    def image(self, parameters: Tensor) -> Tensor:
+        """Return images on 0..1."""
+        return to_image(self.planes(parameters), decorrelated=self._config.decorrelated)
+
+    def parameters_of(self, images: Tensor) -> Tensor:
+        """Return parameters of given images: each level holds what the coarser ones leave."""
+        rest = to_planes(images, decorrelated=self._config.decorrelated)
+        levels = []
+        for _, rows, columns in reversed(self._shapes[1:]):
+            level = F.interpolate(rest, size=(rows, columns), mode="area")
+            rest = rest - _enlarged(level, self._size)
+            levels.append(level)
+        return torch.cat([level.flatten(1) for level in (rest, *reversed(levels))], dim=1)
+
+
+def _enlarged(level: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(level, size=size, mode="bilinear", align_corners=False)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.assemble.merge import check_cover, merge_partials
 from pipeline.errors import MergeError
+from pipeline.stats.merge import check_cover, merge_partials
 
 
 def partial(start: int, stop: int, channel: int, values: list[float]) -> dict[str, object]:

@@ -1,0 +1,139 @@
+"""What pictures take from the scan: examples to start from, and which channels are active together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.config.schema import RunConfig
+from pipeline.dataset import Preprocessing, open_source
+from pipeline.errors import DatasetError
+from pipeline.optimize.target import Target
+from pipeline.optimize.transforms import resize
+from pipeline.plan.pictures import Picture
+from pipeline.plan.tasks import OptimizeTask
+from pipeline.stats.merge import ChannelScan, merge_partials
+from pipeline.store.paths import Store
+from pipeline.store.shards import read_rows
+from pipeline.units import Channel, Coactive, Sum, Term
+
+ROUNDS = 20
+"""Rounds of k-means: a few dozen examples settle in fewer."""
+
+
+class Scanned:
+    """Reads the scan and the dataset for one worker."""
+
+    def __init__(self, config: RunConfig, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._known: tuple[str, dict[int, ChannelScan]] | None = None
+        """The layer that was read last."""
+
+    def with_partner(self, unit: Coactive, task: OptimizeTask) -> Sum:
+        """Return the channel plus the channel whose spatial means follow its own most closely over the sample."""
+        scans = self._scans(task)
+        partner = most_coactive(unit.channel, scans)
+        channels = [unit.channel] if partner is None else [unit.channel, partner]
+        return Sum(terms=tuple(Term(weight=1.0, unit=Channel(layer=unit.layer, channel=one)) for one in channels))
+
+    def starts(
+        self, target: Target, pictures: Sequence[Picture], task: OptimizeTask, size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        """Return the images (channels, height, width) on 0..1 that pictures start from, by key; noise is left out."""
+        return {
+            picture.key: self._start(target, picture, task, size)
+            for picture in pictures
+            if picture.start.kind != "noise"
+        }
+
+    def _start(self, target: Target, picture: Picture, task: OptimizeTask, size: tuple[int, int]) -> Tensor:
+        assert picture.channel is not None
+        scan = self._scans(task)[picture.channel]
+        best = scan.top if picture.sign > 0 else scan.bottom
+        if len(best) < picture.start.count:
+            raise DatasetError(
+                f"{picture.unit.label}: {len(best)} examples are too few for {picture.start.count} starts; "
+                "raise scan.top_k and scan.bottom_k, or take fewer facets"
+            )
+        wanted = best[:1] if picture.start.kind == "example" else best
+        images = self._images([str(example["example_id"]) for example in wanted])
+        if picture.start.kind == "facet":
+            groups = clusters(_features(target, images), picture.start.count)
+            images = images[groups == picture.start.index]
+        return resize(images.mean(dim=0, keepdim=True), height=size[0], width=size[1])[0]
+
+    def _images(self, example_ids: Sequence[str]) -> Tensor:
+        source, preprocessing = open_source(self._config.dataset), Preprocessing(self._config.model.input)
+        pixels = np.stack([preprocessing.apply(source.read(example_id)) for example_id in example_ids])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+    def _scans(self, task: OptimizeTask) -> Mapping[int, ChannelScan]:
+        name = task.layer.name
+        if self._known is None or self._known[0] != name:
+            index, scan = task.layer.index, self._config.scan
+            rows: list[Any] = [
+                row for path in task.scan_files for row in read_rows(self._store, path, layer_index=index)
+            ]
+            examples = max((int(row["stop"]) for row in rows), default=0)
+            merged = merge_partials(rows, examples=examples, top_k=scan.top_k, bottom_k=scan.bottom_k)
+            self._known = (name, merged)
+        return self._known[1]
+
+
+def most_coactive(channel: int, scans: Mapping[int, ChannelScan]) -> int | None:
+    """Return the other channel with the largest correlation of spatial means over the sample; None if none has any."""
+    others = [number for number in scans if number != channel]
+    values = np.stack([scans[number].sample_mean for number in (channel, *others)]).astype(np.float64)
+    values = values[:, np.isfinite(values).all(axis=0)]
+    centred = values - values.mean(axis=1, keepdims=True)
+    sizes = np.linalg.norm(centred, axis=1)
+    if not others or sizes[0] == 0 or not sizes[1:].any():
+        return None
+    alive = np.where(sizes > 0, sizes, np.inf)
+    correlations = (centred[1:] @ centred[0]) / (alive[1:] * sizes[0])
+    correlations[sizes[1:] == 0] = -np.inf
+    return others[int(correlations.argmax())]
+
+
+@torch.inference_mode()
+def _features(target: Target, images: Tensor) -> NDArray[np.float64]:
+    """Return what the layer makes of each image, its maps' spatial means of unit length: (images, channels)."""
+    maps = target.maps(images.to(target.device))[target.layers[0].name]
+    means = torch.nn.functional.normalize(maps.float().mean(dim=(2, 3)), dim=1)
+    features: NDArray[np.float64] = means.double().cpu().numpy()
+    return features
+
+
+def clusters(features: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return the cluster of each row: k-means from centres as far apart as can be, the same every time.
+
+    No cluster is empty as long as there are `count` rows. Clusters are numbered by size, the largest first.
+    """
+    centres = features[_far_apart(features, count)]
+    for _ in range(ROUNDS):
+        own = np.square(features[:, None] - centres[None]).sum(axis=2).argmin(axis=1)
+        for number in range(count):
+            if not (own == number).any():  # equal rows: give the emptied cluster the row that fits its own worst
+                own[np.square(features - centres[own]).sum(axis=1).argmax()] = number
+        centres = np.stack([features[own == number].mean(axis=0) for number in range(count)])
+    order = sorted(range(count), key=lambda number: (-int((own == number).sum()), int(np.argmax(own == number))))
+    renamed = np.empty(count, dtype=np.int64)
+    renamed[order] = np.arange(count)
+    labels: NDArray[np.int64] = renamed[own]
+    return labels
+
+
+def _far_apart(features: NDArray[np.float64], count: int) -> list[int]:
+    """Return `count` rows: the first (the unit's best example), then each time the one farthest from those chosen."""
+    chosen = [0]
+    while len(chosen) < count:
+        nearest = np.square(features[:, None] - features[None, chosen]).sum(axis=2).min(axis=1)
+        nearest[chosen] = -1.0
+        chosen.append(int(nearest.argmax()))
+    return chosen

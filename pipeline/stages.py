@@ -9,8 +9,8 @@ on. So resuming is running again, and a killed run loses what was in flight, not
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pipeline
@@ -19,20 +19,19 @@ from pipeline.config.schema import RunConfig
 from pipeline.errors import DatasetError, StoreError, TasksFailedError
 from pipeline.executors import open_executor
 from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
-from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask, SiteTask
+from pipeline.inputs import assemble_task, with_pictures, with_scan
+from pipeline.plan.calibration import CalibrateTask, calibrate_tasks
+from pipeline.plan.tasks import AssembleTask, OptimizeTask, SiteTask
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
 from pipeline.record import record_plan
 from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
-from pipeline.store import schemas
 from pipeline.store.manifest import Manifest, publish
 from pipeline.store.paths import Store, atlas_path
 from pipeline.store.receipts import Receipt, is_whole, read_receipts
 from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
-
-ASSEMBLE_ALGORITHM = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +87,7 @@ def run(config: RunConfig, progress: Progress) -> Result:
     with open_executor(config.executor) as executor:
         current = _Run(prepared=prepared, progress=progress, executor=executor)
         _scan_and_optimize(current)
+        _calibrate(current)
         done = what_is_done(prepared.store)
         _stop_if_scan_failed(current)
         _assemble(current, done)
@@ -120,7 +120,7 @@ def _stop_if_nothing_was_readable(prepared: Prepared) -> None:
 
 
 def _size(task: Task) -> int:
-    return len(task.pictures) if isinstance(task, OptimizeTask) else 1
+    return len(task.pictures) if isinstance(task, OptimizeTask | CalibrateTask) else 1
 
 
 def _scan_and_optimize(current: _Run) -> None:
@@ -133,24 +133,22 @@ def _scan_and_optimize(current: _Run) -> None:
     current.stage(
         "optimize",
         "pipeline.optimize.worker:OptimizeWorker",
-        [ready for task in optimize if (ready := _with_scan(task, current.prepared, done))],
+        [ready for task in optimize if (ready := with_scan(task, current.prepared, done))],
         total=len(plan.picture_keys),
         unit="pictures",
     )
 
 
-def _with_scan(task: OptimizeTask, prepared: Prepared, done: Done) -> OptimizeTask | None:
-    """Return the task with the files of the scan that its pictures take something from; None where the scan failed."""
-    if not any(picture.needs_scan for picture in task.pictures):
-        return task
-    (layer,) = [layer for layer in prepared.plan.layers if layer.layer.name == task.layer.name]
-    if any(key not in done.scan for key in layer.scan_keys):
-        return None
-    return replace(task, scan_files=_files(done.scan[key] for key in layer.scan_keys))
+def _calibrate(current: _Run) -> None:
+    plan, done = current.prepared.plan, what_is_done(current.store)
+    missing = calibrate_tasks(plan, made=done.optimize, done=done.calibrate)
+    made = sum(key in done.optimize for key in plan.picture_keys)
+    tasks = [ready for task in missing if (ready := with_pictures(task, current.prepared, done))]
+    current.stage("calibrate", "pipeline.calibrate.worker:CalibrateWorker", tasks, total=made, unit="pictures")
 
 
 def _assemble(current: _Run, done: Done) -> None:
-    tasks = [_assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
+    tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
     missing = _outdated(current.store, "assemble", tasks)
     current.stage("assemble", "pipeline.assemble.worker:AssembleWorker", missing, total=len(tasks), unit="layers")
     wanted = {atlas_path(layer.layer) for layer in current.prepared.plan.layers}
@@ -161,27 +159,6 @@ def _assemble(current: _Run, done: Done) -> None:
         current.progress.message(
             f"{len(dropped)} layers are not in this sweep: their tables left atlas/, what they were made from is kept"
         )
-
-
-def _assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
-    pictures = [picture.key for picture in layer.pictures if picture.key in done.optimize]
-    config = prepared.config
-    presentation = (config.assemble, config.model.name, config.model.input, config.dataset.label, config.scan)
-    names = prepared.facts.class_names
-    key = fingerprint("assemble", ASSEMBLE_ALGORITHM, schemas.VERSION, layer, pictures, presentation, names)
-    return AssembleTask(
-        key=key,
-        plan=layer,
-        picture_files=_files(done.optimize[key] for key in pictures),
-        partial_files=_files(done.scan[key] for key in layer.scan_keys),
-        examples=len(prepared.examples),
-        class_names=names,
-    )
-
-
-def _files(receipts: Iterable[Receipt]) -> tuple[str, ...]:
-    """Return the file of results of each receipt, each file once."""
-    return tuple(dict.fromkeys(receipt.files[0].path for receipt in receipts))
 
 
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:

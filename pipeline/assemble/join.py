@@ -16,8 +16,12 @@ from pipeline.units import OUTPUT, Channel, ClassLogit, LayerSpec
 
 Row = dict[str, Any]
 
-STATUS_ORDER = ("diverged", "dead", "grey", "saturated")
+STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "unstable")
 """A channel is called by the worst of its pictures."""
+MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
+UNSTABLE_BELOW = 0.5
+"""Pictures of one unit that agree less than this over seeds excite different things."""
+SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,10 @@ class Sources:
     scans: Mapping[int, ChannelScan]
     pictures: Mapping[str, Mapping[str, Any]]
     """Picture key to the row of its shard."""
+    calibrations: Mapping[str, Mapping[str, Any]]
+    """Picture key to what was measured of it."""
+    channel_means: Mapping[int, float]
+    """Mean of every channel of the layer over the dataset."""
     label: Callable[[str], str]
     crops: Mapping[tuple[str, int, int], bytes | None]
     """(example_id, row, column) to an encoded crop."""
@@ -48,6 +56,8 @@ def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources
     channel = subject if isinstance(subject, int) else None
     scan = sources.scans.get(channel) if channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in wanted if picture.key in sources.pictures]
+    agreements = agreement([picture for picture, _ in made], sources)
+    shown = [_visualization(picture, row, scan, sources, agreements.get(picture.key)) for picture, row in made]
     names = sources.class_names if layer.name == OUTPUT else ()
     return {
         "model": sources.model,
@@ -56,8 +66,8 @@ def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources
         "channel": channel,
         "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
         "class_name": names[channel] if channel is not None and channel < len(names) else None,
-        "status": _status(scan, wanted, [row for _, row in made]),
-        "visualizations": [_visualization(picture, row, scan) for picture, row in made],
+        "status": _status(scan, wanted, shown),
+        "visualizations": shown,
         "examples": _examples(scan, sources) if scan else [],
         "count": scan.count if scan else None,
         "mean": scan.mean if scan else None,
@@ -83,10 +93,38 @@ def _status(scan: ChannelScan | None, wanted: Sequence[Picture], made: Sequence[
     return "missing" if len(made) < len(wanted) else "ok"
 
 
-def _visualization(picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None) -> Row:
+def _visualization(
+    picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None, sources: Sources, agreed: float | None
+) -> Row:
     percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
-    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed")
-    return {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
+    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed", "status")
+    measured = sources.calibrations.get(picture.key, {})
+    shown = {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
+    shown |= {name: measured.get(name) for name in MEASURED} | {"agreement": agreed}
+    if shown["status"] == "ok" and agreed is not None and agreed < UNSTABLE_BELOW:
+        shown["status"] = "unstable"
+    return shown
+
+
+def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
+    """Return, for pictures that differ in nothing but the seed, how alike what they excite is, by key.
+
+    The mean cosine of a picture's activations with those of the others, from the dataset's channel means.
+    """
+    alike: dict[object, list[Picture]] = {}
+    for picture in pictures:
+        if picture.key in sources.calibrations and picture.together is None:
+            same = (picture.unit, picture.sign, picture.recipe, picture.start)
+            alike.setdefault(same, []).append(picture)
+    found: dict[str, float] = {}
+    for group in (group for group in alike.values() if len(group) > 1):
+        vectors = np.array([sources.calibrations[picture.key]["activations"] for picture in group], dtype=np.float64)
+        centred = vectors - np.array([sources.channel_means.get(number, 0.0) for number in range(vectors.shape[1])])
+        units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALLEST)
+        cosines = units @ units.T
+        for number, picture in enumerate(group):
+            found[picture.key] = float((cosines[number].sum() - cosines[number, number]) / (len(group) - 1))
+    return found
 
 
 def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:

@@ -44,7 +44,9 @@ class AssembleWorker:
             model=self._config.model.name,
             class_names=task.class_names,
             scans=wanted,
+            channel_means={channel: scan.mean for channel, scan in scans.items()},
             pictures=self._pictures(task),
+            calibrations=self._calibrations(task),
             label=self._source.label,
             crops=self._crops(layer, wanted.values()),
         )
@@ -65,6 +67,11 @@ class AssembleWorker:
         wanted = {picture.key for picture in task.plan.pictures}
         rows = (row for path in task.picture_files for row in read_rows(self._store, path))
         return {str(row["key"]): row for row in rows if row["key"] in wanted}
+
+    def _calibrations(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
+        wanted = set(task.calibrations)
+        rows = (row for path in task.calibration_files for row in read_rows(self._store, path))
+        return {str(row["key"]): row for row in rows if row["calibration"] in wanted}
 
     def _crops(self, layer: LayerSpec, scans: Iterable[ChannelScan]) -> dict[Place, bytes | None]:
         """Return the crop of every place, read in the order of ids so that a file is decoded once."""

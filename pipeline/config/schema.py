@@ -207,6 +207,16 @@ class RunConfig:
                     f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
                 )
 
+        few = (
+            min(self.scan.top_k, self.scan.bottom_k) if any(v.sign == "-" for v in sweep.variants) else self.scan.top_k
+        )
+        for variant in sweep.variants:
+            if variant.facets > few:
+                raise ValueError(
+                    f"sweep: facets={variant.facets} are clusters of best examples, of which the scan keeps {few}; "
+                    "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times as many"
+                )
+
     def recipe(self, name: str) -> OptimizeConfig:
         """Return a recipe by name; '' is the run's own."""
         return self.recipes[name] if name else self.optimize

@@ -29,6 +29,7 @@ from pipeline.optimize.slots import Item, Slots, thinned
 from pipeline.optimize.target import Target
 from pipeline.optimize.transforms import draw_warps, warp
 from pipeline.plan.pictures import Picture, grouped
+from pipeline.units import Neuron, terms_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,27 +136,54 @@ class _Climb:
         self.slots.note(values.detach())
 
     def _values(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each item's score, the mean over its views, and how much the groups' companions pull, in all."""
-        items, views = self.slots.items, self._config.transform.views
+        """Return each item's score, (items,), and how much the groups' companions pull, in all."""
+        values = torch.zeros(len(images), device=images.device)
+        pulled = torch.zeros((), device=images.device)
+        for coarse in (False, True):
+            groups = [group for group in self.slots.groups if self._is_coarse(self.slots.items[group[0]]) is coarse]
+            places = [place for group in groups for place in group]
+            if places:
+                maps, own = self._read([self.slots.items[place] for place in places], images[places], coarse=coarse)
+                values = values.index_put((torch.tensor(places, device=images.device),), own)
+                pulled = pulled + self._pulled(maps, groups, places)
+        return values, pulled
+
+    def _is_coarse(self, item: Item) -> bool:
+        """Say whether an item is in the first part of its steps, in which the model sees it at half the size.
+
+        A neuron's position means nothing at another size, and some models take one size only.
+        """
+        if not self._target.takes_half or item.step >= self._config.coarse * len(item.warps):
+            return False
+        return not any(isinstance(term.unit, Neuron) for term in terms_of(item.picture.readable))
+
+    def _read(self, items: Sequence[Item], images: Tensor, *, coarse: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the maps of all views of some items, and the items' scores: the mean over their views."""
+        views = self._config.transform.views
         warps = torch.cat([item.warps[item.step] for item in items])
-        seen = self._seen(images.repeat_interleave(views, dim=0), warps)
+        seen = self._seen(items, images.repeat_interleave(views, dim=0), warps, halved=2 if coarse else 1)
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self._recipe.dtype == "bfloat16"):
             maps = self._target.maps(seen)
         units = [item.picture.readable for item in items for _ in range(views)]
-        values = scores(maps, units).reshape(len(items), views).mean(dim=1)
-        pictures = [[items[place].picture for place in group] for group in self.slots.groups]
-        first = [[place * views for place in group] for group in self.slots.groups]
-        return values, pull(maps, pictures, first, self._config.together)
+        return maps, scores(maps, units).reshape(len(items), views).mean(dim=1)
 
-    def _seen(self, images: Tensor, warps: Tensor) -> Tensor:
+    def _pulled(self, maps: dict[str, Tensor], groups: Sequence[Sequence[int]], places: Sequence[int]) -> Tensor:
+        """Return the pull within groups, whose items' first views stand in `maps` in the order of `places`."""
+        views = self._config.transform.views
+        pictures = [[self.slots.items[place].picture for place in group] for group in groups]
+        rows = [[places.index(place) * views for place in group] for group in groups]
+        return pull(maps, pictures, rows, self._config.together)
+
+    def _seen(self, items: Sequence[Item], images: Tensor, warps: Tensor, *, halved: int) -> Tensor:
         """Return what the model is shown: warped to its input size, with noise of each item's own."""
         transform, size = self._config.transform, self._target.input
         share = transform.crop.start if transform.crop else 1.0
-        warped = warp(images, warps, height=size.height, width=size.width, fill=transform.fill, share=share)
+        height, width = size.height // halved, size.width // halved
+        warped = warp(images, warps, height=height, width=width, fill=transform.fill, share=share)
         if transform.noise_std == 0:
             return warped
         shape = (transform.views, *warped.shape[1:])
-        noise = [torch.randn(shape, generator=item.noise, device=warped.device) for item in self.slots.items]
+        noise = [torch.randn(shape, generator=item.noise, device=warped.device) for item in items]
         return warped + transform.noise_std * torch.cat(noise)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from pipeline.plan.tasks import OptimizeTask
 from pipeline.stats.merge import ChannelScan, merge_partials
 from pipeline.store.paths import Store
 from pipeline.store.shards import read_rows
-from pipeline.units import Channel, Coactive, Sum, Term
+from pipeline.units import Channel, Coactive, LayerSpec, Sum, Term
 
 ROUNDS = 20
 """Rounds of k-means: a few dozen examples settle in fewer."""
@@ -35,12 +36,11 @@ class Scanned:
         self._known: tuple[str, dict[int, ChannelScan]] | None = None
         """The layer that was read last."""
 
-    def with_partner(self, unit: Coactive, task: OptimizeTask) -> Sum:
-        """Return the channel plus the channel whose spatial means follow its own most closely over the sample."""
-        scans = self._scans(task)
-        partner = most_coactive(unit.channel, scans)
-        channels = [unit.channel] if partner is None else [unit.channel, partner]
-        return Sum(terms=tuple(Term(weight=1.0, unit=Channel(layer=unit.layer, channel=one)) for one in channels))
+    def resolved(self, picture: Picture, layer: LayerSpec, files: Sequence[str]) -> Picture:
+        """Return the picture with a unit that can be read: the most co-active channel is known after the scan only."""
+        if isinstance(picture.unit, Coactive):
+            return replace(picture, unit=with_partner(picture.unit, self.of_layer(layer, files)))
+        return picture
 
     def starts(
         self, target: Target, pictures: Sequence[Picture], task: OptimizeTask, size: tuple[int, int]
@@ -54,7 +54,7 @@ class Scanned:
 
     def _start(self, target: Target, picture: Picture, task: OptimizeTask, size: tuple[int, int]) -> Tensor:
         assert picture.channel is not None
-        scan = self._scans(task)[picture.channel]
+        scan = self.of_layer(task.layer, task.scan_files)[picture.channel]
         best = scan.top if picture.sign > 0 else scan.bottom
         if len(best) < picture.start.count:
             raise DatasetError(
@@ -73,17 +73,23 @@ class Scanned:
         pixels = np.stack([preprocessing.apply(source.read(example_id)) for example_id in example_ids])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
-    def _scans(self, task: OptimizeTask) -> Mapping[int, ChannelScan]:
-        name = task.layer.name
-        if self._known is None or self._known[0] != name:
-            index, scan = task.layer.index, self._config.scan
-            rows: list[Any] = [
-                row for path in task.scan_files for row in read_rows(self._store, path, layer_index=index)
-            ]
+    def of_layer(self, layer: LayerSpec, files: Sequence[str]) -> Mapping[int, ChannelScan]:
+        """Return what the partials in `files` say about each channel of a layer; the last layer is remembered."""
+        if self._known is None or self._known[0] != layer.name:
+            scan, rows = self._config.scan, list[Any]()
+            for path in files:
+                rows += read_rows(self._store, path, layer_index=layer.index)
             examples = max((int(row["stop"]) for row in rows), default=0)
             merged = merge_partials(rows, examples=examples, top_k=scan.top_k, bottom_k=scan.bottom_k)
-            self._known = (name, merged)
+            self._known = (layer.name, merged)
         return self._known[1]
+
+
+def with_partner(unit: Coactive, scans: Mapping[int, ChannelScan]) -> Sum:
+    """Return the channel plus the channel whose spatial means follow its own most closely over the sample."""
+    partner = most_coactive(unit.channel, scans)
+    channels = [unit.channel] if partner is None else [unit.channel, partner]
+    return Sum(terms=tuple(Term(weight=1.0, unit=Channel(layer=unit.layer, channel=one)) for one in channels))
 
 
 def most_coactive(channel: int, scans: Mapping[int, ChannelScan]) -> int | None:

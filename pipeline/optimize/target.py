@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from pipeline.models.load import normalize
 from pipeline.models.trace import capture
 from pipeline.units import LayerSpec
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -22,6 +25,8 @@ class Target:
     layers: Sequence[LayerSpec]
     input: InputConfig
     device: torch.device
+    takes_half: bool = False
+    """The model also runs on images of half its input's height and width."""
     before_activation: bool = False
     """Read layers that are activations (ReLU and the like) by what goes into them."""
 
@@ -46,3 +51,15 @@ class Target:
         ) as run:
             run(prepared)
         return maps
+
+
+@torch.inference_mode()
+def takes_half_size(model: nn.Module, config: InputConfig, device: torch.device) -> bool:
+    """Say whether a model runs on images of half its input size, as most convolutional ones do."""
+    images = torch.zeros(2, config.channels, config.height // 2, config.width // 2, device=device)
+    try:
+        model(normalize(images, config))
+    except Exception as error:  # foreign code: any exception is possible, and says no
+        log.info("the model takes no half-size images (%s: %s)", type(error).__name__, error)
+        return False
+    return True

@@ -20,7 +20,7 @@ from pipeline.optimize.magnitude import magnitude_for
 from pipeline.optimize.parameterizations import Parameterization, parameterization, shared
 from pipeline.optimize.pixels import measure
 from pipeline.optimize.scanned import Scanned
-from pipeline.optimize.target import Target
+from pipeline.optimize.target import Target, takes_half_size
 from pipeline.plan.pictures import Picture
 from pipeline.plan.tasks import OptimizeTask
 from pipeline.store import schemas
@@ -28,7 +28,6 @@ from pipeline.store.images import encode_png
 from pipeline.store.paths import Store, visualizations_directory
 from pipeline.store.receipts import Receipt, commit
 from pipeline.store.shards import put_shard
-from pipeline.units import Coactive
 
 GREY_LEVELS = 8
 """A picture whose darkest and brightest values are no further apart than this never left its grey start."""
@@ -47,6 +46,7 @@ class OptimizeWorker:
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
         self._scanned = Scanned(config, self._store)
+        self._half: bool | None = None
         self._slots: dict[str, int] = {}
         """Views that fit the device's memory together, by recipe."""
 
@@ -68,8 +68,9 @@ class OptimizeWorker:
             layers=(task.layer, *task.others),
             input=self._config.model.input,
             device=self._device,
+            takes_half=self._config.recipe(task.recipe).coarse > 0 and self._takes_half(),
         )
-        pictures = [self._resolved(picture, task) for picture in task.pictures]
+        pictures = [self._scanned.resolved(picture, task.layer, task.scan_files) for picture in task.pictures]
         config = self._config.recipe(task.recipe)
         recipe = Recipe(
             config=config,
@@ -83,11 +84,10 @@ class OptimizeWorker:
         labels = [picture.unit.label for picture in pictures]
         return [self._row(task, *row) for row in zip(task.pictures, labels, made, scores, strict=True)]
 
-    def _resolved(self, picture: Picture, task: OptimizeTask) -> Picture:
-        """Return the picture with a unit that can be read: the most co-active channel is known after the scan only."""
-        if isinstance(picture.unit, Coactive):
-            return replace(picture, unit=self._scanned.with_partner(picture.unit, task))
-        return picture
+    def _takes_half(self) -> bool:
+        if self._half is None:
+            self._half = takes_half_size(self._model, self._config.model.input, self._device)
+        return self._half
 
     def _learned(self, config: OptimizeConfig, task: OptimizeTask) -> Parameterization:
         channels = self._config.model.input.channels

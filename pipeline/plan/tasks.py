@@ -235,6 +235,9 @@ class AssembleTask:
     plan: LayerPlan
     picture_files: tuple[str, ...]
     """Shards that hold the layer's pictures; they may hold others too."""
+    calibration_files: tuple[str, ...]
+    calibrations: tuple[str, ...]
+    """Keys of the measurements that count; the files may hold others too."""
     partial_files: tuple[str, ...]
     """Partials that hold the layer, one per span."""
     examples: int

@@ -20,10 +20,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.site.sheets import Sheet, pack
+from pipeline.site.sheets import Sheet, pack, see_through
 from pipeline.units import OUTPUT, LayerSpec
 
-VERSION = 2
+VERSION = 3
 """Raise when the same table makes other pages."""
 
 CELLS_PER_SHEET = 64
@@ -61,6 +61,7 @@ def layer_files(
     info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], previous: LayerSpec | None, following: LayerSpec | None
 ) -> dict[str, bytes]:
     """Return the page of one layer with its data and sheets, by path below `site/`."""
+    rows = _numbered(rows, spec)
     variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
     pictures = _picture_sheets(rows, variants)
     crops = _crop_sheets(rows)
@@ -85,6 +86,16 @@ def layer_files(
         if any(row["examples"] for row in part):
             files[f"{folder}/examples-{place:03d}.jpg"] = sheet.data
     return files
+
+
+def _numbered(rows: Sequence[Row], spec: LayerSpec) -> list[Row]:
+    """Return rows that all have a number to be found by: units that are no channel count on behind the channels."""
+    numbered: list[Row] = []
+    for row in rows:
+        others = sum(one["channel"] >= spec.channels for one in numbered)
+        own = row["channel"] is not None
+        numbered.append({**row, "single": own, "channel": row["channel"] if own else spec.channels + others})
+    return numbered
 
 
 def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, bytes]:
@@ -166,7 +177,8 @@ def _picture(row: Row, variant: str) -> bytes | None:
     for picture in row["visualizations"]:
         if picture["variant"] == variant:
             data: bytes = picture["image"]["bytes"]
-            return data
+            opacity = picture.get("opacity")
+            return see_through(data, opacity["bytes"]) if opacity else data
     return None
 
 
@@ -183,17 +195,28 @@ def _cells(part: Sequence[Row], variants: Sequence[str], sheet: Sheet, sheet_num
     return [
         {
             "channel": row["channel"],
-            "caption": row.get("class_name") or row["channel"],
+            "caption": row.get("class_name") or (row["channel"] if row["single"] else row["unit"]),
             "unit": row["unit"],
             "status": row["status"],
             "sheet": f"pictures-{sheet_number:03d}.png",
-            "styles": [
-                sheet.style(place * len(variants) + number) if _picture(row, variant) else None
-                for number, variant in enumerate(variants)
-            ],
+            "styles": _cell_styles(row, variants, sheet, place),
         }
         for place, row in enumerate(part)
     ]
+
+
+def _cell_styles(row: Row, variants: Sequence[str], sheet: Sheet, place: int) -> list[str | None]:
+    """Return a style per variant; a unit that is no channel, and so has its own variants, always shows its first."""
+    styles = [
+        sheet.style(place * len(variants) + number) if _has(row, variant) else None
+        for number, variant in enumerate(variants)
+    ]
+    first = next((style for style in styles if style), None)
+    return styles if row["single"] else [style or first for style in styles]
+
+
+def _has(row: Row, variant: str) -> bool:
+    return any(picture["variant"] == variant for picture in row["visualizations"])
 
 
 def _data(
@@ -204,12 +227,13 @@ def _data(
     crops: Sequence[tuple[Sequence[Row], Sheet]],
 ) -> bytes:
     """Return the layer's numbers as a script that hands them to atlas.js."""
-    picture_styles = _styles(pictures, lambda row: [v if _picture(row, v) else None for v in variants])
+    picture_styles = _styles(pictures, lambda row: [v if _has(row, v) else None for v in variants])
     crop_styles = _styles(crops, lambda row: [example["crop"]["bytes"] for example in row["examples"]])
     channels = [
         {
             "channel": row["channel"],
             "unit": row["unit"],
+            "single": row["single"],
             "className": row.get("class_name"),
             "status": row["status"],
             "pictures": _picture_data(row, variants, *picture_styles[place]),
@@ -238,7 +262,7 @@ def _styles(sheets: Sequence[tuple[Sequence[Row], Sheet]], cells: Any) -> list[t
 
 def _picture_data(row: Row, variants: Sequence[str], sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
     place = dict(zip(variants, styles, strict=True))
-    kept = ("variant", "objective", "score", "percentile", "times_maximum", "steps", "seed")
+    kept = ("variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
     return [
         {name: picture[name] for name in kept} | {"sheet": sheet, "style": place[picture["variant"]]}
         for picture in row["visualizations"]

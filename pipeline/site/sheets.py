@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 COLUMNS = 8
+GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +44,20 @@ def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS) -
     height = max((image.height for image in decoded if image), default=1)
     columns = max(1, min(columns, len(decoded)))
     rows = max(1, math.ceil(len(decoded) / columns))
-    sheet = Image.new("RGB", (columns * width, rows * height), (128, 128, 128))
+    sheet = Image.new("RGB", (columns * width, rows * height), GREY)
     for number, image in enumerate(decoded):
         if image is not None:
             row, column = divmod(number, columns)
             left = column * width + (width - image.width) // 2
             sheet.paste(image, (left, row * height + (height - image.height) // 2))
     return Sheet(data=_encode(sheet, form), columns=columns, rows=rows, cell_height_px=height, cell_width_px=width)
+
+
+def see_through(image: bytes, opacity: bytes) -> bytes:
+    """Return a picture as PNG on the sheet's grey, as far as its opacity lets that through."""
+    picture = _decode(image)
+    with Image.open(io.BytesIO(opacity)) as mask:
+        return _encode(Image.composite(picture, Image.new("RGB", picture.size, GREY), mask.convert("L")), "PNG")
 
 
 def _decode(data: bytes) -> Image.Image:

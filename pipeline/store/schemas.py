@@ -170,6 +170,48 @@ PARTIALS = _schema(
     ],
 )
 
+_MEASURED = [
+    field(
+        "rank",
+        pa.int32(),
+        "place of the unit's channel among all of its layer, by activation on its own picture, from 1; null for others",
+    ),
+    field(
+        "robustness_loss",
+        pa.float32(),
+        "share of the score that is lost under random shifts, zooms and turns, on average of eight",
+    ),
+    field(
+        "frequency_distance",
+        pa.float32(),
+        "how far the picture's frequency magnitude is from the dataset's; 0 is alike, 1 is a factor of ten",
+        "decades",
+    ),
+    field(
+        "path_similarity",
+        pa.float32(),
+        "likeness of the picture and the unit's best examples in the layers before (after Geirhos et al. 2024): "
+        "1 as alike as these among themselves, 0 as any image",
+    ),
+]
+
+CALIBRATIONS = _schema(
+    "calibrations",
+    [
+        field("key", pa.string(), "the picture's fingerprint"),
+        field("calibration", pa.string(), "fingerprint of everything that determines these numbers"),
+        *_MEASURED,
+        field("activations", pa.list_(pa.float32()), "spatial mean of every channel of the layer on the picture"),
+    ],
+)
+
+AGREEMENT = field(
+    "agreement",
+    pa.float32(),
+    "likeness of what this picture and those of other seeds excite in the layer: mean cosine of their activations, "
+    "counted from the dataset's mean; null with one seed",
+)
+
 FAILURES = _schema(
     "failures",
     [
@@ -186,7 +228,11 @@ ATLAS = _schema(
         field("channel", pa.int32(), "channel (class for the model's output)"),
         field("unit", pa.string(), "text form of the unit"),
         field("class_name", pa.string(), "name of the class, for class logits; null otherwise"),
-        field("status", pa.string(), "ok; dead (constant on the dataset); grey, diverged; missing (no picture)"),
+        field(
+            "status",
+            pa.string(),
+            "ok; dead (constant on the dataset); missing (no picture); or the worst of its pictures",
+        ),
         field(
             "visualizations",
             pa.list_(
@@ -199,7 +245,10 @@ ATLAS = _schema(
                             pa.float32(),
                             "score over the best score of the sampled examples; null if that is not above zero",
                         ),
+                        *_MEASURED,
+                        AGREEMENT,
                         *_RECIPE,
+                        field("status", pa.string(), f"{PICTURE_STATUS}; unstable (other seeds excite other channels)"),
                     ]
                 )
             ),

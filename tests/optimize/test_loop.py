@@ -17,7 +17,7 @@ from pipeline.models.layers import model_facts
 from pipeline.optimize.loop import Made
 from pipeline.optimize.pixels import measure, quantize
 from pipeline.optimize.slots import has_flattened, thinned
-from pipeline.optimize.target import Target
+from pipeline.optimize.target import Target, takes_half_size
 from pipeline.plan.pictures import Picture
 from pipeline.units import (
     OUTPUT,
@@ -278,3 +278,25 @@ def test_the_curve_is_thinned_and_ends_at_the_last_step(target: MakeTarget, reci
 def test_quantizing_rounds_and_never_wraps() -> None:
     values = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.2, float("nan")]).reshape(1, 1, 1, 6)
     assert quantize(values).reshape(-1).tolist() == [0, 0, 128, 255, 255, 128]
+
+
+def test_the_first_steps_may_be_taken_at_half_the_size(target: MakeTarget, recipe: OptimizeConfig) -> None:
+    where, coarse = replace(target("conv2"), takes_half=True), replace(recipe, coarse=0.5)
+    seen: list[tuple[int, int]] = []
+    handle = where.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
+    batch = [picture(ONE), picture(Neuron(layer="conv2", channel=1, row=7, column=7))]
+    together = made(where, batch, coarse)
+    handle.remove()
+    assert seen.count((8, 8)) == 12  # the channel's; the neuron's position has no meaning there
+    assert seen.count((16, 16)) == 12 + 12
+    for one, result in zip(batch, together, strict=True):
+        (alone,) = made(where, [one], coarse)
+        assert np.abs(pixels(alone) - pixels(result)).max() <= 1
+    assert risen(where, ONE, coarse, sign=1) > 0.05
+
+
+def test_a_model_that_takes_one_size_only_is_told_apart(target: MakeTarget) -> None:
+    where = target("conv2")
+    assert takes_half_size(where.model, where.input, where.device)
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
+    assert not takes_half_size(fixed, where.input, where.device)

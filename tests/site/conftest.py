@@ -145,7 +145,15 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
     """Return a function that makes a row of an atlas table; pictures and examples are given by their colours."""
 
     def picture(variant: str, colour: Colour) -> Row:
-        about = {"objective": "channel", "score": 3.5, "percentile": 99.5, "times_maximum": 1.25, "steps": 8, "seed": 0}
+        about = {
+            "objective": "channel",
+            "recipe": "",
+            "score": 3.5,
+            "percentile": 99.5,
+            "times_maximum": 1.25,
+            "steps": 8,
+            "seed": 0,
+        }
         return about | {"variant": variant, "image": {"bytes": encoded(colour), "path": None}}
 
     def example(rank: int, colour: Colour) -> Row:

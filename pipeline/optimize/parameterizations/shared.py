@@ -54,7 +54,7 @@ class Shared:
     def image(self, parameters: Tensor) -> Tensor:
         """Return images on 0..1."""
         assert self._shape is not None
-        own = parameters[:, : -self._coarse].reshape(-1, *self._shape)
+        own = parameters[:, : -self._coarse].contiguous().reshape(-1, *self._shape)
         none = parameters.new_zeros(len(parameters), self._fine)
         coarse = self._pyramid.planes(torch.cat([none, parameters[:, -self._coarse :]], dim=1))
         return to_image(self._own.planes(own) + coarse, decorrelated=self._decorrelated)

@@ -120,7 +120,7 @@
     view.replaceChildren(
       element("div", { className: "view-head" },
         element("div", {},
-          element("h2", { id: "view-title", textContent: channel.className || `Channel ${channel.channel}` }),
+          element("h2", { id: "view-title", textContent: channel.className || (channel.single ? `Channel ${channel.channel}` : channel.unit) }),
           element("p", {}, channel.unit,
             channel.status === "ok" ? null : element("span", { className: "badge", textContent: ` · ${channel.status}` }))),
         element("div", { className: "buttons" },

@@ -1,0 +1,90 @@
+"""Which pictures must be measured against the network and the dataset, and what names the result. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pipeline.plan.pictures import Picture
+from pipeline.plan.sweep import spread
+from pipeline.plan.tasks import LayerPlan, Plan
+from pipeline.stats.sample import sample_hash
+from pipeline.units import LayerSpec, fingerprint
+
+CALIBRATION_ALGORITHM = 1
+"""Raise when the same picture gets other numbers."""
+PATH_LAYERS = 4
+"""Layers before a unit's own in which its picture and its best examples are compared."""
+RANDOM_EXAMPLES = 16
+"""Examples that say how alike any two images are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateTask:
+    """Finished pictures of one layer that are to be measured."""
+
+    layer: LayerSpec
+    pictures: tuple[Picture, ...]
+    keys: tuple[str, ...]
+    """One key per picture: of the measurement, not of the picture."""
+    path: tuple[LayerSpec, ...]
+    others: tuple[LayerSpec, ...]
+    """Further layers that the pictures' units are read from."""
+    random_ids: tuple[str, ...]
+    picture_files: tuple[str, ...] = ()
+    scan_files: tuple[str, ...] = ()
+    statistics_file: str = ""
+
+    @property
+    def id(self) -> str:
+        return fingerprint("calibrate", self.keys)
+
+    def key_of(self, picture: Picture) -> str:
+        """Return the key of a picture's measurement."""
+        return self.keys[self.pictures.index(picture)]
+
+    def layers_of(self, picture: Picture) -> tuple[LayerSpec, ...]:
+        """Return the layers that a picture's unit is read from."""
+        return tuple(layer for layer in (self.layer, *self.others) if layer.name in picture.layers)
+
+
+def calibration_key(plan: Plan, layer: LayerPlan, picture: Picture) -> str:
+    """Return the key of a picture's measurement: of the picture, the scan of its layer, and the way to it."""
+    path = [one.name for one in path_to(plan, layer.layer)]
+    return fingerprint("calibration", CALIBRATION_ALGORITHM, picture.key, layer.scan_keys, path, random_ids(plan))
+
+
+def calibrate_tasks(plan: Plan, made: Collection[str], done: Collection[str]) -> list[CalibrateTask]:
+    """Return the measurements that are missing of pictures that are `made`, in blocks."""
+    tasks = []
+    chosen = random_ids(plan)
+    for layer in plan.layers:
+        path = path_to(plan, layer.layer)
+        keyed = [(picture, calibration_key(plan, layer, picture)) for picture in layer.pictures if picture.key in made]
+        missing = [pair for pair in keyed if pair[1] not in done]
+        for start in range(0, len(missing), plan.block):
+            pictures, keys = zip(*missing[start : start + plan.block], strict=True)
+            names = sorted({name for picture in pictures for name in picture.layers} - {layer.layer.name})
+            tasks.append(
+                CalibrateTask(
+                    layer=layer.layer,
+                    pictures=pictures,
+                    keys=keys,
+                    path=path,
+                    others=tuple(plan.known[name] for name in names),
+                    random_ids=chosen,
+                )
+            )
+    return tasks
+
+
+def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
+    """Return layers on the way to `layer`, evenly spaced over all that ran before it."""
+    before = sorted((one for one in plan.known.values() if one.index < layer.index), key=lambda one: one.index)
+    return tuple(spread(before, PATH_LAYERS + 1)[1:]) if len(before) > PATH_LAYERS else tuple(before)
+
+
+def random_ids(plan: Plan) -> tuple[str, ...]:
+    """Return examples chosen by hash, the same for every layer and channel."""
+    ids = (name for span in plan.spans for name in span.example_ids)
+    return tuple(sorted(ids, key=sample_hash)[:RANDOM_EXAMPLES])

@@ -123,7 +123,7 @@ def _problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
     choices = options(loader, key)
     if not choices:
         return next(_place_problems(override), None)
-    if override.is_add() and key in ROOTS:
+    if override.is_add() and key in ROOTS and override.package is None:
         return f"{line}: {key} has a choice already; write {line.removeprefix('+')}, without the '+'"
     if not override.is_delete() and not isinstance(override.value(), str | list | dict):
         return f"{line}: name a choice of {key}: {', '.join(choices)}"

@@ -11,8 +11,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.config.schema import DatasetConfig, RunConfig
+from pipeline.config.sweep import SweepConfig
+from pipeline.errors import ConfigError
 from pipeline.plan.pictures import Context, Picture, extra_pictures, grouped, pictures_of
 from pipeline.plan.sweep import Selection
+from pipeline.plan.variants import has_units
 from pipeline.units import LayerSpec, ModelFacts, fingerprint
 
 SCAN_ALGORITHM = 1
@@ -178,6 +181,7 @@ def make_plan(
 
     dataset = fingerprint("dataset", [span.content for span in spans])
     context = Context(config=config, facts=facts, dtypes=dtypes, scan_keys=scan_keys, dataset=dataset)
+    _check_variants(config.sweep, [selection.layer for selection in selections])
     return Plan(
         layers=tuple(
             _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
@@ -188,6 +192,15 @@ def make_plan(
         dtypes=dtypes,
         known={layer.name: layer for layer in facts.layers},
     )
+
+
+def _check_variants(sweep: SweepConfig, layers: Sequence[LayerSpec]) -> None:
+    for number, variant in enumerate(sweep.variants):
+        if not any(has_units(layer, variant, sweep.cosine_power) for layer in layers):
+            raise ConfigError(
+                f"sweep.variants.{number} ({variant.name}) means nothing in any selected layer: probabilities are of "
+                "the output, class tokens of token layers, directions and whole layers of any layer but the output"
+            )
 
 
 def _pictures(selections: Sequence[Selection], context: Context) -> Iterator[tuple[Selection, tuple[Picture, ...]]]:

@@ -60,7 +60,10 @@ def _unit(found: re.Match[str], whole: str, layers: Mapping[str, LayerSpec]) -> 
     layer = layers.get(OUTPUT if of_class else name)
     if layer is None:
         guess = did_you_mean(name, layers)
-        raise ConfigError(f"{whole!r}: the model has no layer {name!r} that can be captured.{guess}")
+        raise ConfigError(
+            f"{whole!r}: the model has no layer {name!r} that can be captured.{guess} "
+            "In sums, write spaces around + and -"
+        )
     if what == "*":
         return Layer(layer=layer.name)
     channel = int(what)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from pipeline.config.schema import RunConfig
+from pipeline.errors import ConfigError
+from pipeline.plan.pictures import Picture, grouped
+from pipeline.plan.sweep import expand_sweep
+from pipeline.plan.tasks import Plan, make_plan
+from pipeline.plan.variants import random_direction
+from pipeline.units import OUTPUT, ClassProbability, Coactive, Direction, Layer, LayerSpec, ModelFacts, Neuron, Sum
+
+LAYERS = (
+    LayerSpec(index=0, name="first", type="Conv2d", channels=8, height=4, width=4),
+    LayerSpec(index=1, name="second", type="Conv2d", channels=8, height=4, width=4),
+    LayerSpec(index=2, name="tokens", type="Block", channels=8, tokens=17, channel_axis=-1),
+    LayerSpec(index=3, name=OUTPUT, type="Net", channels=8),
+)
+ALL = 'sweep.select.0.include=["**", output]'
+EXAMPLES = [(f"{number:03d}.png", "1kB") for number in range(12)]
+Tiny = Callable[..., RunConfig]
+
+
+def plan_of(config: RunConfig, *, examples: list[tuple[str, str]] = EXAMPLES, **upstream: str) -> Plan:
+    known = ModelFacts(
+        layers=LAYERS,
+        bases={layer.name: (layer.type,) for layer in LAYERS},
+        unsupported={},
+        upstream={layer.name: f"hash-of-{layer.name}" for layer in LAYERS} | upstream,
+        share={layer.name: 0.5 for layer in LAYERS},
+        forward_seconds=0.01,
+        class_names=(),
+    )
+    config = replace(config, sweep=replace(config.sweep, select=(replace(config.sweep.select[0], types=()),)))
+    sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
+    dtypes = dict.fromkeys(("", *config.recipes), "float32")
+    return make_plan(config, known, sweep.selections, examples, sample_limit="f", dtypes=dtypes)
+
+
+def pictures(plan: Plan, layer: str = "") -> list[Picture]:
+    return [picture for own in plan.layers for picture in own.pictures if layer in ("", own.layer.name)]
+
+
+def variants(*given: str) -> str:
+    return f"sweep.variants=[{', '.join(f'{{{one}}}' for one in given)}]"
+
+
+def test_each_objective_is_made_where_it_means_something(tiny: Tiny) -> None:
+    kinds = variants(
+        "objective: channel",
+        "objective: neuron, position: class_token",
+        "objective: probability",
+        "objective: layer",
+        "objective: direction, directions: 3",
+        "objective: coactive",
+    )
+    plan = plan_of(tiny(ALL, kinds, "sweep.select.0.channels=[5]"))
+    found = {layer.layer.name: [picture.variant for picture in layer.pictures] for layer in plan.layers}
+    own = ["channel+", "coactive+"]
+    whole = ["layer+", *["direction+"] * 3]
+    assert found["first"] == own + whole
+    assert found["tokens"] == ["channel+", "neuron+ class_token", "coactive+", *whole]
+    assert found[OUTPUT] == ["channel+", "probability+", "coactive+"]
+    kinds_of_units = {type(picture.unit) for picture in pictures(plan)}
+    assert {Layer, Direction, Coactive, ClassProbability, Neuron} < kinds_of_units
+    assert len(set(plan.picture_keys)) == len(plan.picture_keys)
+
+
+def test_a_class_token_is_the_first_token(tiny: Tiny) -> None:
+    plan = plan_of(tiny(ALL, variants("objective: neuron, position: class_token")))
+    units = {picture.unit for picture in pictures(plan, "tokens")}
+    assert {(unit.row, unit.column) for unit in units if isinstance(unit, Neuron)} == {(0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("variant", "include"),
+    [
+        ("objective: probability", "first"),
+        ("objective: neuron, position: class_token", "first"),
+        ("objective: layer", "output"),
+    ],
+)
+def test_a_variant_that_no_selected_layer_can_have_is_refused(tiny: Tiny, variant: str, include: str) -> None:
+    with pytest.raises(ConfigError, match="means nothing in any selected layer"):
+        plan_of(tiny(f"sweep.select.0.include=[{include}]", variants(variant)))
+
+
+def test_positions_that_a_layer_lacks_are_refused(tiny: Tiny) -> None:
+    with pytest.raises(ConfigError, match=r"rows 0\.\.3"):
+        plan_of(tiny("sweep.select.0.include=[first]", variants("objective: neuron, position: [4, 0]")))
+
+
+def test_random_directions_are_unit_vectors_that_seeds_change(tiny: Tiny) -> None:
+    one, other = random_direction(8, seed="0/0"), random_direction(8, seed="1/0")
+    assert one == random_direction(8, seed="0/0") != other
+    assert sum(value**2 for value in one) == pytest.approx(1, abs=1e-6)
+
+
+def test_sets_are_groups_and_stay_in_one_task(tiny: Tiny) -> None:
+    sets = variants("objective: channel, diverse: 3", "objective: channel, facets: 2")
+    plan = plan_of(tiny(ALL, sets, "sweep.select.0.channels=[1,2,3]", "sweep.block=4"))
+    own = pictures(plan, "first")
+    assert [len(group) for group in grouped(own)] == [3, 1, 1] * 3
+    names = [picture.variant for picture in own[:5]]
+    assert names == [f"channel+ {name}" for name in ("diverse-0", "diverse-1", "diverse-2", "facet-0", "facet-1")]
+    for task in plan.optimize_tasks(set()):
+        for group in {picture.group for picture in task.pictures if picture.group}:
+            assert sum(picture.group == group for picture in task.pictures) == 3
+    missing_one = set(plan.picture_keys) - {own[1].key}
+    (task,) = plan.optimize_tasks(missing_one)
+    assert task.pictures == tuple(own[:3])
+
+
+def test_diverse_sets_are_compared_in_a_layer_with_positions(tiny: Tiny) -> None:
+    plan = plan_of(tiny(ALL, variants("objective: channel, diverse: 2")))
+    layers = {name: pictures(plan, name)[0].together for name in ("first", "tokens", OUTPUT)}
+    assert {name: own and own.layer for name, own in layers.items()} == {
+        "first": "first",
+        "tokens": "tokens",
+        OUTPUT: "tokens",
+    }
+    with pytest.raises(ConfigError, match="Did you mean 'first'"):
+        plan_of(tiny(variants("objective: channel, diverse: 2"), "optimize.together.diversity_layer=fist"))
+
+
+def test_sums_and_rows_belong_to_the_last_layer_they_are_read_from(tiny: Tiny) -> None:
+    extra = [
+        'sweep.combine=[{unit: "first:1 - 0.5*logit:2"}]',
+        'sweep.interpolate=[{first: "first:1", last: "second:3", pictures: 3}]',
+    ]
+    plan = plan_of(tiny("sweep.select.0.include=[first]", variants("objective: channel"), *extra))
+    assert [layer.layer.name for layer in plan.layers] == ["first", "second", OUTPUT]
+    (combined,) = pictures(plan, OUTPUT)
+    assert (combined.subject, combined.channel) == ("first:1 - 0.5*logit:2", None)
+    row = pictures(plan, "second")
+    assert [picture.subject for picture in row] == ["first:1 → second:3"] * 3
+    weights = [[term.weight for term in picture.unit.terms] for picture in row if isinstance(picture.unit, Sum)]
+    assert weights == [[1.0], [0.5, 0.5], [1.0]]
+    (task,) = [task for task in plan.optimize_tasks(set()) if task.layer.name == OUTPUT]
+    assert [layer.name for layer in task.others] == ["first"]
+
+
+def test_recipes_side_by_side_are_made_in_tasks_of_their_own(tiny: Tiny) -> None:
+    config = tiny(
+        "+optimize@recipes.classic=lucid",
+        "sweep.select.0.include=[first]",
+        variants("objective: channel", "objective: channel, recipe: classic"),
+    )
+    plan = plan_of(config)
+    assert [picture.variant for picture in pictures(plan)[:2]] == ["channel+", "channel+ (classic)"]
+    assert {task.recipe for task in plan.optimize_tasks(set())} == {"", "classic"}
+    assert all(len({picture.recipe for picture in task.pictures}) == 1 for task in plan.optimize_tasks(set()))
+
+
+def test_only_what_takes_from_the_scan_changes_with_the_dataset(tiny: Tiny) -> None:
+    kinds = variants("objective: channel", "objective: channel, start: example", "objective: coactive")
+    more = [*EXAMPLES, ("zz.png", "1kB")]
+    before, after = (pictures(plan_of(tiny(kinds), examples=examples)) for examples in (EXAMPLES, more))
+    changed = {old.variant for old, new in zip(before, after, strict=True) if old.key != new.key}
+    assert changed == {"channel+ from example", "coactive+"}
+
+
+def test_the_datasets_magnitude_belongs_to_a_pictures_key(tiny: Tiny) -> None:
+    def keys(kind: str, examples: list[tuple[str, str]]) -> set[str]:
+        config = tiny("optimize/parameterization=maco", f"optimize.parameterization.magnitude={kind}")
+        return set(plan_of(config, examples=examples).picture_keys)
+
+    fewer = EXAMPLES[:-1]
+    assert not keys("dataset", EXAMPLES) & keys("dataset", fewer)
+    assert keys("packaged", EXAMPLES) == keys("packaged", fewer)
+
+
+def test_retraining_a_layer_changes_what_is_compared_in_it(tiny: Tiny) -> None:
+    config = tiny(variants("objective: channel, diverse: 2"), "optimize.together.diversity_layer=first")
+    before, after = plan_of(config), plan_of(config, first="retrained")
+    assert not {one.key for one in pictures(before, "second")} & {one.key for one in pictures(after, "second")}
+
+
+def test_an_unknown_recipe_is_refused_with_the_way_to_add_it(tiny: Tiny) -> None:
+    with pytest.raises(ConfigError, match=r"\+optimize@recipes\.big=lucid"):
+        tiny(variants("objective: channel, recipe: big"))

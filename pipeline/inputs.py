@@ -1,15 +1,17 @@
-"""Give tasks the files that they read: what earlier stages left in the store. Reads receipts only."""
+"""Give tasks the files that they read: what earlier stages left in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from pipeline.plan.calibration import CalibrateTask, calibration_key
+from pipeline.plan.recipes import takes_magnitude
 from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask
 from pipeline.prepare import Done, Prepared
+from pipeline.stats.images import merge_images
 from pipeline.store import schemas
-from pipeline.store.receipts import Receipt
+from pipeline.store.receipts import Receipt, commit, files_under
+from pipeline.store.shards import put_shard, read_rows
 from pipeline.units import LayerSpec, fingerprint
 
 ASSEMBLE_ALGORITHM = 2
@@ -18,6 +20,11 @@ ASSEMBLE_ALGORITHM = 2
 
 def with_scan(task: OptimizeTask, prepared: Prepared, done: Done) -> OptimizeTask | None:
     """Return the task with the files of the scan that its pictures take something from; None where the scan failed."""
+    of_images = _statistics_file(prepared, done)
+    if takes_magnitude(prepared.config.recipe(task.recipe)):
+        if not of_images:
+            return None
+        task = replace(task, statistics_file=of_images)
     if not any(picture.needs_scan for picture in task.pictures):
         return task
     files = _scan_files(task.layer, prepared, done)
@@ -27,8 +34,11 @@ def with_scan(task: OptimizeTask, prepared: Prepared, done: Done) -> OptimizeTas
 def with_pictures(task: CalibrateTask, prepared: Prepared, done: Done) -> CalibrateTask | None:
     """Return the task with its pictures' files and those of the scan; None where the scan failed."""
     files = _scan_files(task.layer, prepared, done)
-    pictures = files_of(done.optimize[picture.key] for picture in task.pictures)
-    return None if files is None else replace(task, scan_files=files, picture_files=pictures)
+    if files is None:
+        return None
+    pictures = files_under((done.optimize[picture.key] for picture in task.pictures), "visualizations")
+    of_images = _statistics_file(prepared, done)
+    return replace(task, scan_files=files, picture_files=pictures, statistics_file=of_images)
 
 
 def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
@@ -43,22 +53,39 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     return AssembleTask(
         key=fingerprint("assemble", ASSEMBLE_ALGORITHM, schemas.VERSION, known, presentation, names),
         plan=layer,
-        picture_files=files_of(done.optimize[key] for key in pictures),
-        calibration_files=files_of(done.calibrate[key] for key in measured),
+        picture_files=files_under((done.optimize[key] for key in pictures), "visualizations"),
+        calibration_files=files_under((done.calibrate[key] for key in measured), "calibrations"),
         calibrations=tuple(measured),
-        partial_files=files_of(done.scan[key] for key in layer.scan_keys),
+        partial_files=files_under((done.scan[key] for key in layer.scan_keys), "scan/partials"),
         examples=len(prepared.examples),
         class_names=names,
     )
-
-
-def files_of(receipts: Iterable[Receipt]) -> tuple[str, ...]:
-    """Return the file of results of each receipt, each file once."""
-    return tuple(dict.fromkeys(receipt.files[0].path for receipt in receipts))
 
 
 def _scan_files(layer: LayerSpec, prepared: Prepared, done: Done) -> tuple[str, ...] | None:
     (plan,) = [plan for plan in prepared.plan.layers if plan.layer.name == layer.name]
     if any(key not in done.scan for key in plan.scan_keys):
         return None
-    return files_of(done.scan[key] for key in plan.scan_keys)
+    return files_under((done.scan[key] for key in plan.scan_keys), "scan/partials")
+
+
+def merge_statistics(prepared: Prepared, done: Done) -> None:
+    """Write the statistics of all images together, where they are missing and every span has its own."""
+    plan, store = prepared.plan, prepared.store
+    key, keys = plan.statistics_key, plan.statistics_keys
+    if not key or key in done.statistics or any(one not in done.scan for one in keys):
+        return
+    rows = [
+        row for path in files_under((done.scan[one] for one in keys), "scan/dataset") for row in read_rows(store, path)
+    ]
+    dataset = prepared.config.dataset
+    named = {"dataset": " ".join(part for part in (dataset.source, dataset.root) if part)}
+    merged = merge_images(rows, examples=len(prepared.examples))
+    file = put_shard(store, "statistics", [named | merged], schemas.DATASET_STATISTICS)
+    commit(store, Receipt(stage="statistics", task=key, keys=(key,), files=(file,), seconds=0.0))
+
+
+def _statistics_file(prepared: Prepared, done: Done) -> str:
+    """Return where the statistics of all images are; '' where there are none."""
+    receipt = done.statistics.get(prepared.plan.statistics_key)
+    return receipt.files[0].path if receipt else ""

@@ -68,6 +68,7 @@ class Done:
     scan: dict[str, Receipt]
     optimize: dict[str, Receipt]
     calibrate: dict[str, Receipt]
+    statistics: dict[str, Receipt]
     """Key to the receipt that holds it."""
 
     @property
@@ -116,7 +117,8 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 def what_is_done(store: Store) -> Done:
     """Return the results whose receipts are there and whose files are, each in its full size."""
-    sizes = store.sizes("visualizations") | store.sizes("scan") | store.sizes("failures") | store.sizes("calibrations")
+    folders = ("visualizations", "scan", "failures", "calibrations", "statistics")
+    sizes = {path: size for folder in folders for path, size in store.sizes(folder).items()}
 
     def whole(receipts: Sequence[Receipt]) -> list[Receipt]:
         return [receipt for receipt in receipts if is_whole(receipt, sizes)]
@@ -125,6 +127,7 @@ def what_is_done(store: Store) -> Done:
         scan=receipts_by_key(whole(read_receipts(store, "scan"))),
         optimize=receipts_by_key(whole(read_receipts(store, "optimize"))),
         calibrate=receipts_by_key(whole(read_receipts(store, "calibrate"))),
+        statistics=receipts_by_key(whole(read_receipts(store, "statistics"))),
     )
 
 

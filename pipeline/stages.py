@@ -9,7 +9,7 @@ on. So resuming is running again, and a killed run loses what was in flight, not
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -19,8 +19,8 @@ from pipeline.config.schema import RunConfig
 from pipeline.errors import DatasetError, StoreError, TasksFailedError
 from pipeline.executors import open_executor
 from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
-from pipeline.inputs import assemble_task, with_pictures, with_scan
-from pipeline.plan.calibration import CalibrateTask, calibrate_tasks
+from pipeline.inputs import assemble_task, merge_statistics, with_pictures, with_scan
+from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibration_key
 from pipeline.plan.tasks import AssembleTask, OptimizeTask, SiteTask
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
@@ -29,7 +29,7 @@ from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
 from pipeline.store.manifest import Manifest, publish
 from pipeline.store.paths import Store, atlas_path
-from pipeline.store.receipts import Receipt, is_whole, read_receipts
+from pipeline.store.receipts import Receipt, files_under, is_whole, read_receipts
 from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
 
@@ -106,7 +106,8 @@ def run(config: RunConfig, progress: Progress) -> Result:
 def unreadable(prepared: Prepared, done: Done) -> int:
     """Return how many of the plan's images could not be read."""
     receipts = {done.scan[key].task: done.scan[key] for key in prepared.plan.scan_keys if key in done.scan}
-    per_span = {receipt.files[-1].sha256: receipt.unreadable for receipt in receipts.values() if receipt.unreadable}
+    # Two tasks of one span, for other layers, count the same images.
+    per_span = {files_under([one], "failures"): one.unreadable for one in receipts.values() if one.unreadable}
     return sum(per_span.values())
 
 
@@ -128,6 +129,7 @@ def _scan_and_optimize(current: _Run) -> None:
     scan, _ = missing_tasks(current.prepared, what_is_done(current.store))
     current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.spans), unit="spans")
     _stop_if_nothing_was_readable(current.prepared)
+    merge_statistics(current.prepared, what_is_done(current.store))
     done = what_is_done(current.store)
     _, optimize = missing_tasks(current.prepared, done)
     current.stage(
@@ -173,12 +175,23 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
     return [task for task in tasks if not current(task)]
 
 
+def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
+    """Yield the receipts of what was measured of pictures and images."""
+    plan = prepared.plan
+    wanted = {calibration_key(plan, layer, picture) for layer in plan.layers for picture in layer.pictures}
+    yield from (done.calibrate[key] for key in sorted(wanted & set(done.calibrate)))
+    yield from (done.scan[key] for key in plan.statistics_keys if key in done.scan)
+    if plan.statistics_key in done.statistics:
+        yield done.statistics[plan.statistics_key]
+
+
 def _publish(current: _Run, done: Done) -> Manifest:
     prepared = current.prepared
     slugs = {layer.layer.slug for layer in prepared.plan.layers}
     receipts: list[Receipt] = [
         *(done.scan[key] for key in prepared.plan.scan_keys),
         *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
+        *_measured(prepared, done),
         *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
     ]
     files: dict[str, FileEntry] = {file.path: file for receipt in receipts for file in receipt.files}

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.config.recipe import TransformConfig
+from pipeline.models.colours import magnitude_of
 from pipeline.optimize.loop import generator_of
 from pipeline.optimize.objectives import scores
-from pipeline.optimize.parameterizations.maco import magnitude_of, resized
+from pipeline.optimize.parameterizations.maco import resized
 from pipeline.optimize.target import Target
 from pipeline.optimize.transforms import draw_warps, warp
 from pipeline.plan.pictures import Picture

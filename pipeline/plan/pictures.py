@@ -14,7 +14,7 @@ from pipeline.config.recipe import OptimizeConfig
 from pipeline.config.schema import RunConfig
 from pipeline.config.sweep import CombineConfig, InterpolateConfig, VariantConfig
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.plan.recipes import recipe_of
+from pipeline.plan.recipes import recipe_of, takes_magnitude
 from pipeline.plan.sweep import Selection
 from pipeline.plan.unit_text import read_unit
 from pipeline.plan.variants import objective_of, unit_of, whole_layer_units
@@ -228,7 +228,7 @@ def _keyed(picture: Picture, home: LayerSpec, context: Context) -> Picture:
     places = [(name, upstream[name]) for name in sorted({home.name, *picture.layers})]
     recipe = context.config.recipe(picture.recipe)
     taken: tuple[str, ...] = context.scan_keys(home) if picture.needs_scan else ()
-    if recipe.parameterization.name == "maco" and recipe.parameterization.magnitude == "dataset":
+    if takes_magnitude(recipe):
         taken = (*taken, context.dataset)
     company = picture.together and replace(picture.together, index=0)
     what = (home.index, places, picture.row, picture.sign, picture.seed, company, taken, picture.start)

@@ -22,3 +22,9 @@ def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> M
         "input": model_input,
         "dtype": dtype,
     }
+
+
+def takes_magnitude(config: OptimizeConfig) -> bool:
+    """Say whether a recipe takes the frequency magnitude of the run's own dataset."""
+    given = config.parameterization
+    return given.name == "maco" and given.magnitude == "dataset"

@@ -18,6 +18,8 @@ from pipeline.plan.sweep import Selection
 from pipeline.plan.variants import has_units
 from pipeline.units import LayerSpec, ModelFacts, fingerprint
 
+STATISTICS_ALGORITHM = 1
+"""Raise when the images give other statistics."""
 SCAN_ALGORITHM = 1
 """Raise when the same scan gathers other numbers."""
 
@@ -62,10 +64,12 @@ class ScanTask:
     keys: tuple[str, ...]
     """One key per layer."""
     sample_limit: str
+    statistics_key: str = ""
+    """Key of the statistics of the images themselves, where they are missing."""
 
     @property
     def id(self) -> str:
-        return fingerprint("scan", self.keys)
+        return fingerprint("scan", self.keys, self.statistics_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,8 @@ class Plan:
 
     layers: tuple[LayerPlan, ...]
     spans: tuple[Span, ...]
+    statistics_keys: tuple[str, ...]
+    """One key per span: of the statistics of its images, whatever the network."""
     sample_limit: str
     block: int
     dtypes: Mapping[str, str]
@@ -101,15 +107,26 @@ class Plan:
     def scan_keys(self) -> tuple[str, ...]:
         return tuple(key for layer in self.layers for key in layer.scan_keys)
 
+    @property
+    def statistics_key(self) -> str:
+        """Return the key of the statistics of all images together; '' without a dataset."""
+        return fingerprint("statistics", self.statistics_keys) if self.spans else ""
+
     def scan_tasks(self, done: Collection[str]) -> list[ScanTask]:
         """Return one task per span that some layer still misses."""
         tasks = []
         for number, span in enumerate(self.spans):
             missing = [layer for layer in self.layers if layer.scan_keys[number] not in done]
-            if missing:
-                keys = tuple(layer.scan_keys[number] for layer in missing)
-                layers = tuple(layer.layer for layer in missing)
-                tasks.append(ScanTask(span=span, layers=layers, keys=keys, sample_limit=self.sample_limit))
+            of_images = "" if self.statistics_keys[number] in done else self.statistics_keys[number]
+            if missing or of_images:
+                task = ScanTask(
+                    span=span,
+                    layers=tuple(layer.layer for layer in missing),
+                    keys=tuple(layer.scan_keys[number] for layer in missing),
+                    sample_limit=self.sample_limit,
+                    statistics_key=of_images,
+                )
+                tasks.append(task)
         return tasks
 
     def optimize_tasks(self, done: Collection[str]) -> list[OptimizeTask]:
@@ -187,6 +204,7 @@ def make_plan(
             _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
         ),
         spans=spans,
+        statistics_keys=tuple(_statistics_key(span, config, sample_limit) for span in spans),
         sample_limit=sample_limit,
         block=config.sweep.block,
         dtypes=dtypes,
@@ -238,6 +256,10 @@ def _spans(examples: Sequence[tuple[str, str]], size: int, dataset: DatasetConfi
 def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -> str:
     settings = (config.scan.top_k, config.scan.bottom_k, sample_limit)
     return fingerprint("scan", SCAN_ALGORITHM, place, span.content, config.model.input, settings)
+
+
+def _statistics_key(span: Span, config: RunConfig, sample_limit: str) -> str:
+    return fingerprint("dataset", STATISTICS_ALGORITHM, span.content, config.model.input, sample_limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from pipeline.models.device import device_of, use_threads
 from pipeline.models.load import load_model, normalize, on_device
 from pipeline.models.trace import capture
 from pipeline.plan.tasks import ScanTask
+from pipeline.scan.images import ImageStatistics
 from pipeline.scan.reducers import LayerScan, Reduced, reduce_maps
 from pipeline.stats.sample import sample_hash
 from pipeline.store import schemas
@@ -50,8 +51,12 @@ class ScanWorker:
         """Scan one span for the task's layers and commit the partial."""
         started = time.monotonic()
         scans = {layer.name: self._layer_scan(layer) for layer in task.layers}
-        failures = self._scan(task, scans)
-        files = [self._put_partial(task, scans)]
+        images = ImageStatistics(self._config.model.input)
+        failures = self._scan(task, scans, images)
+        files = [self._put_partial(task, scans)] if scans else []
+        if task.statistics_key:
+            row = images.row(task.span.start, task.span.stop)
+            files.append(put_shard(self._store, "scan/dataset", [row], schemas.DATASET_PARTIALS))
         if failures:
             files.append(put_shard(self._store, "failures/images", failures, schemas.FAILURES))
         return commit(
@@ -59,7 +64,7 @@ class ScanWorker:
             Receipt(
                 stage="scan",
                 task=task.id,
-                keys=task.keys,
+                keys=(*task.keys, *([task.statistics_key] if task.statistics_key else [])),
                 files=tuple(files),
                 seconds=time.monotonic() - started,
                 unreadable=len(failures),
@@ -69,7 +74,7 @@ class ScanWorker:
     def _layer_scan(self, layer: LayerSpec) -> LayerScan:
         return LayerScan(layer, top_k=self._config.scan.top_k, bottom_k=self._config.scan.bottom_k)
 
-    def _scan(self, task: ScanTask, scans: dict[str, LayerScan]) -> list[Failure]:
+    def _scan(self, task: ScanTask, scans: dict[str, LayerScan], images: ImageStatistics) -> list[Failure]:
         failures: list[Failure] = []
         reduced: dict[str, Reduced] = {}
 
@@ -78,9 +83,13 @@ class ScanWorker:
 
         with torch.inference_mode(), capture(self._model, task.layers, receive, stop=True) as run:
             for ids, pixels in self._batches(task.span.example_ids, failures):
+                sampled = np.array([sample_hash(example_id) <= task.sample_limit for example_id in ids])
+                if task.statistics_key:
+                    images.add([image for image, belongs in zip(pixels, sampled, strict=True) if belongs])
+                if not scans:
+                    continue
                 # A batch of one takes other code paths than every larger one, and rounds differently.
                 run(self._images(pixels if len(pixels) > 1 else pixels * 2))
-                sampled = np.array([sample_hash(example_id) <= task.sample_limit for example_id in ids])
                 for name, scan in scans.items():
                     scan.add(reduced[name].first(len(ids)), np.array(ids, dtype=np.str_), sampled)
         return failures

@@ -30,6 +30,12 @@ class Receipt:
     """Images of a scan task that could not be read."""
 
 
+def files_under(receipts: Iterable[Receipt], folder: str) -> tuple[str, ...]:
+    """Return the files of `receipts` that lie under a folder of the root, each once."""
+    paths = (file.path for receipt in receipts for file in receipt.files)
+    return tuple(dict.fromkeys(path for path in paths if path.startswith(f"{folder}/")))
+
+
 def commit(store: Store, receipt: Receipt) -> Receipt:
     """Write the receipt, last of all that a task writes."""
     data = json.dumps(asdict(receipt), indent=1, sort_keys=True).encode()

@@ -212,6 +212,43 @@ AGREEMENT = field(
     "counted from the dataset's mean; null with one seed",
 )
 
+_SIZES = [
+    field("height", pa.int32(), "rows of the images as the model is shown them", "px"),
+    field("width", pa.int32(), "columns of the images", "px"),
+    field("channels", pa.int32(), "colour channels of the images"),
+]
+
+DATASET_PARTIALS = _schema(
+    "dataset_partials",
+    [
+        field("start", pa.int64(), "first example of the span, counted in the order of example_id"),
+        field("stop", pa.int64(), "end of the span, exclusive"),
+        field("count", pa.int64(), "sampled examples of the span that could be read", "examples"),
+        *_SIZES,
+        field("magnitude_sum", pa.list_(pa.float64()), "sum of the images' frequency magnitudes, see statistics"),
+        field("colour_sum", pa.list_(pa.float64()), "sum over images of their mean colour, on 0..1"),
+        field("colour_product_sum", pa.list_(pa.float64()), "sum over images of the mean outer product of colours"),
+    ],
+)
+
+DATASET_STATISTICS = _schema(
+    "dataset_statistics",
+    [
+        field("dataset", pa.string(), "source and root of the images"),
+        field("examples", pa.int64(), "examples of the dataset", "examples"),
+        field("count", pa.int64(), "sampled examples behind these numbers", "examples"),
+        *_SIZES,
+        field(
+            "magnitude",
+            pa.list_(pa.float32()),
+            "mean of |rfft2(image - .5)|, norm ortho, three colours decorrelated as in the recipes; "
+            "flat (channels, height, width // 2 + 1)",
+        ),
+        field("colour_mean", pa.list_(pa.float32()), "mean colour over all pixels, on 0..1"),
+        field("colour_covariance", pa.list_(pa.float32()), "covariance of the colours over all pixels, row by row"),
+    ],
+)
+
 FAILURES = _schema(
     "failures",
     [

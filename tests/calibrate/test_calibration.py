@@ -47,7 +47,7 @@ def test_every_picture_is_measured_from_what_is_stored(rows: list[dict[str, Any]
 def test_pictures_of_live_channels_have_all_numbers(rows: list[dict[str, Any]]) -> None:
     shown = rows[1]["visualizations"][0]
     assert -1 < shown["robustness_loss"] < 1
-    assert shown["path_similarity"] is not None
+    assert shown["frequency_distance"] > 0
     assert shown["curve"][-1]["step"] == shown["steps"] == 24
 
 

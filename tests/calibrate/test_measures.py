@@ -6,7 +6,7 @@ import torch
 from optimizing import picture
 
 from pipeline.calibrate.measures import frequency_distance, path_similarity, rank_of
-from pipeline.optimize.parameterizations.maco import magnitude_of
+from pipeline.models.colours import magnitude_of
 from pipeline.units import Channel, Layer, Neuron
 
 MAPS = torch.tensor([[1.0, 3.0], [5.0, 0.0], [2.0, 2.5]]).reshape(3, 1, 2)  # means 2, 2.5, 2.25

@@ -6,12 +6,12 @@ import torch
 from pipeline.config.compose import compose
 from pipeline.config.recipe import OptimizeConfig
 from pipeline.errors import ConfigError
+from pipeline.models.colours import colour_matrix, magnitude_of, to_image
 from pipeline.optimize.magnitude import packaged_magnitude
 from pipeline.optimize.parameterizations import PARAMETERIZATIONS, Parameterization, parameterization, shared
-from pipeline.optimize.parameterizations.colours import colour_matrix, to_image
 from pipeline.optimize.parameterizations.cppn import EXTENT, places
 from pipeline.optimize.parameterizations.fourier import frequency_scale
-from pipeline.optimize.parameterizations.maco import magnitude_of, resized
+from pipeline.optimize.parameterizations.maco import resized
 
 KINDS = list(PARAMETERIZATIONS)
 

@@ -121,7 +121,7 @@ def test_spans_cover_the_examples_in_order(tiny: Callable[..., RunConfig]) -> No
 
 def test_only_what_is_missing_becomes_a_task(tiny: Callable[..., RunConfig]) -> None:
     plan = plan_of(tiny())
-    everything = {*plan.picture_keys, *plan.scan_keys}
+    everything = {*plan.picture_keys, *plan.scan_keys, *plan.statistics_keys}
     assert plan.scan_tasks(everything) == []
     assert plan.optimize_tasks(everything) == []
     missing = {plan.layers[1].scan_keys[2], plan.layers[2].pictures[0].key}

@@ -163,5 +163,7 @@ def test_a_layer_already_scanned_is_not_scanned_again(everything: Callable[..., 
     receipt = ScanWorker(prepared.config, threads=1).run(some)
     rows = read_rows(prepared.store, receipt.files[0].path)
     assert {row["layer"] for row in rows} == {task.layers[0].name}
-    (left,) = prepared.plan.scan_tasks({*prepared.plan.scan_keys} - {*task.keys} | {*receipt.keys})
+    other = {*prepared.plan.scan_keys, *prepared.plan.statistics_keys} - {*task.keys, task.statistics_key}
+    (left,) = prepared.plan.scan_tasks(other | {*receipt.keys})
     assert left.layers == task.layers[1:]
+    assert left.statistics_key == ""  # the images were looked at already

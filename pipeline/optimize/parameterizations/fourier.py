@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.recipe import FourierConfig
-from pipeline.optimize.parameterizations.colours import to_image, to_planes
+from pipeline.models.colours import to_image, to_planes
 
 CONTRAST = 4.0
 """Lucid divides the picture by this before the sigmoid, so that it starts nearly grey."""

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.config.recipe import MacoConfig
-from pipeline.optimize.parameterizations.colours import decorrelate, to_image
+from pipeline.models.colours import decorrelate, to_image
 
 EVEN_SPREAD = math.pi / math.sqrt(3)
 SLOPE = 4.0
@@ -63,13 +63,6 @@ class Maco:
         planes = images - 0.5
         coefficients: Tensor = torch.fft.rfft2(decorrelate(planes) if images.shape[1] == 3 else planes)
         return coefficients.angle()
-
-
-def magnitude_of(images: Tensor) -> Tensor:
-    """Return each image's own magnitude, (batch, channels, height, width // 2 + 1), as the scan averages it."""
-    planes = images - 0.5
-    coefficients: Tensor = torch.fft.rfft2(decorrelate(planes) if images.shape[1] == 3 else planes, norm="ortho")
-    return coefficients.abs()
 
 
 def resized(magnitude: Tensor, height: int, width: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.config.recipe import PixelsConfig, PyramidConfig
-from pipeline.optimize.parameterizations.colours import to_image, to_planes
+from pipeline.models.colours import to_image, to_planes
 
 
 class Pixels:

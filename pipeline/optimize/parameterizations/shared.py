@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.recipe import PyramidConfig
-from pipeline.optimize.parameterizations.colours import to_image
+from pipeline.models.colours import to_image
 from pipeline.optimize.parameterizations.pixels import LaplacianPyramid
 
 LEVELS = 5

@@ -1,7 +1,8 @@
 """From learned planes to colours: decorrelated, then squashed to 0..1.
 
 In natural images the three colours rise and fall together; learning them apart from each other is a preconditioner
-(Olah, Mordvintsev, Schubert 2017). The matrix is Lucid's, measured on ImageNet.
+(Olah, Mordvintsev, Schubert 2017). The matrix is Lucid's, measured on ImageNet. The mean frequency magnitude of images
+is taken in the same colours.
 """
 
 from __future__ import annotations
@@ -42,3 +43,10 @@ def to_planes(images: Tensor, *, decorrelated: bool) -> Tensor:
 def decorrelate(planes: Tensor) -> Tensor:
     """Return RGB planes (batch, 3, height, width) in decorrelated colours."""
     return torch.einsum("cr,brhw->bchw", colour_matrix().inverse().to(planes.device), planes)
+
+
+def magnitude_of(images: Tensor) -> Tensor:
+    """Return each image's own magnitude, (batch, channels, height, width // 2 + 1), as the scan averages it."""
+    planes = images - 0.5
+    coefficients: Tensor = torch.fft.rfft2(decorrelate(planes) if images.shape[1] == 3 else planes, norm="ortho")
+    return coefficients.abs()

@@ -74,7 +74,7 @@ def test_a_dead_channel_says_so(finished: Path) -> None:
 def test_the_manifest_lists_exactly_what_is_there(finished: Path) -> None:
     manifest = latest(Store.open(str(finished)))
     assert manifest is not None
-    parts = ("atlas", "visualizations", "scan")
+    parts = ("atlas", "visualizations", "scan", "calibrations", "statistics")
     there = {str(path.relative_to(finished)) for part in parts for path in (finished / part).rglob("*.parquet")}
     assert {file.path for file in manifest.files} == there
     assert all((finished / file.path).stat().st_size == file.size_bytes for file in manifest.files)

@@ -86,7 +86,7 @@ def unit_label(layer: LayerSpec, channel: int) -> str:
 def _status(scan: ChannelScan | None, wanted: Sequence[Picture], made: Sequence[Mapping[str, Any]]) -> str:
     if scan and scan.minimum == scan.maximum:
         return "dead"
-    found = {row["status"] for row in made}
+    found = {row["picture_status"] for row in made}
     for status in STATUS_ORDER:
         if status in found:
             return status
@@ -97,13 +97,12 @@ def _visualization(
     picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None, sources: Sources, agreed: float | None
 ) -> Row:
     percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
-    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed", "status")
+    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed")
     measured = sources.calibrations.get(picture.key, {})
     shown = {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
-    shown |= {name: measured.get(name) for name in MEASURED} | {"agreement": agreed}
-    if shown["status"] == "ok" and agreed is not None and agreed < UNSTABLE_BELOW:
-        shown["status"] = "unstable"
-    return shown
+    unstable = row["status"] == "ok" and agreed is not None and agreed < UNSTABLE_BELOW
+    status = "unstable" if unstable else row["status"]
+    return shown | {name: measured.get(name) for name in MEASURED} | {"agreement": agreed, "picture_status": status}
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:

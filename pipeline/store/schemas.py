@@ -285,7 +285,11 @@ ATLAS = _schema(
                         *_MEASURED,
                         AGREEMENT,
                         *_RECIPE,
-                        field("status", pa.string(), f"{PICTURE_STATUS}; unstable (other seeds excite other channels)"),
+                        field(
+                            "picture_status",
+                            pa.string(),
+                            f"{PICTURE_STATUS}; unstable (other seeds excite other channels)",
+                        ),
                     ]
                 )
             ),

@@ -60,7 +60,7 @@ def test_seeds_are_compared_with_each_other_only(rows: list[dict[str, Any]]) -> 
 
 def test_a_dead_channel_is_tried_again_and_called_so(rows: list[dict[str, Any]]) -> None:
     assert rows[2]["status"] == "dead"
-    assert {shown["status"] for shown in rows[2]["visualizations"]} == {"dead"}
+    assert {shown["picture_status"] for shown in rows[2]["visualizations"]} == {"dead"}
 
 
 def test_a_new_scan_measures_again_and_makes_no_picture_again(

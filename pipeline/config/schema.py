@@ -10,10 +10,10 @@ Fields that do not change the result (batch sizes, executor, paths) are kept apa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from pipeline.config.recipe import OptimizeConfig
 
@@ -24,12 +24,6 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 SHARE_TOLERANCE = 1e-3  # people write a third as 0.333
-
-
-def _image_channels(count: int) -> int:
-    if count not in (1, 3):
-        raise ValueError(f"got {count}, but the images of a dataset are grey or RGB; give 1 or 3")
-    return count
 
 
 def _check_gpu_share(share: float) -> None:
@@ -55,7 +49,7 @@ class InputConfig:
     (`height`, `width`), put on the range 0..`value_range`, and normalized as (x - mean) / std per channel.
     """
 
-    channels: Annotated[int, AfterValidator(_image_channels)]
+    channels: Positive
     height: Positive
     width: Positive
     resize: Positive
@@ -99,10 +93,12 @@ class ModelConfig:
 class DatasetConfig:
     """Where the images come from."""
 
-    source: Literal["photos", "folder"]
+    source: Literal["photos", "folder", "tar", "parquet", "torchvision", "none"]
     root: str
-    label: Literal["none", "folder", "name"]
-    """'folder': the first folder below the root; 'name': the file name after its first '_'."""
+    """A folder; for 'tar' and 'parquet' also a file or a pattern. Local, or the URI of any pyarrow filesystem."""
+    label: Literal["none", "folder", "name", "beside", "column"]
+    """'folder': the first folder below the root; 'name': the file name after its first '_'; 'beside': the .cls or .json
+    of the tar's sample; 'column': `label_column`, or what torchvision says."""
     views: Positive
     seed: Seed
     limit: Count
@@ -112,7 +108,39 @@ class DatasetConfig:
     max_pixels: Positive
     readers: Positive
     """Threads that decode images ahead of the forward pass, per worker."""
+    include: tuple[str, ...] = ()
+    """Globs over ids ('*' also matches '/'), of which an example must match one; none given: all do."""
+    exclude: tuple[str, ...] = ()
+    only: str = ""
+    """A text file that lists, one a line, the ids (without the view) to use."""
+    ids: Literal["name", "shard", "content"] = "name"
+    """Of images in tar and Parquet: their names; with the shard's name before; (Parquet) the SHA-256 of the image."""
+    image_column: str = "image"
+    label_column: str = ""
+    name_column: str = ""
+    name: str = ""
+    """torchvision's name of the dataset."""
+    arguments: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    download: bool = False
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "photos": ("none", "name"),
+            "folder": ("none", "folder", "name"),
+            "tar": ("none", "folder", "name", "beside"),
+            "parquet": ("none", "folder", "name", "column"),
+            "torchvision": ("none", "column"),
+            "none": ("none",),
+        }[self.source]
+        if self.label not in allowed and self.source != "photos":
+            raise ValueError(
+                f"label={self.label!r} is not for source={self.source!r}; give one of {', '.join(allowed)}"
+            )
+        if self.label == "column" and self.source == "parquet" and not self.label_column:
+            raise ValueError("label='column' needs label_column")
+        if self.ids == "content" and self.source != "parquet":
+            raise ValueError(f"ids='content' is for Parquet, not for source={self.source!r}; give name or shard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,3 +274,11 @@ class RunConfig:
     executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
     store: StoreConfig
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        channels = self.model.input.channels
+        if channels not in (1, 3) and self.dataset.source != "none":
+            raise ValueError(
+                f"model.input.channels={channels}, but the images of a dataset are grey or RGB; give 1 or 3, or "
+                "dataset=none for pictures without examples"
+            )

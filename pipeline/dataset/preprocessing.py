@@ -34,19 +34,20 @@ RESAMPLING = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How an image becomes the model's input. Raises ConfigError for inputs that no image can fill."""
+    """How an image becomes the model's input."""
 
     config: InputConfig
 
-    def __post_init__(self) -> None:
+    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Return the pixels of the model's input, (height, width, channels), 0..255.
+
+        Raises ConfigError for an input that no image can fill.
+        """
         if self.config.channels not in MODES:
             raise ConfigError(
                 f"model.input.channels={self.config.channels}: images have colours (3 channels) or luminance (1) and "
-                f"cannot fill {self.config.channels}; set it to 3 or 1, or use a model with such an input"
+                f"cannot fill {self.config.channels}; set it to 3 or 1, or use dataset=none"
             )
-
-    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Return the pixels of the model's input, (height, width, channels), 0..255."""
         mode = MODES[self.config.channels]
         whole = (0, 0, self.config.height, self.config.width)
         top, left, bottom, right = self.source_box((image.height, image.width), whole)

@@ -90,7 +90,7 @@ def test_other_modes_are_converted(input_config: MakeInput) -> None:
 @pytest.mark.parametrize("channels", [2, 4, 7])
 def test_inputs_that_no_image_can_fill_are_refused(channels: int, input_config: MakeInput) -> None:
     with pytest.raises(ConfigError, match=rf"model\.input\.channels={channels}.*set it to 3 or 1"):
-        Preprocessing(input_config(channels=channels))
+        Preprocessing(input_config(channels=channels)).apply(noise(30, 30))
 
 
 def test_the_image_is_not_changed(input_config: MakeInput) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from pipeline.config.schema import RunConfig
 from pipeline.errors import ConfigError, RootMismatchError, StoreError, TasksFailedError
+from pipeline.prepare import prepare
 from pipeline.status import read_status
 from pipeline.store.manifest import latest
 from pipeline.store.paths import Store
@@ -388,3 +389,28 @@ def test_stopping_is_quick_and_says_how_to_go_on(
     assert "Give the same command again" in output
     assert "Traceback" not in output
     assert command.workers() == []
+
+
+def test_a_run_without_a_dataset_makes_pictures_without_examples(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    result = quietly(tiny("dataset=none", "dataset.root=''", "dataset.label=none"))
+    rows = pq.read_table(tmp_path / "atlas/atlas", partitioning=None).to_pylist()
+    assert result.pictures == sum(len(row["visualizations"]) for row in rows) > 0
+    assert result.unreadable == 0
+    for row in rows:
+        assert row["examples"] == []
+        assert row["count"] is row["mean"] is row["maximum"] is None
+        assert all(picture["percentile"] is None for picture in row["visualizations"])
+    assert not (tmp_path / "atlas/scan").exists()
+    assert (tmp_path / "atlas/site/index.html").exists()
+
+
+def test_four_input_channels_are_planned_without_a_dataset_and_refused_with_one(tiny: Callable[..., RunConfig]) -> None:
+    four = ["model.arguments={channels: 4}", "model.input.channels=4"]
+    prepared = prepare(tiny("dataset=none", "dataset.root=''", "dataset.label=none", *four))
+    assert prepared.examples == ()
+    assert prepared.plan.scan_tasks(()) == []
+    assert prepared.plan.picture_keys
+    with pytest.raises(ConfigError, match=r"model\.input\.channels=4.*dataset=none"):
+        tiny(*four)

@@ -104,7 +104,7 @@ def _opened(files: TorchvisionFiles) -> Any:
         )
     given: dict[str, Any] = dict(files.arguments) | ({"download": True} if files.download else {})
     try:
-        return kind(files.root, **given)
+        return kind(files.root, **given) if files.root else kind(**given)
     except Exception as error:  # whatever the dataset's own code raises: no files, no network, wrong arguments
         advice = "check the network" if files.download else "dataset.download=true fetches it, where there is internet"
         raise DatasetError(

@@ -20,10 +20,9 @@ from pipeline.errors import DatasetError, UnreadableImageError
 
 MakeConfig = Callable[..., DatasetConfig]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("moto_server") is None, reason="needs moto_server (pip install 'moto[server]')"),
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("moto_server") is None, reason="needs moto_server (pip install 'moto[server]')"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def endpoint() -> Iterator[str]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, server)
-        yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&allow_bucket_creation=true"
+        yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&allow_bucket_creation=true&allow_delayed_open=true"
     finally:
         server.terminate()
         server.wait(20)

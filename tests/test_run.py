@@ -407,7 +407,12 @@ def test_a_run_without_a_dataset_makes_pictures_without_examples(
 
 
 def test_four_input_channels_are_planned_without_a_dataset_and_refused_with_one(tiny: Callable[..., RunConfig]) -> None:
-    four = ["model.arguments={channels: 4}", "model.input.channels=4"]
+    four = [
+        "model.arguments={channels: 4}",
+        "model.input.channels=4",
+        "model.input.mean=[0.5]",
+        "model.input.std=[0.5]",
+    ]
     prepared = prepare(tiny("dataset=none", "dataset.root=''", "dataset.label=none", *four))
     assert prepared.examples == ()
     assert prepared.plan.scan_tasks(()) == []

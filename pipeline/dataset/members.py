@@ -1,6 +1,6 @@
 """An index of images inside larger files: which shard holds which, and where in it.
 
-One pass over the shards makes it; it is kept per process, about 130 bytes an image, and made anew when a shard changes.
+One pass over the shards makes it; it is kept per process, about 180 bytes an image, and made anew when a shard changes.
 """
 
 from __future__ import annotations

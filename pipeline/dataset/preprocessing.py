@@ -58,6 +58,15 @@ class Preprocessing:
         )
         return np.array(resized, dtype=np.uint8).reshape(self.config.height, self.config.width, self.config.channels)
 
+    @property
+    def side_min_px(self) -> int:
+        """Return the shorter side down to which a JPEG may be decoded reduced: twice what it is then resized to.
+
+        At once that size the input would change by 0.9 to 2.2 of 255 on average, at twice by 0.3 to 0.6 and only where
+        the shorter side is four times as long; decoding is about twice as fast there.
+        """
+        return 2 * max(self.config.resize, self.config.height, self.config.width)
+
     def source_box(self, image_size: tuple[int, int], region: Box) -> Box:
         """Return the box of an image of `image_size` (height, width) that ends in `region` of the model's input."""
         rows = self._resized_size(image_size)

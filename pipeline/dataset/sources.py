@@ -56,9 +56,10 @@ class Source(Protocol):
         """Return every example, or the `dataset.limit` ones with the smallest hashes, sorted by id."""
         ...
 
-    def read(self, example_id: str) -> Image.Image:
+    def read(self, example_id: str, *, side_min_px: int = 0) -> Image.Image:
         """Return the example in RGB, upright and cropped to its view.
 
+        With `side_min_px` it may come reduced, its shorter side never below that.
         Raises UnreadableImageError with the id and the reason.
         """
         ...
@@ -125,7 +126,7 @@ class NoSource:
         """Return nothing."""
         return ()
 
-    def read(self, example_id: str) -> Image.Image:
+    def read(self, example_id: str, *, side_min_px: int = 0) -> Image.Image:
         """Raise UnreadableImageError: there are no examples."""
         raise UnreadableImageError(f"cannot read example {example_id!r}: dataset.source is none")
 
@@ -153,18 +154,18 @@ class FileSource:
             )
         return examples
 
-    def read(self, example_id: str) -> Image.Image:
+    def read(self, example_id: str, *, side_min_px: int = 0) -> Image.Image:
         """See `Source`."""
         try:
             path, view = self._path_and_view(example_id)
-            image = self._decoded(self.files.content(path))
+            image = self._decoded(self.files.content(path), side_min_px)
         except UnreadableImageError as error:
             raise UnreadableImageError(f"cannot read example {example_id!r}: {error}") from error
         return crop_view(image, path, view=view, seed=self.config.seed)
 
-    def _decoded(self, file: Path | bytes) -> Image.Image:
+    def _decoded(self, file: Path | bytes, side_min_px: int) -> Image.Image:
         if self.config.views == 1:
-            return decode(file, max_pixels=self.config.max_pixels)
+            return decode(file, max_pixels=self.config.max_pixels, side_min_px=side_min_px)
         if isinstance(file, bytes):
             return _decode_once(file, 0, self.config.max_pixels)
         try:

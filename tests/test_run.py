@@ -13,9 +13,11 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, RAY, TESTS, TINY, quietly
+from made_shards import write_tar
 from PIL import Image
 
 from pipeline.config.schema import RunConfig
@@ -419,3 +421,32 @@ def test_four_input_channels_are_planned_without_a_dataset_and_refused_with_one(
     assert prepared.plan.picture_keys
     with pytest.raises(ConfigError, match=r"model\.input\.channels=4.*dataset=none"):
         tiny(*four)
+
+
+def test_the_same_images_in_tar_shards_and_parquet_make_the_same_atlas(
+    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, finished: Path
+) -> None:
+    files = sorted(images.iterdir())
+    shards = tmp_path / "shards"
+    for number in range(3):
+        write_tar(shards / f"{number}.tar", [(file.name, file.read_bytes()) for file in files[number::3]])
+        rows = [{"image": {"bytes": file.read_bytes(), "path": file.name}} for file in files[number::3]]
+        pq.write_table(pa.Table.from_pylist(rows), shards / f"{number}.parquet", row_group_size=2)
+    for source in ("tar", "parquet"):
+        given = (f"dataset={source}", f"dataset.root={shards}", "dataset.label=name")
+        quietly(tiny(*given, root=tmp_path / source))
+        assert tables(tmp_path / source) == tables(finished)
+
+
+def test_a_torn_shard_is_one_row_of_the_failures_and_the_rest_is_scanned(
+    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path
+) -> None:
+    files = sorted(images.iterdir())
+    path = write_tar(tmp_path / "shards/torn.tar", [(file.name, file.read_bytes()) for file in files])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(files[8].read_bytes()) + 20])
+    result = quietly(tiny("dataset=tar", f"dataset.root={path.parent}", "dataset.label=name"))
+    assert result.unreadable == 1
+    (failure,) = read_status(str(tmp_path / "atlas")).unreadable
+    assert "torn.tar" in str(failure)
+    assert {row["count"] for table in tables(tmp_path / "atlas").values() for row in table} == {8}

@@ -116,6 +116,11 @@ def _opened(root: str) -> tuple[fs.FileSystem, str]:
     address, mark, query = root.partition("?")
     scheme, _, path = address.partition("://")
     bucket = path.split("/")[0]
+    if "@" in bucket:
+        raise DatasetError(
+            f"dataset.root={scheme}://...@{bucket.rpartition('@')[2]}/... holds a password, and the atlas's pages show "
+            "the root; give it by the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"
+        )
     try:
         # Only the bucket is handed over: a URI may hold no braces.
         filesystem, base = fs.FileSystem.from_uri(f"{scheme}://{bucket}/{mark}{query}")

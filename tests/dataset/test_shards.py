@@ -263,3 +263,10 @@ def test_labels_and_ids_that_a_source_does_not_have_are_refused(make_config: Mak
         make_config(source="parquet", label="column")
     with pytest.raises(ValueError, match="ids='content' is for Parquet"):
         make_config(source="tar", ids="content")
+
+
+def test_a_password_in_the_root_is_refused_and_not_repeated(make_config: MakeConfig) -> None:
+    with pytest.raises(DatasetError, match="by the environment") as caught:
+        open_source(make_config(root="s3://AKIAKEY:hush@bucket/images"))
+    assert "hush" not in str(caught.value)
+    assert "AKIAKEY" not in str(caught.value)

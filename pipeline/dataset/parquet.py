@@ -90,4 +90,4 @@ def _id(files: ParquetFiles, shard: RemoteFile, row: ImageRow) -> str:
             "dataset.ids=content to call images by their SHA-256"
         )
     name = posixpath.normpath(escape(row.name)).lstrip("/")
-    return f"{shard.name}/{name}" if files.ids == "shard" else name
+    return f"{escape(shard.name)}/{name}" if files.ids == "shard" else name

@@ -93,26 +93,42 @@ def _indexed(files: TarFiles, shards: tuple[RemoteFile, ...]) -> MemberIndex:
 
 def _index_shard(builder: IndexBuilder, files: TarFiles, shard: RemoteFile, number: int) -> None:
     """Add the images of one tar, and the tar itself where it is torn."""
-    images: list[tuple[str, tarfile.TarInfo]] = []
+    images: dict[str, tuple[int, int, str]] = {}  # a name that comes twice means its last, as for tar itself
     labels: dict[str, str] = {}
     torn = ""
     try:
         for member in _members(shard):
-            suffix = PurePosixPath(member.name).suffix.lower()
-            if member.offset_data + member.size > shard.size and member.isreg():
-                torn = f"the tar is torn: it ends within {member.name!r}"
+            name = member.name.removeprefix("./")
+            suffix = PurePosixPath(name).suffix.lower()
+            if member.isreg() and member.offset_data + member.size > shard.size:
+                torn = f"the tar is torn: it ends within {name!r}"
                 break
-            if suffix in SUFFIXES and not member.isdir() and not _is_hidden(member.name):
-                images.append((member.name.removeprefix("./"), member))
+            if suffix in SUFFIXES and not member.isdir() and not _is_hidden(name):
+                images[name] = (member.offset_data, member.size, _problem(name, member))
             elif suffix in SIDECARS and files.label_by == "beside" and member.isreg():
-                labels[_key(member.name)] = _sidecar_label(shard, member) or labels.get(_key(member.name), "")
-    except tarfile.TarError as error:
+                labels[_key(name)] = _sidecar_label(shard, member) or labels.get(_key(name), "")
+    except (tarfile.TarError, ValueError) as error:
         torn = f"the tar is torn, or none: {error}"
-    for name, member in images:
-        _add(builder, files, shard, number, name, member, labels)
+    for name, (offset, size, problem) in images.items():
+        path = escape(name)
+        wanted = f"{escape(shard.name)}/{path}" if files.ids == "shard" else path
+        if problem:
+            builder.add_unreadable(wanted, shard=number, reason=problem)
+            continue
+        label = labels.get(_key(name), "") if files.label_by == "beside" else path_label(path, files.label_by)
+        builder.add(wanted, shard=number, first=offset, second=size, size=size, label=label)
     if torn:
         log.error("%s of dataset.root=%r: %s", shard.name, files.root, torn)
-        builder.add_unreadable(shard.name, shard=number, reason=torn)
+        builder.add_unreadable(escape(shard.name), shard=number, reason=torn)
+
+
+def _problem(name: str, member: tarfile.TarInfo) -> str:
+    """Return why a member's bytes are not to be read, '' if they are."""
+    if not member.isreg() or member.issparse():
+        return "a link or a special member of the tar, not a plain file"
+    if ".." in name.split("/") or name.startswith("/"):
+        return "its name in the tar leads out of the dataset"
+    return ""
 
 
 def _members(shard: RemoteFile) -> Iterator[tarfile.TarInfo]:
@@ -131,26 +147,6 @@ def _check_end(shard: RemoteFile, offset: int) -> None:
     end = read_part(shard, offset=offset, size=min(tarfile.BLOCKSIZE, max(0, shard.size - offset)))
     if not end or any(end):
         raise tarfile.ReadError(f"no whole header and no end mark at byte {offset}")
-
-
-def _add(
-    builder: IndexBuilder,
-    files: TarFiles,
-    shard: RemoteFile,
-    number: int,
-    name: str,
-    member: tarfile.TarInfo,
-    labels: dict[str, str],
-) -> None:
-    path = escape(name)
-    wanted = f"{shard.name}/{path}" if files.ids == "shard" else path
-    if not member.isreg() or member.issparse():
-        builder.add_unreadable(wanted, shard=number, reason="a link or a special member of the tar, not a plain file")
-    elif ".." in name.split("/") or name.startswith("/"):
-        builder.add_unreadable(wanted, shard=number, reason="its name in the tar leads out of the dataset")
-    else:
-        label = labels.get(_key(member.name), "") if files.label_by == "beside" else path_label(path, files.label_by)
-        builder.add(wanted, shard=number, first=member.offset_data, second=member.size, size=member.size, label=label)
 
 
 def _is_hidden(name: str) -> bool:

@@ -270,3 +270,22 @@ def test_a_password_in_the_root_is_refused_and_not_repeated(make_config: MakeCon
         open_source(make_config(root="s3://AKIAKEY:hush@bucket/images"))
     assert "hush" not in str(caught.value)
     assert "AKIAKEY" not in str(caught.value)
+
+
+def test_of_a_name_that_comes_twice_in_one_tar_the_last_counts(tmp_path: Path, make_config: MakeConfig) -> None:
+    write_tar(tmp_path / "twice.tar", [("a.png", png(1)), ("./a.png", png(2))])
+    write_tar(tmp_path / "once/once.tar", [("a.png", png(2))])
+    twice, once = (open_source(make_config(source="tar", root=str(tmp_path / root))) for root in ("twice.tar", "once"))
+    assert twice.examples() == once.examples()
+    assert twice.read("a.png").tobytes() == once.read("a.png").tobytes()
+
+
+def test_damage_anywhere_in_a_tar_is_told_and_costs_no_image_before_it(tmp_path: Path, make_config: MakeConfig) -> None:
+    path = write_tar(tmp_path / "x/x.tar", IMAGES.items())
+    whole = path.read_bytes()
+    header = whole.index(NAMES[5].encode())
+    for place, junk in ((0, b"\xff" * 8), (124, b"\x80" + b"\xff" * 11), (148, b"junkjunk"), (124, b"zzzzzzzzzzz")):
+        path.write_bytes(whole[: header + place] + junk + whole[header + place + len(junk) :])
+        source = open_source(make_config(source="tar", root=str(path.parent)))
+        assert [example.example_id for example in source.examples()] == [*NAMES[:5], "x.tar"]
+        assert source.read(NAMES[4]).size == (20, 12)

@@ -168,7 +168,7 @@ def _read_seconds(prepared: Prepared) -> float:
     probes = prepared.examples[:: max(1, len(prepared.examples) // READ_PROBES)][:READ_PROBES]
     for example in probes:
         try:
-            preprocessing.apply(source.read(example.example_id))
+            preprocessing.apply(source.read(example.example_id, side_min_px=preprocessing.side_min_px))
         except UnreadableImageError:
             continue  # the scan will count and name it
     return (time.perf_counter() - started) / max(1, len(probes))

@@ -38,7 +38,7 @@ LAYERS_FILE = "layers.parquet"
 
 FREE = {
     "model": ("weights", "classes", "allow_code", "main_layers"),
-    "dataset": ("version", "readers"),
+    "dataset": ("version", "readers", "download"),
     "scan": ("batch", "span"),
     "optimize": ("batch",),
     "assemble": ("crop_px",),
@@ -110,7 +110,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
             weights=absolute(config.model.weights, "default", "none"),
             classes=absolute(config.model.classes, "imagenet", "none"),
         ),
-        dataset=replace(config.dataset, root=absolute(config.dataset.root)),
+        dataset=replace(config.dataset, root=absolute(config.dataset.root), only=absolute(config.dataset.only)),
         store=replace(config.store, root=absolute(config.store.root)),
     )
 
@@ -152,7 +152,7 @@ def check_settings(store: Store, config: RunConfig) -> None:
 
 def check_places(store: Store, config: RunConfig) -> None:
     """Raise ConfigError when the atlas would lie in its own dataset and be scanned by the next run."""
-    if config.dataset.source != "folder" or not store.is_local:
+    if config.dataset.source != "folder" or not store.is_local or "://" in config.dataset.root:
         return
     data, root = os.path.realpath(config.dataset.root), os.path.realpath(store.base)
     if os.path.commonpath([data, root]) == data:

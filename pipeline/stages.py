@@ -113,7 +113,7 @@ def unreadable(prepared: Prepared, done: Done) -> int:
 
 def _stop_if_nothing_was_readable(prepared: Prepared) -> None:
     count = len(prepared.examples)
-    if unreadable(prepared, what_is_done(prepared.store)) == count:
+    if count and unreadable(prepared, what_is_done(prepared.store)) == count:
         raise DatasetError(
             f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
             "Give another dataset, or mend the files and change dataset.version."

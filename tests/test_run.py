@@ -13,13 +13,16 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, RAY, TESTS, TINY, quietly
+from made_shards import write_tar
 from PIL import Image
 
 from pipeline.config.schema import RunConfig
 from pipeline.errors import ConfigError, RootMismatchError, StoreError, TasksFailedError
+from pipeline.prepare import prepare
 from pipeline.status import read_status
 from pipeline.store.manifest import latest
 from pipeline.store.paths import Store
@@ -388,3 +391,62 @@ def test_stopping_is_quick_and_says_how_to_go_on(
     assert "Give the same command again" in output
     assert "Traceback" not in output
     assert command.workers() == []
+
+
+def test_a_run_without_a_dataset_makes_pictures_without_examples(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    result = quietly(tiny("dataset=none", "dataset.root=''", "dataset.label=none"))
+    rows = pq.read_table(tmp_path / "atlas/atlas", partitioning=None).to_pylist()
+    assert result.pictures == sum(len(row["visualizations"]) for row in rows) > 0
+    assert result.unreadable == 0
+    for row in rows:
+        assert row["examples"] == []
+        assert row["count"] is row["mean"] is row["maximum"] is None
+        assert all(picture["percentile"] is None for picture in row["visualizations"])
+    assert not (tmp_path / "atlas/scan").exists()
+    assert (tmp_path / "atlas/site/index.html").exists()
+
+
+def test_four_input_channels_are_planned_without_a_dataset_and_refused_with_one(tiny: Callable[..., RunConfig]) -> None:
+    four = [
+        "model.arguments={channels: 4}",
+        "model.input.channels=4",
+        "model.input.mean=[0.5]",
+        "model.input.std=[0.5]",
+    ]
+    prepared = prepare(tiny("dataset=none", "dataset.root=''", "dataset.label=none", *four))
+    assert prepared.examples == ()
+    assert prepared.plan.scan_tasks(()) == []
+    assert prepared.plan.picture_keys
+    with pytest.raises(ConfigError, match=r"model\.input\.channels=4.*dataset=none"):
+        tiny(*four)
+
+
+def test_the_same_images_in_tar_shards_and_parquet_make_the_same_atlas(
+    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, finished: Path
+) -> None:
+    files = sorted(images.iterdir())
+    shards = tmp_path / "shards"
+    for number in range(3):
+        write_tar(shards / f"{number}.tar", [(file.name, file.read_bytes()) for file in files[number::3]])
+        rows = [{"image": {"bytes": file.read_bytes(), "path": file.name}} for file in files[number::3]]
+        pq.write_table(pa.Table.from_pylist(rows), shards / f"{number}.parquet", row_group_size=2)
+    for source in ("tar", "parquet"):
+        given = (f"dataset={source}", f"dataset.root={shards}", "dataset.label=name")
+        quietly(tiny(*given, root=tmp_path / source))
+        assert tables(tmp_path / source) == tables(finished)
+
+
+def test_a_torn_shard_is_one_row_of_the_failures_and_the_rest_is_scanned(
+    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path
+) -> None:
+    files = sorted(images.iterdir())
+    path = write_tar(tmp_path / "shards/torn.tar", [(file.name, file.read_bytes()) for file in files])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(files[8].read_bytes()) + 20])
+    result = quietly(tiny("dataset=tar", f"dataset.root={path.parent}", "dataset.label=name"))
+    assert result.unreadable == 1
+    (failure,) = read_status(str(tmp_path / "atlas")).unreadable
+    assert "torn.tar" in str(failure)
+    assert {row["count"] for table in tables(tmp_path / "atlas").values() for row in table} == {8}

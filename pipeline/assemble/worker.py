@@ -58,6 +58,8 @@ class AssembleWorker:
         return commit(self._store, receipt)
 
     def _scans(self, task: AssembleTask) -> dict[int, ChannelScan]:
+        if not task.examples:
+            return {}  # dataset=none
         index = task.plan.layer.index
         rows = [row for path in task.partial_files for row in read_rows(self._store, path, layer_index=index)]
         scan = self._config.scan

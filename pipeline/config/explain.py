@@ -25,6 +25,8 @@ EXAMPLES = {
     "timm": "convnext_tiny",
     "function": "my_package.my_module:build",
     "folder": "path/to/images",
+    "tar": "'shards/{000..255}.tar'",
+    "parquet": "path/to/parquet",
 }
 """By the `source` beside a value that must be given: what such a value looks like."""
 

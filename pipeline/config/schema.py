@@ -13,8 +13,9 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from pipeline.config.dataset import DatasetConfig
 from pipeline.config.recipe import OptimizeConfig
 from pipeline.config.sweep import Count, Positive, Seed, SweepConfig
 
@@ -22,12 +23,6 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 SHARE_TOLERANCE = 1e-3  # people write a third as 0.333
-
-
-def _image_channels(count: int) -> int:
-    if count not in (1, 3):
-        raise ValueError(f"got {count}, but the images of a dataset are grey or RGB; give 1 or 3")
-    return count
 
 
 def _check_gpu_share(share: float) -> None:
@@ -53,7 +48,7 @@ class InputConfig:
     (`height`, `width`), put on the range 0..`value_range`, and normalized as (x - mean) / std per channel.
     """
 
-    channels: Annotated[int, AfterValidator(_image_channels)]
+    channels: Positive
     height: Positive
     width: Positive
     resize: Positive
@@ -90,26 +85,6 @@ class ModelConfig:
     classes: str
     """'imagenet', 'none', or the path of a text file with one class name a line."""
     main_layers: tuple[str, ...]
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetConfig:
-    """Where the images come from."""
-
-    source: Literal["photos", "folder"]
-    root: str
-    label: Literal["none", "folder", "name"]
-    """'folder': the first folder below the root; 'name': the file name after its first '_'."""
-    views: Positive
-    seed: Seed
-    limit: Count
-    """Use only this many examples, chosen by hash of their ids; 0 uses all."""
-    version: str
-    """Change this text to have the images read again although no name or size changed."""
-    max_pixels: Positive
-    readers: Positive
-    """Threads that decode images ahead of the forward pass, per worker."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
@@ -197,26 +172,46 @@ class RunConfig:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
-        known = ("", *self.recipes)
-        sweep = self.sweep
-        named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
-        for name in dict.fromkeys(named):
-            if name not in known:
-                raise ValueError(
-                    f"sweep: recipe={name!r} is not among recipes ({', '.join(self.recipes) or 'none given'}); "
-                    f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
-                )
-
-        few = (
-            min(self.scan.top_k, self.scan.bottom_k) if any(v.sign == "-" for v in sweep.variants) else self.scan.top_k
-        )
-        for variant in sweep.variants:
-            if variant.facets > few:
-                raise ValueError(
-                    f"sweep: facets={variant.facets} are clusters of best examples, of which the scan keeps {few}; "
-                    "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times as many"
-                )
+        _check_dataset(self)
+        _check_recipes(self)
 
     def recipe(self, name: str) -> OptimizeConfig:
         """Return a recipe by name; '' is the run's own."""
         return self.recipes[name] if name else self.optimize
+
+
+def _check_dataset(config: RunConfig) -> None:
+    """Raise ValueError when the dataset can't give what the model or the sweep asks of it."""
+    channels, sweep = config.model.input.channels, config.sweep
+    none = config.dataset.source == "none"
+    if channels not in (1, 3) and not none:
+        raise ValueError(
+            f"model.input.channels={channels}, but the images of a dataset are grey or RGB; give 1 or 3, or "
+            "dataset=none for pictures without examples"
+        )
+    for variant in sweep.variants:
+        if none and (variant.facets or variant.start == "example" or variant.objective == "coactive"):
+            raise ValueError(f"sweep: variant {variant.name!r} takes something from the scan; dataset=none has none")
+        few = config.scan.top_k if variant.sign == "+" else config.scan.bottom_k
+        if variant.facets > few:
+            raise ValueError(
+                f"sweep: facets={variant.facets} are clusters of best examples, of which the scan keeps {few}; "
+                "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times as many"
+            )
+    given = [config.optimize.parameterization, *(recipe.parameterization for recipe in config.recipes.values())]
+    if none and any(one.name == "maco" and one.magnitude == "dataset" for one in given):
+        raise ValueError(
+            "maco takes its magnitude from the dataset, and dataset=none has none; give magnitude=packaged"
+        )
+
+
+def _check_recipes(config: RunConfig) -> None:
+    """Raise ValueError when the sweep names a recipe that isn't there."""
+    known, sweep = ("", *config.recipes), config.sweep
+    named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
+    for name in dict.fromkeys(named):
+        if name not in known:
+            raise ValueError(
+                f"sweep: recipe={name!r} is not among recipes ({', '.join(config.recipes) or 'none given'}); "
+                f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
+            )

@@ -1,6 +1,7 @@
 """Images from where they are to what a model or a page needs: sources, decoding, preprocessing, crops.
 
-NumPy and Pillow alone; nothing here knows a model, a device or the store.
+NumPy and Pillow alone, and `pipeline.store` for files that are not in a local folder; nothing here knows a model, a
+device or an atlas.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from pipeline.errors import DatasetError, UnreadableImageError
 
@@ -29,7 +28,7 @@ class FolderFiles:
 
     root: str
     """As the user gave it: messages repeat it."""
-    label_by: Literal["none", "folder", "name"]
+    label_by: str
 
     def check(self) -> None:
         """Raise DatasetError unless the root is a folder that holds at least one image file."""
@@ -54,7 +53,7 @@ class FolderFiles:
         except OSError as error:
             raise DatasetError(f"dataset.root={self.root!r} cannot be listed: {error}; check its rights") from error
 
-    def locate(self, path: str) -> Path:
+    def content(self, path: str) -> Path:
         """Return where the file is; raise UnreadableImageError for a path that could lead out of the root."""
         parts = unescape(path).split("/")
         for part in parts:
@@ -65,15 +64,20 @@ class FolderFiles:
 
     def label(self, path: str) -> str:
         """Return the label that the file's folder or name gives it, or ''."""
-        if self.label_by == "folder":
-            return path.partition("/")[0] if "/" in path else ""
-        if self.label_by == "name":
-            return PurePosixPath(path).stem.partition("_")[2].replace("_", " ")
-        return ""
+        return path_label(path, self.label_by)
 
     @property
     def _folder(self) -> Path:
         return Path(self.root).expanduser()
+
+
+def path_label(path: str, label_by: str) -> str:
+    """Return the label that the first folder of `path` ('folder') or its name ('name') gives, or ''."""
+    if label_by == "folder":
+        return path.partition("/")[0] if "/" in path else ""
+    if label_by == "name":
+        return PurePosixPath(path).stem.partition("_")[2].replace("_", " ")
+    return ""
 
 
 def escape(name: str) -> str:

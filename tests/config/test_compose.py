@@ -23,6 +23,9 @@ GIVEN = {
     ("model", "timm"): ["model.name=convnext_tiny"],
     ("model", "function"): ["model.name=my.nets:build", "model.allow_code=true"],
     ("dataset", "folder"): ["dataset.root=photos"],
+    ("dataset", "tar"): ["dataset.root=shards/train-{000..255}.tar"],
+    ("dataset", "parquet"): ["dataset.root=shards"],
+    ("dataset", "torchvision"): ["dataset.name=CIFAR10", "dataset.root=downloads"],
 }
 GROUPED = [file.relative_to(CONF) for file in CONF.rglob("*.yaml") if file.parent.name not in ("conf", "experiment")]
 CHOICES = sorted((file.parent.as_posix(), file.stem) for file in GROUPED)
@@ -151,7 +154,7 @@ def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
         ("executor.gpus_per_worker=0.7", ["nearest are 0.5 and 1"]),
         ("executor.gpus_per_worker=1.5", ["nearest are 1 and 2"]),
         ("executor.address=", ["address is empty", "'local', 'auto' or the address"]),
-        ("model.input.channels=4", ["model.input.channels: got 4, but the images", "give 1 or 3"]),
+        ("model.input.channels=4", ["model.input.channels=4, but the images", "give 1 or 3", "dataset=none"]),
         ("optimize.dtype=~/x", ["'optimize.dtype=~/x'", "'key=\"value\"'"]),
         ("store.root=~/a,~/b", ["'store.root=~/a,~/b'", "'key=\"value\"'"]),
         ("~executor", ["executor must be given"]),
@@ -168,7 +171,7 @@ def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
         ("executor.name=rey", ["executor.name: got 'rey'; must be 'inline' or 'ray'. Did you mean 'ray'?"]),
         ("~executor.name", ["executor.name must be given"]),
         ("~executor.workers", ["executor.workers must be given"]),
-        ("dataset.source=phtos", ["must be 'photos' or 'folder'. Did you mean 'photos'?"]),
+        ("dataset.source=phtos", ["'torchvision' or 'none'. Did you mean 'photos'?"]),
         ("dataset.version=2", ["dataset.version: got 2", "dataset.version='\"2\"'"]),
         ("sweep.select.0.include=layer1", ["sweep.select.0.include: got 'layer1'; must be a list"]),
         ("sweep.select.0.channels=3.5", ["sweep.select.0.channels: got 3.5; must be text", "or a list"]),

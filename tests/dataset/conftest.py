@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config.schema import DatasetConfig, InputConfig
+from pipeline.config.dataset import DatasetConfig
+from pipeline.config.schema import InputConfig
 
 MakeConfig = Callable[..., DatasetConfig]
 

@@ -250,3 +250,66 @@ def test_files_are_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
 def test_thin_images_decode(size: tuple[int, int]) -> None:
     assert decode(encode(Image.new("RGB", size)), max_pixels=MAX_PIXELS).size == size
+
+
+def smooth(height: int, width: int) -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(
+    ("side_min_px", "size"), [(0, (800, 600)), (301, (800, 600)), (300, (400, 300)), (75, (100, 75)), (1, (100, 75))]
+)
+def test_a_jpeg_is_reduced_only_as_far_as_allowed(side_min_px: int, size: tuple[int, int]) -> None:
+    file = encode(smooth(600, 800), "JPEG", quality=95)
+    reduced = decode(file, max_pixels=MAX_PIXELS, side_min_px=side_min_px)
+    assert reduced.size == size
+    expected = np.asarray(smooth(600, 800).resize(size, Image.Resampling.BOX)).astype(int)
+    assert np.abs(np.asarray(reduced) - expected).mean() < 3
+
+
+def test_reducing_keeps_orientation_colours_and_other_formats() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encode(smooth(600, 800), "JPEG", exif=exif.tobytes())
+    assert decode(turned, max_pixels=MAX_PIXELS, side_min_px=150).size == (150, 200)
+    cmyk = encode(smooth(600, 800).convert("CMYK"), "JPEG", quality=95)
+    whole, reduced = (decode(cmyk, max_pixels=MAX_PIXELS, side_min_px=side) for side in (0, 300))
+    assert reduced.size == (400, 300)
+    assert np.abs(np.asarray(whole.resize((400, 300))).astype(int) - np.asarray(reduced)).mean() < 3
+    assert decode(encode(smooth(60, 80)), max_pixels=MAX_PIXELS, side_min_px=5).size == (80, 60)
+
+
+def test_reducing_does_not_hide_a_tear_or_a_bomb() -> None:
+    file = encode(smooth(600, 800), "JPEG", quality=95)
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        decode(file[: len(file) // 2], max_pixels=MAX_PIXELS, side_min_px=75)
+    with pytest.raises(UnreadableImageError, match="more pixels"):
+        decode(file, max_pixels=100_000, side_min_px=75)
+
+
+def test_a_phones_picture_with_a_second_one_inside_shows_the_first() -> None:
+    pytest.importorskip("PIL.MpoImagePlugin")
+    file = encode(smooth(60, 80), "MPO", save_all=True, append_images=[Image.new("RGB", (80, 60))])
+    assert np.abs(pixels_of(file).astype(int) - np.asarray(smooth(60, 80))).mean() < 5
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "La", "RGBa", "HSV", "LAB", "YCbCr"])
+def test_every_mode_that_tiff_holds_becomes_rgb_or_a_reason(mode: str) -> None:
+    try:
+        file = encode(smooth(20, 30).convert(mode), "TIFF")
+    except (ValueError, OSError, KeyError):
+        pytest.skip("this Pillow makes no such TIFF")
+    assert pixels_of(file).shape == (20, 30, 3)
+
+
+def test_sixteen_bit_colour_is_scaled() -> None:
+    """Pillow holds no 16-bit RGB: it keeps the upper byte."""
+    row = struct.pack(">B6H", 0, 0, 25700, 65535, 65535, 0, 128 * 257)
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    assert pixels_of(file)[0].tolist() == [[0, 100, 255], [255, 0, 128]]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.config.schema import DatasetConfig
+from pipeline.config.dataset import DatasetConfig
 from pipeline.dataset import open_source
 from pipeline.dataset.photos import FOLDERS, PHOTOS
 from pipeline.errors import DatasetError, UnreadableImageError

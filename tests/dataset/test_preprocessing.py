@@ -90,7 +90,7 @@ def test_other_modes_are_converted(input_config: MakeInput) -> None:
 @pytest.mark.parametrize("channels", [2, 4, 7])
 def test_inputs_that_no_image_can_fill_are_refused(channels: int, input_config: MakeInput) -> None:
     with pytest.raises(ConfigError, match=rf"model\.input\.channels={channels}.*set it to 3 or 1"):
-        Preprocessing(input_config(channels=channels))
+        Preprocessing(input_config(channels=channels)).apply(noise(30, 30))
 
 
 def test_the_image_is_not_changed(input_config: MakeInput) -> None:
@@ -115,3 +115,13 @@ def test_source_box_of_the_whole_input_is_the_central_crop(input_config: MakeInp
     preprocessing = Preprocessing(input_config())
     assert preprocessing.source_box((64, 64), (0, 0, 28, 28)) == (4, 4, 60, 60)
     assert preprocessing.source_box((64, 128), (0, 0, 28, 28)) == (4, 36, 60, 92)
+
+
+@pytest.mark.parametrize("size", [(2000, 2600), (1000, 260), (257, 3000)])
+def test_reduced_decoding_leaves_at_least_twice_the_input(size: tuple[int, int], input_config: MakeInput) -> None:
+    for changes in ({}, {"height": 60, "width": 28, "resize": 32}):
+        preprocessing = Preprocessing(input_config(**changes))
+        top, left, bottom, right = preprocessing.source_box(size, (0, 0, changes.get("height", 28), 28))
+        reduced = preprocessing.side_min_px / min(size)
+        assert (bottom - top) * reduced >= 2 * changes.get("height", 28) - 1e-6
+        assert (right - left) * reduced >= 2 * 28 - 1e-6

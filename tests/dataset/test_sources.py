@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config.schema import DatasetConfig
+from pipeline.config.dataset import DatasetConfig
 from pipeline.dataset import Source, open_source
 from pipeline.dataset.folder import escape, unescape
 from pipeline.errors import DatasetError, UnreadableImageError

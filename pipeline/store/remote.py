@@ -1,0 +1,185 @@
+"""Files of a dataset on any pyarrow filesystem: finding them by folder or pattern, and reading parts of them.
+
+    files = find_files("s3://bucket/train/{000..255}.tar", (".tar",))
+    read_part(files[0], offset=512, size=4096)
+
+A root is a folder, a file or a pattern, local or a URI. In a pattern '*' and '?' stay within one folder, '**' does
+not, '{a,b}' and '{000..012}' are lists. In a URI '?' begins the query (`?endpoint_override=...`). Nothing is written
+here; the atlas itself is kept by `pipeline.store.paths`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pyarrow as pa
+from pyarrow import fs
+
+from pipeline.errors import DatasetError, UnreadableImageError
+
+OPEN_FILES = 64
+"""Shards kept open per process; opening one on an object store costs a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a dataset, as it was when it was listed."""
+
+    root: str
+    """The root that it was found under, as the user wrote it; leads to the filesystem."""
+    path: str
+    """The path in the filesystem."""
+    name: str
+    """The path below the fixed part of the root: the same wherever the root is."""
+    size: int
+    changed_ns: int
+
+
+def is_uri(root: str) -> bool:
+    """Say whether `root` is a URI and not a path of this machine."""
+    return "://" in root
+
+
+def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[RemoteFile, ...]:
+    """Return the files under `root` that end in one of `suffixes`, sorted by name; hidden ones are left out.
+
+    Raises DatasetError when the root is missing or can't be listed.
+    """
+    filesystem, whole = _opened(root)
+    fixed = whole if _type(filesystem, whole, root) != fs.FileType.NotFound else _fixed_part(whole)
+    found: dict[str, RemoteFile] = {}
+    for pattern in [whole] if fixed == whole else _braces(whole):
+        for info in _matching(filesystem, pattern, root):
+            # A file that is named outright may be hidden or of any suffix: it is what the user wants.
+            name = info.path[len(fixed) :].lstrip("/") or info.base_name
+            if name.lower().endswith(suffixes) and not any(part.startswith(".") for part in name.split("/")):
+                found[info.path] = RemoteFile(root, info.path, name, int(info.size), int(info.mtime_ns or 0))
+    return tuple(sorted(found.values(), key=lambda file: file.name))
+
+
+def open_file(file: RemoteFile) -> pa.NativeFile:
+    """Return a file opened for reading anywhere in it; raise DatasetError if it can't be."""
+    try:
+        return _opened(file.root)[0].open_input_file(file.path)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"can't open {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
+
+
+def read_part(file: RemoteFile, *, offset: int, size: int) -> bytes:
+    """Return `size` bytes from `offset`; may be called by many threads at once.
+
+    Raises UnreadableImageError when the file ends before that, DatasetError when the filesystem fails.
+    """
+    try:
+        data: bytes = _kept_open(file).read_at(size, offset)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
+    if len(data) < size:
+        raise UnreadableImageError(f"{file.name!r} ends {size - len(data)} bytes before the image does")
+    return data
+
+
+def read_below(root: str, path: str) -> bytes:
+    """Return the whole file at `path` below the folder `root`; UnreadableImageError if there is none."""
+    filesystem, base = _opened(root)
+    try:
+        with filesystem.open_input_file(f"{base}/{path}") as file:
+            data: bytes = file.read()
+    except FileNotFoundError as error:
+        raise UnreadableImageError("there is no such file") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"can't read {path!r} of dataset.root={root!r}: {reason(error)}") from error
+    return data
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what went wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _kept_open(file: RemoteFile) -> pa.NativeFile:
+    return open_file(file)
+
+
+@lru_cache(maxsize=16)
+def _opened(root: str) -> tuple[fs.FileSystem, str]:
+    """Return the filesystem of `root` and the path or pattern in it."""
+    if not is_uri(root):
+        return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(root))
+    address, mark, query = root.partition("?")
+    scheme, _, path = address.partition("://")
+    bucket = path.split("/")[0]
+    if "@" in bucket:
+        raise DatasetError(
+            f"dataset.root={scheme}://...@{bucket.rpartition('@')[2]}/... holds a password, and the atlas's pages show "
+            "the root; give it by the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"
+        )
+    try:
+        # Only the bucket is handed over: a URI may hold no braces.
+        filesystem, base = fs.FileSystem.from_uri(f"{scheme}://{bucket}/{mark}{query}")
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise DatasetError(
+            f"dataset.root={root!r} can't be opened: {reason(error)}. Give a folder, a pattern or a URI such as "
+            "s3://bucket/train"
+        ) from error
+    return filesystem, "/".join(part for part in (base.rstrip("/"), path.partition("/")[2].rstrip("/")) if part)
+
+
+def _type(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileType:
+    return _info(filesystem, path, root).type
+
+
+def _info(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileInfo:
+    try:
+        return filesystem.get_file_info(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"dataset.root={root!r} can't be looked at: {reason(error)}") from error
+
+
+def _matching(filesystem: fs.FileSystem, pattern: str, root: str) -> list[fs.FileInfo]:
+    """Return the files that a pattern without braces names: a file, those of a folder, or those of a glob."""
+    folder = _fixed_part(pattern)
+    info = _info(filesystem, pattern, root)
+    if info.type == fs.FileType.File:
+        return [info]
+    if info.type == fs.FileType.NotFound and folder == pattern:
+        raise DatasetError(f"dataset.root={root!r}: {pattern!r} does not exist; give a folder, a file or a pattern")
+    whole = re.compile(f"{re.escape(pattern)}/.*" if info.type == fs.FileType.Directory else _regex(pattern), re.DOTALL)
+    base = pattern if info.type == fs.FileType.Directory else folder
+    selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
+    try:
+        infos = filesystem.get_file_info(selector)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"dataset.root={root!r} can't be listed: {reason(error)}") from error
+    return [found for found in infos if found.type == fs.FileType.File and whole.fullmatch(found.path)]
+
+
+def _fixed_part(pattern: str) -> str:
+    """Return the folders before the first part with a wildcard; the whole where there is none."""
+    parts = pattern.split("/")
+    return "/".join(itertools.takewhile(lambda part: not re.search(r"[*?{]", part), parts))
+
+
+def _braces(pattern: str) -> list[str]:
+    """Return the patterns that '{a,b}' and '{000..012}' stand for."""
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if found is None:
+        return [pattern]
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    if span:
+        words = [f"{number:0{len(span[1])}d}" for number in range(int(span[1]), int(span[2]) + 1)]
+    else:
+        words = found[1].split(",")
+    return [whole for word in words for whole in _braces(pattern[: found.start()] + word + pattern[found.end() :])]
+
+
+def _regex(pattern: str) -> str:
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.sub(r"\*\*/|\*\*|\*|\?|[^*?]+", lambda part: parts.get(part[0], re.escape(part[0])), pattern)

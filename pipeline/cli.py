@@ -1,4 +1,4 @@
-"""The command line, `atlas`: run, plan, status, view, layers.
+"""The command line, `atlas`: run, plan, status, view, sheet, layers.
 
 Commands that work on a configuration take Hydra overrides (`sweep=all optimize.steps=256`); `-m` runs every
 combination of comma-separated values. Exit codes: 0 done, 1 an error that says what to mend, 2 wrong usage, 75
@@ -65,6 +65,12 @@ examples:
   atlas view s3://bucket/atlas --port 8080 --no-browser
 
 The pages also open from disk: ROOT/site/index.html.""",
+    "sheet": """\
+examples:
+  atlas sheet atlases/efficientnet_lite0
+  atlas sheet atlases/enemy --layer _blocks.13 --output noise.png --size 200
+
+A row for each unit, a column for each variant: side by side what recipes, signs, seeds and sets make.""",
 }
 
 
@@ -127,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     layers = _command(commands, "layers", _layers, "list a model's layers: names, types, shapes, channels")
     status = _command(commands, "status", _status, "say how far an atlas is")
     view = _command(commands, "view", _view, "look at an atlas in the browser")
+    sheet = _command(commands, "sheet", _sheet, "put pictures of an atlas side by side in one PNG")
     for command in (run, plan):
         command.add_argument(
             "-m", "--multirun", action="store_true", help="run every combination of comma-separated values"
@@ -134,10 +141,14 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, plan, layers):
         command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=OVERRIDES)
         command.add_argument("--config-dir", metavar="DIR", help="a folder with configuration groups of your own")
-    for command in (status, view):
+    for command in (status, view, sheet):
         command.add_argument("root", metavar="ROOT", help="the atlas: a folder, or a URI such as s3://bucket/atlas")
     view.add_argument("--port", type=int, default=0, help="port to serve on (default: a free one)")
     view.add_argument("--no-browser", action="store_true", help="only print the address")
+    sheet.add_argument("--layer", action="append", metavar="NAME", help="only this layer (may be given several times)")
+    sheet.add_argument("--units", type=int, default=12, help="units of each layer, at most (default: 12)")
+    sheet.add_argument("--size", type=int, default=160, metavar="PX", help="side of a picture (default: 160)")
+    sheet.add_argument("--output", default="sheet.png", metavar="FILE", help="where to write (default: sheet.png)")
     return parser
 
 
@@ -198,6 +209,14 @@ def _view(options: argparse.Namespace) -> int:
     from pipeline.commands import view_command
 
     return view_command(options.root, port=options.port, browser=not options.no_browser)
+
+
+def _sheet(options: argparse.Namespace) -> int:
+    from pipeline.commands import sheet_command
+
+    return sheet_command(
+        options.root, layers=options.layer, units=options.units, size_px=options.size, output=options.output
+    )
 
 
 if __name__ == "__main__":

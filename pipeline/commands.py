@@ -7,6 +7,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,16 +16,18 @@ from rich.table import Table
 
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
-from pipeline.errors import AtlasError, StoreError, UnreadableImageError
+from pipeline.errors import AtlasError, StoreError, UnreadableImageError, did_you_mean
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
 from pipeline.plan.estimate import estimate
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
+from pipeline.site.contact import contact_sheet
 from pipeline.site.server import serve
 from pipeline.stages import run
 from pipeline.status import read_status
 from pipeline.store.paths import Store
+from pipeline.store.shards import read_rows
 
 UNLIMITED = 10_000
 """Columns of an output that is no terminal."""
@@ -215,6 +219,25 @@ def view_command(root: str, *, port: int, browser: bool) -> int:
     if not store.exists("site/index.html"):
         raise StoreError(f"{root!r} has no pages (site/index.html); make an atlas with: atlas run store.root={root}")
     return serve(store, port=port, browser=browser)
+
+
+def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_px: int, output: str) -> int:
+    """Write a contact sheet of an atlas as a PNG."""
+    store = Store.open(root)
+    rows: list[dict[str, Any]] = []
+    names = []
+    for path in sorted(store.list("atlas")):
+        own = read_rows(store, path, columns=["layer", "unit", "class_name", "visualizations"])
+        names += [str(row["layer"]) for row in own[:1]]
+        rows += [row for row in own[:units] if (not layers or row["layer"] in layers) and row["visualizations"]]
+    unknown = [name for name in layers or () if name not in names]
+    if unknown:
+        raise StoreError(f"{root!r} has no layer {unknown[0]!r}.{did_you_mean(unknown[0], names)}")
+    if not rows:
+        raise StoreError(f"{root!r} has no pictures; make an atlas with: atlas run store.root={root}")
+    Path(output).write_bytes(contact_sheet(rows, cell_px=max(16, size_px)))
+    _output().print(f"{output}: {len(rows)} units", markup=False)
+    return 0
 
 
 def duration(seconds: float) -> str:

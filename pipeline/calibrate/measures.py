@@ -39,6 +39,8 @@ STANDARD = TransformConfig(
 STANDARD_SIDE = 128
 RINGS = 16
 """Rings of frequency, of equal width in its logarithm, in which magnitudes are compared."""
+LEAST_LIKENESS = 0.05
+"""Best examples that are no more alike than this, beyond chance, have no path in common to compare with."""
 SMALLEST = 1e-6
 
 
@@ -125,7 +127,7 @@ def _normalized(own: Vectors, top: Vectors, random: Vectors) -> float | None:
     likeness: Vectors = best @ best.T
     among = float(likeness.sum() - np.trace(likeness)) / (len(top) * (len(top) - 1))
     by_chance = float((any_ @ best.T).mean())
-    if among - by_chance < SMALLEST:
+    if among - by_chance < LEAST_LIKENESS:
         return None
     return (float((mine @ best.T).mean()) - by_chance) / (among - by_chance)
 

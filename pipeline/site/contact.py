@@ -58,7 +58,7 @@ def _cell(picture: Row, cell_px: int) -> Image.Image:
 def _write(draw: ImageDraw.ImageDraw, font: Any, text: str, place: tuple[int, int], width_px: int) -> None:
     """Write text on at most two lines of a width, cut where it is longer."""
     lines: list[str] = [""]
-    for word in text.split(" "):
+    for word in text.replace("→", "to").split(" "):  # the font that comes with Pillow has no arrow
         longer = f"{lines[-1]} {word}".strip()
         if draw.textlength(longer, font=font) <= width_px or not lines[-1]:
             lines[-1] = longer

@@ -312,3 +312,18 @@ def dump_dom(address: str, profile: Path) -> str:
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet]
     options = [f"--user-data-dir={profile / 'profile'}", "--virtual-time-budget=3000", "--dump-dom", address]
     return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_a_unit_that_is_no_channel_has_a_cell_of_its_own(make_row: Make, make_spec: Make, info: Any) -> None:
+    spec = make_spec()
+    rows = [
+        make_row(3),
+        make_row(0, pictures={"layer+": (1, 2, 3)}) | {"channel": None, "unit": "blocks.4:*"},
+        make_row(0, pictures={"sum+": (9, 2, 3)}) | {"channel": None, "unit": "blocks.4:1 - logit:2"},
+    ]
+    files = layer_files(info, spec, rows, None, None)
+    page, data = files[f"layers/{spec.slug}.html"].decode(), files[f"layers/{spec.slug}.js"].decode()
+    assert [f'id="cell-{number}"' in page for number in (3, 24, 25)] == [True] * 3  # 24 channels: others count on
+    assert "blocks.4:*" in page
+    assert '"single":false' in data
+    assert rows[1]["channel"] is None

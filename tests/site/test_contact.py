@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.cli import main
+from pipeline.site.contact import HEAD_PX, MARGIN_PX, NAME_PX, contact_sheet
+
+Row = dict[str, Any]
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def middle(sheet: Image.Image, row: int, column: int, cell_px: int) -> tuple[int, ...]:
+    step = cell_px + MARGIN_PX
+    place = NAME_PX + column * step + cell_px // 2, HEAD_PX + row * step + cell_px // 2
+    colour = sheet.getpixel(place)
+    assert isinstance(colour, tuple)
+    return colour
+
+
+def test_every_picture_stands_in_its_row_and_column(make_row: Callable[..., Row]) -> None:
+    rows = [
+        make_row(0, pictures={"channel+": (200, 40, 40), "channel-": (40, 200, 40)}),
+        make_row(1, pictures={"channel-": (40, 40, 200)}),
+    ]
+    sheet = opened(contact_sheet(rows, cell_px=40))
+    assert middle(sheet, 0, 0, 40) == (200, 40, 40)
+    assert middle(sheet, 0, 1, 40) == (40, 200, 40)
+    assert middle(sheet, 1, 1, 40) == (40, 40, 200)
+    assert middle(sheet, 1, 0, 40) == (250, 250, 250)  # nothing there
+
+
+def test_opacity_lets_grey_through(make_row: Callable[..., Row]) -> None:
+    row = make_row(0, pictures={"channel+": (200, 40, 40)})
+    shown = row["visualizations"][0]
+    size = opened(shown["image"]["bytes"]).size
+    buffer = io.BytesIO()
+    Image.fromarray(np.full(size[::-1], 0, np.uint8)).save(buffer, format="PNG")
+    shown["opacity"] = {"bytes": buffer.getvalue(), "path": None}
+    assert middle(opened(contact_sheet([row], cell_px=40)), 0, 0, 40) == (128, 128, 128)
+
+
+def test_the_command_writes_a_sheet_of_the_layers_asked_for(atlas_root: Path, tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole.png", tmp_path / "part.png"
+    assert main(["sheet", str(atlas_root), "--output", str(whole), "--size", "16"]) == 0
+    assert main(["sheet", str(atlas_root), "--layer", "conv2", "--output", str(part), "--size", "16"]) == 0
+    tall, short = (opened(path.read_bytes()).height - HEAD_PX for path in (whole, part))
+    assert tall == 3 * short
+
+
+def test_an_unknown_layer_is_named_with_the_nearest(atlas_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sheet", str(atlas_root), "--layer", "conv22"]) == 1
+    assert "Did you mean 'conv2'" in capsys.readouterr().err

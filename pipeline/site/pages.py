@@ -23,7 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline.site.sheets import Sheet, pack, see_through
 from pipeline.units import OUTPUT, LayerSpec
 
-VERSION = 3
+VERSION = 4
 """Raise when the same table makes other pages."""
 
 CELLS_PER_SHEET = 64
@@ -263,8 +263,11 @@ def _styles(sheets: Sequence[tuple[Sequence[Row], Sheet]], cells: Any) -> list[t
 def _picture_data(row: Row, variants: Sequence[str], sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
     place = dict(zip(variants, styles, strict=True))
     kept = ("variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
+    measured = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "agreement", "picture_status")
     return [
-        {name: picture[name] for name in kept} | {"sheet": sheet, "style": place[picture["variant"]]}
+        {name: picture[name] for name in kept}
+        | {name: picture.get(name) for name in measured}
+        | {"sheet": sheet, "style": place[picture["variant"]]}
         for picture in row["visualizations"]
     ]
 

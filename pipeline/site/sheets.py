@@ -37,7 +37,7 @@ class Sheet:
 def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS) -> Sheet:
     """Return `images` (encoded, any sizes) as one sheet, `form` 'PNG' or 'JPEG'; None leaves a cell empty.
 
-    Cells are as large as the largest image; smaller ones are centred.
+    Cells are as large as the largest image; smaller ones are enlarged until they fit, and centred.
     """
     decoded = [_decode(data) if data else None for data in images]
     width = max((image.width for image in decoded if image), default=1)
@@ -47,10 +47,17 @@ def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS) -
     sheet = Image.new("RGB", (columns * width, rows * height), GREY)
     for number, image in enumerate(decoded):
         if image is not None:
+            image = _fitted(image, width, height)
             row, column = divmod(number, columns)
             left = column * width + (width - image.width) // 2
             sheet.paste(image, (left, row * height + (height - image.height) // 2))
     return Sheet(data=_encode(sheet, form), columns=columns, rows=rows, cell_height_px=height, cell_width_px=width)
+
+
+def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
+    scale = min(width / image.width, height / image.height)
+    size = round(image.width * scale), round(image.height * scale)
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
 def see_through(image: bytes, opacity: bytes) -> bytes:

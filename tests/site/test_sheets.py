@@ -41,13 +41,13 @@ def test_an_empty_cell_is_grey_and_moves_nothing(encoded: Callable[..., bytes], 
     assert [seen(sheet.data, sheet.style(cell)) for cell in range(3)] == [colour(1), GREY, colour(3)]
 
 
-def test_smaller_pictures_are_centred_rows_before_columns(encoded: Callable[..., bytes]) -> None:
+def test_smaller_pictures_are_enlarged_and_centred_rows_before_columns(encoded: Callable[..., bytes]) -> None:
     sheet = pack([encoded((255, 0, 0), height=4, width=6), encoded((0, 0, 255), height=10, width=20)], form="PNG")
     assert (sheet.cell_height_px, sheet.cell_width_px) == (10, 20)
     assert size(sheet.data) == (10, 40)
     with Image.open(io.BytesIO(sheet.data)) as image:
         red = image.point(lambda value: value if value == 255 else 0).getchannel("R").getbbox()
-    assert red == (7, 3, 13, 7)
+    assert red == (2, 0, 17, 10)
 
 
 def test_no_pictures_make_one_small_cell() -> None:

@@ -68,6 +68,21 @@
     return words.length ? `: ${words.join(", ")}.` : ".";
   }
 
+  // What a picture is worth, in words; each number's exact meaning is the help that shows under the pointer.
+  function worth(shown) {
+    const share = (value) => `${number(100 * value, 2)} %`;
+    const facts = [
+      ["rank", (value) => `place ${value} of its layer`, "Place of the channel among all of its layer, by activation on this picture"],
+      ["robustness_loss", (value) => (value > 0 ? `loses ${share(value)} when moved` : "loses nothing when moved"), "Share of the score that is lost under random shifts, zooms and turns"],
+      ["frequency_distance", (value) => `frequencies ${number(value, 2)} decades off`, "Distance of its frequency magnitude from the dataset's; 1 is a factor of ten"],
+      ["path_similarity", (value) => `path similarity ${number(value, 2)}`, "Likeness to the unit's best examples in the layers before: 1 as alike as these among themselves, 0 as any image"],
+      ["agreement", (value) => `seeds agree ${number(value, 2)}`, "Likeness of what other seeds excite in the layer: 1 the same"],
+    ];
+    const told = facts.filter(([key]) => shown[key] !== null && shown[key] !== undefined);
+    if (!told.length) return null;
+    return element("ul", { className: "worth" }, ...told.map(([key, words, help]) => element("li", { textContent: words(shown[key]), title: help })));
+  }
+
   function pictures(channel) {
     const title = element("h3", { textContent: "Optimized", title: "Pictures made to excite this unit" });
     if (!channel.pictures.length) return [title, element("p", { className: "none", textContent: "No picture of this channel." })];
@@ -76,7 +91,9 @@
         picture(`pictures-${padded(shown.sheet)}.png`, shown.style, `${shown.variant} of ${channel.unit}`),
         element("figcaption", {},
           element("b", { textContent: shown.variant }), ` scores ${number(shown.score)}${standing(shown)}`,
-          ` ${shown.steps} steps, seed ${shown.seed}.`))))];
+          ` ${shown.steps} steps, seed ${shown.seed}.`,
+          shown.picture_status && shown.picture_status !== "ok" ? element("em", { textContent: ` ${shown.picture_status}` }) : null,
+          worth(shown)))))];
   }
 
   function examples(channel) {

@@ -125,8 +125,9 @@ def clusters(features: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     for _ in range(ROUNDS):
         own = np.square(features[:, None] - centres[None]).sum(axis=2).argmin(axis=1)
         for number in range(count):
-            if not (own == number).any():  # equal rows: give the emptied cluster the row that fits its own worst
-                own[np.square(features - centres[own]).sum(axis=1).argmax()] = number
+            if not (own == number).any():  # equal rows: give it the row that fits worst where others stay behind
+                shared = np.bincount(own, minlength=count)[own] > 1
+                own[np.where(shared, np.square(features - centres[own]).sum(axis=1), -1.0).argmax()] = number
         centres = np.stack([features[own == number].mean(axis=0) for number in range(count)])
     order = sorted(range(count), key=lambda number: (-int((own == number).sum()), int(np.argmax(own == number))))
     renamed = np.empty(count, dtype=np.int64)

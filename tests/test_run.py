@@ -450,3 +450,22 @@ def test_a_torn_shard_is_one_row_of_the_failures_and_the_rest_is_scanned(
     (failure,) = read_status(str(tmp_path / "atlas")).unreadable
     assert "torn.tar" in str(failure)
     assert {row["count"] for table in tables(tmp_path / "atlas").values() for row in table} == {8}
+
+
+def test_four_channels_without_a_dataset_make_an_atlas(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    four = [
+        "dataset=none",
+        "dataset.label=none",
+        "model.arguments={channels: 4}",
+        "model.input.channels=4",
+        "model.input.mean=[0.5]",
+    ]
+    quietly(tiny(*four, "model.input.std=[0.25]", "sweep.select.0.include=[conv2]"))
+    (rows,) = tables(tmp_path / "atlas").values()
+    for row in rows:
+        assert row["examples"] == []
+        for shown in row["visualizations"]:
+            assert shown["percentile"] is None
+            assert shown["robustness_loss"] is not None or row["channel"] == 2  # the dead one
+            image = Image.open(io.BytesIO(shown["image"]["bytes"]))
+            assert (image.mode, image.size) == ("L", (4 * 16, 16))  # its channels side by side

@@ -15,9 +15,14 @@ from pipeline.config.recipe import OptimizeConfig, StopConfig
 from pipeline.config.schema import RunConfig
 from pipeline.models.layers import model_facts
 from pipeline.optimize.loop import Made
+from pipeline.optimize.magnitude import packaged_magnitude
+from pipeline.optimize.objectives import scores
+from pipeline.optimize.parameterizations import PARAMETERIZATIONS, parameterization
 from pipeline.optimize.pixels import measure, quantize
+from pipeline.optimize.regularizers import penalty
 from pipeline.optimize.slots import has_flattened, thinned
 from pipeline.optimize.target import Target, takes_half_size
+from pipeline.optimize.transforms import draw_warps, warp
 from pipeline.plan.pictures import Picture
 from pipeline.units import (
     OUTPUT,
@@ -174,7 +179,7 @@ def test_the_models_parameters_never_get_gradients_and_no_hook_stays(
 
 def test_bfloat16_scores_are_close_to_float32(target: MakeTarget, recipe: OptimizeConfig) -> None:
     wanted = channels("conv2", [0, 1, 4, 5])
-    scores = {
+    found = {
         dtype: measure(
             target("conv2"),
             np.stack([one.pixels for one in made(target("conv2"), wanted, recipe, dtype=dtype)]),
@@ -182,7 +187,7 @@ def test_bfloat16_scores_are_close_to_float32(target: MakeTarget, recipe: Optimi
         )
         for dtype in ("float32", "bfloat16")
     }
-    assert scores["bfloat16"] == pytest.approx(scores["float32"], rel=0.1)
+    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
 
 
 def test_layers_before_an_in_place_activation_are_read_as_they_were(target: MakeTarget, recipe: OptimizeConfig) -> None:
@@ -300,3 +305,64 @@ def test_a_model_that_takes_one_size_only_is_told_apart(target: MakeTarget) -> N
     assert takes_half_size(where.model, where.input, where.device)
     fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
     assert not takes_half_size(fixed, where.input, where.device)
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_in_bfloat16_scores_alone_and_in_a_batch_agree(target: MakeTarget, recipe: OptimizeConfig, size: int) -> None:
+    where, batch = target("conv2"), channels("conv2", [number % 12 for number in range(size)])
+    together = made(where, batch, recipe, dtype="bfloat16")
+    for place in (1, 5):
+        (alone,) = made(where, [batch[place]], recipe, dtype="bfloat16")
+        both = np.stack([together[place].pixels, alone.pixels])
+        in_batch, by_itself = measure(where, both, [batch[place].readable] * 2)
+        assert in_batch == pytest.approx(by_itself, rel=0.01, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", sorted(PARAMETERIZATIONS))
+def test_the_way_from_parameters_to_the_score_agrees_with_numerical_differentiation(
+    target: MakeTarget, tiny: Callable[..., RunConfig], kind: str
+) -> None:
+    """The whole recipe at one step: parameterization, warp, normalization, network, objective, penalties."""
+    penalties = ", ".join(f"{{name: {name}, weight: 0.01}}" for name in ("l1", "l2", "total_variation", "border"))
+    config = tiny(f"optimize/parameterization={kind}", f"optimize.regularizers=[{penalties}]").optimize
+    where, unit = target("conv2"), ONE
+    learned = parameterization(config, channels=3, device=where.device, magnitude=packaged_magnitude())
+    generator = torch.Generator().manual_seed(1)
+    start = learned.start([generator]).detach()
+    start = start + 0.3 * torch.randn(start.shape, generator=generator)
+    (warps,) = draw_warps(config.transform, generator, 1, (16, 16))
+
+    def aim(parameters: torch.Tensor) -> torch.Tensor:
+        images = learned.image(parameters)
+        seen = warp(images, warps, height=16, width=16)
+        return (scores(where.maps(seen), [unit]) - penalty(images, config.regularizers)).sum()
+
+    parameters = start.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(aim(parameters), parameters)
+    along = gradient / gradient.norm()
+    small = 1e-2
+    with torch.no_grad():
+        rise = (aim(start + small * along) - aim(start - small * along)) / (2 * small)
+    assert rise.item() == pytest.approx(gradient.norm().item(), rel=0.05)
+
+
+def test_inputs_smaller_than_the_networks_stride_still_give_a_picture(
+    tiny: Callable[..., RunConfig], recipe: OptimizeConfig
+) -> None:
+    config = replace(tiny().model.input, height=1, width=1)
+    model = build()
+    layer = next(one for one in model_facts(model, replace(tiny().model, input=config)).layers if one.name == "conv3")
+    target = Target(model=model, layers=[layer], input=config, device=torch.device("cpu"))
+    assert layer.positions == (1, 1)
+    (one,) = made(target, [picture(Channel(layer="conv3", channel=0))], recipe)
+    assert one.status == "ok"
+
+
+def test_all_colour_channels_are_normalized_by_their_own_mean_and_std(target: MakeTarget) -> None:
+    """Grey must reach the network as each channel's own number: one range for all would shift its colours."""
+    where, seen = target("conv1"), list[torch.Tensor]()
+    handle = where.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    measure(where, np.full((2, 16, 16, 3), 128, np.uint8), [Channel(layer="conv1", channel=0)] * 2)
+    handle.remove()
+    expected = (128 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    assert seen[0][0, :, 3, 3].tolist() == pytest.approx(expected.tolist(), rel=1e-4)

@@ -20,8 +20,9 @@ from pipeline.models.device import optimize_dtype
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
 from pipeline.models.receptive_field import with_receptive_fields
+from pipeline.plan.make import make_plan
 from pipeline.plan.sweep import Selection, Sweep, expand_sweep
-from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask, make_plan
+from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask
 from pipeline.stats.sample import sample_limit
 from pipeline.store.paths import Store
 from pipeline.store.receipts import Receipt, is_whole, read_receipts, receipts_by_key

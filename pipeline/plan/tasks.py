@@ -1,4 +1,4 @@
-"""Turn a sweep into tasks. Results are named by what determines them; tasks only group what is missing.
+"""A plan and its tasks. Results are named by what determines them; tasks only group what is missing.
 
 A *key* is the fingerprint of one result: one picture, or one span of the dataset scanned for one layer. A task is a
 handful of missing keys of one stage. So a wider sweep, other workers or a killed run change which tasks there are,
@@ -10,19 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.dataset import DatasetConfig
-from pipeline.config.schema import RunConfig
-from pipeline.config.sweep import SweepConfig
-from pipeline.errors import ConfigError
-from pipeline.plan.pictures import Context, Picture, extra_pictures, grouped, pictures_of
-from pipeline.plan.sweep import Selection
-from pipeline.plan.variants import has_units
-from pipeline.units import LayerSpec, ModelFacts, fingerprint
-
-STATISTICS_ALGORITHM = 1
-"""Raise when the images give other statistics."""
-SCAN_ALGORITHM = 2
-"""Raise when the same scan gathers other numbers."""
+from pipeline.plan.pictures import Picture, grouped
+from pipeline.units import LayerSpec, fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,92 +164,6 @@ def _chunks(groups: Sequence[tuple[Picture, ...]], size: int) -> list[list[tuple
             chunks.append([])
         chunks[-1].append(group)
     return chunks
-
-
-def make_plan(
-    config: RunConfig,
-    facts: ModelFacts,
-    selections: Sequence[Selection],
-    examples: Sequence[tuple[str, str]],
-    *,
-    sample_limit: str,
-    dtypes: Mapping[str, str],
-) -> Plan:
-    """Return the plan for `selections` over `examples`, pairs of (example_id, version) sorted by id.
-
-    `dtypes` are the resolved types of each recipe's optimization ('float32' or 'bfloat16'), by the recipe's name.
-    Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
-    """
-    spans = _spans(examples, config.scan.span, config.dataset)
-
-    def scan_keys(layer: LayerSpec) -> tuple[str, ...]:
-        place = (facts.upstream[layer.name], layer.name, layer.index)
-        return tuple(_scan_key(place, span, config, sample_limit) for span in spans)
-
-    dataset = fingerprint("dataset", [span.content for span in spans])
-    context = Context(config=config, facts=facts, dtypes=dtypes, scan_keys=scan_keys, dataset=dataset)
-    _check_variants(config.sweep, [selection.layer for selection in selections])
-    return Plan(
-        layers=tuple(
-            _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
-        ),
-        spans=spans,
-        statistics_keys=tuple(_statistics_key(span, config, sample_limit) for span in spans),
-        sample_limit=sample_limit,
-        block=config.sweep.block,
-        dtypes=dtypes,
-        known={layer.name: layer for layer in facts.layers},
-    )
-
-
-def _check_variants(sweep: SweepConfig, layers: Sequence[LayerSpec]) -> None:
-    for number, variant in enumerate(sweep.variants):
-        if not any(has_units(layer, variant, sweep.cosine_power) for layer in layers):
-            raise ConfigError(
-                f"sweep.variants.{number} ({variant.name}) means nothing in any selected layer: probabilities are of "
-                "the output, class tokens of token layers, directions and whole layers of any layer but the output"
-            )
-
-
-def _pictures(selections: Sequence[Selection], context: Context) -> Iterator[tuple[Selection, tuple[Picture, ...]]]:
-    """Yield every layer that the atlas is about, with its pictures: the selected ones, and those of extra pictures."""
-    extra = extra_pictures(context)
-    selected = {selection.layer.name: selection for selection in selections}
-    for layer in sorted(context.facts.layers, key=lambda layer: layer.index):
-        if layer.name in selected or layer.name in extra:
-            selection = selected.get(layer.name, Selection(layer=layer, channels=(), variants=()))
-            yield selection, pictures_of(selection, context) + extra.get(layer.name, ())
-
-
-def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Context) -> LayerPlan:
-    return LayerPlan(
-        layer=selection.layer,
-        upstream=context.facts.upstream[selection.layer.name],
-        channels=selection.channels,
-        pictures=pictures,
-        scan_keys=context.scan_keys(selection.layer),
-    )
-
-
-def _spans(examples: Sequence[tuple[str, str]], size: int, dataset: DatasetConfig) -> tuple[Span, ...]:
-    # What changes the pixels behind an id: the seed of the views, and the limit that refuses an image.
-    reading = (dataset.seed, dataset.max_pixels)
-    spans = []
-    for start in range(0, len(examples), size):
-        part = examples[start : start + size]
-        ids = tuple(example_id for example_id, _ in part)
-        content = fingerprint("span", start, part, reading)
-        spans.append(Span(start=start, stop=start + len(part), example_ids=ids, content=content))
-    return tuple(spans)
-
-
-def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -> str:
-    settings = (config.scan.top_k, config.scan.bottom_k, sample_limit)
-    return fingerprint("scan", SCAN_ALGORITHM, place, span.content, config.model.input, settings)
-
-
-def _statistics_key(span: Span, config: RunConfig, sample_limit: str) -> str:
-    return fingerprint("dataset", STATISTICS_ALGORITHM, span.content, config.model.input, sample_limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

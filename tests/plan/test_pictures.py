@@ -7,9 +7,10 @@ import pytest
 
 from pipeline.config.schema import RunConfig
 from pipeline.errors import ConfigError
+from pipeline.plan.make import make_plan
 from pipeline.plan.pictures import Picture, grouped
 from pipeline.plan.sweep import expand_sweep
-from pipeline.plan.tasks import Plan, make_plan
+from pipeline.plan.tasks import Plan
 from pipeline.plan.variants import random_direction
 from pipeline.units import OUTPUT, ClassProbability, Coactive, Direction, Layer, LayerSpec, ModelFacts, Neuron, Sum
 

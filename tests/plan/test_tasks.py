@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.config.schema import RunConfig
+from pipeline.plan.make import make_plan
 from pipeline.plan.sweep import expand_sweep
-from pipeline.plan.tasks import Plan, make_plan
+from pipeline.plan.tasks import Plan
 from pipeline.units import LayerSpec, ModelFacts
 
 LAYERS = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.plan.calibration import CalibrateTask, calibration_key
+from pipeline.plan.calibration import CalibrateTask, calibration_keys
 from pipeline.plan.recipes import takes_magnitude
 from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask
 from pipeline.prepare import Done, Prepared
@@ -44,8 +44,8 @@ def with_pictures(task: CalibrateTask, prepared: Prepared, done: Done) -> Calibr
 def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
     """Return the task that joins everything there is about a layer; its key covers what that is."""
     pictures = [picture.key for picture in layer.pictures if picture.key in done.optimize]
-    keys = [calibration_key(prepared.plan, layer, one) for one in layer.pictures if one.key in done.optimize]
-    measured = [key for key in keys if key in done.calibrate]
+    keys = calibration_keys(prepared.plan, layer)
+    measured = [keys[one] for one in pictures if keys[one] in done.calibrate]
     config = prepared.config
     presentation = (config.assemble, config.model.name, config.model.input, config.dataset.label, config.scan)
     names = prepared.facts.class_names

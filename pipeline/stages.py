@@ -20,7 +20,7 @@ from pipeline.errors import DatasetError, StoreError, TasksFailedError
 from pipeline.executors import open_executor
 from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
 from pipeline.inputs import assemble_task, merge_statistics, with_pictures, with_scan
-from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibration_key
+from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibration_keys
 from pipeline.plan.tasks import AssembleTask, OptimizeTask, SiteTask
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
@@ -178,7 +178,7 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
 def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
     """Yield the receipts of what was measured of pictures and images."""
     plan = prepared.plan
-    wanted = {calibration_key(plan, layer, picture) for layer in plan.layers for picture in layer.pictures}
+    wanted = {key for layer in plan.layers for key in calibration_keys(plan, layer).values()}
     yield from (done.calibrate[key] for key in sorted(wanted & set(done.calibrate)))
     yield from (done.scan[key] for key in plan.statistics_keys if key in done.scan)
     if plan.statistics_key in done.statistics:

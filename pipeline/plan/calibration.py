@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pipeline.plan.pictures import Picture
 from pipeline.plan.sweep import spread
 from pipeline.plan.tasks import LayerPlan, Plan
-from pipeline.stats.sample import sample_hash
 from pipeline.units import LayerSpec, fingerprint
 
 CALIBRATION_ALGORITHM = 1
@@ -48,31 +47,30 @@ class CalibrateTask:
         return tuple(layer for layer in (self.layer, *self.others) if layer.name in picture.layers)
 
 
-def calibration_key(plan: Plan, layer: LayerPlan, picture: Picture) -> str:
-    """Return the key of a picture's measurement: of the picture, the scan of its layer, and the way to it."""
+def calibration_keys(plan: Plan, layer: LayerPlan) -> dict[str, str]:
+    """Return the keys of measurements by their pictures': they name the picture, the scan, and the way to the layer."""
     path = [one.name for one in path_to(plan, layer.layer)]
-    return fingerprint("calibration", CALIBRATION_ALGORITHM, picture.key, layer.scan_keys, path, random_ids(plan))
+    shared = fingerprint("calibration", CALIBRATION_ALGORITHM, layer.scan_keys, path, plan.random_ids)
+    return {picture.key: fingerprint(shared, picture.key) for picture in layer.pictures}
 
 
 def calibrate_tasks(plan: Plan, made: Collection[str], done: Collection[str]) -> list[CalibrateTask]:
     """Return the measurements that are missing of pictures that are `made`, in blocks."""
     tasks = []
-    chosen = random_ids(plan)
     for layer in plan.layers:
-        path = path_to(plan, layer.layer)
-        keyed = [(picture, calibration_key(plan, layer, picture)) for picture in layer.pictures if picture.key in made]
-        missing = [pair for pair in keyed if pair[1] not in done]
+        path, keys_of = path_to(plan, layer.layer), calibration_keys(plan, layer)
+        missing = [one for one in layer.pictures if one.key in made and keys_of[one.key] not in done]
         for start in range(0, len(missing), plan.block):
-            pictures, keys = zip(*missing[start : start + plan.block], strict=True)
+            pictures = tuple(missing[start : start + plan.block])
             names = sorted({name for picture in pictures for name in picture.layers} - {layer.layer.name})
             tasks.append(
                 CalibrateTask(
                     layer=layer.layer,
                     pictures=pictures,
-                    keys=keys,
+                    keys=tuple(keys_of[picture.key] for picture in pictures),
                     path=path,
                     others=tuple(plan.known[name] for name in names),
-                    random_ids=chosen,
+                    random_ids=plan.random_ids,
                 )
             )
     return tasks
@@ -82,9 +80,3 @@ def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
     """Return layers on the way to `layer`, evenly spaced over all that ran before it."""
     before = sorted((one for one in plan.known.values() if one.index < layer.index), key=lambda one: one.index)
     return tuple(spread(before, PATH_LAYERS + 1)[1:]) if len(before) > PATH_LAYERS else tuple(before)
-
-
-def random_ids(plan: Plan) -> tuple[str, ...]:
-    """Return examples chosen by hash, the same for every layer and channel."""
-    ids = (name for span in plan.spans for name in span.example_ids)
-    return tuple(sorted(ids, key=sample_hash)[:RANDOM_EXAMPLES])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import nsmallest
 
 from pipeline.config.dataset import DatasetConfig
 from pipeline.config.schema import RunConfig
 from pipeline.config.sweep import SweepConfig
 from pipeline.errors import ConfigError
+from pipeline.plan.calibration import RANDOM_EXAMPLES
 from pipeline.plan.pictures import Context, Picture, extra_pictures, pictures_of
+from pipeline.plan.recipes import recipe_of
 from pipeline.plan.sweep import Selection
 from pipeline.plan.tasks import LayerPlan, Plan, Span
 from pipeline.plan.variants import has_units
+from pipeline.stats.sample import sample_hash
 from pipeline.units import LayerSpec, ModelFacts, fingerprint
 
 STATISTICS_ALGORITHM = 1
@@ -41,7 +45,11 @@ def make_plan(
         return tuple(_scan_key(place, span, config, sample_limit) for span in spans)
 
     dataset = fingerprint("dataset", [span.content for span in spans])
-    context = Context(config=config, facts=facts, dtypes=dtypes, scan_keys=scan_keys, dataset=dataset)
+    recipes = {
+        name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
+        for name, dtype in dtypes.items()
+    }
+    context = Context(config=config, facts=facts, recipes=recipes, scan_keys=scan_keys, dataset=dataset)
     _check_variants(config.sweep, [selection.layer for selection in selections])
     return Plan(
         layers=tuple(
@@ -52,6 +60,7 @@ def make_plan(
         sample_limit=sample_limit,
         block=config.sweep.block,
         dtypes=dtypes,
+        random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
         known={layer.name: layer for layer in facts.layers},
     )
 

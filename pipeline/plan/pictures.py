@@ -14,7 +14,7 @@ from pipeline.config.recipe import OptimizeConfig
 from pipeline.config.schema import RunConfig
 from pipeline.config.sweep import CombineConfig, InterpolateConfig, VariantConfig
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.plan.recipes import recipe_of, takes_magnitude
+from pipeline.plan.recipes import takes_magnitude
 from pipeline.plan.sweep import Selection
 from pipeline.plan.unit_text import read_unit
 from pipeline.plan.variants import objective_of, unit_of, whole_layer_units
@@ -111,8 +111,8 @@ class Context:
 
     config: RunConfig
     facts: ModelFacts
-    dtypes: Mapping[str, str]
-    """Number format of each recipe, by name."""
+    recipes: Mapping[str, str]
+    """Fingerprint of each recipe, by name."""
     scan_keys: Callable[[LayerSpec], tuple[str, ...]]
     dataset: str
     """Fingerprint of all spans of the dataset."""
@@ -232,7 +232,7 @@ def _keyed(picture: Picture, home: LayerSpec, context: Context) -> Picture:
         taken = (*taken, context.dataset)
     company = picture.together and replace(picture.together, index=0)
     what = (home.index, places, picture.row, picture.sign, picture.seed, company, taken, picture.start)
-    how = recipe_of(recipe, context.config.model.input, context.dtypes[picture.recipe])
+    how = context.recipes[picture.recipe]
     shared = fingerprint("picture", PICTURE_ALGORITHM, what, how, None if picture.row else picture.unit)
     if picture.together is None:
         return replace(picture, key=shared)

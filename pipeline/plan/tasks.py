@@ -86,6 +86,8 @@ class Plan:
     block: int
     dtypes: Mapping[str, str]
     """Number format of each recipe, by name."""
+    random_ids: tuple[str, ...]
+    """Examples chosen by hash, which say how alike any two images are."""
     known: Mapping[str, LayerSpec]
     """Every layer of the model that can be captured."""
 

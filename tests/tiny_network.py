@@ -36,3 +36,20 @@ def build(channels: int = 3, classes: int = 5) -> nn.Module:
         model.conv2.weight[2], model.conv2.bias[2] = 0.0, 0.0
         model.conv2.weight[3], model.conv2.bias[3] = model.conv2.weight[3] * 0.01, -5.0
     return model.eval().requires_grad_(False)
+
+
+class Cramped(nn.Module):
+    """The network on a device whose memory holds four images, when there are gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = build()
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.requires_grad and len(images) > 4:
+            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
+        return self.inner(images)
+
+
+def cramped() -> nn.Module:
+    return Cramped().eval().requires_grad_(False)

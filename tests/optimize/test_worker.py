@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import quietly
+
+from pipeline.config.schema import RunConfig
+from pipeline.errors import TasksFailedError
+from pipeline.optimize.loop import Made
+from pipeline.optimize.worker import OptimizeWorker, status_of
+from pipeline.plan.tasks import OptimizeTask
+from pipeline.prepare import prepare
+
+CRAMPED = ["model.name=tiny_network:cramped", 'sweep.select.0.include=["inner.conv2"]', "sweep.select.0.types=[]"]
+
+
+def rows(root: Path) -> list[dict[str, Any]]:
+    (table,) = (root / "atlas").iterdir()
+    return pq.read_table(table).to_pylist()
+
+
+def scores(root: Path) -> list[float]:
+    return [shown["score"] for row in rows(root) for shown in row["visualizations"]]
+
+
+def test_out_of_memory_halves_the_batch_and_is_remembered(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    config = tiny(*CRAMPED, "sweep.block=12")
+    prepared = prepare(config)
+    tasks: list[OptimizeTask] = prepared.plan.optimize_tasks(set())
+    worker = OptimizeWorker(prepared.config, threads=1)
+    assert config.optimize.batch > 4
+    receipt = worker.run(tasks[0])
+    assert len(receipt.keys) == len(tasks[0].pictures) > 4
+    assert worker._slots[""] <= 4
+
+
+def test_pictures_made_with_little_memory_are_the_same(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    quietly(tiny(*CRAMPED, root=tmp_path / "cramped"))
+    quietly(tiny(*CRAMPED, "optimize.batch=3", root=tmp_path / "slow"))
+    assert scores(tmp_path / "cramped") == pytest.approx(scores(tmp_path / "slow"), abs=1e-3)
+
+
+def test_a_set_that_never_fits_is_an_error_that_says_so(tiny: Callable[..., RunConfig]) -> None:
+    with pytest.raises(TasksFailedError, match="no room for 5 images"):
+        quietly(tiny(*CRAMPED, "sweep.variants=[{objective: channel, diverse: 5}]"))
+
+
+def made(pixels: np.ndarray, status: str = "ok") -> Made:
+    return Made(pixels=pixels.astype(np.uint8), opacity=None, steps=1, curve=[], status=status)
+
+
+SHADES = np.arange(10, 58).reshape(4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("picture", "score", "status"),
+    [
+        (made(np.full((4, 4, 3), 128)), 1.0, "grey"),
+        (made(SHADES), 1.0, "ok"),
+        (made(SHADES), float("inf"), "diverged"),
+        (made(SHADES, "dead"), 1.0, "dead"),
+        (made(np.where(SHADES > 20, 255, 0)), 1.0, "saturated"),
+        (made(np.where(SHADES > 40, 255, SHADES)), 1.0, "ok"),  # a third is white: bright, not saturated
+    ],
+)
+def test_a_picture_says_what_became_of_it(picture: Made, score: float, status: str) -> None:
+    assert status_of(picture, score) == status

@@ -469,3 +469,24 @@ def test_four_channels_without_a_dataset_make_an_atlas(tiny: Callable[..., RunCo
             assert shown["robustness_loss"] is not None or row["channel"] == 2  # the dead one
             image = Image.open(io.BytesIO(shown["image"]["bytes"]))
             assert (image.mode, image.size) == ("L", (4 * 16, 16))  # its channels side by side
+
+
+def test_units_that_are_no_channel_have_rows_of_their_own(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    extra = [
+        'sweep.combine=[{unit: "conv2:1 - 0.5*logit:2"}]',
+        'sweep.interpolate=[{first: "conv1:1", last: "conv3:3", pictures: 3}]',
+        "sweep.variants=[{objective: channel}, {objective: layer}, {objective: direction, directions: 2}]",
+    ]
+    quietly(tiny("sweep.select.0.include=[conv1]", *extra))
+    found = {
+        name: [(row["channel"], row["unit"], len(row["visualizations"])) for row in rows]
+        for name, rows in tables(tmp_path / "atlas").items()
+    }
+    channels = [(number, f"conv1:{number}", 1) for number in range(6)]
+    whole = [(None, f"conv1:{name}", 1) for name in ("*", "random-0", "random-1")]
+    assert list(found.values()) == [
+        [*channels, *whole],
+        [(None, "conv1:1 → conv3:3", 3)],  # layers that the sweep does not select hold what is read from them last
+        [(None, "conv2:1 - 0.5*logit:2", 1)],
+    ]
+    assert (tmp_path / "atlas" / "site" / "index.html").is_file()

@@ -65,6 +65,15 @@ class VariantConfig:
         """Return for example 'channel+', 'neuron-@3' for seed 3, 'neuron+ class_token', 'channel+ (lucid)'."""
         return self.named("")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all its pictures of one unit."""
+        if self.diverse:
+            return tuple(self.named(f"diverse-{number}") for number in range(self.diverse))
+        if self.facets:
+            return tuple(self.named(f"facet-{number}") for number in range(self.facets))
+        return (self.name,)
+
     def named(self, member: str) -> str:
         """Return the name of one member of a set: 'channel+ diverse-2'."""
         parts = [f"{self.objective}{self.sign}" + (f"@{self.seed}" if self.seed else "")]
@@ -134,7 +143,7 @@ class SweepConfig:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
-        names = [(variant.name, variant.diverse, variant.facets) for variant in self.variants]
-        twice = sorted({name[0] for name in names if names.count(name) > 1})
+        names = [name for variant in self.variants for name in variant.names]
+        twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"variants {twice} are given twice; give them different seeds")

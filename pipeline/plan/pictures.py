@@ -169,19 +169,16 @@ def _plain(unit: Unit, given: VariantConfig | CombineConfig | InterpolateConfig,
 
 def _set(unit: Unit, variant: VariantConfig, layer: LayerSpec, context: Context) -> Iterator[Picture]:
     """Yield the pictures of one variant of one unit: one, or a set."""
-    one = _plain(unit, variant, variant.name)
-    if variant.diverse:
-        place = _company("diverse", layer, context.config.recipe(variant.recipe), context)
-        company = (replace(place, index=number, count=variant.diverse) for number in range(variant.diverse))
-        for own in company:
-            member = replace(one, variant=variant.named(f"diverse-{own.index}"), together=own)
-            yield _keyed(member, layer, context)
-    elif variant.facets:
-        for number in range(variant.facets):
-            start = Start(kind="facet", index=number, count=variant.facets)
-            yield _keyed(replace(one, variant=variant.named(f"facet-{number}"), start=start), layer, context)
-    else:
-        yield _keyed(replace(one, start=Start(kind=variant.start)), layer, context)
+    company = _company("diverse", layer, context.config.recipe(variant.recipe), context) if variant.diverse else None
+    for number, name in enumerate(variant.names):
+        one = _plain(unit, variant, name)
+        if company is not None:
+            one = replace(one, together=replace(company, index=number, count=variant.diverse))
+        elif variant.facets:
+            one = replace(one, start=Start(kind="facet", index=number, count=variant.facets))
+        else:
+            one = replace(one, start=Start(kind=variant.start))
+        yield _keyed(one, layer, context)
 
 
 def _interpolation(row: InterpolateConfig, place: str, context: Context) -> Iterator[tuple[LayerSpec, Picture]]:

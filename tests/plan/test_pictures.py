@@ -183,3 +183,20 @@ def test_retraining_a_layer_changes_what_is_compared_in_it(tiny: Tiny) -> None:
 def test_an_unknown_recipe_is_refused_with_the_way_to_add_it(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match=r"\+optimize@recipes\.big=lucid"):
         tiny(variants("objective: channel, recipe: big"))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("objective: channel", "objective: channel"),
+        ("objective: channel, diverse: 2", "objective: channel, diverse: 3"),
+        ("objective: direction, directions: 2", "objective: direction, directions: 4"),
+    ],
+)
+def test_two_pictures_of_one_name_are_refused(tiny: Tiny, pair: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match="given twice"):
+        tiny(variants(*pair))
+
+
+def test_sets_beside_single_pictures_are_not(tiny: Tiny) -> None:
+    tiny(variants("objective: channel", "objective: channel, diverse: 2", "objective: channel, facets: 2"))

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
-from pipeline.errors import AtlasError, StoreError, UnreadableImageError, did_you_mean
+from pipeline.errors import AtlasError, ConfigError, StoreError, UnreadableImageError, did_you_mean
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
 from pipeline.plan.estimate import estimate
@@ -223,6 +223,8 @@ def view_command(root: str, *, port: int, browser: bool) -> int:
 
 def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_px: int, output: str) -> int:
     """Write a contact sheet of an atlas as a PNG."""
+    if units < 1 or size_px < 16:
+        raise ConfigError(f"--units={units} --size={size_px}: give at least one unit, and pictures of 16 px or more")
     store = Store.open(root)
     rows: list[dict[str, Any]] = []
     names = []
@@ -235,7 +237,7 @@ def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_p
         raise StoreError(f"{root!r} has no layer {unknown[0]!r}.{did_you_mean(unknown[0], names)}")
     if not rows:
         raise StoreError(f"{root!r} has no pictures; make an atlas with: atlas run store.root={root}")
-    Path(output).write_bytes(contact_sheet(rows, cell_px=max(16, size_px)))
+    Path(output).write_bytes(contact_sheet(rows, cell_px=size_px))
     _output().print(f"{output}: {len(rows)} units", markup=False)
     return 0
 

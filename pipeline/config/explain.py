@@ -51,14 +51,17 @@ def explain(errors: Iterable[Mapping[str, Any]], values: Mapping[str, Any], sche
     """Return one line for each place in `values` that pydantic found not to fit the dataclass `schema`."""
     lines: list[str] = []
     allowed: dict[Path, list[str]] = {}
+    everywhere: list[Path] = []
     for error in errors:
         path = _path(error, values)
+        everywhere.append(path)
         line = _whole_line(error, path, values, schema)
         if line is not None:
             lines.append(line)
         else:
             allowed.setdefault(path, []).append(_allowed(error, path, values, schema))
-    deepest = [path for path in allowed if not _has_deeper(path, allowed)]
+    # pydantic calls a list with a wrong item too short as well.
+    deepest = [path for path in allowed if not _has_deeper(path, everywhere)]
     return lines + [_wrong_value(path, values, allowed[path]) for path in deepest]
 
 
@@ -96,7 +99,7 @@ def _whole_line(error: Mapping[str, Any], path: Path, values: Mapping[str, Any],
     if error["type"] in ("missing", "union_tag_not_found"):
         return missing(dotted(path), values)
     if error["type"] == "value_error":
-        return f"{dotted(path)}: {error['ctx']['error']}"
+        return f"{dotted(path)}: {error['ctx']['error']}" if path else str(error["ctx"]["error"])
     return None
 
 

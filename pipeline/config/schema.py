@@ -206,7 +206,7 @@ def _check_dataset(config: RunConfig) -> None:
 
 
 def _check_recipes(config: RunConfig) -> None:
-    """Raise ValueError when the sweep names a recipe that isn't there."""
+    """Raise ValueError when the sweep names a recipe that isn't there, or that can't do what is asked."""
     known, sweep = ("", *config.recipes), config.sweep
     named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
     for name in dict.fromkeys(named):
@@ -214,4 +214,18 @@ def _check_recipes(config: RunConfig) -> None:
             raise ValueError(
                 f"sweep: recipe={name!r} is not among recipes ({', '.join(config.recipes) or 'none given'}); "
                 f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
+            )
+    for variant in sweep.variants:
+        kind = config.recipe(variant.recipe).parameterization.name
+        if kind == "cppn" and (variant.facets or variant.start == "example"):
+            raise ValueError(
+                f"sweep: variant {variant.name!r} starts from images, which parameterization cppn can't; "
+                "give it a recipe with pixels, fourier, laplacian_pyramid or maco"
+            )
+    for row in sweep.interpolate:
+        kind = config.recipe(row.recipe).parameterization.name
+        if kind in ("cppn", "maco"):
+            raise ValueError(
+                f"sweep: interpolations share coarse parts, which parameterization {kind} has not; "
+                "give them a recipe with fourier, pixels or laplacian_pyramid"
             )

@@ -332,3 +332,23 @@ def test_folders_of_jobs_are_safe_and_distinct() -> None:
 def test_the_same_job_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="twice"):
         compose_all(["optimize.steps=1,1"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["optimize/parameterization=cppn", "sweep.variants=[{objective: channel, start: example}]"],
+            "sweep: variant 'channel+ from example' starts from images, which parameterization cppn can't",
+        ),
+        (
+            ["optimize/parameterization=maco", 'sweep.interpolate=[{first: "logit:1", last: "logit:2"}]'],
+            "sweep: interpolations share coarse parts, which parameterization maco has not",
+        ),
+        (["sweep.variants=[{objective: direction}]"], "sweep.variants.0: objective=direction with directions=0"),
+    ],
+)
+def test_recipes_that_cannot_do_what_the_sweep_asks_are_refused_in_one_line(overrides: list[str], said: str) -> None:
+    text = message(overrides)
+    assert text.startswith(said)
+    assert "\n" not in text

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pipeline.plan.calibration import CalibrateTask, calibration_keys
 from pipeline.plan.recipes import takes_magnitude
 from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask
 from pipeline.prepare import Done, Prepared
+from pipeline.stats.files import FOLDERS
 from pipeline.stats.images import merge_images
 from pipeline.store import schemas
 from pipeline.store.receipts import Receipt, commit, files_under
 from pipeline.store.shards import put_shard, read_rows
 from pipeline.units import LayerSpec, fingerprint
 
-ASSEMBLE_ALGORITHM = 2
+ASSEMBLE_ALGORITHM = 3
 """Raise when the same results are joined to another table."""
 
 
@@ -56,7 +58,7 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
         picture_files=files_under((done.optimize[key] for key in pictures), "visualizations"),
         calibration_files=files_under((done.calibrate[key] for key in measured), "calibrations"),
         calibrations=tuple(measured),
-        partial_files=files_under((done.scan[key] for key in layer.scan_keys), "scan/partials"),
+        scan_files=scanned_files(done.scan[key] for key in layer.scan_keys),
         examples=len(prepared.examples),
         class_names=names,
     )
@@ -66,7 +68,13 @@ def _scan_files(layer: LayerSpec, prepared: Prepared, done: Done) -> tuple[str, 
     (plan,) = [plan for plan in prepared.plan.layers if plan.layer.name == layer.name]
     if any(key not in done.scan for key in plan.scan_keys):
         return None
-    return files_under((done.scan[key] for key in plan.scan_keys), "scan/partials")
+    return scanned_files(done.scan[key] for key in plan.scan_keys)
+
+
+def scanned_files(receipts: Iterable[Receipt]) -> tuple[str, ...]:
+    """Return the files of scan receipts that hold what was gathered about channels and examples."""
+    known = list(receipts)
+    return tuple(path for folder in FOLDERS for path in files_under(known, folder))
 
 
 def merge_statistics(prepared: Prepared, done: Done) -> None:

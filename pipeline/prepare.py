@@ -23,11 +23,12 @@ from pipeline.models.receptive_field import with_receptive_fields
 from pipeline.plan.make import make_plan
 from pipeline.plan.sweep import Selection, Sweep, expand_sweep
 from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask
+from pipeline.stats.files import EXAMPLES, SAMPLES
 from pipeline.stats.sample import sample_limit
 from pipeline.store.paths import Store
 from pipeline.store.receipts import Receipt, is_whole, read_receipts, receipts_by_key
 from pipeline.store.shards import read_rows
-from pipeline.units import LayerSpec, ModelFacts
+from pipeline.units import LayerSpec, ModelFacts, ReceptiveField
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,6 +93,7 @@ def prepare(config: RunConfig) -> Prepared:
         facts,
         _measured(store, model, sweep.selections, facts, config),
         [(example.example_id, example.version) for example in examples],
+        labels=[example.label for example in examples],
         sample_limit=sample_limit([example.example_id for example in examples], config.scan.sample),
         dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
     )
@@ -118,7 +120,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 def what_is_done(store: Store) -> Done:
     """Return the results whose receipts are there and whose files are, each in its full size."""
-    folders = ("visualizations", "scan", "failures", "calibrations", "statistics")
+    folders = ("visualizations", "scan", "failures", "calibrations", "statistics", SAMPLES, EXAMPLES)
     sizes = {path: size for folder in folders for path, size in store.sizes(folder).items()}
 
     def whole(receipts: Sequence[Receipt]) -> list[Receipt]:
@@ -185,7 +187,7 @@ def _bound(plain: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _known_receptive_fields(store: Store) -> dict[object, Any]:
+def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
     """Return what the last run measured, by layer and upstream hash; nothing if that can't be read."""
     if not store.exists(LAYERS_FILE):
         return {}
@@ -194,7 +196,7 @@ def _known_receptive_fields(store: Store) -> dict[object, Any]:
     except CorruptShardError as error:
         log.warning("%s; measuring receptive fields anew", error)
         return {}
-    return {(row["layer"], row["upstream"]): row["receptive_field_px"] for row in rows}
+    return {(row["layer"], row["upstream"]): row for row in rows if "receptive_field" in row}
 
 
 def _measured(
@@ -207,14 +209,21 @@ def _measured(
         return layer.name, facts.upstream[layer.name]
 
     new = [selection.layer for selection in selections if key(selection.layer) not in known]
-    fields = {layer.name: layer.receptive_field_px for layer in with_receptive_fields(model, new, config.model.input)}
+    measured = {layer.name: layer for layer in with_receptive_fields(model, new, config.model.input)}
     return [
         replace(
             selection,
-            layer=replace(
-                selection.layer,
-                receptive_field_px=fields.get(selection.layer.name, known.get(key(selection.layer))),
-            ),
+            layer=measured.get(selection.layer.name) or _as_known(selection.layer, known[key(selection.layer)]),
         )
         for selection in selections
     ]
+
+
+def _as_known(layer: LayerSpec, row: dict[str, Any]) -> LayerSpec:
+    """Return a layer with the receptive field of its row in `layers.parquet`."""
+    field = row["receptive_field"]
+    return replace(
+        layer,
+        receptive_field_px=row["receptive_field_px"],
+        receptive_field=ReceptiveField(**{name: tuple(pair) for name, pair in field.items()}) if field else None,
+    )

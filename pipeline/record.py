@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pipeline
 from pipeline.config.plain import to_plain
@@ -40,6 +41,7 @@ def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:
         "width": spec.width,
         "tokens": spec.tokens,
         "receptive_field_px": spec.receptive_field_px,
+        "receptive_field": asdict(spec.receptive_field) if spec.receptive_field else None,
         "upstream": layer.upstream,
         "selected": len(layer.channels),
     }

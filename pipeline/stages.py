@@ -28,7 +28,7 @@ from pipeline.record import record_plan
 from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
 from pipeline.store.manifest import Manifest, publish
-from pipeline.store.paths import Store, atlas_path
+from pipeline.store.paths import DERIVED, Store, atlas_path, statistics_path
 from pipeline.store.receipts import Receipt, files_under, is_whole, read_receipts
 from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
@@ -153,9 +153,10 @@ def _assemble(current: _Run, done: Done) -> None:
     tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
     missing = _outdated(current.store, "assemble", tasks)
     current.stage("assemble", "pipeline.assemble.worker:AssembleWorker", missing, total=len(tasks), unit="layers")
-    wanted = {atlas_path(layer.layer) for layer in current.prepared.plan.layers}
-    dropped = set(current.store.list("atlas")) - wanted
-    for path in dropped:
+    layers = [layer.layer for layer in current.prepared.plan.layers]
+    dropped = set(current.store.list("atlas")) - {atlas_path(layer) for layer in layers}
+    statistics = set(current.store.list("channel_stats")) - {statistics_path(layer) for layer in layers}
+    for path in dropped | statistics:
         current.store.delete(path)
     if dropped:
         current.progress.message(
@@ -166,7 +167,7 @@ def _assemble(current: _Run, done: Done) -> None:
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
     """Return the tasks whose last receipt is for another key, or whose files are gone or of another size."""
     receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
-    sizes = store.sizes("atlas") | store.sizes("site")
+    sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
 
     def current(task: AssembleTask | SiteTask) -> bool:
         receipt = receipts.get(task.id)

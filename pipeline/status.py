@@ -9,7 +9,7 @@ from pipeline.errors import StoreError
 from pipeline.prepare import read_run_file, what_is_done
 from pipeline.record import ITEMS_FILE
 from pipeline.store.manifest import latest
-from pipeline.store.paths import Store
+from pipeline.store.paths import DERIVED, Store
 from pipeline.store.receipts import is_whole, read_receipts
 from pipeline.store.shards import read_rows
 
@@ -70,7 +70,7 @@ def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
         return StageStatus(name=stage, unit=unit, done=made, total=len(wanted[stage]), failures=_failures(store, stage))
 
     def layered(stage: str) -> StageStatus:
-        sizes = store.sizes("atlas" if stage == "assemble" else "site")
+        sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
         made = {receipt.task for receipt in read_receipts(store, stage) if is_whole(receipt, sizes)} & layers
         return StageStatus(
             name=stage, unit="layers", done=len(made), total=len(layers), failures=_failures(store, stage)

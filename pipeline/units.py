@@ -24,6 +24,30 @@ OUTPUT = "output"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceptiveField:
+    """Which pixels of the model's input a layer's positions see: a box around `centre_px` + position * `stride_px`.
+
+    Pairs are (rows, columns); pixel k covers k to k + 1. Boxes reach beyond the input at its edges.
+    """
+
+    size_px: tuple[float, float]
+    stride_px: tuple[float, float]
+    """From one position to the next."""
+    centre_px: tuple[float, float]
+    """Of the field of position (0, 0)."""
+
+    def box(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """Return (top, left, bottom, right) of what a position sees."""
+        (top, bottom), (left, right) = (
+            (centre + place * stride - size / 2, centre + place * stride + size / 2)
+            for place, size, stride, centre in zip(
+                (row, column), self.size_px, self.stride_px, self.centre_px, strict=True
+            )
+        )
+        return top, left, bottom, right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSpec:
     """A module whose output can be captured.
 
@@ -43,6 +67,8 @@ class LayerSpec:
     """Where the module's own output has its channels: 1, or -1 for token layers and channels-last maps."""
     receptive_field_px: int | None = None
     """Side of the square of input pixels that the centre position can see; None if not measured."""
+    receptive_field: ReceptiveField | None = None
+    """What every position sees; None where that is not measured, or so much that it can't be (all of the input)."""
 
     @property
     def positions(self) -> tuple[int, int]:

@@ -49,6 +49,9 @@ def finished(tiny: Callable[..., RunConfig], tmp_path: Path) -> Path:
     return tmp_path / "atlas"
 
 
+KINDS = ["top", "class", "top_mean", "slightly_positive", "zero", "slightly_negative", "bottom_mean", "bottom"]
+
+
 def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> None:
     found = tables(finished)
     assert list(found) == ["layer=0000-conv1.parquet", "layer=0002-conv2.parquet", "layer=0004-conv3.parquet"]
@@ -59,14 +62,39 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
             assert row["count"] == 12
             assert row["minimum"] <= row["mean"] <= row["maximum"]
             assert [picture["variant"] for picture in row["visualizations"]] == ["channel+", "neuron+"]
-            kinds = [(example["kind"], example["rank"]) for example in row["examples"]]
-            assert kinds == [*(("top", rank) for rank in range(4)), *(("bottom", rank) for rank in range(3))]
+            ranks: dict[str, list[int]] = {}
+            for example in row["examples"]:
+                ranks.setdefault(example["kind"], []).append(example["rank"])
+            assert list(ranks) == sorted(ranks, key=KINDS.index)
+            assert all(found == list(range(len(found))) for found in ranks.values())
+            always = {"top": 4, "class": 5, "top_mean": 3, "zero": 3, "bottom_mean": 3, "bottom": 3}
+            assert {kind: len(found) for kind, found in ranks.items() if kind in always} == always
             assert {example["label"] for example in row["examples"]} <= {f"{n:02d}" for n in range(12)}
             for picture in row["visualizations"]:
                 assert Image.open(io.BytesIO(picture["image"]["bytes"])).size == (16, 16)
                 assert 0 <= picture["percentile"] <= 100
             for example in row["examples"]:
                 assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "JPEG"
+                box = example["box"]
+                assert 0 <= box["top"] < box["bottom"] <= 24
+                assert 0 <= box["left"] < box["right"] <= 20
+            for kind in ("spatial_maximum", "spatial_mean"):
+                assert sum(bucket["count"] for bucket in row[kind]["histogram"]) == 12
+                assert row[kind]["minimum"] <= row[kind]["mean"] <= row[kind]["maximum"]
+            assert row["spatial_maximum"]["maximum"] == row["maximum"]
+            assert row["dead"] == (row["status"] == "dead")
+
+
+def test_every_channel_has_its_statistics_selected_or_not(finished: Path) -> None:
+    paths = sorted((finished / "channel_stats").iterdir())
+    assert [len(pq.read_table(path)) for path in paths] == [8, 12, 6]
+    atlas = {row["channel"]: row for row in tables(finished)["layer=0002-conv2.parquet"]}
+    for row in pq.read_table(paths[1]).to_pylist():
+        if row["channel"] in atlas:
+            own = atlas[row["channel"]]
+            assert all(row[name] == own[name] for name in row if name != "examples")
+            names = ("kind", "rank", "example_id", "value", "row", "column", "label")
+            assert row["examples"] == [{name: one[name] for name in names} for one in own["examples"]]
 
 
 def test_a_dead_channel_says_so(finished: Path) -> None:
@@ -77,7 +105,8 @@ def test_a_dead_channel_says_so(finished: Path) -> None:
 def test_the_manifest_lists_exactly_what_is_there(finished: Path) -> None:
     manifest = latest(Store.open(str(finished)))
     assert manifest is not None
-    parts = ("atlas", "visualizations", "scan", "calibrations", "statistics")
+    parts = ("atlas", "visualizations", "scan", "calibrations", "statistics", "channel_stats", "examples")
+    parts = (*parts, "activation_samples")
     there = {str(path.relative_to(finished)) for part in parts for path in (finished / part).rglob("*.parquet")}
     assert {file.path for file in manifest.files} == there
     assert all((finished / file.path).stat().st_size == file.size_bytes for file in manifest.files)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.assemble.examples import Place, Row, Shown, examples_of, place_of
 from pipeline.plan.pictures import Picture
 from pipeline.plan.tasks import LayerPlan
-from pipeline.stats.merge import ChannelScan
+from pipeline.stats.merge import ChannelScan, LayerScan
 from pipeline.stats.sample import percentile_of
+from pipeline.store import schemas
 from pipeline.units import OUTPUT, Channel, ClassLogit, LayerSpec
-
-Row = dict[str, Any]
 
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "unstable")
 """A channel is called by the worst of its pictures."""
@@ -30,16 +30,16 @@ class Sources:
 
     model: str
     class_names: Sequence[str]
-    scans: Mapping[int, ChannelScan]
+    scan: LayerScan | None
+    """None without a dataset."""
     pictures: Mapping[str, Mapping[str, Any]]
     """Picture key to the row of its shard."""
     calibrations: Mapping[str, Mapping[str, Any]]
     """Picture key to what was measured of it."""
-    channel_means: Mapping[int, float]
-    """Mean of every channel of the layer over the dataset."""
     label: Callable[[str], str]
-    crops: Mapping[tuple[str, int, int], bytes | None]
-    """(example_id, row, column) to an encoded crop."""
+    spectrum_k: int
+    """Examples of each kind out of the middle of the range."""
+    crops: Mapping[Place, Shown | None]
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -54,7 +54,7 @@ def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
 def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources: Sources) -> Row:
     layer = plan.layer
     channel = subject if isinstance(subject, int) else None
-    scan = sources.scans.get(channel) if channel is not None else None
+    scan = sources.scan[channel] if sources.scan and channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in wanted if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
     shown = [_visualization(picture, row, scan, sources, agreements.get(picture.key)) for picture, row in made]
@@ -68,12 +68,8 @@ def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources
         "class_name": names[channel] if channel is not None and channel < len(names) else None,
         "status": _status(scan, wanted, shown),
         "visualizations": shown,
-        "examples": _examples(scan, sources) if scan else [],
-        "count": scan.count if scan else None,
-        "mean": scan.mean if scan else None,
-        "variance": scan.variance if scan else None,
-        "minimum": scan.minimum if scan else None,
-        "maximum": scan.maximum if scan else None,
+        "examples": joined_examples(channel, sources) if channel is not None else [],
+        **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
     }
 
 
@@ -84,7 +80,7 @@ def unit_label(layer: LayerSpec, channel: int) -> str:
 
 
 def _status(scan: ChannelScan | None, wanted: Sequence[Picture], made: Sequence[Mapping[str, Any]]) -> str:
-    if scan and scan.minimum == scan.maximum:
+    if scan and scan.dead:
         return "dead"
     found = {row["picture_status"] for row in made}
     for status in STATUS_ORDER:
@@ -118,7 +114,7 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
     found: dict[str, float] = {}
     for group in (group for group in alike.values() if len(group) > 1):
         vectors = np.array([sources.calibrations[picture.key]["activations"] for picture in group], dtype=np.float64)
-        centred = vectors - np.array([sources.channel_means.get(number, 0.0) for number in range(vectors.shape[1])])
+        centred = vectors - (sources.scan.whole.mean.mean if sources.scan else 0.0)
         units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALLEST)
         cosines = units @ units.T
         for number, picture in enumerate(group):
@@ -143,22 +139,57 @@ def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float 
     return percentile, times
 
 
-def _examples(scan: ChannelScan, sources: Sources) -> list[Row]:
-    kinds = (("top", scan.top), ("bottom", scan.bottom))
+def joined_examples(channel: int, sources: Sources) -> list[Row]:
+    """Return the examples of a channel with their labels, boxes and crops."""
+    if sources.scan is None:
+        return []
     return [
         {
-            "kind": kind,
-            "rank": rank,
-            "example_id": example["example_id"],
+            **example,
             "label": sources.label(example["example_id"]),
-            "value": example["value"],
-            "row": example["row"],
-            "column": example["column"],
-            "crop": {
-                "bytes": sources.crops[example["example_id"], example["row"], example["column"]],
-                "path": None,
-            },
+            "box": shown.box if shown else None,
+            "crop": {"bytes": shown.jpeg if shown else None, "path": None},
         }
-        for kind, examples in kinds
-        for rank, example in enumerate(examples)
+        for example in examples_of(sources.scan, channel, sources.spectrum_k)
+        for shown in [sources.crops.get(place_of(example))]
+    ]
+
+
+def channel_statistics(scan: LayerScan, channel: int) -> Row:
+    """Return the numbers of a channel, as `STATISTICS` and `CHANNEL_STATISTICS` have them."""
+    own = scan[channel]
+    return {
+        **{name: getattr(own, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
+        "spatial_maximum": scan.of_maximum(channel),
+        "spatial_mean": scan.of_mean(channel),
+        "noise_floor": scan.noise_floor,
+        "partners": scan.partners(channel),
+        "duplicates": scan.duplicates(channel),
+        "classes": scan.best_classes(channel),
+        "class_selectivity": scan.selectivity(channel),
+    }
+
+
+NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*schemas.STATISTICS, *schemas.CHANNEL_STATISTICS))
+"""Of a unit that is no channel, or without a dataset."""
+
+
+def statistics_rows(layer: LayerSpec, sources: Sources) -> list[Row]:
+    """Return one row per channel of a layer, selected or not, as `pipeline.store.schemas.CHANNEL_STATS` has them."""
+    scan = sources.scan
+    if scan is None:
+        return []
+    return [
+        {
+            "model": sources.model,
+            "layer_index": layer.index,
+            "layer": layer.name,
+            "channel": channel,
+            **channel_statistics(scan, channel),
+            "examples": [
+                {**example, "label": sources.label(example["example_id"])}
+                for example in examples_of(scan, channel, sources.spectrum_k)
+            ],
+        }
+        for channel in scan
     ]

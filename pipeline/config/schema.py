@@ -94,9 +94,14 @@ class ScanConfig:
 
     span: Positive
     """Examples per task."""
-    batch: Positive
+    batch: Count
+    """0: 8 on processors, 64 on GPUs."""
     top_k: Positive
     bottom_k: Count
+    spectrum_k: Count
+    """Examples of each kind that is ranked by spatial mean."""
+    class_k: Count
+    """Classes that each channel's record shows an example of; 0 leaves classes out altogether."""
     sample: Positive
     """Examples (chosen by hash of their ids) whose values are all kept, for percentiles."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

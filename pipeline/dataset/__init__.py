@@ -6,8 +6,7 @@ device or an atlas.
 
 from __future__ import annotations
 
-from pipeline.dataset.crops import crop_around
 from pipeline.dataset.preprocessing import Preprocessing
 from pipeline.dataset.sources import Example, Source, open_source
 
-__all__ = ["Example", "Preprocessing", "Source", "crop_around", "open_source"]
+__all__ = ["Example", "Preprocessing", "Source", "open_source"]

@@ -34,7 +34,7 @@ from pipeline.dataset.decode import decode
 from pipeline.dataset.folder import FolderFiles
 from pipeline.dataset.photos import PhotoFiles
 from pipeline.dataset.torchvision import TorchvisionFiles
-from pipeline.dataset.views import crop_view
+from pipeline.dataset.views import crop_view, view_box
 from pipeline.errors import DatasetError, UnreadableImageError
 
 
@@ -62,6 +62,10 @@ class Source(Protocol):
         With `side_min_px` it may come reduced, its shorter side never below that.
         Raises UnreadableImageError with the id and the reason.
         """
+        ...
+
+    def origin(self, example_id: str) -> tuple[int, int]:
+        """Return where in its image (row, column) the example begins: (0, 0) but for cropped views."""
         ...
 
     def label(self, example_id: str) -> str:
@@ -130,6 +134,10 @@ class NoSource:
         """Raise UnreadableImageError: there are no examples."""
         raise UnreadableImageError(f"cannot read example {example_id!r}: dataset.source is none")
 
+    def origin(self, example_id: str) -> tuple[int, int]:
+        """Return (0, 0)."""
+        return 0, 0
+
     def label(self, example_id: str) -> str:
         """Return ''."""
         return ""
@@ -173,6 +181,15 @@ class FileSource:
         except OSError:
             changed_ns = 0  # decoding says what is wrong with it
         return _decode_once(file, changed_ns, self.config.max_pixels)
+
+    def origin(self, example_id: str) -> tuple[int, int]:
+        """See `Source`; reads the image where it is a cropped view."""
+        path, view = self._path_and_view(example_id)
+        if view == 0:
+            return 0, 0
+        whole = self._decoded(self.files.content(path), 0)
+        top, left, _, _ = view_box((whole.height, whole.width), path, view=view, seed=self.config.seed)
+        return top, left
 
     def label(self, example_id: str) -> str:
         """See `Source`."""

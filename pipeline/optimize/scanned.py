@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,8 @@ from pipeline.optimize.target import Target
 from pipeline.optimize.transforms import resize
 from pipeline.plan.pictures import Picture
 from pipeline.plan.tasks import OptimizeTask
-from pipeline.stats.merge import ChannelScan, merge_partials
+from pipeline.stats.merge import LayerScan, read_layer_scan
 from pipeline.store.paths import Store
-from pipeline.store.shards import read_rows
 from pipeline.units import Channel, Coactive, LayerSpec, Sum, Term
 
 ROUNDS = 20
@@ -33,7 +31,7 @@ class Scanned:
     def __init__(self, config: RunConfig, store: Store) -> None:
         self._config = config
         self._store = store
-        self._known: tuple[str, dict[int, ChannelScan]] | None = None
+        self._known: tuple[str, LayerScan] | None = None
         """The layer that was read last."""
 
     def resolved(self, picture: Picture, layer: LayerSpec, files: Sequence[str]) -> Picture:
@@ -73,38 +71,20 @@ class Scanned:
         pixels = np.stack([preprocessing.apply(source.read(example_id)) for example_id in example_ids])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
-    def of_layer(self, layer: LayerSpec, files: Sequence[str]) -> Mapping[int, ChannelScan]:
-        """Return what the partials in `files` say about each channel of a layer; the last layer is remembered."""
+    def of_layer(self, layer: LayerSpec, files: Sequence[str]) -> LayerScan:
+        """Return what the scan's `files` say about each channel of a layer; the last layer is remembered."""
         if self._known is None or self._known[0] != layer.name:
-            scan, rows = self._config.scan, list[Any]()
-            for path in files:
-                rows += read_rows(self._store, path, layer_index=layer.index)
-            examples = max((int(row["stop"]) for row in rows), default=0)
-            merged = merge_partials(rows, examples=examples, top_k=scan.top_k, bottom_k=scan.bottom_k)
-            self._known = (layer.name, merged)
+            self._known = (layer.name, read_layer_scan(self._store, files, layer, self._config.scan))
         return self._known[1]
 
 
-def with_partner(unit: Coactive, scans: Mapping[int, ChannelScan]) -> Sum:
-    """Return the channel plus the channel whose spatial means follow its own most closely over the sample."""
-    partner = most_coactive(unit.channel, scans)
-    channels = [unit.channel] if partner is None else [unit.channel, partner]
+def with_partner(unit: Coactive, scan: LayerScan) -> Sum:
+    """Return the channel plus the channel whose spatial means follow its own most closely over the sample.
+
+    The channel alone where nothing does: where it, or every other, is constant.
+    """
+    channels = [unit.channel, *(int(one["channel"]) for one in scan.partners(unit.channel)[:1])]
     return Sum(terms=tuple(Term(weight=1.0, unit=Channel(layer=unit.layer, channel=one)) for one in channels))
-
-
-def most_coactive(channel: int, scans: Mapping[int, ChannelScan]) -> int | None:
-    """Return the other channel with the largest correlation of spatial means over the sample; None if none has any."""
-    others = [number for number in scans if number != channel]
-    values = np.stack([scans[number].sample_mean for number in (channel, *others)]).astype(np.float64)
-    values = values[:, np.isfinite(values).all(axis=0)]
-    centred = values - values.mean(axis=1, keepdims=True)
-    sizes = np.linalg.norm(centred, axis=1)
-    if not others or sizes[0] == 0 or not sizes[1:].any():
-        return None
-    alive = np.where(sizes > 0, sizes, np.inf)
-    correlations = (centred[1:] @ centred[0]) / (alive[1:] * sizes[0])
-    correlations[sizes[1:] == 0] = -np.inf
-    return others[int(correlations.argmax())]
 
 
 @torch.inference_mode()

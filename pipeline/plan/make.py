@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import nsmallest
 
-from pipeline.config.dataset import DatasetConfig
 from pipeline.config.schema import RunConfig
 from pipeline.config.sweep import SweepConfig
 from pipeline.errors import ConfigError
@@ -20,7 +19,7 @@ from pipeline.units import LayerSpec, ModelFacts, fingerprint
 
 STATISTICS_ALGORITHM = 1
 """Raise when the images give other statistics."""
-SCAN_ALGORITHM = 2
+SCAN_ALGORITHM = 3
 """Raise when the same scan gathers other numbers."""
 
 
@@ -30,15 +29,17 @@ def make_plan(
     selections: Sequence[Selection],
     examples: Sequence[tuple[str, str]],
     *,
+    labels: Sequence[str] = (),
     sample_limit: str,
     dtypes: Mapping[str, str],
 ) -> Plan:
     """Return the plan for `selections` over `examples`, pairs of (example_id, version) sorted by id.
 
+    `labels` are the examples' labels; none are known where it is empty.
     `dtypes` are the resolved types of each recipe's optimization ('float32' or 'bfloat16'), by the recipe's name.
     Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
     """
-    spans = _spans(examples, config.scan.span, config.dataset)
+    spans = _spans(examples, labels or [""] * len(examples), config)
 
     def scan_keys(layer: LayerSpec) -> tuple[str, ...]:
         place = (facts.upstream[layer.name], layer.name, layer.index)
@@ -94,21 +95,24 @@ def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Co
     )
 
 
-def _spans(examples: Sequence[tuple[str, str]], size: int, dataset: DatasetConfig) -> tuple[Span, ...]:
+def _spans(examples: Sequence[tuple[str, str]], labels: Sequence[str], config: RunConfig) -> tuple[Span, ...]:
     # What changes the pixels behind an id: the seed of the views, and the limit that refuses an image.
-    reading = (dataset.seed, dataset.max_pixels)
-    spans = []
+    reading = (config.dataset.seed, config.dataset.max_pixels)
+    size, spans = config.scan.span, []
     for start in range(0, len(examples), size):
         part = examples[start : start + size]
         ids = tuple(example_id for example_id, _ in part)
         content = fingerprint("span", start, part, reading)
-        spans.append(Span(start=start, stop=start + len(part), example_ids=ids, content=content))
+        own = tuple(labels[start : start + size])
+        place, named = {"start": start, "stop": start + len(part)}, fingerprint("labels", own)
+        spans.append(Span(**place, example_ids=ids, content=content, labels=own, named=named))
     return tuple(spans)
 
 
 def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -> str:
-    settings = (config.scan.top_k, config.scan.bottom_k, sample_limit)
-    return fingerprint("scan", SCAN_ALGORITHM, place, span.content, config.model.input, settings)
+    scan = config.scan
+    settings = (scan.top_k, scan.bottom_k, scan.spectrum_k, scan.class_k, sample_limit)
+    return fingerprint("scan", SCAN_ALGORITHM, place, span.content, span.named, config.model.input, settings)
 
 
 def _statistics_key(span: Span, config: RunConfig, sample_limit: str) -> str:

@@ -43,6 +43,10 @@ class Span:
     example_ids: tuple[str, ...]
     content: str
     """Hash of the ids and versions of the span's examples."""
+    labels: tuple[str, ...] = ()
+    """One per example, '' where unknown."""
+    named: str = ""
+    """Hash of the labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +183,8 @@ class AssembleTask:
     calibration_files: tuple[str, ...]
     calibrations: tuple[str, ...]
     """Keys of the measurements that count; the files may hold others too."""
-    partial_files: tuple[str, ...]
-    """Partials that hold the layer, one per span."""
+    scan_files: tuple[str, ...]
+    """What the scan gathered of the layer, and the examples' names; the files may hold other layers too."""
     examples: int
     """Examples that the partials must cover, readable or not."""
     class_names: tuple[str, ...] = ()

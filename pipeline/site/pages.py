@@ -23,7 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline.site.sheets import Sheet, pack, see_through
 from pipeline.units import OUTPUT, LayerSpec
 
-VERSION = 4
+VERSION = 5
 """Raise when the same table makes other pages."""
 
 CELLS_PER_SHEET = 64
@@ -32,6 +32,8 @@ CELLS_PER_CROP_SHEET = 256
 
 FEW_CHANNELS = 24
 """A layer with no more channels than this starts with large pictures."""
+
+STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
 
 Row = Mapping[str, Any]
 
@@ -239,6 +241,7 @@ def _data(
             "pictures": _picture_data(row, variants, *picture_styles[place]),
             "examples": _example_data(row, *crop_styles[place]),
             "numbers": {name: row[name] for name in ("count", "mean", "variance", "minimum", "maximum")},
+            **{name: row.get(name) for name in STATISTICS},
         }
         for place, row in enumerate(rows)
     ]

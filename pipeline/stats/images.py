@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.stats.merge import check_cover
+from pipeline.stats.partial import check_cover
 
 Row = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""Which examples belong to the fixed sample whose values are all kept.
+"""The fixed sample of examples whose values are all kept: which they are, and what they say.
 
 The sample is the same for every channel, layer and worker: the examples whose ids have the smallest hashes.
 """
@@ -7,14 +7,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+NOISE_SHARE = 0.01
+"""A layer's noise floor, as a share of the 99th percentile of all its channels' absolute spatial maxima."""
+DUPLICATES_FROM = 0.98
+"""Channels whose spatial means correlate this much over the sample are called near-duplicates."""
+
+Floats = NDArray[np.float32]
+
 
 def sample_hash(example_id: str) -> str:
     """Return the hash that decides whether an example belongs to the sample."""
-    return hashlib.sha256(b"sample\0" + example_id.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return _digest(example_id).hex()[:16]
+
+
+def _digest(example_id: str) -> bytes:
+    return hashlib.sha256(b"sample\0" + example_id.encode("utf-8", "surrogateescape")).digest()
 
 
 def sample_limit(example_ids: Sequence[str], size: int) -> str:
@@ -23,9 +36,83 @@ def sample_limit(example_ids: Sequence[str], size: int) -> str:
     return hashes[min(size, len(hashes)) - 1] if hashes else ""
 
 
-def percentile_of(score: float, values: NDArray[np.float32]) -> float | None:
+def position_of(example_id: str, rows: int, columns: int) -> tuple[int, int]:
+    """Return the position (row, column) at which an example's activation vector is kept.
+
+    Drawn by hash, alike in all layers (so it is the same place of the image), and not at an edge, where padding speaks
+    too (Carter et al. 2019), unless the map has nothing else.
+    """
+    digest = _digest(example_id)
+    shares = (int.from_bytes(digest[start : start + 8], "big") / 2**64 for start in (8, 16))
+    row, column = (_inner(share, length) for share, length in zip(shares, (rows, columns), strict=True))
+    return row, column
+
+
+def _inner(share: float, length: int) -> int:
+    edge = 1 if length > 2 else 0
+    return edge + min(int(share * (length - 2 * edge)), length - 2 * edge - 1)
+
+
+def percentile_of(score: float, values: Floats) -> float | None:
     """Return the share, 0..100, of finite `values` that lie below `score`; None when there is nothing to compare."""
     finite = values[np.isfinite(values)]
     if not len(finite) or not np.isfinite(score):
         return None
     return float(100.0 * np.count_nonzero(finite < score) / len(finite))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The sampled examples of one layer, in the order of their ids; arrays of shape (examples, channels)."""
+
+    ids: tuple[str, ...]
+    mean: Floats
+    """Spatial means."""
+    maximum: Floats
+    """Spatial maxima."""
+    maximum_at: NDArray[np.int32]
+    """Where these are: flat positions in the layer's map."""
+
+    def noise_floor(self) -> float:
+        """Return what counts as noise in this layer."""
+        sizes = np.abs(self.maximum[np.isfinite(self.maximum)])
+        return NOISE_SHARE * float(np.percentile(sizes, 99)) if len(sizes) else 0.0
+
+    def correlations(self) -> NDArray[np.float64]:
+        """Return the correlation of all channels' spatial means, (channels, channels); NaN for constant channels."""
+        values = self.mean[np.isfinite(self.mean).all(axis=1)].astype(np.float64)
+        if len(values) < 2:
+            return np.full((self.mean.shape[1],) * 2, np.nan)
+        centred = values - values.mean(axis=0)
+        sizes = np.linalg.norm(centred, axis=0)
+        units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=sizes > 0)
+        correlations: NDArray[np.float64] = np.clip(units.T @ units, -1.0, 1.0)
+        return correlations
+
+
+def quantiles_of(values: Floats) -> list[dict[str, float]]:
+    """Return the quantiles of finite `values`, interpolated linearly."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return []
+    found = np.quantile(finite.astype(np.float64), QUANTILES)
+    return [{"quantile": share, "value": float(value)} for share, value in zip(QUANTILES, found, strict=True)]
+
+
+def spectrum(values: Floats, k: int) -> dict[str, list[int]]:
+    """Return examples of the middle of a channel's range: indices into `values`, its spatial means over the sample.
+
+    'slightly_positive' are the `k` nearest to the median of the values above zero, 'slightly_negative' to that of the
+    values below, 'zero' those nearest to zero itself; each in falling order of value. An example is of one kind only.
+    """
+    finite = np.isfinite(values)
+    kinds = {"slightly_positive": finite & (values > 0), "slightly_negative": finite & (values < 0), "zero": finite}
+    found: dict[str, list[int]] = {}
+    taken: set[int] = set()
+    for kind, belongs in kinds.items():
+        centre = 0.0 if kind == "zero" or not belongs.any() else float(np.median(values[belongs]))
+        candidates = [int(place) for place in np.flatnonzero(belongs) if int(place) not in taken]
+        nearest = sorted(candidates, key=lambda place: (abs(float(values[place]) - centre), place))[:k]
+        taken.update(nearest)
+        found[kind] = sorted(nearest, key=lambda place: (-float(values[place]), place))
+    return found

@@ -176,6 +176,15 @@ def visualizations_directory(layer: LayerSpec) -> str:
     return f"visualizations/layer_slug={layer.slug}"
 
 
+DERIVED = ("atlas", "channel_stats", "site")
+"""Folders whose files are made anew, under the same names, when what they come from changes."""
+
+
+def statistics_path(layer: LayerSpec) -> str:
+    """Return the path of the table of all channels' statistics of a layer."""
+    return f"channel_stats/layer={layer.slug}.parquet"
+
+
 def atlas_path(layer: LayerSpec) -> str:
     """Return the path of a layer's joined table."""
     return f"atlas/layer={layer.slug}.parquet"

@@ -1,8 +1,8 @@
 """Immutable Parquet files: encoded whole in memory, checked, then put under a name derived from their content.
 
 Image bytes are stored plain, uncompressed and without statistics (they are compressed already, and statistics would
-copy whole pictures into the footer); other columns with zstd, statistics and a page index. Row groups are cut by
-bytes, so that fetching one row reads a few MB at most.
+copy whole pictures into the footer), and so are lists of floating-point numbers, which hardly get smaller. Other
+columns have zstd, statistics and a page index. Row groups are cut by bytes: fetching a row reads a few MB at most.
 """
 
 from __future__ import annotations
@@ -39,23 +39,28 @@ def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] =
     table = pa.Table.from_pylist(list(rows), schema=schema)
     if sorted_by and table.num_rows:
         table = table.sort_by([(name, "ascending") for name in sorted_by])
+    return encode_table(table, sorted_by=sorted_by)
+
+
+def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> bytes:
+    """Return a table as a whole Parquet file, its footer read back and its row count checked."""
     buffer = io.BytesIO()
     _write(table, buffer, sorted_by)
     data = buffer.getvalue()
-    if pq.read_metadata(io.BytesIO(data)).num_rows != len(rows):
-        raise CorruptShardError(f"encoded {len(rows)} rows but the footer says otherwise")
+    if pq.read_metadata(io.BytesIO(data)).num_rows != table.num_rows:
+        raise CorruptShardError(f"encoded {table.num_rows} rows but the footer says otherwise")
     return data
 
 
 def _write(table: pa.Table, buffer: io.BytesIO, sorted_by: Sequence[str]) -> None:
-    images, others = _leaf_columns(table.schema)
+    raw, others = _leaf_columns(table.schema)
     order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorted_by]
     with pq.ParquetWriter(
         buffer,
         table.schema,
-        compression=dict.fromkeys(images, "none") | dict.fromkeys(others, "zstd"),
+        compression=dict.fromkeys(raw, "none") | dict.fromkeys(others, "zstd"),
         use_dictionary=others,
-        column_encoding=dict.fromkeys(images, "PLAIN") or None,
+        column_encoding=dict.fromkeys(raw, "PLAIN") or None,
         write_statistics=others,
         write_page_index=True,
         sorting_columns=order or None,
@@ -65,11 +70,12 @@ def _write(table: pa.Table, buffer: io.BytesIO, sorted_by: Sequence[str]) -> Non
 
 
 def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str]]:
-    """Return the Parquet paths of image bytes, and of all other leaves."""
+    """Return the Parquet paths of what is stored raw (image bytes, and lists of numbers), and of all other leaves."""
     parquet = pq.ParquetFile(_empty(schema)).schema
     paths = [parquet.column(index).path for index in range(len(parquet))]
-    images = [path for path in paths if path.rsplit(".", 1)[-1] == "bytes"]
-    return images, [path for path in paths if path not in images]
+    lists = {item.name for item in schema if pa.types.is_list(item.type) and pa.types.is_floating(item.type.value_type)}
+    raw = [path for path in paths if path.rsplit(".", 1)[-1] == "bytes" or path.split(".")[0] in lists]
+    return raw, [path for path in paths if path not in raw]
 
 
 def _empty(schema: pa.Schema) -> io.BytesIO:
@@ -116,17 +122,23 @@ def read_rows(
     store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
 ) -> list[dict[str, object]]:
     """Return the rows of a shard as dictionaries, only those of one layer if asked; skips other row groups unread."""
+    rows: list[dict[str, object]] = read_table(store, path, columns=columns, layer_index=layer_index).to_pylist()
+    return rows
+
+
+def read_table(
+    store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
+) -> pa.Table:
+    """Return a shard as a table, only the rows of one layer if asked; skips other row groups unread."""
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
     with store.open_input(path) as file:
         try:
-            table = pq.read_table(file, columns=list(columns) if columns else None, filters=filters)
+            return pq.read_table(file, columns=list(columns) if columns else None, filters=filters)
         except (pa.ArrowException, OSError) as error:
             raise CorruptShardError(
                 f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
                 "Delete it and run again: what it held will be made anew."
             ) from error
-    rows: list[dict[str, object]] = table.to_pylist()
-    return rows
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:

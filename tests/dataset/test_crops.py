@@ -8,9 +8,18 @@ import pytest
 from PIL import Image
 
 from pipeline.config.schema import InputConfig
-from pipeline.dataset import Preprocessing, crop_around
+from pipeline.dataset import Preprocessing
+from pipeline.dataset.crops import crop as crop_box
+from pipeline.dataset.crops import original_box, seen_box
+from pipeline.units import LayerSpec, ReceptiveField
 
 Crop = Callable[..., Image.Image]
+
+
+def layer(**changes: object) -> LayerSpec:
+    """Return a layer with a 7 x 7 map."""
+    settings = {"index": 0, "name": "layer", "type": "Conv2d", "channels": 1, "height": 7, "width": 7}
+    return LayerSpec(**(settings | changes))
 
 
 @pytest.fixture
@@ -21,10 +30,8 @@ def crop(input_config: Callable[..., InputConfig]) -> Crop:
         image: Image.Image, *, row: int = 3, column: int = 3, field: int | None = 16, **changes: int
     ) -> Image.Image:
         preprocessing = Preprocessing(input_config(**({"height": 56, "width": 56, "resize": 56} | changes)))
-        place = {"row": row, "column": column, "rows": 7, "columns": 7}
-        opened = Image.open(
-            io.BytesIO(crop_around(image, preprocessing, **place, receptive_field_px=field, side_px=48))
-        )
+        box = seen_box(layer(receptive_field_px=field), row, column, preprocessing.config)
+        opened = Image.open(io.BytesIO(crop_box(image, preprocessing, box, side_px=48)))
         assert opened.format == "JPEG"
         return opened
 
@@ -94,3 +101,32 @@ def test_an_input_smaller_than_16_pixels_is_shown_whole(crop: Crop) -> None:
 
 def test_grey_models_still_have_colour_crops(crop: Crop) -> None:
     assert crop(coordinates(112, 112), channels=1).mode == "RGB"
+
+
+def test_a_measured_field_says_where_a_position_looks(input_config: Callable[..., InputConfig]) -> None:
+    config = input_config(height=56, width=56, resize=56)
+    field = ReceptiveField(size_px=(11.0, 5.0), stride_px=(8.0, 8.0), centre_px=(0.5, 3.5))
+    measured = layer(receptive_field_px=11, receptive_field=field)
+    assert seen_box(measured, 0, 0, config) == (-5.0, 1.0, 6.0, 6.0)
+    assert seen_box(measured, 2, 3, config) == (11.0, 25.0, 22.0, 30.0)
+
+
+def test_a_token_sees_its_patch_and_a_class_token_everything(input_config: Callable[..., InputConfig]) -> None:
+    config = input_config(height=48, width=64, resize=48)
+    tokens = {"height": None, "width": None, "receptive_field_px": 64}
+    whole = (0.0, 0.0, 48.0, 64.0)
+    grid = layer(tokens=12, **tokens)
+    assert seen_box(grid, 0, 0, config) == (0.0, 0.0, 16.0, 16.0)
+    assert seen_box(grid, 5, 0, config) == (16.0, 16.0, 32.0, 32.0)
+    with_class_token = layer(tokens=13, **tokens)
+    assert seen_box(with_class_token, 0, 0, config) == whole
+    assert seen_box(with_class_token, 12, 0, config) == (32.0, 48.0, 48.0, 64.0)
+    assert seen_box(layer(tokens=17, **tokens), 3, 0, config) == whole  # no grid
+
+
+def test_a_box_is_given_in_the_images_own_pixels(input_config: Callable[..., InputConfig]) -> None:
+    preprocessing = Preprocessing(input_config(height=56, width=56, resize=64))
+    image = Image.new("RGB", (256, 128))  # resized to 64 x 128, cropped to its middle 56 x 56
+    assert original_box(image, preprocessing, (0.0, 0.0, 56.0, 56.0)) == (8.0, 72.0, 120.0, 184.0)
+    assert original_box(image, preprocessing, (10.0, 20.0, 14.0, 24.0)) == (28.0, 112.0, 36.0, 120.0)
+    assert original_box(image, preprocessing, (-9.0, 50.0, 3.0, 99.0)) == (8.0, 172.0, 14.0, 184.0)

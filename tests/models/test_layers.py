@@ -16,7 +16,7 @@ from pipeline.models.layers import example_input, model_facts
 from pipeline.models.load import load_model
 from pipeline.models.receptive_field import with_receptive_fields
 from pipeline.models.trace import capture
-from pipeline.units import LayerSpec, ModelFacts
+from pipeline.units import LayerSpec, ModelFacts, ReceptiveField
 
 
 def facts_of(name: str) -> ModelFacts:
@@ -140,6 +140,67 @@ def test_receptive_fields_are_measured(tiny: Callable[..., RunConfig]) -> None:
     }
     # 3; 3 + 2; 5 + 2 * 2; everything
     assert (measured["conv1"], measured["conv2"], measured["conv3"], measured["fc"]) == (3, 5, 9, 16)
+
+
+class Strided(nn.Module):
+    """Strides, a pooling layer, kernels that are not square, a branch: fields that can be computed by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.wide = nn.Conv2d(8, 8, (1, 5), padding=(0, 2))
+        self.down = nn.Conv2d(8, 8, 3, stride=2, padding=1)
+        self.head = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = torch.relu(self.pool(torch.relu(self.stem(images))))
+        x = self.down(x + self.wide(x))
+        return self.head(torch.relu(x)).mean(dim=(2, 3))
+
+
+def test_every_position_has_its_place_and_its_field(tiny: Callable[..., RunConfig]) -> None:
+    torch.manual_seed(0)
+    config = tiny("model.input.height=96", "model.input.width=128", "model.input.resize=128").model
+    model = Strided().eval()
+    fields = {
+        layer.name: layer.receptive_field
+        for layer in with_receptive_fields(model, model_facts(model, config).layers, config.input)
+    }
+    # size: 7; + 2 * 2; + (0, 4 * 4); + 2 * 4; + 2 * 8. The first position of each looks at the first pixel.
+    expected = {
+        "stem": ((7, 7), (2, 2), (0.5, 0.5)),
+        "pool": ((11, 11), (4, 4), (0.5, 0.5)),
+        "wide": ((11, 27), (4, 4), (0.5, 0.5)),
+        "down": ((19, 35), (8, 8), (0.5, 0.5)),
+        "head": ((35, 51), (8, 8), (0.5, 0.5)),
+    }
+    for name, (size, stride, centre) in expected.items():
+        assert fields[name] == ReceptiveField(size_px=size, stride_px=stride, centre_px=centre), name
+    assert fields["output"] is None  # all of the input
+
+
+def test_a_field_is_what_has_a_gradient(tiny: Callable[..., RunConfig]) -> None:
+    torch.manual_seed(0)
+    config = tiny("model.input.height=96", "model.input.width=128", "model.input.resize=128").model
+    model = Strided().eval()
+    for layer in with_receptive_fields(model, model_facts(model, config).layers, config.input):
+        if layer.receptive_field is None:
+            continue
+        rows, columns = layer.positions
+        for row, column in ((0, columns - 1), (rows // 3, columns // 2), (rows - 1, 1)):
+            images = torch.randn(8, 3, 96, 128, requires_grad=True)
+            maps: dict[str, Tensor] = {}
+            with capture(
+                model, [layer], lambda one, value, maps=maps: maps.update({one.name: value}), stop=True
+            ) as run:
+                run(images)
+            (gradient,) = torch.autograd.grad(maps[layer.name][:, :, row, column].square().sum(), images)
+            where = gradient.ne(0).any(dim=0).any(dim=0)
+            down, along = where.any(dim=1).nonzero(), where.any(dim=0).nonzero()
+            top, left, bottom, right = layer.receptive_field.box(row, column)
+            assert (int(down[0]), int(along[0])) == (max(0, top), max(0, left)), layer.name
+            assert (int(down[-1]) + 1, int(along[-1]) + 1) == (min(96, bottom), min(128, right)), layer.name
 
 
 def hashes(model: nn.Module, config: ModelConfig) -> dict[str, str]:

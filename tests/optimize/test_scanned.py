@@ -13,38 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.config.schema import RunConfig
 from pipeline.errors import ConfigError
-from pipeline.optimize.scanned import clusters, most_coactive
-from pipeline.stats.merge import ChannelScan
+from pipeline.optimize.scanned import clusters
 
 WIDE = ["sweep.select.0.include=[conv2]", "sweep.select.0.channels=[1,4]"]
-
-
-def scan(values: list[float]) -> ChannelScan:
-    sample = np.array(values, dtype=np.float32)
-    return ChannelScan(
-        count=len(values),
-        mean=0.0,
-        variance=0.0,
-        minimum=0.0,
-        maximum=0.0,
-        top=(),
-        bottom=(),
-        sample_mean=sample,
-        sample_maximum=sample,
-    )
-
-
-def test_the_most_coactive_channel_rises_and_falls_with_it() -> None:
-    scans = {
-        0: scan([1, 2, 3, 4]),
-        1: scan([9, 8, 7, 5]),  # falls
-        2: scan([5, 5, 5, 5]),  # does nothing
-        3: scan([10, 21, 29, 41]),  # rises
-        4: scan([1, 1, 2, 1]),
-    }
-    assert most_coactive(0, scans) == 3
-    assert most_coactive(2, scans) is None
-    assert most_coactive(0, {0: scans[0], 2: scans[2]}) is None
 
 
 @given(st.integers(1, 5), st.integers(0, 2**16))

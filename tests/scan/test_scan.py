@@ -6,88 +6,177 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny_network import build
+from brute_force import activations, skewness
 
 from pipeline.config.schema import RunConfig
-from pipeline.dataset import Preprocessing, open_source
+from pipeline.inputs import scanned_files
 from pipeline.plan.tasks import ScanTask
 from pipeline.prepare import prepare
-from pipeline.scan.reducers import reduce_maps
 from pipeline.scan.worker import ScanWorker
-from pipeline.stats.merge import ChannelScan, merge_partials
+from pipeline.stats.files import SAMPLES
+from pipeline.stats.merge import LayerScan, read_layer_scan
+from pipeline.stats.sample import QUANTILES, position_of
+from pipeline.store.columns import read_columns
 from pipeline.store.paths import Store
 from pipeline.store.receipts import Receipt
 from pipeline.store.shards import read_rows
 
+ROUNDING = {"conv1": 0.0, "conv2": 0.0, "conv3": 0.0, "fc": 3e-6}
+"""Torch's matrix products round differently in batches of another size; its convolutions don't."""
+SUMS = {"rtol": 1e-6, "atol": 1e-6}
+"""Of spatial means, which are summed in float32, in blocks; values are up to 6."""
 
-def scan(config: RunConfig) -> dict[str, dict[int, ChannelScan]]:
-    """Scan everything and return the merged result by layer and channel."""
+
+def scan(config: RunConfig, *, backwards: bool = False) -> dict[str, LayerScan]:
+    """Scan everything and return the merged result by layer."""
     prepared = prepare(config)
     worker = ScanWorker(prepared.config, threads=1)
-    receipts = [worker.run(task) for task in prepared.plan.scan_tasks(set())]
-    return merged(config, prepared.plan.layers[0].layer.index, receipts, len(prepared.examples))
+    tasks = prepared.plan.scan_tasks(set())
+    return merged(config, [worker.run(task) for task in (tasks[::-1] if backwards else tasks)])
 
 
-def merged(config: RunConfig, _: int, receipts: list[Receipt], examples: int) -> dict[str, dict[int, ChannelScan]]:
-    store = Store.open(config.store.root)
-    rows = [row for receipt in receipts for row in read_rows(store, receipt.files[0].path)]
-    settings = {"examples": examples, "top_k": config.scan.top_k, "bottom_k": config.scan.bottom_k}
+def merged(config: RunConfig, receipts: list[Receipt]) -> dict[str, LayerScan]:
+    prepared = prepare(config)
     return {
-        layer: merge_partials([row for row in rows if row["layer"] == layer], **settings)
-        for layer in {str(row["layer"]) for row in rows}
+        layer.layer.name: read_layer_scan(
+            prepared.store,
+            scanned_files(receipts),
+            layer.layer,
+            config.scan,
+            examples=len(prepared.examples),
+            with_classes=True,
+        )
+        for layer in prepared.plan.layers
     }
 
 
-def brute_force(config: RunConfig) -> dict[str, np.ndarray]:
-    """Return all activations in memory, (examples, channels, rows, columns), computed one image at a time."""
-    source, preprocessing, model = open_source(config.dataset), Preprocessing(config.model.input), build()
-    mean = torch.tensor(config.model.input.mean).view(1, -1, 1, 1)
-    std = torch.tensor(config.model.input.std).view(1, -1, 1, 1)
-    maps: dict[str, list[np.ndarray]] = {"conv1": [], "conv2": [], "fc": []}
-    for example in source.examples():
-        pixels = torch.from_numpy(preprocessing.apply(source.read(example.example_id)).copy())
-        x = (pixels.permute(2, 0, 1)[None].float() / 255 - mean) / std
-        conv1 = model.conv1(x)
-        conv2 = model.conv2(conv1.relu())
-        conv3 = model.conv3(conv2.relu())
-        fc = model.fc(conv3.mean(dim=(2, 3)))
-        for name, value in (("conv1", conv1), ("conv2", conv2), ("fc", fc[..., None, None])):
-            maps[name].append(value[0].numpy())
-    return {name: np.stack(values) for name, values in maps.items()}
-
-
 @pytest.fixture
-def everything(tiny: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
+def everything(tiny: Callable[..., RunConfig], images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
+    """Return a function that composes a scan of all channels over 12 images in folders of three classes."""
+    folder = tmp_path / "classes"
+    for number, image in enumerate(sorted(images.iterdir())):
+        own = folder / f"class {number % 3}"
+        own.mkdir(parents=True, exist_ok=True)
+        (own / image.name).write_bytes(image.read_bytes())
+
     def make(*overrides: str) -> RunConfig:
-        types = "sweep.select.0.types=[Conv2d,Linear]"
-        return tiny(types, "sweep.select.0.channels=all", "optimize.batch=1", *overrides)
+        types = ["sweep.select.0.types=[Conv2d,Linear]", "sweep.select.0.channels=all"]
+        return tiny(*types, f'dataset.root="{folder}"', "dataset.label=folder", *overrides)
 
     return make
 
 
-def test_the_scan_equals_brute_force(everything: Callable[..., RunConfig]) -> None:
-    config = everything()
-    found, expected = scan(config), brute_force(config)
-    ids = [example.example_id for example in open_source(config.dataset).examples()]
-    for layer, maps in expected.items():
-        for channel in range(maps.shape[1]):
-            own, got = maps[:, channel], found[layer][channel]
-            flat = own.reshape(len(ids), -1)
-            assert got.count == 12
-            assert got.mean == pytest.approx(own.mean(dtype=np.float64), rel=1e-5, abs=1e-6)
-            assert got.variance == pytest.approx(own.var(dtype=np.float64), rel=1e-4, abs=1e-9)
-            assert got.minimum == pytest.approx(own.min(), rel=1e-5, abs=1e-5)
-            assert got.maximum == pytest.approx(own.max(), rel=1e-5, abs=1e-5)
-            np.testing.assert_allclose(got.sample_mean, flat.mean(axis=1), rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(got.sample_maximum, flat.max(axis=1), rtol=1e-4, atol=1e-5)
-            for examples, values, best in ((got.top, flat.max(axis=1), -1), (got.bottom, flat.min(axis=1), 1)):
-                order = sorted(range(12), key=lambda n, v=values, s=best: (s * round(float(v[n]), 4), ids[n]))
-                listed = [example["example_id"] for example in examples]
-                assert listed == [ids[n] for n in order[: len(examples)]]
+def test_examples_are_those_of_brute_force(everything: Callable[..., RunConfig]) -> None:
+    config = everything("scan.spectrum_k=3", "scan.class_k=2")
+    found, expected = scan(config), activations(config)
+    for layer, known in expected.items():
+        got, whole, means = found[layer], found[layer].whole, known.means
+        for channel in range(known.maps.shape[1]):
+            lists = [
+                (whole.top, known.best(known.peaks, channel, 4, sign=1), known.peaks),
+                (whole.bottom, known.best(known.troughs, channel, 3, sign=-1), known.troughs),
+                (whole.top_mean, known.best(means.astype(np.float32), channel, 3, sign=1), means),
+                (whole.bottom_mean, known.best(means.astype(np.float32), channel, 3, sign=-1), means),
+                (whole.classes.best, known.best_classes(channel, 2), known.peaks),
+            ]
+            for best, ids, values in lists:
+                examples = got.examples(best, channel)
+                assert [example["example_id"] for example in examples] == ids
                 for example in examples:
-                    where = own[ids.index(example["example_id"]), example["row"], example["column"]]
-                    assert example["value"] == pytest.approx(where, rel=1e-5, abs=1e-5)
+                    number = known.ids.index(example["example_id"])
+                    if values is means:  # summed in float32, in blocks
+                        assert example["value"] == pytest.approx(values[number, channel], rel=1e-6, abs=1e-6)
+                    else:
+                        assert example["value"] == pytest.approx(values[number, channel], abs=ROUNDING[layer])
+                    extremes = known.troughs if best is whole.bottom else known.peaks
+                    there = known.maps[number, channel, example["row"], example["column"]]
+                    assert there == extremes[number, channel]
+
+
+def test_statistics_are_those_of_brute_force(everything: Callable[..., RunConfig]) -> None:
+    config = everything()
+    found, expected = scan(config), activations(config)
+    for layer, known in expected.items():
+        got = found[layer]
+        for channel in range(known.maps.shape[1]):
+            own, values = got[channel], known.maps[:, channel].astype(np.float64)
+            assert own.count == 12
+            assert own.mean == pytest.approx(values.mean(), rel=1e-6, abs=1e-6)
+            assert own.variance == pytest.approx(values.var(), rel=1e-6, abs=1e-10)
+            assert own.minimum == pytest.approx(values.min(), abs=ROUNDING[layer])
+            assert own.maximum == pytest.approx(values.max(), abs=ROUNDING[layer])
+            assert own.dead == (values.min() == values.max())
+            for numbers, over in (
+                (got.of_maximum(channel), known.peaks[:, channel]),
+                (got.of_mean(channel), known.means[:, channel].astype(np.float32)),
+            ):
+                exact = over.astype(np.float64)
+                assert numbers["mean"] == pytest.approx(exact.mean(), rel=1e-6, abs=1e-9)
+                assert numbers["variance"] == pytest.approx(exact.var(), rel=1e-6, abs=1e-12)
+                assert numbers["minimum"] == pytest.approx(over.min(), rel=1e-6, abs=1e-6)
+                assert numbers["maximum"] == pytest.approx(over.max(), rel=1e-6, abs=1e-6)
+                assert numbers["fraction_active"] == np.mean(over > 0)
+                assert numbers["fraction_above_noise"] == np.mean(over > got.noise_floor)
+                expected_quantiles = pytest.approx(np.quantile(exact, QUANTILES), rel=1e-6, abs=1e-6)
+                assert [q["value"] for q in numbers["quantiles"]] == expected_quantiles
+                assert sum(bucket["count"] for bucket in numbers["histogram"]) == 12
+                for bucket in numbers["histogram"]:
+                    inside = (over >= bucket["low"] - 1e-6) & (over <= bucket["high"] + 1e-6)
+                    assert bucket["count"] <= inside.sum()
+                if own.dead:
+                    assert numbers["skewness"] is None
+                else:
+                    assert numbers["skewness"] == pytest.approx(skewness(over), rel=1e-5, abs=1e-6)
+            assert got.selectivity(channel) == (
+                None if own.dead else pytest.approx(known.selectivity(channel), rel=1e-5, abs=1e-6)
+            )
+            means = known.class_means(channel)
+            assert {one["label"]: one["count"] for one in got.best_classes(channel)} == dict.fromkeys(means, 4)
+            for one in got.best_classes(channel):
+                assert one["mean"] == pytest.approx(means[one["label"]], rel=1e-5, abs=1e-6)
+
+
+def test_channels_that_move_together_are_those_of_brute_force(everything: Callable[..., RunConfig]) -> None:
+    config = everything()
+    found, expected = scan(config), activations(config)
+    for layer, known in expected.items():
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlations = np.corrcoef(known.means.T)
+        for channel in range(known.maps.shape[1]):
+            row = correlations[channel].copy()
+            row[channel] = np.nan
+            partners = found[layer].partners(channel)
+            assert [one["channel"] for one in partners] == np.argsort(-row)[: np.isfinite(row).sum()][:5].tolist()
+            for one in partners:
+                assert one["correlation"] == pytest.approx(row[one["channel"]], abs=1e-5)
+
+
+def test_the_sample_holds_what_the_layers_put_out(everything: Callable[..., RunConfig]) -> None:
+    config = everything("scan.sample=5")
+    found, expected = scan(config), activations(config)
+    store = Store.open(config.store.root)
+    for layer, known in expected.items():
+        sample, channels = found[layer].sample, known.maps.shape[1]
+        numbers = [known.ids.index(name) for name in sample.ids]
+        assert len(numbers) == 5
+        np.testing.assert_allclose(sample.maximum, known.peaks[numbers], atol=ROUNDING[layer])
+        np.testing.assert_allclose(sample.mean, known.means[numbers], **SUMS)
+        rows = {}
+        for path in store.list(SAMPLES):
+            names = ["example_id", "row", "column", "vector", "label"]
+            shard = read_columns(store, path, names, layer_index=found[layer].layer.index)
+            vectors = shard["vector"].values.reshape(-1, channels)
+            columns = (shard["example_id"], shard["row"], shard["column"], vectors, shard["label"])
+            rows |= {one[0]: one[1:] for one in zip(*columns, strict=True)}
+        assert set(rows) == set(sample.ids)
+        for name, (row, column, vector, label) in rows.items():
+            number, (height, width) = known.ids.index(name), known.maps.shape[2:]
+            assert (row, column) == position_of(name, height, width)
+            assert label == known.labels[number]
+            if height > 2:
+                assert 0 < row < height - 1
+                assert 0 < column < width - 1
+            np.testing.assert_allclose(vector, known.maps[number, :, row, column].astype(np.float16), rtol=2e-3)
 
 
 def test_a_channel_below_zero_has_real_top_examples(everything: Callable[..., RunConfig]) -> None:
@@ -96,23 +185,39 @@ def test_a_channel_below_zero_has_real_top_examples(everything: Callable[..., Ru
     assert all(example["value"] < 0 for example in top)
 
 
-@pytest.mark.parametrize("overrides", [["scan.batch=1"], ["scan.batch=64"], ["scan.span=64"], ["scan.span=1"]])
-def test_batches_and_spans_change_nothing(everything: Callable[..., RunConfig], overrides: list[str]) -> None:
-    before, after = scan(everything()), scan(everything(*overrides))
+@pytest.mark.parametrize(
+    "overrides",
+    [["scan.batch=1"], ["scan.batch=64"], ["scan.span=64"], ["scan.span=1"], ["scan.span=3", "backwards"]],
+)
+def test_batches_spans_and_order_change_nothing(
+    everything: Callable[..., RunConfig], overrides: list[str], tmp_path: Path
+) -> None:
+    backwards = "backwards" in overrides
+    given = [one for one in overrides if one != "backwards"]
+    before = scan(everything(f"store.root={tmp_path}/before"))
+    after = scan(everything(f"store.root={tmp_path}/after", *given), backwards=backwards)
     for layer in before:
-        for channel, one in before[layer].items():
-            other = after[layer][channel]
-            assert [e["example_id"] for e in one.top] == [e["example_id"] for e in other.top]
-            assert [(e["row"], e["column"]) for e in one.bottom] == [(e["row"], e["column"]) for e in other.bottom]
-            assert one.variance == pytest.approx(other.variance, rel=1e-5, abs=1e-9)
-            assert one.mean == pytest.approx(other.mean, rel=1e-6, abs=1e-6)
-            np.testing.assert_allclose(one.sample_mean, other.sample_mean, rtol=1e-5, atol=1e-6)
+        one, other, rounding = before[layer].whole, after[layer].whole, {"rtol": 0, "atol": ROUNDING[layer]}
+        for name in ("top", "bottom", "top_mean", "bottom_mean"):
+            np.testing.assert_array_equal(getattr(one, name).numbers, getattr(other, name).numbers)
+            np.testing.assert_array_equal(getattr(one, name).at, getattr(other, name).at)
+            np.testing.assert_allclose(getattr(one, name).values, getattr(other, name).values, **rounding)
+        np.testing.assert_array_equal(one.classes.best.numbers, other.classes.best.numbers)
+        np.testing.assert_allclose(one.variance, other.variance, rtol=1e-6, atol=1e-12)
+        for kind in ("maximum", "mean"):
+            for name in ("mean", "variance", "skewness"):
+                values = [getattr(getattr(whole, kind), name) for whole in (one, other)]
+                np.testing.assert_allclose(*values, rtol=1e-6, atol=1e-6)
+        for name in ("mean", "maximum", "maximum_at"):
+            samples = [getattr(scans[layer].sample, name) for scans in (before, after)]
+            np.testing.assert_allclose(*samples, **rounding)
 
 
 def test_the_sample_is_the_same_for_all_channels_and_no_larger_than_asked(
     everything: Callable[..., RunConfig],
 ) -> None:
     found = scan(everything("scan.sample=5"))
+    assert len({layer.sample.ids for layer in found.values()}) == 1
     assert {len(channel.sample_mean) for layer in found.values() for channel in layer.values()} == {5}
 
 
@@ -133,7 +238,7 @@ def test_unreadable_images_are_counted_named_and_left_out(
     failures = [row for path in store.list("failures/images") for row in read_rows(store, path)]
     assert {row["example_id"] for row in failures} == {sorted(images.iterdir())[2].name, "torn <script>.png"}
     assert all(row["reason"] for row in failures)
-    assert merged(config, 0, receipts, 7)["conv1"][0].count == 5
+    assert merged(config, receipts)["conv1"][0].count == 5
 
 
 def test_a_span_without_a_readable_image_merges_as_nothing(
@@ -146,13 +251,6 @@ def test_a_span_without_a_readable_image_merges_as_nothing(
     found = scan(everything(f'dataset.root="{folder}"', "scan.span=1"))
     assert found["conv1"][0].count == 1
     assert np.isfinite(found["conv1"][0].variance)
-
-
-def test_reductions_are_float32_of_what_the_layer_computed() -> None:
-    maps = torch.randn(2, 3, 4, 5, dtype=torch.bfloat16)
-    reduced = reduce_maps(maps)
-    assert reduced.peak.dtype == torch.float32
-    assert torch.equal(reduced.peak, maps.float().flatten(2).amax(dim=2))
 
 
 def test_a_layer_already_scanned_is_not_scanned_again(everything: Callable[..., RunConfig]) -> None:

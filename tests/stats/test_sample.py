@@ -2,8 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.stats.sample import percentile_of, sample_hash, sample_limit
+from pipeline.stats.sample import (
+    QUANTILES,
+    Sample,
+    percentile_of,
+    position_of,
+    quantiles_of,
+    sample_hash,
+    sample_limit,
+    spectrum,
+)
 
 IDS = [f"folder/{number}.jpg" for number in range(50)]
 
@@ -30,3 +41,70 @@ def test_percentile_is_the_share_below(score: float, expected: float) -> None:
 def test_percentile_of_nothing_is_unknown() -> None:
     assert percentile_of(1.0, np.array([], np.float32)) is None
     assert percentile_of(float("nan"), np.array([1.0], np.float32)) is None
+
+
+@given(st.text(min_size=1), st.integers(1, 60), st.integers(1, 60))
+def test_vectors_are_never_taken_at_an_edge(name: str, rows: int, columns: int) -> None:
+    for place, length in zip(position_of(name, rows, columns), (rows, columns), strict=True):
+        assert 0 <= place < length
+        if length > 2:
+            assert 0 < place < length - 1
+
+
+def test_vectors_come_from_all_over_the_map() -> None:
+    places = {position_of(f"image-{number}", 7, 7) for number in range(400)}
+    assert places == {(row, column) for row in range(1, 6) for column in range(1, 6)}
+
+
+def test_the_same_example_has_the_same_place_in_every_layer() -> None:
+    (row, column), (fine_row, fine_column) = position_of("a", 9, 9), position_of("a", 72, 72)
+    assert abs((fine_row - 1) / 70 - (row - 1) / 7) < 1 / 7
+    assert abs((fine_column - 1) / 70 - (column - 1) / 7) < 1 / 7
+
+
+def test_the_spectrum_has_the_middle_of_each_side() -> None:
+    values = np.array([-9.0, -2.0, -1.0, 0.01, 1.0, 2.0, 3.0, 50.0, float("nan")], np.float32)
+    found = spectrum(values, 1)
+    assert {kind: values[places].tolist() for kind, places in found.items()} == {
+        "slightly_positive": [2.0],
+        "slightly_negative": [-2.0],
+        "zero": [np.float32(0.01)],
+    }
+
+
+@given(st.lists(st.floats(-9, 9, width=32), max_size=30), st.integers(0, 5))
+def test_an_example_of_the_spectrum_is_of_one_kind_and_of_its_side(values: list[float], k: int) -> None:
+    array = np.array(values, np.float32)
+    found = spectrum(array, k)
+    places = [place for kind in found.values() for place in kind]
+    assert len(set(places)) == len(places)
+    assert all(array[place] > 0 for place in found["slightly_positive"])
+    assert all(array[place] < 0 for place in found["slightly_negative"])
+    assert all(len(kind) <= k for kind in found.values())
+    for kind in found.values():
+        assert array[kind].tolist() == sorted(array[kind].tolist(), reverse=True)
+
+
+def sample_of(columns: list[list[float]]) -> Sample:
+    values = np.array(columns, np.float32).T
+    ids = tuple(f"{number:03d}" for number in range(len(values)))
+    return Sample(ids=ids, mean=values, maximum=values, maximum_at=np.zeros(values.shape, np.int32))
+
+
+def test_correlations_are_one_for_what_moves_together_and_nan_for_what_does_not_move() -> None:
+    found = sample_of([[1, 2, 3], [10, 20, 30], [3, 2, 1], [5, 5, 5]]).correlations()
+    assert found[0, :3].tolist() == pytest.approx([1, 1, -1])
+    assert np.isnan(found[3]).all()
+    assert np.isnan(found[:, 3]).all()
+
+
+def test_the_noise_floor_is_a_hundredth_of_what_is_strong_in_the_layer() -> None:
+    assert sample_of([[100.0] * 50, [1.0] * 50]).noise_floor() == pytest.approx(1.0)
+    assert sample_of([[], []]).noise_floor() == 0.0
+
+
+def test_quantiles_are_numpys() -> None:
+    values = np.random.default_rng(0).normal(size=101).astype(np.float32)
+    found = quantiles_of(np.append(values, np.float32("inf")))
+    assert [one["value"] for one in found] == np.quantile(values.astype(np.float64), QUANTILES).tolist()
+    assert quantiles_of(values[:0]) == []

@@ -1,79 +1,85 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.stats.topk import TopK
+from pipeline.stats.topk import NONE, TopClasses, TopK
 
 
-def scanned(values: NDArray[np.float32], ids: NDArray[np.str_], cuts: list[int], k: int, sign: int) -> TopK:
-    """Add (channels, examples) in batches cut at `cuts`; every position tells its example."""
-    best = TopK.empty(values.shape[0], k, sign=sign)
-    numbers = np.broadcast_to(np.arange(values.shape[1], dtype=np.int32), values.shape)
-    for start, stop in zip([0, *cuts], [*cuts, values.shape[1]], strict=True):
-        part = slice(start, stop)
-        best = best.add(values[:, part], ids[part], numbers[:, part], -numbers[:, part])
+def best_of(values: NDArray[np.float32], first: int, k: int, sign: int) -> TopK:
+    """Return the best of (channels, examples), numbered from `first`, by sorting all."""
+    best = TopK.empty(len(values), k, sign=sign)
+    for channel, row in enumerate(values):
+        order = sorted(np.flatnonzero(~np.isnan(row)), key=lambda n, v=row: (-sign * v[n], n))[:k]
+        best.values[channel, : len(order)] = row[order]
+        best.numbers[channel, : len(order)] = np.array(order, np.int64) + first
+        best.at[channel, : len(order)] = np.array(order, np.int32) * 3
     return best
 
 
-@given(
-    st.integers(0, 2**32 - 1),
-    st.integers(1, 30),
-    st.lists(st.integers(0, 30), max_size=4),
-    st.integers(1, 8),
-    st.sampled_from([1, -1]),
-)
-def test_batches_equal_sorting_everything(seed: int, count: int, cuts: list[int], k: int, sign: int) -> None:
-    generator = np.random.default_rng(seed)
-    values = generator.integers(-3, 3, (3, count)).astype(np.float32)  # many ties
-    ids = np.array([f"image-{number}" for number in generator.permutation(count)])
-    best = scanned(values, ids, sorted(min(cut, count) for cut in cuts), k, sign)
-    for channel in range(3):
-        order = sorted(range(count), key=lambda n: (-sign * values[channel, n], ids[n]))[:k]
-        assert best.ids[channel].tolist() == [ids[n] for n in order]
-        assert best.values[channel].tolist() == [values[channel, n] for n in order]
-        assert best.rows[channel].tolist() == order
-        assert best.columns[channel].tolist() == [-n for n in order]
+def same(one: TopK, other: TopK) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("values", "numbers", "at"))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(0, 30), st.integers(1, 8), st.sampled_from([1, -1]))
+def test_merging_parts_equals_sorting_everything(seed: int, count: int, cut: int, k: int, sign: int) -> None:
+    values = np.random.default_rng(seed).integers(-3, 3, (3, count)).astype(np.float32)  # many ties
+    cut = min(cut, count)
+    parts = [best_of(values[:, :cut], 0, k, sign), best_of(values[:, cut:], cut, k, sign)]
+    parts[1].at[:] += np.where(parts[1].numbers != NONE, 3 * cut, 0)
+    whole = best_of(values, 0, k, sign)
+    assert same(parts[0].merge(parts[1]), whole)
+    assert same(parts[1].merge(parts[0]), whole)
 
 
 def test_a_channel_below_zero_has_real_top_examples() -> None:
     values = np.array([[-5.0, -3.0, -4.0]], np.float32)
-    best = scanned(values, np.array(["a", "b", "c"]), [], 2, 1)
-    assert best.values.tolist() == [[-3.0, -4.0]]
-    assert best.ids.tolist() == [["b", "c"]]
+    merged = TopK.empty(1, 2).merge(best_of(values, 0, 2, 1))
+    assert merged.values.tolist() == [[-3.0, -4.0]]
+    assert merged.numbers.tolist() == [[1, 2]]
 
 
-def test_long_ids_are_not_cut() -> None:
-    first = TopK.empty(1, 2).add(*one("a", 1.0))
-    both = first.add(*one("a/much/longer/name.jpg", 2.0))
-    assert both.ids.tolist() == [["a/much/longer/name.jpg", "a"]]
+def test_places_that_nothing_fills_are_not_counted() -> None:
+    merged = TopK.empty(1, 3).merge(best_of(np.array([[1.0, np.nan]], np.float32), 0, 3, 1))
+    assert merged.counts.tolist() == [1]
 
 
-def test_values_that_are_not_numbers_come_last() -> None:
-    best = TopK.empty(1, 1).add(*one("broken", float("nan"))).add(*one("fine", -9.0))
-    assert best.ids.tolist() == [["fine"]]
+def classes_of(values: NDArray[np.float32], labels: list[str], first: int, k: int) -> TopClasses:
+    """Return the best example of each of the best classes of (channels, examples), by sorting all."""
+    known = tuple(sorted(set(labels)))
+    best, classes = TopK.empty(len(values), k), np.zeros((len(values), k), np.int32)
+    for channel, row in enumerate(values):
+        found: dict[str, int] = {}
+        for n in sorted(range(len(row)), key=lambda n, v=row: (-v[n], n)):
+            found.setdefault(labels[n], n)
+        for place, (label, n) in enumerate(list(found.items())[:k]):
+            best.values[channel, place], best.numbers[channel, place] = row[n], n + first
+            classes[channel, place] = known.index(label)
+    return TopClasses(labels=known, best=best, classes=classes)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_merge_does_not_depend_on_order(sign: int) -> None:
-    generator = np.random.default_rng(3)
-    parts = [
-        TopK.empty(2, 3, sign=sign).add(
-            generator.integers(0, 4, (2, 5)).astype(np.float32),
-            np.array([f"{part}-{number}" for number in range(5)]),
-            np.zeros((2, 5), np.int32),
-            np.zeros((2, 5), np.int32),
-        )
-        for part in range(3)
-    ]
-    forward = parts[0].merge(parts[1]).merge(parts[2])
-    backward = parts[2].merge(parts[1].merge(parts[0]))
-    assert forward.ids.tolist() == backward.ids.tolist()
+@given(st.integers(0, 2**32 - 1), st.integers(2, 25), st.integers(1, 24), st.integers(1, 4))
+def test_merging_classes_equals_sorting_everything(seed: int, count: int, cut: int, k: int) -> None:
+    generator = np.random.default_rng(seed)
+    values = generator.integers(-3, 3, (2, count)).astype(np.float32)
+    labels = [f"class {number}" for number in generator.integers(0, 6, count)]
+    cut = min(cut, count - 1)
+    one = classes_of(values[:, :cut], labels[:cut], 0, k)
+    other = classes_of(values[:, cut:], labels[cut:], cut, k)
+    whole = classes_of(values, labels, 0, k)
+    for merged in (one.merge(other), other.merge(one)):
+        assert np.array_equal(merged.best.numbers, whole.best.numbers)
+        assert np.array_equal(merged.best.values, whole.best.values)
+        filled = whole.best.numbers != NONE
+        names = [np.array(part.labels)[part.classes][filled].tolist() for part in (merged, whole)]
+        assert names[0] == names[1]
 
 
-def one(name: str, value: float) -> tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int32], NDArray[np.int32]]:
-    zero = np.zeros((1, 1), np.int32)
-    return np.array([[value]], np.float32), np.array([name]), zero, zero
+def test_a_part_without_labels_adds_nothing() -> None:
+    none = TopClasses(labels=(), best=TopK.empty(1, 2), classes=np.zeros((1, 2), np.int32))
+    some = classes_of(np.array([[1.0, 2.0]], np.float32), ["a", "b"], 0, 2)
+    for merged in (none.merge(some), some.merge(none)):
+        assert merged.best.numbers.tolist() == [[1, 0]]
+        assert merged.labels == ("a", "b")

@@ -18,9 +18,18 @@
     minimum: ["minimum", "Smallest value anywhere"],
     maximum: ["maximum", "Largest value anywhere"],
   };
+  // The first three show what one position saw, the others all that the model was shown.
   const KINDS = {
     top: ["Excite it most", "Images with the largest value anywhere, cut around it"],
+    class: ["Best of each class", "Of each of the classes that hold the largest values: the image with the largest, cut around it"],
     bottom: ["Excite it least", "Images with the smallest value anywhere, cut around it"],
+  };
+  const SPECTRUM = {
+    top_mean: ["Largest mean", "Images with the largest mean over all positions"],
+    slightly_positive: ["Slightly positive", "Sampled images whose mean is nearest to the median of those above zero"],
+    zero: ["Around zero", "Sampled images whose mean is nearest to zero"],
+    slightly_negative: ["Slightly negative", "Sampled images whose mean is nearest to the median of those below zero"],
+    bottom_mean: ["Smallest mean", "Images with the smallest mean over all positions"],
   };
 
   // A channel's score is a mean over positions, a neuron's is one value: each is compared with its like.
@@ -96,26 +105,78 @@
           worth(shown)))))];
   }
 
+  function figures(channel, kind) {
+    return channel.examples
+      .filter((example) => example.kind === kind)
+      .map((example) => element("figure", { title: `${example.label ? `${example.label}\n` : ""}${example.example_id}\nat row ${example.row}, column ${example.column}` },
+        picture(`examples-${padded(example.sheet)}.jpg`, example.style, example.label || example.example_id),
+        element("figcaption", {}, element("b", { textContent: number(example.value) }), ` ${example.label || ""}`)));
+  }
+
   function examples(channel) {
-    const parts = [];
-    for (const kind of [...new Set(channel.examples.map((example) => example.kind))]) {
-      const [name, help] = KINDS[kind] || [kind, ""];
-      parts.push(element("h3", { textContent: name, title: help }));
-      parts.push(element("div", { className: "examples" }, ...channel.examples
-        .filter((example) => example.kind === kind)
-        .map((example) => element("figure", { title: `${example.label ? `${example.label}\n` : ""}${example.example_id}\nat row ${example.row}, column ${example.column}` },
-          picture(`examples-${padded(example.sheet)}.jpg`, example.style, example.label || example.example_id),
-          element("figcaption", {}, element("b", { textContent: number(example.value) }), ` ${example.label || ""}`)))));
-    }
+    const section = ([kind, [name, help]]) => {
+      const shown = figures(channel, kind);
+      return shown.length ? [element("h3", { textContent: name, title: help }), element("div", { className: "examples" }, ...shown)] : [];
+    };
+    const groups = Object.entries(SPECTRUM).map(([kind, [name, help]]) => {
+      const shown = figures(channel, kind);
+      return shown.length ? element("section", {}, element("h4", { textContent: name, title: help }), ...shown) : null;
+    });
+    const spectrum = groups.some(Boolean)
+      ? [element("h3", { textContent: "The whole range", title: "Whole images, by the channel's mean over all positions" }), element("div", { className: "spectrum" }, ...groups)]
+      : [];
+    const [top, ...rest] = Object.entries(KINDS);
+    const parts = [...section(top), ...spectrum, ...rest.flatMap(section)];
     return parts.length ? parts : [element("p", { className: "none", textContent: "No dataset examples." })];
+  }
+
+  // Buckets are wider the farther they are from zero; they are drawn side by side, zero marked.
+  function histogram(statistics, help) {
+    const buckets = (statistics && statistics.histogram) || [];
+    if (buckets.length < 2) return null;
+    const most = Math.max(...buckets.map((bucket) => bucket.count));
+    const bars = buckets.map((bucket) => {
+      const bar = element("span", { title: `${number(bucket.low)} to ${number(bucket.high)}: ${number(bucket.count)} images` });
+      bar.style.height = `${Math.max(2, (100 * bucket.count) / most)}%`;
+      if (bucket.high <= 0) bar.className = "negative";
+      return bar;
+    });
+    return element("figure", { className: "histogram", title: help },
+      element("div", {}, ...bars),
+      element("figcaption", {}, element("span", { textContent: number(buckets[0].low, 3) }), element("span", { textContent: number(buckets.at(-1).high, 3) })));
+  }
+
+  function row(name, help, ...value) {
+    return element("tr", { title: help }, element("th", { scope: "row", textContent: name }), element("td", {}, ...value));
+  }
+
+  function links(channels) {
+    return channels.flatMap(([channel, text], place) => {
+      const label = `${channel}${text}`;
+      const node = byChannel.has(channel) ? element("a", { href: `#channel=${channel}`, textContent: label }) : label;
+      return place ? [", ", node] : [node];
+    });
   }
 
   function numbers(channel) {
     const rows = Object.entries(channel.numbers).map(([key, value]) => {
       const [name, help] = NUMBERS[key] || [key, ""];
-      return element("tr", { title: help }, element("th", { scope: "row", textContent: name }), element("td", { textContent: number(value) }));
+      return row(name, help, number(value));
     });
-    return [element("h3", { textContent: "On the dataset" }), element("table", {}, element("tbody", {}, ...rows))];
+    const peaks = channel.spatial_maximum;
+    const share = (value) => `${number(100 * value, 3)} %`;
+    if (peaks && peaks.fraction_active !== null) rows.push(row("active", "Images whose largest value is above zero", share(peaks.fraction_active)));
+    if (channel.partners && channel.partners.length)
+      rows.push(row("moves with", "Channels whose means follow this one's most closely over the sampled images, with their correlation",
+        ...links(channel.partners.slice(0, 3).map((one) => [one.channel, ` (${number(one.correlation, 2)})`]))));
+    if (channel.duplicates && channel.duplicates.length)
+      rows.push(row("same as", "Channels that correlate .98 or more with this one", ...links(channel.duplicates.map((one) => [one, ""]))));
+    if (channel.class_selectivity !== null && channel.class_selectivity !== undefined)
+      rows.push(row("by class", "Share of the variance of its mean that lies between classes", share(channel.class_selectivity)));
+    if (channel.classes && channel.classes.length)
+      rows.push(row("classes", "Classes with the highest mean", channel.classes.slice(0, 3).map((one) => one.label).join(", ")));
+    return [element("h3", { textContent: "On the dataset" }), element("table", {}, element("tbody", {}, ...rows)),
+      histogram(peaks, "The largest value of each image: how many images in each bucket; buckets are wider away from zero")];
   }
 
   function neighbour(channel, step) {

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.stats.classes import ClassSums
+from pipeline.stats.moments import Moments
+
+
+def sums_of(values: dict[str, list[list[float]]]) -> ClassSums:
+    """Return the sums of examples per class, each a list of the values of its channels."""
+    return ClassSums(
+        counts={label: len(examples) for label, examples in values.items()},
+        sums={label: np.sum(examples, axis=0, dtype=np.float64) for label, examples in values.items()},
+    )
+
+
+def moments_of(values: dict[str, list[list[float]]]) -> Moments:
+    every = np.array([example for examples in values.values() for example in examples], np.float64)
+    empty = Moments.empty(every.shape[1])
+    m2 = ((every - every.mean(axis=0)) ** 2).sum(axis=0)
+    return Moments(count=len(every), mean=every.mean(axis=0), m2=m2, m3=m2, minimum=m2, maximum=m2, active=empty.active)
+
+
+CLASSES = {"cat": [[1.0, 5.0, 2.0], [1.0, 1.0, 2.0]], "dog": [[3.0, 1.0, 2.0], [3.0, 5.0, 2.0]]}
+
+
+def test_selectivity_is_one_where_the_class_decides_and_zero_where_it_says_nothing() -> None:
+    found = sums_of(CLASSES).selectivity(moments_of(CLASSES))
+    assert found is not None
+    assert found[:2].tolist() == [1.0, 0.0]
+    assert np.isnan(found[2])  # constant
+
+
+@pytest.mark.parametrize("values", [{"cat": [[1.0], [2.0]]}, {"cat": [[1.0]], "dog": [[2.0]]}])
+def test_one_class_or_single_examples_say_nothing(values: dict[str, list[list[float]]]) -> None:
+    assert sums_of(values).selectivity(moments_of(values)) is None
+
+
+def test_merging_adds_classes_and_their_examples() -> None:
+    one, other = {"cat": [[1.0], [2.0]], "dog": [[3.0]]}, {"dog": [[4.0]], "eel": [[5.0]]}
+    merged = sums_of(one).merge(sums_of(other))
+    assert merged.labels == ("cat", "dog", "eel")
+    assert dict(merged.counts) == {"cat": 2, "dog": 2, "eel": 1}
+    assert merged.means()[:, 0].tolist() == [1.5, 3.5, 5.0]

@@ -95,7 +95,7 @@ class ScanConfig:
     span: Positive
     """Examples per task."""
     batch: Count
-    """0: 8 on processors, 64 on GPUs."""
+    """0: 4 on processors, 64 on GPUs."""
     top_k: Positive
     bottom_k: Count
     spectrum_k: Count

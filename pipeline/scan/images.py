@@ -28,9 +28,9 @@ class ImageStatistics:
         for image in images:
             pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
             self._magnitude += magnitude_of(pixels[None])[0].double().numpy()
-            colours = pixels.flatten(1).double().numpy()
-            self._colour += colours.mean(axis=1)
-            self._product += colours @ colours.T / colours.shape[1]
+            colours = pixels.flatten(1).double()
+            self._colour += colours.mean(dim=1).numpy()
+            self._product += (colours @ colours.T / colours.shape[1]).numpy()
             self._count += 1
 
     def row(self, start: int, stop: int) -> dict[str, object]:

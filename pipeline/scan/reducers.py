@@ -32,9 +32,13 @@ FIELDS: dict[str, type] = {
 distances from it."""
 
 
+KEPT = 64
+"""Images whose numbers are kept before they go into the statistics."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduced:
-    """One batch; arrays of shape (examples, channels of all layers)."""
+    """Some images; arrays of shape (examples, channels of all layers)."""
 
     peak: NDArray[np.float32]
     peak_at: NDArray[np.int32]
@@ -47,57 +51,80 @@ class Reduced:
 
 
 class Reducer:
-    """Takes in the maps of one batch after the other; a context for as many layers as there are."""
+    """Takes in the maps of one batch after the other, for as many layers as there are, and keeps them until `taken`.
 
-    def __init__(self, layers: Sequence[LayerSpec]) -> None:
+    What is done with the numbers of many images at once touches each channel's memory once, not once per batch.
+    """
+
+    def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
         ends = np.cumsum([layer.channels for layer in layers])
         self.channels = int(ends[-1]) if len(ends) else 0
         self.parts = {
             layer.name: slice(int(end) - layer.channels, int(end)) for layer, end in zip(layers, ends, strict=True)
         }
-        self._arrays: dict[str, NDArray[Any]] = {}
+        rows = KEPT + max(2, batch)
+        self._arrays: dict[str, NDArray[Any]] = {
+            name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()
+        }
+        self._vectors = np.empty((rows, self.channels), np.float16)
         self._on_device: dict[str, dict[str, Tensor]] = {}
-        self._sampled: list[tuple[int, str]] = []
-        self._vectors = np.empty((0, self.channels), np.float16)
+        self._images = self._sampled = 0
+        self._drawn: list[tuple[int, str]] = []
+        self._places: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
-    def start(self, images: int, sampled: Sequence[tuple[int, str]]) -> None:
-        """Expect a batch of `images`; `sampled` are those whose vectors are kept: their places in it and their ids."""
-        if not self._arrays or len(self._arrays["peak"]) != images:
-            self._arrays = {name: np.empty((images, self.channels), type_) for name, type_ in FIELDS.items()}
+    def start(self, drawn: Sequence[tuple[int, str]]) -> None:
+        """Expect a batch; `drawn` are the images whose vectors are kept: their places in it and their ids."""
         self._on_device = {}
-        self._sampled = list(sampled)
-        self._vectors = np.empty((len(sampled), self.channels), np.float16)
+        self._drawn = list(drawn)
+        self._places = {}
 
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce `maps`, (batch, channels, rows, columns), at once."""
-        if maps.device.type == "cpu":
-            self._reduce_here(layer, maps)
-        else:
-            self._on_device[layer.name] = on_device(maps) | {"vectors": self._vectors_of(layer, maps)}
-
-    def _reduce_here(self, layer: LayerSpec, maps: Tensor) -> None:
-        part = self.parts[layer.name]
+        images, positions = self._where(maps.shape[2], maps.shape[3])
+        if maps.device.type != "cpu":
+            vectors = maps.flatten(2)[torch.from_numpy(images), :, torch.from_numpy(positions)].float()
+            self._on_device[layer.name] = on_device(maps) | {"vectors": vectors}
+            return
+        part, rows = self.parts[layer.name], slice(self._images, self._images + len(maps))
         last = maps.detach().float().permute(0, 2, 3, 1)
         flat = last.reshape(last.shape[0], -1, last.shape[3]).contiguous().numpy()
-        kernels.reduce_maps(flat, *(self._arrays[name][:, part] for name in FIELDS))
-        for place, (image, example_id) in enumerate(self._sampled):
-            row, column = position_of(example_id, maps.shape[2], maps.shape[3])
-            self._vectors[place, part] = flat[image, row * maps.shape[3] + column]
+        kernels.reduce_maps(flat, *(self._arrays[name][rows, part] for name in FIELDS))
+        if len(images):
+            self._vectors[self._sampled : self._sampled + len(images), part] = flat[images, positions]
 
-    def _vectors_of(self, layer: LayerSpec, maps: Tensor) -> Tensor:
-        places = [(image, *position_of(name, maps.shape[2], maps.shape[3])) for image, name in self._sampled]
-        images, rows, columns = (torch.tensor([place[axis] for place in places], dtype=torch.long) for axis in range(3))
-        return maps[images, :, rows, columns].float()
+    def _where(self, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which images of the batch have a vector kept, and at which flat position of a map of this size."""
+        if (rows, columns) not in self._places:
+            drawn = [(image, *position_of(name, rows, columns)) for image, name in self._drawn]
+            images, down, along = np.array(drawn, np.int64).reshape(-1, 3).T
+            self._places[rows, columns] = (images, down * columns + along)
+        return self._places[rows, columns]
 
-    def reduced(self, images: int) -> Reduced:
-        """Return what the batch became, of its first `images`; valid until the next one starts."""
-        for name in FIELDS if self._on_device else ():
-            joined = torch.cat([self._on_device[layer][name] for layer in self.parts], dim=1)
-            self._arrays[name][:] = joined.cpu().numpy()
-        if self._on_device and self._sampled:
-            joined = torch.cat([self._on_device[layer]["vectors"] for layer in self.parts], dim=1)
-            self._vectors[:] = joined.cpu().numpy()
-        return Reduced(**{name: self._arrays[name][:images] for name in FIELDS}, vectors=self._vectors)
+    def end(self, images: int) -> None:
+        """Keep the first `images` of the batch."""
+        if self._on_device:
+            rows = slice(self._images, self._images + len(next(iter(self._on_device.values()))["peak"]))
+            for name in FIELDS:
+                self._arrays[name][rows] = self._joined(name)
+            if self._drawn:
+                self._vectors[self._sampled : self._sampled + len(self._drawn)] = self._joined("vectors")
+        self._images += images
+        self._sampled += len(self._drawn)
+
+    def _joined(self, name: str) -> NDArray[Any]:
+        array: NDArray[Any] = torch.cat([self._on_device[layer][name] for layer in self.parts], dim=1).cpu().numpy()
+        return array
+
+    @property
+    def full(self) -> bool:
+        """Say whether enough images are kept."""
+        return self._images >= KEPT
+
+    def taken(self) -> Reduced:
+        """Return what is kept, and keep nothing; valid until the next batch starts."""
+        images, sampled = self._images, self._sampled
+        self._images = self._sampled = 0
+        return Reduced(**{name: self._arrays[name][:images] for name in FIELDS}, vectors=self._vectors[:sampled])
 
 
 def on_device(maps: Tensor) -> dict[str, Tensor]:

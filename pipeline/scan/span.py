@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,10 @@ from pipeline.stats.classes import ClassSums
 from pipeline.stats.files import Sampled
 from pipeline.stats.moments import Moments
 from pipeline.stats.partial import Partial
-from pipeline.stats.sample import position_of
+from pipeline.stats.sample import position_of, sample_hash
 from pipeline.stats.topk import TopClasses, TopK
+
+KEPT_FIELDS: dict[str, type] = {"mean": np.float32, "peak": np.float32, "peak_at": np.int32, "vectors": np.float16}
 
 
 class SpanScan:
@@ -43,13 +45,10 @@ class SpanScan:
         self._class_sums = np.zeros((len(self._labels), channels))
         self._within = np.zeros(channels)
         self._minimum = np.full(channels, np.inf, np.float32)
-        self._sampled: list[tuple[int, dict[str, NDArray[Any]]]] = []
+        self._kept = _Kept(task)
 
-    def add(self, places: Sequence[int], reduced: Reduced, sampled: Sequence[int]) -> None:
-        """Take in a batch of examples, which stand at `places` of the span.
-
-        `sampled` says which of the batch are those whose values are all kept.
-        """
+    def add(self, places: Sequence[int], reduced: Reduced) -> None:
+        """Take in some examples, which stand at `places` of the span."""
         numbers = self._task.span.start + np.array(places, np.int64)
         self._maximum = _with(self._maximum, reduced.peak)
         self._mean = _with(self._mean, reduced.mean)
@@ -64,9 +63,7 @@ class SpanScan:
         for row in reduced.within:  # one after the other: the same bits whatever the batch
             self._within += row
         self._minimum = np.minimum(self._minimum, reduced.trough.min(axis=0))
-        for vector, image in zip(reduced.vectors, sampled, strict=True):
-            kept = {name: getattr(reduced, name)[image].copy() for name in ("mean", "peak", "peak_at")}
-            self._sampled.append((places[image], kept | {"vector": vector}))
+        self._kept.add(places, reduced)
 
     def _add_classes(self, places: Sequence[int], reduced: Reduced, numbers: NDArray[np.int64]) -> None:
         if not self._labels:
@@ -94,8 +91,8 @@ class SpanScan:
             minimum=self._minimum,
             maximum=self._maximum,
             mean=self._mean,
-            maximum_histogram=self._histograms[0].astype(np.int64),
-            mean_histogram=self._histograms[1].astype(np.int64),
+            maximum_histogram=self._histograms[0],
+            mean_histogram=self._histograms[1],
             top=self._top,
             bottom=self._bottom,
             top_mean=self._top_mean,
@@ -115,24 +112,58 @@ class SpanScan:
     @property
     def sampled(self) -> Sampled:
         """Return the values of the sampled examples."""
-        channels, span = len(self._within), self._task.span
-        ids = [span.example_ids[place] for place, _ in self._sampled]
+        return self._kept.sampled
 
-        def matrix(name: str, type_: type) -> NDArray[Any]:
-            rows = [kept[name] for _, kept in self._sampled]
-            return np.stack(rows) if rows else np.empty((0, channels), type_)
 
+class _Kept:
+    """The values of the sampled examples, laid out as they are written: one layer after the other."""
+
+    def __init__(self, task: ScanTask) -> None:
+        self._task = task
+        self._ends = np.cumsum([layer.channels for layer in task.layers])
+        self._limit = sum(self._belongs(place) for place in range(len(task.span.example_ids)))
+        size = self._limit * (int(self._ends[-1]) if len(self._ends) else 0)
+        self._flat: dict[str, NDArray[Any]] = {name: np.empty(size, type_) for name, type_ in KEPT_FIELDS.items()}
+        self._places: list[int] = []
+
+    def _belongs(self, place: int) -> bool:
+        return sample_hash(self._task.span.example_ids[place]) <= self._task.sample_limit
+
+    def _parts(self, name: str) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield the channels of each layer, and the array (examples, channels) that holds them."""
+        for layer, end in zip(self._task.layers, self._ends.tolist(), strict=True):
+            start = end - layer.channels
+            block = self._flat[name][start * self._limit : end * self._limit]
+            yield slice(start, end), block.reshape(self._limit, layer.channels)
+
+    def add(self, places: Sequence[int], reduced: Reduced) -> None:
+        images = [image for image, place in enumerate(places) if self._belongs(place)]
+        rows = slice(len(self._places), len(self._places) + len(images))
+        for name in KEPT_FIELDS:
+            values = reduced.vectors if name == "vectors" else getattr(reduced, name)[images]
+            for part, block in self._parts(name):
+                block[rows] = values[:, part]
+        self._places += [places[image] for image in images]
+
+    @property
+    def sampled(self) -> Sampled:
+        count, span = len(self._places), self._task.span
+        ids = [span.example_ids[place] for place in self._places]
+
+        def flat(name: str) -> NDArray[Any]:
+            if count == self._limit:
+                return self._flat[name]
+            return np.concatenate([block[:count].reshape(-1) for _, block in self._parts(name)])  # some were unreadable
+
+        places = [position_of(name, *layer.positions) for layer in self._task.layers for name in ids]
         return Sampled(
             ids=ids,
-            labels=[span.labels[place] for place, _ in self._sampled],
-            mean=matrix("mean", np.float32),
-            maximum=matrix("peak", np.float32),
-            maximum_at=matrix("peak_at", np.int32),
-            vectors=matrix("vector", np.float16),
-            vectors_at={
-                layer.name: np.array([position_of(name, *layer.positions) for name in ids], np.int32).reshape(-1, 2)
-                for layer in self._layers
-            },
+            labels=[span.labels[place] for place in self._places],
+            mean=flat("mean"),
+            maximum=flat("peak"),
+            maximum_at=flat("peak_at"),
+            vectors=flat("vectors"),
+            vectors_at=np.array(places, np.int32).reshape(-1, 2),
         )
 
 

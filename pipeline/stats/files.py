@@ -66,7 +66,7 @@ def _partial_columns(partial: Partial) -> dict[str, Column]:
     return columns | {"classes": _classes_column(partial.classes)}
 
 
-def _sparse(counts: NDArray[np.int64]) -> Lists:
+def _sparse(counts: NDArray[np.integer]) -> Lists:
     rows, buckets = np.nonzero(counts)
     lengths = np.bincount(rows, minlength=len(counts))
     return Lists(lengths, {"bucket": buckets.astype(np.int16), "count": counts[rows, buckets]})
@@ -182,7 +182,7 @@ def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[int, Cla
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
-    """The sampled examples of a span; arrays (examples, channels of all layers)."""
+    """The sampled examples of a span: per layer arrays (examples, channels), laid flat, one layer after the other."""
 
     ids: Sequence[str]
     labels: Sequence[str]
@@ -190,31 +190,25 @@ class Sampled:
     maximum: NDArray[np.float32]
     maximum_at: NDArray[np.int32]
     vectors: NDArray[np.float16]
-    vectors_at: Mapping[str, NDArray[np.int32]]
-    """Per layer (examples, 2): row and column."""
+    vectors_at: NDArray[np.int32]
+    """Row and column: (layers * examples, 2)."""
 
 
 def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> FileEntry:
     """Write the sampled examples of a span, one layer after the other."""
-    count, ends = len(sample.ids), np.cumsum([layer.channels for layer in layers])
-    parts = [slice(end - layer.channels, end) for layer, end in zip(layers, ends, strict=True)]
+    count = len(sample.ids)
     lengths = np.repeat([layer.channels for layer in layers], count)
-
-    def lists(values: NDArray[Any]) -> Lists:
-        return Lists(lengths, np.concatenate([values[:, part].reshape(-1) for part in parts]))
-
-    places = np.concatenate([sample.vectors_at[layer.name] for layer in layers])
     columns: dict[str, Column] = {
         "layer_index": np.repeat([layer.index for layer in layers], count).astype(np.int32),
         "layer": [layer.name for layer in layers for _ in range(count)],
         "example_id": list(sample.ids) * len(layers),
         "label": list(sample.labels) * len(layers),
-        "spatial_mean": lists(sample.mean),
-        "spatial_maximum": lists(sample.maximum),
-        "maximum_at": lists(sample.maximum_at),
-        "row": places[:, 0],
-        "column": places[:, 1],
-        "vector": lists(sample.vectors),
+        "spatial_mean": Lists(lengths, sample.mean),
+        "spatial_maximum": Lists(lengths, sample.maximum),
+        "maximum_at": Lists(lengths, sample.maximum_at),
+        "row": sample.vectors_at[:, 0],
+        "column": sample.vectors_at[:, 1],
+        "vector": Lists(lengths, sample.vectors),
     }
     return put_columns(store, SAMPLES, columns, schemas.ACTIVATION_SAMPLES)
 

@@ -122,7 +122,7 @@ class LayerScan(Mapping[int, ChannelScan]):
         return self._statistics(channel, self.whole.mean, self.whole.mean_histogram, self.sample.mean)
 
     def _statistics(
-        self, channel: int, moments: Moments, histogram: NDArray[np.int64], sample: NDArray[np.float32]
+        self, channel: int, moments: Moments, histogram: NDArray[np.integer], sample: NDArray[np.float32]
     ) -> dict[str, Any]:
         values = sample[:, channel]
         low, high = float(moments.minimum[channel]), float(moments.maximum[channel])

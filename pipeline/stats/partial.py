@@ -39,8 +39,8 @@ class Partial:
     """Of the spatial maximum."""
     mean: Moments
     """Of the spatial mean."""
-    maximum_histogram: Counts
-    mean_histogram: Counts
+    maximum_histogram: NDArray[np.integer]
+    mean_histogram: NDArray[np.integer]
     top: TopK
     """By spatial maximum."""
     bottom: TopK

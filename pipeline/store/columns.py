@@ -8,7 +8,6 @@ A column is an array, a list of texts, or `Lists`: one list per row, laid end to
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.store.paths import Store
-from pipeline.store.shards import FileEntry, encode_table, entry_for, read_table
+from pipeline.store.shards import FileEntry, encode_table, put_encoded, read_table
 
 Flat = NDArray[Any] | Sequence[str]
 
@@ -37,10 +36,7 @@ Column = Flat | Lists
 def put_columns(store: Store, directory: str, columns: Mapping[str, Column], schema: pa.Schema) -> FileEntry:
     """Write columns as `<directory>/part-<content hash>.parquet`, rows in the order given."""
     table = pa.table([_array(columns[field.name], field.type) for field in schema], schema=schema)
-    data = encode_table(table)
-    entry = entry_for(f"{directory}/part-{hashlib.sha256(data).hexdigest()[:32]}.parquet", data, table.num_rows)
-    store.write(entry.path, data)
-    return entry
+    return put_encoded(store, directory, encode_table(table), table.num_rows)
 
 
 def read_columns(store: Store, path: str, names: Sequence[str], *, layer_index: int | None = None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Immutable Parquet files: encoded whole in memory, checked, then put under a name derived from their content.
 
 Image bytes are stored plain, uncompressed and without statistics (they are compressed already, and statistics would
-copy whole pictures into the footer), and so are lists of floating-point numbers, which hardly get smaller. Other
+copy whole pictures into the footer), and so are lists of numbers, which hardly get smaller. Other
 columns have zstd, statistics and a page index. Row groups are cut by bytes: fetching a row reads a few MB at most.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,13 +53,13 @@ def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> bytes:
 
 
 def _write(table: pa.Table, buffer: io.BytesIO, sorted_by: Sequence[str]) -> None:
-    raw, others = _leaf_columns(table.schema)
+    raw, texts, others = _leaf_columns(table.schema)
     order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorted_by]
     with pq.ParquetWriter(
         buffer,
         table.schema,
         compression=dict.fromkeys(raw, "none") | dict.fromkeys(others, "zstd"),
-        use_dictionary=others,
+        use_dictionary=texts,
         column_encoding=dict.fromkeys(raw, "PLAIN") or None,
         write_statistics=others,
         write_page_index=True,
@@ -69,13 +69,19 @@ def _write(table: pa.Table, buffer: io.BytesIO, sorted_by: Sequence[str]) -> Non
             writer.write_table(table.slice(start, stop - start), row_group_size=max(1, stop - start))
 
 
-def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str]]:
-    """Return the Parquet paths of what is stored raw (image bytes, and lists of numbers), and of all other leaves."""
+def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str], list[str]]:
+    """Return the Parquet paths of what is stored raw (image bytes, and lists of numbers), of texts, and of all leaves
+    but the raw ones.
+    """
     parquet = pq.ParquetFile(_empty(schema)).schema
     paths = [parquet.column(index).path for index in range(len(parquet))]
-    lists = {item.name for item in schema if pa.types.is_list(item.type) and pa.types.is_floating(item.type.value_type)}
+    lists = {
+        item.name for item in schema if pa.types.is_list(item.type) and pa.types.is_primitive(item.type.value_type)
+    }
     raw = [path for path in paths if path.rsplit(".", 1)[-1] == "bytes" or path.split(".")[0] in lists]
-    return raw, [path for path in paths if path not in raw]
+    leaves = {parquet.column(index).path: parquet.column(index).physical_type for index in range(len(parquet))}
+    others = [path for path in paths if path not in raw]
+    return raw, [path for path in others if leaves[path] == "BYTE_ARRAY"], others
 
 
 def _empty(schema: pa.Schema) -> io.BytesIO:
@@ -98,15 +104,19 @@ def entry_for(path: str, data: bytes, rows: int) -> FileEntry:
     return FileEntry(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=rows)
 
 
+def put_encoded(store: Store, directory: str, data: bytes, rows: int) -> FileEntry:
+    """Write a whole file as `<directory>/part-<content hash>.parquet`."""
+    entry = entry_for("", data, rows)
+    entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
+    store.write(entry.path, data)
+    return entry
+
+
 def put_shard(
     store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()
 ) -> FileEntry:
     """Write `rows` as `<directory>/part-<content hash>.parquet`; a late second writer can only write the same name."""
-    data = encode(rows, schema, sorted_by=sorted_by)
-    digest = hashlib.sha256(data).hexdigest()
-    entry = entry_for(f"{directory}/part-{digest[:32]}.parquet", data, len(rows))
-    store.write(entry.path, data)
-    return entry
+    return put_encoded(store, directory, encode(rows, schema, sorted_by=sorted_by), len(rows))
 
 
 def put_table(

@@ -18,10 +18,11 @@ def spec(channels: int, rows: int, columns: int) -> LayerSpec:
 
 
 def reduced(maps: torch.Tensor) -> dict[str, np.ndarray]:
-    reducer = Reducer([spec(*maps.shape[1:])])
-    reducer.start(len(maps), [])
+    reducer = Reducer([spec(*maps.shape[1:])], len(maps))
+    reducer.start([])
     reducer.receive(spec(*maps.shape[1:]), maps)
-    found = reducer.reduced(len(maps))
+    reducer.end(len(maps))
+    found = reducer.taken()
     return {name: getattr(found, name) for name in FIELDS}
 
 

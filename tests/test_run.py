@@ -135,7 +135,7 @@ def test_a_wider_sweep_adds_and_repeats_nothing(finished: Path, tiny: Callable[.
     new = tables(finished)["layer=0002-conv2.parquet"]
     assert len(new) == 12
     assert new[:6] == old
-    kept = {name: when for name, when in written(finished).items() if name.startswith(("visualizations", "scan"))}
+    kept = {name: when for name, when in written(finished).items() if name.startswith(("visualizations", "scan", "activation"))}
     assert {name: before[name] for name in before if name in kept} == {
         name: when for name, when in kept.items() if name in before
     }
@@ -150,7 +150,20 @@ def test_a_lost_shard_is_made_again(finished: Path, tiny: Callable[..., RunConfi
     assert tables(finished) == before
 
 
-@pytest.mark.parametrize("folder", ["visualizations", "scan", "receipts/optimize", "receipts/scan", "atlas"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "visualizations",
+        "scan/partials",
+        "scan/classes",
+        "activation_samples",
+        "examples",
+        "channel_stats",
+        "receipts/optimize",
+        "receipts/scan",
+        "atlas",
+    ],
+)
 def test_a_torn_file_is_made_again(finished: Path, tiny: Callable[..., RunConfig], folder: str) -> None:
     before = tables(finished)
     torn = next(path for path in (finished / folder).rglob("*") if path.is_file())

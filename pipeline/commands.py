@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,18 +18,16 @@ from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import AtlasError, ConfigError, StoreError, UnreadableImageError, did_you_mean
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
+from pipeline.output import duration, messages, output, size, table
 from pipeline.plan.estimate import estimate
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
 from pipeline.site.contact import contact_sheet
 from pipeline.site.server import serve
 from pipeline.stages import run
-from pipeline.status import read_status
 from pipeline.store.paths import Store
 from pipeline.store.shards import read_rows
 
-UNLIMITED = 10_000
-"""Columns of an output that is no terminal."""
 READ_PROBES = 4
 """Images read to time the reading."""
 
@@ -41,24 +38,24 @@ def run_command(configs: Sequence[RunConfig]) -> int:
 
 
 def _run_one(config: RunConfig) -> None:
-    console = _messages()
+    console = messages()
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
     with Progress() as progress:
         result = run(config, progress)
-    output, root = _output(), config.store.root.rstrip("/")
+    results, root = output(), config.store.root.rstrip("/")
     if result.unreadable:
         console.print(
             f"{result.unreadable} images could not be read and were left out: atlas status {shlex.quote(root)}",
             markup=False,
         )
-    output.print(
+    results.print(
         f"{result.pictures} pictures of {result.layers} layers in {duration(time.monotonic() - started)}, "
         f"snapshot {result.manifest.number}.",
         markup=False,
     )
-    output.print(f"Tables: {root}/atlas/*.parquet", markup=False)
-    output.print(f"Look at it: {_own_name()} view {shlex.quote(root)}", markup=False)
+    results.print(f"Tables: {root}/atlas/*.parquet", markup=False)
+    results.print(f"Look at it: {_own_name()} view {shlex.quote(root)}", markup=False)
 
 
 def _own_name() -> str:
@@ -74,7 +71,7 @@ def plan_command(configs: Sequence[RunConfig]) -> int:
 def _plan_one(config: RunConfig) -> None:
     prepared = prepare(config)
     done = what_is_done(prepared.store)
-    console = _output()
+    console = output()
     console.print(_plan_table(prepared, done))
     for line in _plan_lines(prepared, done):
         console.print(line, markup=False)
@@ -90,38 +87,18 @@ def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], None]) -> in
             if len(configs) == 1:
                 raise
             failed += 1
-            _messages().print(f"atlas: {config.model.name} -> {config.store.root}: {error}", markup=False)
+            messages().print(f"atlas: {config.model.name} -> {config.store.root}: {error}", markup=False)
     return 1 if failed else 0
 
 
-def _output() -> Console:
-    """Return where results go. Off a terminal nothing is cut or folded: other programs read it."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=UNLIMITED)
-
-
-def _messages() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def _table(*names: str, counts: Sequence[str] = ()) -> Table:
-    """Return a plain table; on a narrow terminal names are folded, never cut."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for name in counts:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
 def _plan_table(prepared: Prepared, done: Done) -> Table:
-    table = _table("layer", "type", "shape", counts=("channels", "pictures", "done"))
+    rows = table("layer", "type", "shape", counts=("channels", "pictures", "done"))
     for layer in prepared.plan.layers:
         spec = layer.layer
         made = sum(picture.key in done.optimize for picture in layer.pictures)
         counts = (len(layer.channels), len(layer.pictures), made)
-        table.add_row(escape(spec.name), spec.type, spec.shape, *(str(count) for count in counts))
-    return table
+        rows.add_row(escape(spec.name), spec.type, spec.shape, *(str(count) for count in counts))
+    return rows
 
 
 def _plan_lines(prepared: Prepared, done: Done) -> list[str]:
@@ -180,36 +157,16 @@ def _read_seconds(prepared: Prepared) -> float:
 
 def layers_command(config: RunConfig) -> int:
     """Print the model's layers, and the modules that can't be captured."""
-    console = _output()
+    console = output()
     facts = model_facts(load_model(config.model), config.model)
-    table = _table("index", "layer", "type", "shape", counts=("channels",))
+    rows = table("index", "layer", "type", "shape", counts=("channels",))
     for layer in facts.layers:
-        table.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
-    console.print(table)
+        rows.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
+    console.print(rows)
     if facts.unsupported:
         console.print("\nNot to be captured:")
         for name, reason in facts.unsupported.items():
             console.print(f"  {name}: {reason}", markup=False)
-    return 0
-
-
-def status_command(root: str) -> int:
-    """Print how far an atlas is."""
-    status = read_status(root)
-    console = _output()
-    console.print(f"{status.model} on {status.dataset} ({status.examples} examples)", markup=False)
-    table = _table("stage", counts=("done", "total", "failed"))
-    table.add_column("")
-    for stage in status.stages:
-        table.add_row(stage.name, str(stage.done), str(stage.total), str(len(stage.failures)), stage.unit)
-    console.print(table)
-    for stage in status.stages:
-        for failure in stage.failures:
-            console.print(f"failed: {stage.name} {failure}", markup=False)
-    for _, reason in status.unreadable:
-        console.print(f"unreadable: {reason}", markup=False)
-    snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
-    console.print(snapshot, markup=False)
     return 0
 
 
@@ -221,7 +178,7 @@ def view_command(root: str, *, port: int, browser: bool) -> int:
     return serve(store, port=port, browser=browser)
 
 
-def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_px: int, output: str) -> int:
+def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_px: int, file: str) -> int:
     """Write a contact sheet of an atlas as a PNG."""
     if units < 1 or size_px < 16:
         raise ConfigError(f"--units={units} --size={size_px}: give at least one unit, and pictures of 16 px or more")
@@ -237,26 +194,6 @@ def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_p
         raise StoreError(f"{root!r} has no layer {unknown[0]!r}.{did_you_mean(unknown[0], names)}")
     if not rows:
         raise StoreError(f"{root!r} has no pictures; make an atlas with: atlas run store.root={root}")
-    Path(output).write_bytes(contact_sheet(rows, cell_px=size_px))
-    _output().print(f"{output}: {len(rows)} units", markup=False)
+    Path(file).write_bytes(contact_sheet(rows, cell_px=size_px))
+    output().print(f"{file}: {len(rows)} units", markup=False)
     return 0
-
-
-def duration(seconds: float) -> str:
-    """Return '42 s', '3 min 10 s' or '5 h 12 min'."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min"
-
-
-def size(count: float) -> str:
-    """Return '12 MB' for a number of bytes."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -11,6 +11,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -121,12 +122,19 @@ def read_rows(
         try:
             table = pq.read_table(file, columns=list(columns) if columns else None, filters=filters)
         except (pa.ArrowException, OSError) as error:
-            raise CorruptShardError(
-                f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
-                "Delete it and run again: what it held will be made anew."
-            ) from error
+            raise _cut_short(store, path, error) from error
     rows: list[dict[str, object]] = table.to_pylist()
     return rows
+
+
+def read_columns(store: Store, path: str, columns: Sequence[str]) -> dict[str, list[Any]]:
+    """Return whole columns of a shard as lists; much faster than rows where there are many."""
+    with store.open_input(path) as file:
+        try:
+            table = pq.read_table(file, columns=list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise _cut_short(store, path, error) from error
+    return {name: table.column(name).to_pylist() for name in columns}
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
@@ -135,3 +143,10 @@ def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[st
         batches = pq.ParquetFile(file).iter_batches(batch_size=count, columns=list(columns))
         rows: list[dict[str, object]] = next((batch.to_pylist() for batch in batches), [])
     return rows
+
+
+def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:
+    return CorruptShardError(
+        f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
+        "Delete it and run again: what it held will be made anew."
+    )

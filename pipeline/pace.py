@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 RECENT_SECONDS = 600.0
@@ -22,21 +22,21 @@ class Commit:
     items: int
 
 
-def items_per_second(commits: Sequence[Commit]) -> float | None:
-    """Return the rate of all workers together over the last stretch of work, None where nothing says when it was.
+def items_per_second(newest_first: Iterable[Commit]) -> float | None:
+    """Return the rate of all workers together over the last stretch of work, None where nothing was made.
 
     A stretch goes back from the last commit, ten minutes or a few tasks' length, to where no task was at work: the time
-    between two runs does not count.
+    between two runs does not count. Older commits are not looked at.
     """
-    timed = sorted((one for one in commits if one.finished), key=lambda one: one.finished, reverse=True)
-    if not timed:
-        return None
-    last, begun, items = timed[0].finished, timed[0].finished, 0
-    earliest = last - max(RECENT_SECONDS, LONG_TASKS * timed[0].seconds)
-    for one in timed:
+    last, begun, earliest, items = 0.0, 0.0, 0.0, 0
+    for one in newest_first:
+        if not items:
+            last = begun = one.finished
+            earliest = last - max(RECENT_SECONDS, LONG_TASKS * one.seconds)
         if one.finished < max(earliest, begun - PAUSE_SECONDS):
             break
-        begun = min(begun, one.finished - one.seconds)
-        items += one.items
+        if one.items:
+            begun = min(begun, one.finished - one.seconds)
+            items += one.items
     seconds = last - max(begun, earliest)
-    return items / seconds if seconds > 0 else None
+    return items / seconds if items and seconds > 0 else None

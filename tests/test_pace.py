@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from pipeline.pace import RECENT_SECONDS, Commit, items_per_second
+from pipeline import pace
+from pipeline.pace import RECENT_SECONDS, Commit
 
 
 def even(count: int, *, every: float = 10, seconds: float = 10, start: float = 1000, items: int = 4) -> list[Commit]:
@@ -12,9 +15,17 @@ def even(count: int, *, every: float = 10, seconds: float = 10, start: float = 1
     return [Commit(start + every * (number + 1), seconds, items) for number in range(count)]
 
 
-def test_without_times_there_is_no_rate() -> None:
+def items_per_second(commits: list[Commit]) -> float | None:
+    return pace.items_per_second(sorted(commits, key=lambda one: one.finished, reverse=True))
+
+
+def test_where_nothing_was_made_there_is_no_rate() -> None:
     assert items_per_second([]) is None
-    assert items_per_second([Commit(0.0, 5, 4)]) is None
+    assert items_per_second([Commit(100.0, 5, 0)]) is None
+
+
+def test_tasks_that_made_nothing_wanted_do_not_count() -> None:
+    assert items_per_second([*even(20), *even(3, start=2000, items=0)]) == pytest.approx(0.4)
 
 
 def test_one_task_says_its_own_rate() -> None:
@@ -45,6 +56,9 @@ def test_what_is_long_ago_does_not_count() -> None:
     assert items_per_second([*slow, *fast]) == pytest.approx(0.8, rel=0.05)
 
 
-def test_the_order_does_not_matter() -> None:
-    commits = even(30)
-    assert items_per_second(commits[::-1]) == items_per_second(commits)
+def test_old_commits_are_not_looked_at() -> None:
+    def endless() -> Iterator[Commit]:
+        yield from (Commit(10_000.0 - number, 1, 1) for number in range(2000))
+        raise AssertionError("looked at a commit of half an hour ago")
+
+    assert pace.items_per_second(endless()) == pytest.approx(1.0, rel=0.05)

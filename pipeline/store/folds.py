@@ -61,13 +61,19 @@ def decode(data: bytes) -> Iterator[dict[str, Any]]:
         for path, size, digest, rows in zip(*columns, strict=True)
     ]
     key_ends, file_ends = keys.offsets.to_pylist(), files.offsets.to_pylist()
-    names = ("task", "seconds", "finished", "unreadable")
-    plain = zip(*(table.column(name).to_pylist() for name in names), strict=True)
-    for number, values in enumerate(plain):
+    names = ("task", "seconds", "unreadable", "finished")
+    for task, seconds, unreadable, finished, *ends in zip(
+        *(table.column(name).to_pylist() for name in names),
+        *(key_ends[:-1], key_ends[1:], file_ends[:-1], file_ends[1:]),
+        strict=True,
+    ):
         yield {
-            "keys": tuple(all_keys[key_ends[number] : key_ends[number + 1]]),
-            "files": tuple(all_files[file_ends[number] : file_ends[number + 1]]),
-            **dict(zip(names, values, strict=True)),
+            "task": task,
+            "keys": tuple(all_keys[ends[0] : ends[1]]),
+            "files": tuple(all_files[ends[2] : ends[3]]),
+            "seconds": seconds,
+            "unreadable": unreadable,
+            "finished": finished,
         }
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pipeline.errors import StoreError
@@ -112,12 +114,14 @@ def _seconds(when: Any) -> float:
 
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
     wanted = _wanted(store)
-    return (
-        *(_counted(store, stage, wanted.get(stage)) for stage in ("scan", "optimize")),
+    looks = [
+        *(partial(_counted, store, stage, wanted.get(stage)) for stage in ("scan", "optimize")),
         # A root of before calibrations were listed among its items: one for each picture.
-        _counted(store, "calibrate", wanted.get("calibrate"), total=len(wanted.get("optimize", ()))),
-        *(_layered(store, stage, layers) for stage in ("assemble", "site")),
-    )
+        partial(_counted, store, "calibrate", wanted.get("calibrate"), total=len(wanted.get("optimize", ()))),
+        *(partial(_layered, store, stage, layers) for stage in ("assemble", "site")),
+    ]
+    with ThreadPoolExecutor(1 if store.is_local else len(looks)) as pool:  # an object store takes its time to answer
+        return tuple(pool.map(lambda look: look(), looks))
 
 
 def _wanted(store: Store) -> dict[str, set[str]]:

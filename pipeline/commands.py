@@ -11,25 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from pipeline.config.schema import RunConfig
-from pipeline.dataset import Preprocessing, open_source
-from pipeline.errors import AtlasError, ConfigError, StoreError, UnreadableImageError, did_you_mean
+from pipeline.errors import AtlasError, ConfigError, StoreError, did_you_mean
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
-from pipeline.output import duration, messages, output, size, table
-from pipeline.plan.estimate import estimate
-from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
+from pipeline.output import duration, messages, output, table
+from pipeline.plan_command import plan_one
 from pipeline.progress import Progress
 from pipeline.site.contact import contact_sheet
 from pipeline.site.server import serve
 from pipeline.stages import run
 from pipeline.store.paths import Store
 from pipeline.store.shards import read_rows
-
-READ_PROBES = 4
-"""Images read to time the reading."""
 
 
 def run_command(configs: Sequence[RunConfig]) -> int:
@@ -63,18 +57,9 @@ def _own_name() -> str:
     return "atlas" if shutil.which("atlas") or not sys.argv[0].endswith("atlas") else sys.argv[0]
 
 
-def plan_command(configs: Sequence[RunConfig]) -> int:
+def plan_command(configs: Sequence[RunConfig], *, as_json: bool = False) -> int:
     """Print what each run would make, what exists already, and what the rest would cost."""
-    return _each(configs, _plan_one)
-
-
-def _plan_one(config: RunConfig) -> None:
-    prepared = prepare(config)
-    done = what_is_done(prepared.store)
-    console = output()
-    console.print(_plan_table(prepared, done))
-    for line in _plan_lines(prepared, done):
-        console.print(line, markup=False)
+    return _each(configs, lambda config: plan_one(config, as_json=as_json))
 
 
 def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], None]) -> int:
@@ -89,70 +74,6 @@ def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], None]) -> in
             failed += 1
             messages().print(f"atlas: {config.model.name} -> {config.store.root}: {error}", markup=False)
     return 1 if failed else 0
-
-
-def _plan_table(prepared: Prepared, done: Done) -> Table:
-    rows = table("layer", "type", "shape", counts=("channels", "pictures", "done"))
-    for layer in prepared.plan.layers:
-        spec = layer.layer
-        made = sum(picture.key in done.optimize for picture in layer.pictures)
-        counts = (len(layer.channels), len(layer.pictures), made)
-        rows.add_row(escape(spec.name), spec.type, spec.shape, *(str(count) for count in counts))
-    return rows
-
-
-def _plan_lines(prepared: Prepared, done: Done) -> list[str]:
-    config, plan = prepared.config, prepared.plan
-    scan, optimize = missing_tasks(prepared, done)
-    made = sum(key in done.optimize for key in plan.picture_keys)
-    cost = estimate(
-        config,
-        prepared.facts,
-        plan,
-        done.keys,
-        seconds_per_picture=_seconds_per_picture(prepared, done),
-        read_seconds=_read_seconds(prepared) if scan else 0.0,
-    )
-    channels = sum(len(layer.channels) for layer in plan.layers)
-    selected = f"{len(plan.layers)} of {len(prepared.facts.layers)} layers, {channels} channels"
-    scanned = f"{len(plan.spans) - len(scan)} scanned, {len(scan)} scan tasks to do"
-    to_do = f"{made} done, {len(plan.picture_keys) - made} to do in {len(optimize)} tasks"
-    lines = [
-        "",
-        f"model     {config.model.name}: {selected}",
-        f"dataset   {len(prepared.examples)} examples in {len(plan.spans)} spans; {scanned}",
-        f"pictures  {len(plan.picture_keys)}; {to_do}",
-        f"cost      about {duration(cost.seconds)} on this machine, {size(cost.bytes_written)} written ({cost.basis})",
-        f"root      {config.store.root}",
-    ]
-    if prepared.sweep.passed_over:
-        name, reason = next(iter(prepared.sweep.passed_over.items()))
-        lines.insert(2, f"          {len(prepared.sweep.passed_over)} modules passed over, such as {name}: {reason}")
-    return lines
-
-
-def _seconds_per_picture(prepared: Prepared, done: Done) -> dict[str, float]:
-    """Return mean seconds per picture of each layer that has receipts, shared out among the machine's workers."""
-    measured = {}
-    for layer in prepared.plan.layers:
-        receipts = {done.optimize[p.key].task: done.optimize[p.key] for p in layer.pictures if p.key in done.optimize}
-        pictures = sum(len(receipt.keys) for receipt in receipts.values())
-        if pictures:
-            measured[layer.layer.name] = sum(receipt.seconds for receipt in receipts.values()) / pictures
-    return measured
-
-
-def _read_seconds(prepared: Prepared) -> float:
-    """Return the seconds it takes to read and prepare one image here."""
-    source, preprocessing = open_source(prepared.config.dataset), Preprocessing(prepared.config.model.input)
-    started = time.perf_counter()
-    probes = prepared.examples[:: max(1, len(prepared.examples) // READ_PROBES)][:READ_PROBES]
-    for example in probes:
-        try:
-            preprocessing.apply(source.read(example.example_id, side_min_px=preprocessing.side_min_px))
-        except UnreadableImageError:
-            continue  # the scan will count and name it
-    return (time.perf_counter() - started) / max(1, len(probes))
 
 
 def layers_command(config: RunConfig) -> int:

@@ -49,7 +49,19 @@ examples:
   atlas plan sweep=all
   atlas plan model=torchvision model.name=vgg16 model.weights=none sweep=main_layers
 
-Takes the same overrides as atlas run. Changes nothing.""",
+  atlas plan sweep=all executor.price_per_hour=0.9 --json
+
+Takes the same overrides as atlas run. Changes nothing. Times are those of workers like the ones that did earlier tasks
+in this root; without any, a few steps of the model are timed on this machine. --json prints an object for each
+configuration:
+  format             1; later versions add fields and rename none
+  root, model, examples, passed_over
+  layers             [{layer, type, shape, channels, pictures, done}]
+  stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
+  forward_passes     work left, in passes of one image through the whole network; a step counts as three
+  bytes_written      that the rest adds to the root
+  price_per_hour     executor.price_per_hour, or null
+  workers            [{workers, seconds, price}] for 1, 8 and 64 workers""",
     "layers": """\
 examples:
   atlas layers
@@ -57,8 +69,19 @@ examples:
 
 The names and types here are what sweep.select.N.include, exclude and types match.""",
     "status": """\
-example:
-  atlas status atlases/efficientnet_lite0""",
+examples:
+  atlas status atlases/efficientnet_lite0
+  atlas status s3://bucket/atlas --json | jq '.stages[] | {name, done, total, seconds_left}'
+
+Reads the root alone: works from any machine, also while a run is going. Rate and time left are those of the last
+stretch of work, of all workers together. --json prints one object:
+  format             1; later versions add fields and rename none
+  root, model, dataset, examples
+  stages             [{name, unit, done, total, failures, per_second, seconds_left, last_activity}], in order;
+                     null where it is not known; times as ISO 8601, UTC
+  holder             who works on the root: {host, pid, run, since, heartbeat, alive}, or null
+  unreadable         [{example_id, reason}]
+  snapshot           {number, created} of the newest one, or null""",
     "view": """\
 examples:
   atlas view atlases/efficientnet_lite0
@@ -143,6 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config-dir", metavar="DIR", help="a folder with configuration groups of your own")
     for command in (status, view, sheet):
         command.add_argument("root", metavar="ROOT", help="the atlas: a folder, or a URI such as s3://bucket/atlas")
+    for command in (plan, status):
+        command.add_argument("--json", action="store_true", help="print JSON, for other programs")
     view.add_argument("--port", type=int, default=0, help="port to serve on (default: a free one)")
     view.add_argument("--no-browser", action="store_true", help="only print the address")
     sheet.add_argument("--layer", action="append", metavar="NAME", help="only this layer (may be given several times)")
@@ -181,7 +206,7 @@ def _run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from pipeline.commands import plan_command
 
-    return plan_command(_configs(options))
+    return plan_command(_configs(options), as_json=options.json)
 
 
 def _configs(options: argparse.Namespace) -> list:  # type: ignore[type-arg]
@@ -200,9 +225,9 @@ def _layers(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from pipeline.commands import status_command
+    from pipeline.status_command import status_command
 
-    return status_command(options.root)
+    return status_command(options.root, as_json=options.json)
 
 
 def _view(options: argparse.Namespace) -> int:
@@ -215,7 +240,7 @@ def _sheet(options: argparse.Namespace) -> int:
     from pipeline.commands import sheet_command
 
     return sheet_command(
-        options.root, layers=options.layer, units=options.units, size_px=options.size, output=options.output
+        options.root, layers=options.layer, units=options.units, size_px=options.size, file=options.output
     )
 
 

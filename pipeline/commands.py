@@ -10,29 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pipeline.config.schema import RunConfig
-from pipeline.dataset import Preprocessing, open_source
-from pipeline.errors import AtlasError, ConfigError, StoreError, UnreadableImageError, did_you_mean
+from pipeline.errors import AtlasError, ConfigError, StoreError, did_you_mean
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
-from pipeline.plan.estimate import estimate
-from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
+from pipeline.output import duration, messages, output, table
+from pipeline.plan_command import plan_one
 from pipeline.progress import Progress
 from pipeline.site.contact import contact_sheet
 from pipeline.site.server import serve
 from pipeline.stages import run
-from pipeline.status import read_status
 from pipeline.store.paths import Store
 from pipeline.store.shards import read_rows
-
-UNLIMITED = 10_000
-"""Columns of an output that is no terminal."""
-READ_PROBES = 4
-"""Images read to time the reading."""
 
 
 def run_command(configs: Sequence[RunConfig]) -> int:
@@ -41,24 +32,24 @@ def run_command(configs: Sequence[RunConfig]) -> int:
 
 
 def _run_one(config: RunConfig) -> None:
-    console = _messages()
+    console = messages()
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
     with Progress() as progress:
         result = run(config, progress)
-    output, root = _output(), config.store.root.rstrip("/")
+    results, root = output(), config.store.root.rstrip("/")
     if result.unreadable:
         console.print(
             f"{result.unreadable} images could not be read and were left out: atlas status {shlex.quote(root)}",
             markup=False,
         )
-    output.print(
+    results.print(
         f"{result.pictures} pictures of {result.layers} layers in {duration(time.monotonic() - started)}, "
         f"snapshot {result.manifest.number}.",
         markup=False,
     )
-    output.print(f"Tables: {root}/atlas/*.parquet", markup=False)
-    output.print(f"Look at it: {_own_name()} view {shlex.quote(root)}", markup=False)
+    results.print(f"Tables: {root}/atlas/*.parquet", markup=False)
+    results.print(f"Look at it: {_own_name()} view {shlex.quote(root)}", markup=False)
 
 
 def _own_name() -> str:
@@ -66,18 +57,9 @@ def _own_name() -> str:
     return "atlas" if shutil.which("atlas") or not sys.argv[0].endswith("atlas") else sys.argv[0]
 
 
-def plan_command(configs: Sequence[RunConfig]) -> int:
+def plan_command(configs: Sequence[RunConfig], *, as_json: bool = False) -> int:
     """Print what each run would make, what exists already, and what the rest would cost."""
-    return _each(configs, _plan_one)
-
-
-def _plan_one(config: RunConfig) -> None:
-    prepared = prepare(config)
-    done = what_is_done(prepared.store)
-    console = _output()
-    console.print(_plan_table(prepared, done))
-    for line in _plan_lines(prepared, done):
-        console.print(line, markup=False)
+    return _each(configs, lambda config: plan_one(config, as_json=as_json))
 
 
 def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], None]) -> int:
@@ -90,126 +72,22 @@ def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], None]) -> in
             if len(configs) == 1:
                 raise
             failed += 1
-            _messages().print(f"atlas: {config.model.name} -> {config.store.root}: {error}", markup=False)
+            messages().print(f"atlas: {config.model.name} -> {config.store.root}: {error}", markup=False)
     return 1 if failed else 0
-
-
-def _output() -> Console:
-    """Return where results go. Off a terminal nothing is cut or folded: other programs read it."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=UNLIMITED)
-
-
-def _messages() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def _table(*names: str, counts: Sequence[str] = ()) -> Table:
-    """Return a plain table; on a narrow terminal names are folded, never cut."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for name in counts:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
-def _plan_table(prepared: Prepared, done: Done) -> Table:
-    table = _table("layer", "type", "shape", counts=("channels", "pictures", "done"))
-    for layer in prepared.plan.layers:
-        spec = layer.layer
-        made = sum(picture.key in done.optimize for picture in layer.pictures)
-        counts = (len(layer.channels), len(layer.pictures), made)
-        table.add_row(escape(spec.name), spec.type, spec.shape, *(str(count) for count in counts))
-    return table
-
-
-def _plan_lines(prepared: Prepared, done: Done) -> list[str]:
-    config, plan = prepared.config, prepared.plan
-    scan, optimize = missing_tasks(prepared, done)
-    made = sum(key in done.optimize for key in plan.picture_keys)
-    cost = estimate(
-        config,
-        prepared.facts,
-        plan,
-        done.keys,
-        seconds_per_picture=_seconds_per_picture(prepared, done),
-        read_seconds=_read_seconds(prepared) if scan else 0.0,
-    )
-    channels = sum(len(layer.channels) for layer in plan.layers)
-    selected = f"{len(plan.layers)} of {len(prepared.facts.layers)} layers, {channels} channels"
-    scanned = f"{len(plan.spans) - len(scan)} scanned, {len(scan)} scan tasks to do"
-    to_do = f"{made} done, {len(plan.picture_keys) - made} to do in {len(optimize)} tasks"
-    lines = [
-        "",
-        f"model     {config.model.name}: {selected}",
-        f"dataset   {len(prepared.examples)} examples in {len(plan.spans)} spans; {scanned}",
-        f"pictures  {len(plan.picture_keys)}; {to_do}",
-        f"cost      about {duration(cost.seconds)} on this machine, {size(cost.bytes_written)} written ({cost.basis})",
-        f"root      {config.store.root}",
-    ]
-    if prepared.sweep.passed_over:
-        name, reason = next(iter(prepared.sweep.passed_over.items()))
-        lines.insert(2, f"          {len(prepared.sweep.passed_over)} modules passed over, such as {name}: {reason}")
-    return lines
-
-
-def _seconds_per_picture(prepared: Prepared, done: Done) -> dict[str, float]:
-    """Return mean seconds per picture of each layer that has receipts, shared out among the machine's workers."""
-    measured = {}
-    for layer in prepared.plan.layers:
-        receipts = {done.optimize[p.key].task: done.optimize[p.key] for p in layer.pictures if p.key in done.optimize}
-        pictures = sum(len(receipt.keys) for receipt in receipts.values())
-        if pictures:
-            measured[layer.layer.name] = sum(receipt.seconds for receipt in receipts.values()) / pictures
-    return measured
-
-
-def _read_seconds(prepared: Prepared) -> float:
-    """Return the seconds it takes to read and prepare one image here."""
-    source, preprocessing = open_source(prepared.config.dataset), Preprocessing(prepared.config.model.input)
-    started = time.perf_counter()
-    probes = prepared.examples[:: max(1, len(prepared.examples) // READ_PROBES)][:READ_PROBES]
-    for example in probes:
-        try:
-            preprocessing.apply(source.read(example.example_id, side_min_px=preprocessing.side_min_px))
-        except UnreadableImageError:
-            continue  # the scan will count and name it
-    return (time.perf_counter() - started) / max(1, len(probes))
 
 
 def layers_command(config: RunConfig) -> int:
     """Print the model's layers, and the modules that can't be captured."""
-    console = _output()
+    console = output()
     facts = model_facts(load_model(config.model), config.model)
-    table = _table("index", "layer", "type", "shape", counts=("channels",))
+    rows = table("index", "layer", "type", "shape", counts=("channels",))
     for layer in facts.layers:
-        table.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
-    console.print(table)
+        rows.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
+    console.print(rows)
     if facts.unsupported:
         console.print("\nNot to be captured:")
         for name, reason in facts.unsupported.items():
             console.print(f"  {name}: {reason}", markup=False)
-    return 0
-
-
-def status_command(root: str) -> int:
-    """Print how far an atlas is."""
-    status = read_status(root)
-    console = _output()
-    console.print(f"{status.model} on {status.dataset} ({status.examples} examples)", markup=False)
-    table = _table("stage", counts=("done", "total", "failed"))
-    table.add_column("")
-    for stage in status.stages:
-        table.add_row(stage.name, str(stage.done), str(stage.total), str(len(stage.failures)), stage.unit)
-    console.print(table)
-    for stage in status.stages:
-        for failure in stage.failures:
-            console.print(f"failed: {stage.name} {failure}", markup=False)
-    for _, reason in status.unreadable:
-        console.print(f"unreadable: {reason}", markup=False)
-    snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
-    console.print(snapshot, markup=False)
     return 0
 
 
@@ -221,7 +99,7 @@ def view_command(root: str, *, port: int, browser: bool) -> int:
     return serve(store, port=port, browser=browser)
 
 
-def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_px: int, output: str) -> int:
+def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_px: int, file: str) -> int:
     """Write a contact sheet of an atlas as a PNG."""
     if units < 1 or size_px < 16:
         raise ConfigError(f"--units={units} --size={size_px}: give at least one unit, and pictures of 16 px or more")
@@ -237,26 +115,6 @@ def sheet_command(root: str, *, layers: Sequence[str] | None, units: int, size_p
         raise StoreError(f"{root!r} has no layer {unknown[0]!r}.{did_you_mean(unknown[0], names)}")
     if not rows:
         raise StoreError(f"{root!r} has no pictures; make an atlas with: atlas run store.root={root}")
-    Path(output).write_bytes(contact_sheet(rows, cell_px=size_px))
-    _output().print(f"{output}: {len(rows)} units", markup=False)
+    Path(file).write_bytes(contact_sheet(rows, cell_px=size_px))
+    output().print(f"{file}: {len(rows)} units", markup=False)
     return 0
-
-
-def duration(seconds: float) -> str:
-    """Return '42 s', '3 min 10 s' or '5 h 12 min'."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min"
-
-
-def size(count: float) -> str:
-    """Return '12 MB' for a number of bytes."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

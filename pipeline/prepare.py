@@ -5,7 +5,6 @@ Reads; writes nothing, starts no worker. `atlas plan` prints what this returns; 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -23,20 +22,18 @@ from pipeline.models.receptive_field import with_receptive_fields
 from pipeline.plan.make import make_plan
 from pipeline.plan.sweep import Selection, Sweep, expand_sweep
 from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask
-from pipeline.stats.files import EXAMPLES, SAMPLES
 from pipeline.stats.sample import sample_limit
 from pipeline.store.paths import Store
-from pipeline.store.receipts import Receipt, is_whole, read_receipts, receipts_by_key
+from pipeline.store.results import LAYERS_FILE, Done, read_run_file, what_is_done
 from pipeline.store.shards import read_rows
 from pipeline.units import LayerSpec, ModelFacts, ReceptiveField
 
 if TYPE_CHECKING:
     from torch import nn
 
-log = logging.getLogger(__name__)
+__all__ = ["LAYERS_FILE", "Done", "Prepared", "missing_tasks", "prepare", "read_run_file", "what_is_done"]
 
-RUN_FILE = "plan/run.json"
-LAYERS_FILE = "layers.parquet"
+log = logging.getLogger(__name__)
 
 FREE = {
     "model": ("weights", "classes", "allow_code", "main_layers"),
@@ -61,21 +58,6 @@ class Prepared:
     sweep: Sweep
     examples: tuple[Example, ...]
     plan: Plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What the store already has."""
-
-    scan: dict[str, Receipt]
-    optimize: dict[str, Receipt]
-    calibrate: dict[str, Receipt]
-    statistics: dict[str, Receipt]
-    """Key to the receipt that holds it."""
-
-    @property
-    def keys(self) -> set[str]:
-        return {*self.scan, *self.optimize}
 
 
 def prepare(config: RunConfig) -> Prepared:
@@ -118,22 +100,6 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     )
 
 
-def what_is_done(store: Store) -> Done:
-    """Return the results whose receipts are there and whose files are, each in its full size."""
-    folders = ("visualizations", "scan", "failures", "calibrations", "statistics", SAMPLES, EXAMPLES)
-    sizes = {path: size for folder in folders for path, size in store.sizes(folder).items()}
-
-    def whole(receipts: Sequence[Receipt]) -> list[Receipt]:
-        return [receipt for receipt in receipts if is_whole(receipt, sizes)]
-
-    return Done(
-        scan=receipts_by_key(whole(read_receipts(store, "scan"))),
-        optimize=receipts_by_key(whole(read_receipts(store, "optimize"))),
-        calibrate=receipts_by_key(whole(read_receipts(store, "calibrate"))),
-        statistics=receipts_by_key(whole(read_receipts(store, "statistics"))),
-    )
-
-
 def missing_tasks(prepared: Prepared, done: Done) -> tuple[list[ScanTask], list[OptimizeTask]]:
     """Return the tasks that scanning and optimizing still need."""
     return prepared.plan.scan_tasks(done.scan), prepared.plan.optimize_tasks(done.optimize)
@@ -163,21 +129,6 @@ def check_places(store: Store, config: RunConfig) -> None:
             f"store.root={store.root!r} lies in dataset.root={config.dataset.root!r}: the next run would take "
             "the pictures of the atlas for images of the dataset. Give a store.root outside of it."
         )
-
-
-def read_run_file(store: Store) -> dict[str, Any] | None:
-    """Return what the last run wrote about itself, or None in a new root."""
-    if not store.exists(RUN_FILE):
-        return None
-    try:
-        raw: dict[str, Any] = json.loads(store.read(RUN_FILE))
-        _ = raw["config"]["model"]["name"], raw["config"]["dataset"]["source"], raw["examples"], raw["layers"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptShardError(
-            f"{RUN_FILE} under store.root={store.root!r} is damaged ({error!r}). Delete it and run again: "
-            "it is written anew, and no result is lost."
-        ) from error
-    return raw
 
 
 def _bound(plain: dict[str, Any]) -> dict[str, object]:

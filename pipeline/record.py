@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 import pipeline
 from pipeline.config.plain import to_plain
+from pipeline.plan.calibration import calibration_keys
 from pipeline.plan.tasks import LayerPlan
-from pipeline.prepare import LAYERS_FILE, RUN_FILE, Prepared
+from pipeline.prepare import Prepared
 from pipeline.store import schemas
+from pipeline.store.results import ITEMS_FILE, LAYERS_FILE, RUN_FILE
 from pipeline.store.shards import put_table
-
-ITEMS_FILE = "plan/items.parquet"
 
 
 def record_plan(prepared: Prepared) -> None:
@@ -53,15 +53,17 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         {"stage": "scan", "key": key, "unit": f"{span.start}..{span.stop}", "channel": None, "variant": None, **place}
         for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
     ]
+    keys = calibration_keys(prepared.plan, layer)
     pictures: list[dict[str, object]] = [
         {
-            "stage": "optimize",
-            "key": picture.key,
+            "stage": stage,
+            "key": key,
             "unit": picture.unit.label,
             "channel": picture.channel,
             "variant": picture.variant,
             **place,
         }
         for picture in layer.pictures
+        for stage, key in (("optimize", picture.key), ("calibrate", keys[picture.key]))
     ]
     return scans + pictures

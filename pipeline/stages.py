@@ -29,7 +29,8 @@ from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
 from pipeline.store.manifest import Manifest, publish
 from pipeline.store.paths import DERIVED, Store, atlas_path, statistics_path
-from pipeline.store.receipts import Receipt, files_under, is_whole, read_receipts
+from pipeline.store.receipts import FOLD_AT, Receipt, files_under, fold, is_whole, read_receipts
+from pipeline.store.results import RESULTS
 from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
 
@@ -61,11 +62,15 @@ class _Run:
         """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
         missing = sum(_size(task) for task in tasks)
         self.progress.stage(name, total, total - missing, unit=unit)
-        for outcome in self.executor.run(WorkerSpec(target, self.prepared.config), tasks):
+        for number, outcome in enumerate(self.executor.run(WorkerSpec(target, self.prepared.config), tasks), start=1):
             if isinstance(outcome, Failed):
                 self._note_failure(name, outcome)
             else:
                 self.progress.advance(_size(outcome.task))
+            if name in RESULTS and number % FOLD_AT == 0:
+                fold(self.store, name)
+        if name in RESULTS and tasks:
+            fold(self.store, name)
 
     def _note_failure(self, stage: str, outcome: Failed) -> None:
         if outcome.fatal:

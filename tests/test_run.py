@@ -135,7 +135,11 @@ def test_a_wider_sweep_adds_and_repeats_nothing(finished: Path, tiny: Callable[.
     new = tables(finished)["layer=0002-conv2.parquet"]
     assert len(new) == 12
     assert new[:6] == old
-    kept = {name: when for name, when in written(finished).items() if name.startswith(("visualizations", "scan", "activation"))}
+    kept = {
+        name: when
+        for name, when in written(finished).items()
+        if name.startswith(("visualizations", "scan", "activation"))
+    }
     assert {name: before[name] for name in before if name in kept} == {
         name: when for name, when in kept.items() if name in before
     }
@@ -244,7 +248,7 @@ def test_a_task_that_fails_is_named_and_the_rest_is_kept(
     assert [row["status"] for row in tables(root)["layer=0002-conv2.parquet"]][:2] == ["missing", "missing"]
     assert tables(root)["layer=0000-conv1.parquet"][0]["visualizations"]
     failures = {stage.name: len(stage.failures) for stage in read_status(str(root)).stages}
-    assert failures == {"scan": 0, "optimize": 3, "assemble": 0, "site": 0}
+    assert failures == {"scan": 0, "optimize": 3, "calibrate": 0, "assemble": 0, "site": 0}
     record = json.loads(next((root / "failures" / "optimize").iterdir()).read_text())
     assert "Traceback" in record["details"]
     monkeypatch.undo()

@@ -19,6 +19,7 @@ from pipeline.config.dataset import DatasetConfig
 from pipeline.config.recipe import OptimizeConfig
 from pipeline.config.sweep import Count, Positive, Seed, SweepConfig
 
+Price = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -114,6 +115,7 @@ class InlineConfig:
     name: Literal["inline"]
     threads: Count
     """Torch threads; 0 leaves torch's own choice."""
+    price_per_hour: Price = 0.0
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
@@ -131,6 +133,8 @@ class RayConfig:
     """0, a whole number, or 1/n to share a GPU among n workers."""
     verbose: bool
     """Show Ray's own messages."""
+    price_per_hour: Price = 0.0
+    """Of one worker, in any currency; 0 where it is not known."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:

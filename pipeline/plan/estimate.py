@@ -1,85 +1,197 @@
-"""What the missing part of a plan will cost: seconds and bytes, and where the figures come from. Pure."""
+"""What the missing part of a plan will cost: work, seconds by number of workers, bytes, money. Pure.
+
+Seconds are those of one worker like the one that was measured (`Speeds`). A stage's tasks are shared out among
+workers, so it takes at least as long as its longest task, and no more workers help than it has tasks; stages follow
+each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.config.schema import RunConfig
-from pipeline.plan.tasks import LayerPlan, Plan
-from pipeline.units import ModelFacts
+from pipeline.plan.calibration import calibrate_tasks
+from pipeline.plan.pictures import Picture
+from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask
+from pipeline.units import LayerSpec, ModelFacts
 
 BACKWARD_FACTOR = 3.0
 """A step (forward and backward) takes about three times a forward pass."""
+CALIBRATION_PASSES = 16
+"""Forward passes that measuring a picture takes: eight moved views, itself, and the images that it is compared with."""
 PNG_SHARE = 0.85
 """Optimized pictures compress this little as PNG."""
 COPIES = 3
 """A picture is kept in its shard, in the atlas table and in the site."""
 CROP_BYTES_PER_PIXEL = 0.35
 """A crop as JPEG, quality 90."""
+WORKERS = (1, 8, 64)
+SECONDS_AN_HOUR = 3600
+
+EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speeds:
+    """Seconds that one worker takes, and for each stage where they come from."""
+
+    step: float
+    """A step of one picture through the whole network; less in a layer that comes before its end."""
+    image: float
+    """Reading one image and passing it through the whole network."""
+    measure: float
+    """Measuring one finished picture in the last layer."""
+    row: float
+    """Joining one channel's row: its examples are read and cut."""
+    pictures: Mapping[str, float]
+    """One picture, by layer, where earlier tasks tell."""
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCost:
+    """What is missing of one stage. `seconds` are of one worker, `longest` of its longest task."""
+
+    name: str
+    unit: str
+    total: int
+    reused: int
+    tasks: int
+    seconds: float
+    longest: float
+    source: str
+
+    def seconds_with(self, workers: int) -> float:
+        """Return how long so many workers take."""
+        return max(self.longest, self.seconds / max(1, min(workers, self.tasks)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Cost of what is missing, on this machine's own processor."""
+    """Cost of what is missing."""
 
-    seconds: float
+    stages: tuple[StageCost, ...]
+    forward_passes: float
+    """Work in passes of one image through the whole network; a step counts as three."""
     bytes_written: int
-    basis: str
+
+    def seconds(self, workers: int) -> float:
+        """Return how long a run with so many workers takes, without starting up."""
+        return sum(stage.seconds_with(workers) for stage in self.stages)
+
+    def price(self, workers: int, per_hour: float) -> float:
+        """Return what so many workers cost, from the first task to the last, idle ones included."""
+        return workers * per_hour * self.seconds(workers) / SECONDS_AN_HOUR
 
 
 def estimate(
     config: RunConfig,
     facts: ModelFacts,
     plan: Plan,
-    done: Collection[str],
     *,
-    seconds_per_picture: Mapping[str, float],
-    read_seconds: float,
+    done: Collection[str],
+    measured: Collection[str],
+    speeds: Speeds,
 ) -> Estimate:
-    """Return what the missing results cost.
+    """Return what the missing results cost; `done` are keys of the scan and of pictures, `measured` of calibrations.
 
-    `seconds_per_picture` are measured means by layer name from earlier receipts (may be empty); `read_seconds` is the
-    time to read and prepare one image. Layers without a measurement are estimated from the time of a forward pass.
+    Pictures stop when their score has flattened, so what comes from a timed step is an upper bound.
     """
-    tasks = plan.scan_tasks(done)
-    scan = sum(
-        (task.span.stop - task.span.start)
-        * (read_seconds + facts.forward_seconds * max(facts.share[layer.name] for layer in task.layers))
-        for task in tasks
+    scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
+    missing = {picture.key for task in blocks for picture in task.pictures}
+    calibrations = calibrate_tasks(plan, made=plan.picture_keys, done=measured)
+    rows = [len(layer.channels) for layer in plan.layers]
+    shares = [_scan_share(task, facts) for task in scans]
+    stages = (
+        _stage(
+            "scan",
+            "spans",
+            speeds,
+            total=len(plan.spans),
+            tasks=[(1, _images(task) * share * speeds.image) for task, share in zip(scans, shares, strict=True)],
+        ),
+        _stage(
+            "optimize",
+            "pictures",
+            speeds,
+            total=len(plan.picture_keys),
+            tasks=[(len(task.pictures), sum(_picture_seconds(task, config, facts, speeds))) for task in blocks],
+        ),
+        _stage(
+            "calibrate",
+            "pictures",
+            speeds,
+            total=len(plan.picture_keys),
+            tasks=[
+                (len(task.pictures), len(task.pictures) * speeds.measure * _share(task.layer, facts))
+                for task in calibrations
+            ],
+        ),
+        # Which tables change is known only when the pictures are there: all do, or none does.
+        _stage(
+            "assemble",
+            "layers",
+            speeds,
+            total=len(rows),
+            tasks=[(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else [],
+        ),
     )
-    step = facts.forward_seconds * BACKWARD_FACTOR
-    optimize = 0.0
-    measured = 0
-    pictures = 0
-    for layer in plan.layers:
-        missing = sum(picture.key not in done for picture in layer.pictures)
-        pictures += missing
-        name = layer.layer.name
-        if name in seconds_per_picture:
-            measured += missing
-            optimize += missing * seconds_per_picture[name]
-        else:
-            optimize += _steps(config, layer, done) * step * facts.share[name]
+    steps = sum(passes * BACKWARD_FACTOR for task in blocks for passes in _passes(task, config, facts))
+    scanned = sum(_images(task) * share for task, share in zip(scans, shares, strict=True))
+    looked = sum(len(task.pictures) * CALIBRATION_PASSES * _share(task.layer, facts) for task in calibrations)
     return Estimate(
-        seconds=scan + optimize,
-        bytes_written=_bytes(config, plan, pictures, len(tasks)),
-        basis=_basis(measured, pictures),
+        stages=stages,
+        forward_passes=steps + scanned + looked,
+        bytes_written=_bytes(config, plan, len(missing), len(scans)),
     )
 
 
-def _steps(config: RunConfig, layer: LayerPlan, done: Collection[str]) -> int:
-    """Return the steps that a layer's missing pictures take, one for each view."""
-    recipes = [config.recipe(picture.recipe) for picture in layer.pictures if picture.key not in done]
+def _stage(name: str, unit: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]]) -> StageCost:
+    """Return the cost of a stage whose tasks make so many items in so many seconds."""
+    return StageCost(
+        name=name,
+        unit=unit,
+        total=total,
+        reused=max(0, total - sum(items for items, _ in tasks)),
+        tasks=len(tasks),
+        seconds=sum(seconds for _, seconds in tasks),
+        longest=max((seconds for _, seconds in tasks), default=0.0),
+        source=speeds.sources[name],
+    )
+
+
+def _share(layer: LayerSpec, facts: ModelFacts) -> float:
+    return facts.share[layer.name]
+
+
+def _scan_share(task: ScanTask, facts: ModelFacts) -> float:
+    """Return the part of a pass that the scan needs; none where only the images' own statistics are missing."""
+    return max((_share(layer, facts) for layer in task.layers), default=0.0)
+
+
+def _images(task: ScanTask) -> int:
+    return task.span.stop - task.span.start
+
+
+def _passes(task: OptimizeTask, config: RunConfig, facts: ModelFacts) -> Iterator[float]:
+    """Yield for each picture its passes forward, as parts of the whole network."""
+    recipe = config.recipe(task.recipe)
+    share = max(_share(layer, facts) for layer in (task.layer, *task.others))
+    for _ in task.pictures:
+        yield recipe.steps * recipe.transform.views * share
+
+
+def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> Iterator[float]:
+    known = speeds.pictures.get(task.layer.name)
+    for passes in _passes(task, config, facts):
+        yield passes * speeds.step if known is None else known
+
+
+def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
+    """Return the steps that pictures take at most, one for each view."""
+    recipes = [config.recipe(picture.recipe) for picture in pictures]
     return sum(recipe.steps * recipe.transform.views for recipe in recipes)
-
-
-def _basis(measured: int, pictures: int) -> str:
-    if not pictures or not measured:
-        return "a forward pass timed on this machine"
-    return (
-        "earlier tasks in this root" if measured == pictures else "earlier tasks in this root and a timed forward pass"
-    )
 
 
 def _bytes(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:

@@ -220,7 +220,7 @@ LAYERS = _schema(
 ITEMS = _schema(
     "items",
     [
-        field("stage", pa.string(), "scan or optimize"),
+        field("stage", pa.string(), "scan, optimize or calibrate"),
         field("key", pa.string(), "fingerprint of everything that determines the result"),
         *LAYER_KEYS,
         field("channel", pa.int32(), "channel; null for scan items, which hold all channels"),

@@ -145,10 +145,7 @@ def read_table(
         try:
             return pq.read_table(file, columns=list(columns) if columns else None, filters=filters)
         except (pa.ArrowException, OSError) as error:
-            raise CorruptShardError(
-                f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
-                "Delete it and run again: what it held will be made anew."
-            ) from error
+            raise _cut_short(store, path, error) from error
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
@@ -157,3 +154,10 @@ def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[st
         batches = pq.ParquetFile(file).iter_batches(batch_size=count, columns=list(columns))
         rows: list[dict[str, object]] = next((batch.to_pylist() for batch in batches), [])
     return rows
+
+
+def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:
+    return CorruptShardError(
+        f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
+        "Delete it and run again: what it held will be made anew."
+    )

@@ -155,8 +155,7 @@ def test_a_store_works_on_other_filesystems(tmp_path: Path) -> None:
 
 def test_receipts_come_back_and_say_which_keys_are_done(store: Store) -> None:
     file = entry_for("x/part.parquet", b"data", 2)
-    receipt = Receipt(stage="scan", task="t1", keys=("a", "b"), files=(file,), seconds=1.0)
-    commit(store, receipt)
+    receipt = commit(store, Receipt(stage="scan", task="t1", keys=("a", "b"), files=(file,), seconds=1.0))
     assert read_receipts(store, "scan") == [receipt]
     assert receipts_by_key(read_receipts(store, "scan")) == {"a": receipt, "b": receipt}
     assert read_receipts(store, "optimize") == []

@@ -1,0 +1,132 @@
+"""What a plan says the rest will cost: work, time by number of workers, money; and where the figures come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import quietly
+from hypothesis import given
+from hypothesis import strategies as some
+
+from pipeline.cli import main
+from pipeline.config.schema import RunConfig
+from pipeline.plan.estimate import BACKWARD_FACTOR, EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
+from pipeline.prepare import Prepared, prepare, what_is_done
+from pipeline.speeds import speeds_of
+
+SPEEDS = Speeds(
+    step=0.5, image=2.0, measure=1.0, row=0.25, pictures={},
+    sources=dict.fromkeys(("scan", "optimize", "calibrate", "assemble"), TIMED),
+)  # fmt: skip
+
+
+def cost_of(prepared: Prepared, speeds: Speeds = SPEEDS, **done: object) -> Estimate:
+    given = {"done": (), "measured": ()} | done
+    return estimate(prepared.config, prepared.facts, prepared.plan, speeds=speeds, **given)  # type: ignore[arg-type]
+
+
+def with_whole_shares(prepared: Prepared) -> Prepared:
+    """Return the plan of a network in which every layer takes a whole pass."""
+    return replace(prepared, facts=replace(prepared.facts, share=dict.fromkeys(prepared.facts.share, 1.0)))
+
+
+def test_work_is_counted_in_passes_and_shared_out_among_tasks(tiny: Callable[..., RunConfig]) -> None:
+    cost = cost_of(with_whole_shares(prepare(tiny())))
+    scan, optimize, calibrate, assemble = cost.stages
+    assert (scan.total, scan.reused, scan.tasks, scan.seconds, scan.longest) == (3, 0, 3, 12 * 2.0, 5 * 2.0)
+    assert (optimize.total, optimize.reused, optimize.tasks) == (36, 0, 9)
+    assert (optimize.seconds, optimize.longest) == (36 * 4 * 0.5, 4 * 4 * 0.5)
+    assert (calibrate.total, calibrate.tasks, calibrate.seconds) == (36, 9, 36.0)
+    assert (assemble.tasks, assemble.seconds) == (3, 18 * 0.25)
+    assert cost.forward_passes == 12 + 36 * 4 * BACKWARD_FACTOR + 36 * 16
+
+
+def test_an_early_layer_costs_its_share(tiny: Callable[..., RunConfig]) -> None:
+    prepared = prepare(tiny("sweep.select.0.include=[conv1]"))
+    whole, part = cost_of(with_whole_shares(prepared)), cost_of(prepared)
+    share = prepared.facts.share["conv1"]
+    assert 0 < share < 1
+    assert part.stages[1].seconds == pytest.approx(share * whole.stages[1].seconds)
+    assert part.stages[0].seconds == pytest.approx(share * whole.stages[0].seconds)
+
+
+def test_what_is_done_costs_nothing(tiny: Callable[..., RunConfig]) -> None:
+    prepared = prepare(tiny())
+    plan = prepared.plan
+    first = {picture.key for picture in plan.layers[0].pictures}
+    part = cost_of(prepared, done=first)
+    assert (part.stages[1].reused, part.stages[1].tasks) == (12, 6)
+    everything = {*plan.picture_keys, *plan.scan_keys, *plan.statistics_keys}
+    assert cost_of(prepared, done=everything).stages[1].tasks == 0
+
+
+def test_measured_layers_cost_what_they_took(tiny: Callable[..., RunConfig]) -> None:
+    prepared = with_whole_shares(prepare(tiny()))
+    speeds = replace(SPEEDS, pictures={"conv1": 100.0})
+    assert cost_of(prepared, speeds).stages[1].seconds == 12 * 100.0 + 24 * 4 * 0.5
+
+
+def stage(seconds: float, longest: float, tasks: int) -> StageCost:
+    return StageCost(
+        name="optimize", unit="pictures", total=1, reused=0, tasks=tasks, seconds=seconds, longest=longest, source=TIMED
+    )
+
+
+@given(some.lists(some.floats(0, 1e5), max_size=30), some.integers(1, 200))
+def test_more_workers_are_never_slower_and_never_beat_the_longest_task(tasks: list[float], workers: int) -> None:
+    one = stage(sum(tasks), max(tasks, default=0.0), len(tasks))
+    assert one.seconds_with(1) == pytest.approx(sum(tasks))
+    assert one.seconds_with(workers + 1) <= one.seconds_with(workers)
+    assert one.seconds_with(workers) >= one.longest
+    assert one.seconds_with(workers) * workers >= sum(tasks) * (1 - 1e-9)
+
+
+def test_workers_are_paid_while_they_wait() -> None:
+    cost = Estimate(stages=(stage(7200.0, 3600.0, 2),), forward_passes=0, bytes_written=0)
+    assert [cost.seconds(count) for count in (1, 8, 64)] == [7200.0, 3600.0, 3600.0]
+    assert [cost.price(count, 0.5) for count in (1, 8, 64)] == [1.0, 4.0, 32.0]
+
+
+def test_without_receipts_this_machine_is_timed_and_with_them_they_tell(tiny: Callable[..., RunConfig]) -> None:
+    prepared = prepare(tiny())
+    timed = speeds_of(prepared, what_is_done(prepared.store))
+    assert set(timed.sources.values()) == {TIMED}
+    assert timed.step > 0
+    quietly(tiny())
+    told = speeds_of(prepared, what_is_done(prepared.store))
+    assert set(told.sources.values()) == {EARLIER}
+    assert set(told.pictures) == {"conv1", "conv2", "conv3"}
+    assert 0 < told.step < 10
+    assert 0 < told.image < 10
+
+
+def test_a_wider_sweep_is_told_by_the_layers_that_are_there(tiny: Callable[..., RunConfig]) -> None:
+    quietly(tiny("sweep.select.0.include=[conv1]"))
+    prepared = prepare(tiny())
+    speeds = speeds_of(prepared, what_is_done(prepared.store))
+    assert set(speeds.pictures) == {"conv1"}
+    assert speeds.sources["optimize"] == EARLIER
+
+
+def test_the_json_has_the_fields_that_the_help_names(
+    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from conftest import INLINE, TINY
+
+    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "x"}"']
+    assert main(["plan", *given, "executor.price_per_hour=2", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert list(plan) == [
+        "format", "root", "model", "examples", "layers", "passed_over", "stages", "forward_passes", "bytes_written",
+        "price_per_hour", "workers",
+    ]  # fmt: skip
+    assert [one["workers"] for one in plan["workers"]] == [1, 8, 64]
+    for one in plan["workers"]:
+        assert one["price"] == pytest.approx(one["workers"] * one["seconds"] * 2 / 3600)
+    assert main(["plan", *given]) == 0
+    assert "at 2 per worker" not in capsys.readouterr().out
+    assert not (tmp_path / "x").exists()

@@ -1,8 +1,8 @@
 """The command line, `atlas`: run, plan, status, view, sheet, layers.
 
 Commands that work on a configuration take Hydra overrides (`sweep=all optimize.steps=256`); `-m` runs every
-combination of comma-separated values. Exit codes: 0 done, 1 an error that says what to mend, 2 wrong usage, 75
-stopped (run again to go on).
+combination of comma-separated values. Exit codes: 0 done, 1 an error that says what to mend, 2 wrong usage, 3 done
+but for pictures that could not be made, 75 stopped (run again to go on).
 """
 
 from __future__ import annotations

@@ -25,13 +25,16 @@ from pipeline.stages import run
 from pipeline.store.paths import Store
 from pipeline.store.shards import read_rows
 
+INCOMPLETE = 3
+"""Exit code of a run that published everything but what is in quarantine."""
+
 
 def run_command(configs: Sequence[RunConfig]) -> int:
     """Make each atlas; say where it is."""
     return _each(configs, _run_one)
 
 
-def _run_one(config: RunConfig) -> None:
+def _run_one(config: RunConfig) -> int:
     console = messages()
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
@@ -50,6 +53,14 @@ def _run_one(config: RunConfig) -> None:
     )
     results.print(f"Tables: {root}/atlas/*.parquet", markup=False)
     results.print(f"Look at it: {_own_name()} view {shlex.quote(root)}", markup=False)
+    if result.quarantined:
+        console.print(
+            f"{result.quarantined} pictures could not be made and are left out: atlas status {shlex.quote(root)} lists "
+            "them; the same command with retry_failed=true tries them again.",
+            markup=False,
+        )
+        return INCOMPLETE
+    return 0
 
 
 def _own_name() -> str:
@@ -59,21 +70,26 @@ def _own_name() -> str:
 
 def plan_command(configs: Sequence[RunConfig], *, as_json: bool = False) -> int:
     """Print what each run would make, what exists already, and what the rest would cost."""
-    return _each(configs, lambda config: plan_one(config, as_json=as_json))
+
+    def planned(config: RunConfig) -> int:
+        plan_one(config, as_json=as_json)
+        return 0
+
+    return _each(configs, planned)
 
 
-def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], None]) -> int:
-    """Do `work` for each configuration. With several, a failed one doesn't stop the others."""
-    failed = 0
+def _each(configs: Sequence[RunConfig], work: Callable[[RunConfig], int]) -> int:
+    """Do `work` for each configuration; return the worst exit code. A failed one of several doesn't stop the others."""
+    codes, failed = [0], 0
     for config in configs:
         try:
-            work(config)
+            codes.append(work(config))
         except AtlasError as error:
             if len(configs) == 1:
                 raise
             failed += 1
             messages().print(f"atlas: {config.model.name} -> {config.store.root}: {error}", markup=False)
-    return 1 if failed else 0
+    return 1 if failed else max(codes)
 
 
 def layers_command(config: RunConfig) -> int:

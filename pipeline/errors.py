@@ -8,7 +8,8 @@
     │   └── UnreadableImageError   one image; the scan records it and goes on
     ├── StoreError             a root that cannot be read or written
     │   ├── CorruptShardError  a file that is not what its receipt says
-    │   └── RootMismatchError  a root made by other settings
+    │   ├── RootMismatchError  a root made by other settings
+    │   └── RootBusyError      a root that another run is working on
     ├── MergeError             partials that overlap, leave a gap or disagree
     ├── WorkerBuildError       a worker that cannot be built, or dies before it is ready
     ├── ClusterLostError       Ray itself died
@@ -57,6 +58,10 @@ class CorruptShardError(StoreError):
 
 class RootMismatchError(StoreError):
     """A root holds an atlas made by other settings."""
+
+
+class RootBusyError(StoreError):
+    """Another run is working on a root."""
 
 
 class MergeError(AtlasError):

@@ -8,7 +8,6 @@ on. So resuming is running again, and a killed run loses what was in flight, not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,12 +26,17 @@ from pipeline.progress import Progress
 from pipeline.record import record_plan
 from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
+from pipeline.store.failures import QUARANTINED, FailedTask, put_failure, quarantined, release
+from pipeline.store.lease import Lease
 from pipeline.store.manifest import Manifest, publish
 from pipeline.store.paths import DERIVED, Store, atlas_path, statistics_path
 from pipeline.store.receipts import FOLD_AT, Receipt, files_under, fold, is_whole, read_receipts
 from pipeline.store.results import RESULTS
 from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
+
+UNSEEN = ("executor", "store", "retry_failed")
+"""Parts of the configuration that leave no trace in an atlas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class Result:
     layers: int
     pictures: int
     unreadable: int
+    quarantined: int
+    """Pictures of the sweep that could not be made or measured, now or earlier, and are left out."""
 
 
 @dataclass(slots=True)
@@ -77,19 +83,22 @@ class _Run:
             raise StoreError(outcome.error.partition(": ")[2])
         self.failed.append((stage, outcome))
         self.progress.message(f"{stage}: task {outcome.task.id[:12]} failed: {outcome.error}")
-        record = {"stage": stage, "task": outcome.task.id, "error": outcome.error, "details": outcome.details}
-        self.store.write(f"failures/{stage}/{outcome.task.id}.json", json.dumps(record, indent=1).encode())
+        put_failure(self.store, _failed_task(stage, outcome))
 
 
 def run(config: RunConfig, progress: Progress) -> Result:
     """Make or complete the atlas that `config` describes and return what was published.
 
-    Raises TasksFailedError, after everything else is done and committed, when some tasks could not be done.
+    Pictures that can't be made are left out and counted, now and in later runs, until `retry_failed` asks for them.
+    Raises RootBusyError when another run works on the root; TasksFailedError, after everything else is done and
+    committed, when a span, a table or a page could not be made.
     """
     prepared = prepare(config)
-    record_plan(prepared)
-    prepared.store.clear_staging()
-    with open_executor(config.executor) as executor:
+    with Lease(prepared.store), open_executor(config.executor) as executor:
+        record_plan(prepared)
+        prepared.store.clear_staging()
+        if config.retry_failed:
+            release(prepared.store)
         current = _Run(prepared=prepared, progress=progress, executor=executor)
         _scan_and_optimize(current)
         _calibrate(current)
@@ -105,7 +114,18 @@ def run(config: RunConfig, progress: Progress) -> Result:
         layers=len(prepared.plan.layers),
         pictures=sum(key in done.optimize for key in prepared.plan.picture_keys),
         unreadable=unreadable(prepared, done),
+        quarantined=_left_out(prepared, done),
     )
+
+
+def _left_out(prepared: Prepared, done: Done) -> int:
+    """Return how many of the plan's pictures are in quarantine: not made, or made and not measured."""
+    plan, store = prepared.plan, prepared.store
+    unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
+    made = {key for key in plan.picture_keys if key in done.optimize}
+    keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
+    unmeasured -= set(done.calibrate)
+    return sum(key in unmade for key in keys if key not in made) + sum(keys[key] in unmeasured for key in made)
 
 
 def unreadable(prepared: Prepared, done: Done) -> int:
@@ -125,6 +145,19 @@ def _stop_if_nothing_was_readable(prepared: Prepared) -> None:
         )
 
 
+def _failed_task(stage: str, outcome: Failed) -> FailedTask:
+    """Return what is written down of a failure: results that are missing, and what they would show."""
+    task = outcome.task
+    keys: tuple[str, ...] = ()
+    pictures = task.pictures if isinstance(task, OptimizeTask | CalibrateTask) else ()
+    if isinstance(task, OptimizeTask):
+        keys = tuple(picture.key for picture in task.pictures)
+    elif isinstance(task, CalibrateTask):
+        keys = task.keys
+    units = tuple(f"{picture.unit.label} {picture.variant}" for picture in pictures)
+    return FailedTask(stage=stage, task=task.id, error=outcome.error, details=outcome.details, keys=keys, units=units)
+
+
 def _size(task: Task) -> int:
     return len(task.pictures) if isinstance(task, OptimizeTask | CalibrateTask) else 1
 
@@ -136,7 +169,7 @@ def _scan_and_optimize(current: _Run) -> None:
     _stop_if_nothing_was_readable(current.prepared)
     merge_statistics(current.prepared, what_is_done(current.store))
     done = what_is_done(current.store)
-    _, optimize = missing_tasks(current.prepared, done)
+    optimize = plan.optimize_tasks({*done.optimize, *quarantined(current.store, "optimize")})
     current.stage(
         "optimize",
         "pipeline.optimize.worker:OptimizeWorker",
@@ -148,7 +181,8 @@ def _scan_and_optimize(current: _Run) -> None:
 
 def _calibrate(current: _Run) -> None:
     plan, done = current.prepared.plan, what_is_done(current.store)
-    missing = calibrate_tasks(plan, made=done.optimize, done=done.calibrate)
+    left_out = quarantined(current.store, "calibrate")
+    missing = calibrate_tasks(plan, made=done.optimize, done={*done.calibrate, *left_out})
     made = sum(key in done.optimize for key in plan.picture_keys)
     tasks = [ready for task in missing if (ready := with_pictures(task, current.prepared, done))]
     current.stage("calibrate", "pipeline.calibrate.worker:CalibrateWorker", tasks, total=made, unit="pictures")
@@ -205,7 +239,7 @@ def _publish(current: _Run, done: Done) -> Manifest:
         prepared.store,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=pipeline.__version__,
-        config={name: value for name, value in to_plain(prepared.config).items() if name not in ("executor", "store")},
+        config={name: value for name, value in to_plain(prepared.config).items() if name not in UNSEEN},
         upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
         files=list(files.values()),
     )
@@ -236,7 +270,11 @@ def _stop_if_scan_failed(current: _Run) -> None:
 
 
 def _stop_if_failed(current: _Run, stage: str | None = None) -> None:
-    failed = [(name, outcome) for name, outcome in current.failed if stage in (None, name)]
+    failed = [
+        (name, outcome)
+        for name, outcome in current.failed
+        if (name not in QUARANTINED if stage is None else name == stage)
+    ]
     if failed:
         lines = "\n  ".join(f"{name} {outcome.task.id[:12]}: {outcome.error}" for name, outcome in failed[:10])
         raise TasksFailedError(

@@ -10,20 +10,18 @@ import json
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.pace import Commit, items_per_second
 from pipeline.store.columns import read_columns
+from pipeline.store.lease import read_lease
 from pipeline.store.manifest import latest
 from pipeline.store.paths import DERIVED, Store
 from pipeline.store.receipts import Receipt, is_whole, read_receipts
 from pipeline.store.results import ITEMS_FILE, read_run_file
 from pipeline.store.shards import read_rows
 
-LEASE_FILE = "lease.json"
 UNITS = {"scan": "layer spans", "optimize": "pictures", "calibrate": "pictures", "assemble": "layers", "site": "layers"}
 
 
@@ -98,19 +96,11 @@ def read_status(root: str) -> Status:
 
 def read_holder(store: Store) -> Holder | None:
     """Return who says that it works on the root; None where nobody does, or the lease can't be read."""
-    if not store.exists(LEASE_FILE):
+    raw = read_lease(store)
+    if raw is None:
         return None
-    try:
-        raw = json.loads(store.read(LEASE_FILE))
-        since, heartbeat = _seconds(raw["since"]), _seconds(raw["heartbeat"])
-        return Holder(host=str(raw["host"]), pid=int(raw["pid"]), run=str(raw["run"]), since=since, heartbeat=heartbeat)
-    except (StoreError, ValueError, TypeError, KeyError):  # given back between the two looks, or half a file
-        return None
-
-
-def _seconds(when: Any) -> float:
-    """Return a time as seconds since 1970, from these or from ISO 8601."""
-    return datetime.fromisoformat(when).timestamp() if isinstance(when, str) else float(when)
+    since, heartbeat = float(raw["since"]), float(raw["heartbeat"])
+    return Holder(host=str(raw["host"]), pid=int(raw["pid"]), run=str(raw["run"]), since=since, heartbeat=heartbeat)
 
 
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
@@ -181,7 +171,8 @@ def _failures(store: Store, stage: str, receipts: Collection[Receipt]) -> tuple[
 
 def _error(store: Store, path: str) -> str:
     try:
-        return str(json.loads(store.read(path))["error"])
+        record = json.loads(store.read(path))
+        return " ".join([*(f"[{unit}]" for unit in record.get("units", ())[:3]), str(record["error"])])
     except (ValueError, TypeError, KeyError):
         return f"{path} is damaged"
 

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 
 from pipeline.output import duration, output, rate, table
 from pipeline.status import Holder, StageStatus, Status, read_status
+from pipeline.store.lease import STALE_SECONDS
 
 FORMAT = 1
 """Of the JSON object. Fields may be added; none is renamed or given another meaning."""
-STALE_SECONDS = 60.0
-"""Who has not been heard of for so long works no more."""
 
 
 def status_command(root: str, *, as_json: bool = False) -> int:

@@ -20,10 +20,13 @@ from conftest import INLINE, RAY, TESTS, TINY, quietly
 from made_shards import write_tar
 from PIL import Image
 
+from pipeline.cli import main
 from pipeline.config.schema import RunConfig
-from pipeline.errors import ConfigError, RootMismatchError, StoreError, TasksFailedError
+from pipeline.errors import ConfigError, RootBusyError, RootMismatchError, StoreError
+from pipeline.plan.pictures import Picture
 from pipeline.prepare import prepare
 from pipeline.status import read_status
+from pipeline.store.lease import Lease
 from pipeline.store.manifest import latest
 from pipeline.store.paths import Store
 
@@ -242,19 +245,62 @@ def test_a_task_that_fails_is_named_and_the_rest_is_kept(
         return original(target, pictures, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "optimize", broken)
-    with pytest.raises(TasksFailedError, match="this layer breaks"):
-        quietly(tiny())
+    result = quietly(tiny())
+    assert result.quarantined == 12
     root = tmp_path / "atlas"
     assert [row["status"] for row in tables(root)["layer=0002-conv2.parquet"]][:2] == ["missing", "missing"]
     assert tables(root)["layer=0000-conv1.parquet"][0]["visualizations"]
-    failures = {stage.name: len(stage.failures) for stage in read_status(str(root)).stages}
-    assert failures == {"scan": 0, "optimize": 3, "calibrate": 0, "assemble": 0, "site": 0}
+    status = {stage.name: stage for stage in read_status(str(root)).stages}
+    assert {name: len(stage.failures) for name, stage in status.items() if stage.failures} == {"optimize": 12}
+    assert any("[conv2:0 channel+]" in line for line in status["optimize"].failures)
     record = json.loads(next((root / "failures" / "optimize").iterdir()).read_text())
     assert "Traceback" in record["details"]
+    assert (len(record["keys"]), len(record["units"])) == (1, 1)
     monkeypatch.undo()
-    quietly(tiny())
+    assert quietly(tiny()).quarantined == 12  # left out until asked for
+    assert quietly(tiny("retry_failed=true")).quarantined == 0
     assert [row["status"] for row in tables(root)["layer=0002-conv2.parquet"]][:2] == ["ok", "ok"]
     assert not any(stage.failures for stage in read_status(str(root)).stages)
+
+
+def test_only_the_picture_that_is_to_blame_is_left_out(
+    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipeline.optimize.worker as module
+
+    original = module.optimize
+
+    def broken(target: object, pictures: Sequence[Picture], *rest: object) -> object:
+        if any(picture.unit.label == "conv2:3" for picture in pictures):
+            raise RuntimeError("this picture breaks")
+        return original(target, pictures, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "optimize", broken)
+    assert quietly(tiny("sweep.block=64")).quarantined == 1
+    rows = tables(tmp_path / "atlas")["layer=0002-conv2.parquet"]
+    assert [len(row["visualizations"]) for row in rows] == [2, 2, 2, 1, 2, 2]
+    root = tmp_path / "atlas"
+    given = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
+    assert main(["run", *given]) == 3
+
+
+def test_a_run_with_nothing_to_do_loads_no_ray(finished: Path, images: Path) -> None:
+    given = [*TINY, *RAY, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{finished}"']
+    code = "import sys, pipeline.cli as c; print(c.main(sys.argv[1:]), 'ray' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", *given], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.splitlines()[-1] == "0 False", done.stderr
+
+
+def test_a_second_run_on_a_root_is_told_who_holds_it(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    config = tiny()
+    with Lease(Store.open(config.store.root)), pytest.raises(RootBusyError, match=rf"process {os.getpid()} on "):
+        quietly(config)
+    assert not (tmp_path / "atlas" / "plan").exists()
+    assert quietly(config).manifest.number == 1
+    assert not (tmp_path / "atlas" / "lease.json").exists()
 
 
 def test_a_full_disk_ends_the_run_at_once_and_keeps_what_was_made(

@@ -178,6 +178,8 @@ class RunConfig:
     assemble: AssembleConfig
     executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
     store: StoreConfig
+    retry_failed: bool
+    """Try again what earlier runs could not do and left out."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:

@@ -10,15 +10,46 @@ and `ray_quirks` know Ray.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from pipeline.config.schema import InlineConfig, RayConfig
-from pipeline.executors.base import Executor
+from pipeline.executors.base import Executor, Outcome, Task, WorkerSpec
 from pipeline.executors.environment import set_environment
 
 __all__ = ["open_executor"]
 
 
 def open_executor(config: InlineConfig | RayConfig) -> Executor:
-    """Return the executor that `config` names; it starts nothing until it has tasks."""
+    """Return the executor that `config` names; it starts and loads nothing until it has tasks."""
+    return _Late(config)
+
+
+class _Late:
+    """An executor that is made with the first task: a run with nothing to do never loads Ray."""
+
+    def __init__(self, config: InlineConfig | RayConfig) -> None:
+        self._config = config
+        self._executor: Executor | None = None
+
+    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """See `Executor`."""
+        if not tasks:
+            return
+        if self._executor is None:
+            self._executor = _made(self._config)
+            self._executor.__enter__()
+        yield from self._executor.run(spec, tasks)
+
+    def __enter__(self) -> _Late:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._executor is not None:
+            self._executor.__exit__(*exception)
+            self._executor = None
+
+
+def _made(config: InlineConfig | RayConfig) -> Executor:
     if isinstance(config, InlineConfig):
         from pipeline.executors.inline import InlineExecutor
 

@@ -30,6 +30,10 @@ class Task(Protocol):
     @property
     def id(self) -> str: ...
 
+    def halves(self) -> tuple[Task, ...]:
+        """Return the parts to try apart when the whole fails: two, or none where it can't be divided."""
+        ...
+
 
 class Worker(Protocol):
     """Does tasks of one stage; built once per process, so that a model is loaded once.
@@ -106,8 +110,9 @@ class Executor(Protocol):
     def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Yield one outcome per task, in the order of completion. Starts nothing when `tasks` is empty.
 
-        A task that raises is tried once more before it counts as failed, except on a StoreError, which is
-        fatal at once. WorkerBuildError ends the run. Closing the iterator early abandons the rest.
+        A task that raises is tried once more, then halved, as often as it can be; the outcomes are then those of its
+        parts, so that only what is to blame fails. A StoreError is fatal at once. WorkerBuildError ends the run.
+        Closing the iterator early abandons the rest.
         """
 
     def __enter__(self) -> Executor: ...

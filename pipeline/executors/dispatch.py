@@ -1,5 +1,8 @@
 """Which task goes to which host, and what becomes of it: decisions only, no Ray, no clock.
 
+A task that raises is tried again, then halved down to what is to blame. A death blames the task that ran: three
+strikes, then it runs alone, then it is halved or fails. A machine that was taken away blames nobody.
+
     dispatch = Dispatch(tasks)
     task = dispatch.take(host=0, hosts=2)         # what host 0 should do next, or None
     outcome = dispatch.settle(0, came_back)       # what to report, or None if the task is tried again
@@ -17,9 +20,9 @@ from collections.abc import Sequence
 from pipeline.executors.base import Failed, Outcome, Task
 
 TRIES = 2
-"""How often a task may raise before it counts as failed."""
+"""How often a task may raise before it is halved; its halves, having been tried with it, once more each."""
 DEATHS = 3
-"""How many processes may die while running a task before it counts as failed."""
+"""How many processes may die while running a task before it runs alone; the next death halves it, too."""
 IN_FLIGHT = 2
 """Tasks a host holds: the next one is there when the first ends, so no host waits for the driver."""
 
@@ -31,6 +34,11 @@ class Attempted:
     task: Task
     raised: int = 0
     deaths: int = 0
+
+    @property
+    def alone(self) -> bool:
+        """Say whether no other task may be in flight beside it: it may be what kills its host."""
+        return self.deaths >= DEATHS
 
 
 class Dispatch:
@@ -58,6 +66,8 @@ class Dispatch:
         held = self._held.setdefault(host, deque())
         if not self._queue or len(held) >= IN_FLIGHT or (held and len(self._queue) < hosts):
             return None
+        if held and (held[0].alone or self._queue[0].alone):
+            return None
         held.append(self._queue.popleft())
         return held[-1].task
 
@@ -68,6 +78,8 @@ class Dispatch:
             tried.raised += 1
             if tried.raised < TRIES:
                 self._queue.appendleft(tried)
+                return None
+            if self._halve(tried):
                 return None
         return dataclasses.replace(outcome, task=tried.task)
 
@@ -81,12 +93,20 @@ class Dispatch:
         failed = None
         if held and blame:
             held[0].deaths += 1
-            if held[0].deaths >= DEATHS:
-                failed = _killer(held.popleft().task, reason)
+            if held[0].deaths > DEATHS:
+                killer = held.popleft()
+                failed = None if self._halve(killer) else _killer(killer.task, reason)
         self._queue.extendleft(reversed(held))
         return failed
 
+    def _halve(self, tried: Attempted) -> bool:
+        """Put the halves of a task in its place, each with one more try; say whether it has any."""
+        halves = tried.task.halves()
+        raised, deaths = min(tried.raised, TRIES - 1), min(tried.deaths, DEATHS)
+        self._queue.extendleft(Attempted(half, raised=raised, deaths=deaths) for half in reversed(halves))
+        return bool(halves)
+
 
 def _killer(task: Task, reason: str) -> Failed:
-    error = f"the worker process died {DEATHS} times on this task (out of memory, or a crash in native code?)"
+    error = f"the worker process died {DEATHS + 1} times on this task (out of memory, or a crash in native code?)"
     return Failed(task=task, error=error, details=reason)

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from pipeline.config.schema import InlineConfig
-from pipeline.executors.base import BuiltWorkers, Failed, Outcome, Task, WorkerSpec, attempt
+from pipeline.executors.base import BuiltWorkers, Outcome, Task, WorkerSpec, attempt
+from pipeline.executors.dispatch import Dispatch
 
 
 class InlineExecutor:
@@ -17,14 +18,13 @@ class InlineExecutor:
         self._workers = BuiltWorkers()
 
     def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Yield one outcome per task, in order; try a task that raises once more."""
+        """Yield one outcome per task, in order; what raises is tried again, then halved."""
         spec = dataclasses.replace(spec, threads=self._threads)
-        for task in tasks:
-            worker = self._workers.get(spec)
-            outcome = attempt(worker, task)
-            if isinstance(outcome, Failed) and not outcome.fatal:
-                outcome = attempt(worker, task)
-            yield outcome
+        dispatch = Dispatch(tasks)
+        while (task := dispatch.take(0, hosts=1)) is not None:
+            outcome = dispatch.settle(0, attempt(self._workers.get(spec), task))
+            if outcome is not None:
+                yield outcome
 
     def __enter__(self) -> InlineExecutor:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.plan.pictures import Picture
 from pipeline.plan.sweep import spread
@@ -37,6 +37,12 @@ class CalibrateTask:
     @property
     def id(self) -> str:
         return fingerprint("calibrate", self.keys)
+
+    def halves(self) -> tuple[CalibrateTask, ...]:
+        """Return the task in two; () if it is one picture."""
+        middle = len(self.pictures) // 2
+        parts = (slice(None, middle), slice(middle, None)) if middle else ()
+        return tuple(replace(self, pictures=self.pictures[part], keys=self.keys[part]) for part in parts)
 
     def key_of(self, picture: Picture) -> str:
         """Return the key of a picture's measurement."""

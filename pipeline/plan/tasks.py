@@ -8,7 +8,7 @@ never which results: what is done stays done.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.plan.pictures import Picture, grouped
 from pipeline.units import LayerSpec, fingerprint
@@ -32,6 +32,14 @@ class OptimizeTask:
     @property
     def id(self) -> str:
         return fingerprint("optimize", [picture.key for picture in self.pictures])
+
+    def halves(self) -> tuple[OptimizeTask, ...]:
+        """Return the task in two, whole groups of pictures each; () if there is one group."""
+        groups = grouped(self.pictures)
+        if len(groups) < 2:
+            return ()
+        parts = groups[: len(groups) // 2], groups[len(groups) // 2 :]
+        return tuple(replace(self, pictures=tuple(one for group in part for one in group)) for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +72,10 @@ class ScanTask:
     @property
     def id(self) -> str:
         return fingerprint("scan", self.keys, self.statistics_key)
+
+    def halves(self) -> tuple[ScanTask, ...]:
+        """Return (): a span is read once for all layers."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +205,10 @@ class AssembleTask:
     def id(self) -> str:
         return self.plan.layer.slug
 
+    def halves(self) -> tuple[AssembleTask, ...]:
+        """Return (): a table is written whole."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteTask:
@@ -206,3 +222,7 @@ class SiteTask:
     @property
     def id(self) -> str:
         return self.layer.slug
+
+    def halves(self) -> tuple[SiteTask, ...]:
+        """Return (): pages are written together."""
+        return ()

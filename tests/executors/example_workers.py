@@ -22,6 +22,16 @@ class ExampleTask:
     folder: str = ""
     times: int = 1_000_000
     """How often the action comes before an echo."""
+    parts: tuple[ExampleTask, ...] = ()
+    """What it consists of: halves are named by their parts, joined with '+'."""
+
+    def halves(self) -> tuple[ExampleTask, ...]:
+        middle = len(self.parts) // 2
+        groups = (self.parts[:middle], self.parts[middle:]) if middle else ()
+        return tuple(
+            group[0] if len(group) == 1 else ExampleTask("+".join(one.id for one in group), parts=group)
+            for group in groups
+        )
 
 
 class UnpicklableError(Exception):

@@ -1,0 +1,126 @@
+"""One run at a time works on a root: it holds a lease there, and says every few seconds that it is alive.
+
+    with Lease(store):
+        ...
+
+Results could be shared safely (they are named by their content), but tables and pages would be written twice, and
+two clusters be paid for one atlas. A lease is a file, `lease.json`. Filesystems behind one interface have no common
+way to create a file only if there is none, so a lease is written and then read back: of two that write at the same
+moment the last one mostly has it, and the other sees that; a gap of milliseconds remains, in which both go on,
+harmlessly but for the cost. A lease whose holder has not been heard of for a minute is free.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from typing import Any
+
+from pipeline.errors import RootBusyError, StoreError
+from pipeline.store.paths import Store
+
+LEASE_FILE = "lease.json"
+HEARTBEAT_SECONDS = 10.0
+STALE_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """The right to work on a root, held as long as the context."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._run = uuid.uuid4().hex
+        self._since = time.time()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._stay_alive, name="lease", daemon=True)
+
+    def __enter__(self) -> Lease:
+        holder = read_lease(self._store)
+        if holder is not None and not _is_gone(holder):
+            raise RootBusyError(_busy(self._store.root, holder))
+        self._write()
+        holder = read_lease(self._store)
+        if holder is None or holder["run"] != self._run:
+            raise RootBusyError(_busy(self._store.root, holder or {}))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            if self._is_ours():
+                self._store.delete(LEASE_FILE)
+        except StoreError as error:  # the root may be what broke; a minute later the lease is free anyway
+            log.warning("the lease could not be given back: %s", error)
+
+    def _stay_alive(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            try:
+                if not self._is_ours():
+                    log.warning(
+                        "another run has taken over %s; results are shared, tables are written by both", LEASE_FILE
+                    )
+                    return
+                self._write()
+            except StoreError as error:  # the next beat may get through; the run meets the fault by itself
+                log.warning("the lease could not be renewed: %s", error)
+
+    def _is_ours(self) -> bool:
+        holder = read_lease(self._store)
+        return holder is not None and holder["run"] == self._run
+
+    def _write(self) -> None:
+        lease = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "run": self._run,
+            "since": self._since,
+            "heartbeat": time.time(),
+        }
+        self._store.write(LEASE_FILE, json.dumps(lease).encode())
+
+
+def read_lease(store: Store) -> dict[str, Any] | None:
+    """Return who holds a root: `host, pid, run, since, heartbeat`, times in seconds since 1970. None if nobody does."""
+    if not store.exists(LEASE_FILE):
+        return None
+    try:
+        raw: dict[str, Any] = json.loads(store.read(LEASE_FILE))
+        _ = raw["host"], int(raw["pid"]), raw["run"], float(raw["since"]), float(raw["heartbeat"])
+    except (StoreError, ValueError, TypeError, KeyError):  # given back between the two looks, or no lease
+        return None
+    return raw
+
+
+def _is_gone(holder: dict[str, Any]) -> bool:
+    """Say whether a holder works no more: silent for long, or a process of this machine that is not there."""
+    if time.time() - float(holder["heartbeat"]) > STALE_SECONDS:
+        return True
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # another user's, alive
+    return False
+
+
+def _busy(root: str, holder: dict[str, Any]) -> str:
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder.get("since", time.time()))))
+    heard = max(0.0, time.time() - float(holder.get("heartbeat", time.time())))
+    return (
+        f"store.root={root!r} is being worked on by {who} since {since} (heard of {heard:.0f} s ago). Wait for it, "
+        "stop it, or give another store.root. A run that died frees its root "
+        f"{STALE_SECONDS:.0f} s after it was last heard of."
+    )

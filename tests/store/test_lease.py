@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RootBusyError
+from pipeline.store import lease as module
+from pipeline.store.lease import LEASE_FILE, Lease, read_lease
+from pipeline.store.paths import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(str(tmp_path / "root"))
+
+
+def write_lease(store: Store, **changes: object) -> None:
+    """Write a lease of another machine's run, heard of now."""
+    now = time.time()
+    lease = {"host": "elsewhere", "pid": 7, "run": "another", "since": now - 90, "heartbeat": now} | changes
+    store.write(LEASE_FILE, json.dumps(lease).encode())
+
+
+def test_a_lease_is_held_and_given_back(store: Store) -> None:
+    with Lease(store):
+        held = read_lease(store)
+        assert held is not None
+        assert (held["host"], held["pid"]) == (socket.gethostname(), os.getpid())
+    assert read_lease(store) is None
+
+
+def test_a_root_that_is_held_is_refused(store: Store) -> None:
+    write_lease(store)
+    with pytest.raises(RootBusyError, match="process 7 on elsewhere since"), Lease(store):
+        pass
+    held = read_lease(store)
+    assert held is not None
+    assert held["run"] == "another"
+
+
+def test_who_is_silent_for_long_has_lost_it(store: Store) -> None:
+    write_lease(store, heartbeat=time.time() - 61)
+    with Lease(store):
+        held = read_lease(store)
+        assert held is not None
+        assert held["pid"] == os.getpid()
+
+
+def test_a_dead_process_of_this_machine_holds_nothing(store: Store) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    write_lease(store, host=socket.gethostname(), pid=dead.pid)
+    with Lease(store):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "x"}'])
+def test_a_damaged_lease_holds_nothing(store: Store, content: bytes) -> None:
+    store.write(LEASE_FILE, content)
+    with Lease(store):
+        pass
+
+
+def test_a_holder_says_that_it_is_alive(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.02)
+    with Lease(store):
+        first = read_lease(store)
+        deadline = time.monotonic() + 10
+        while (later := read_lease(store)) is None or first is None or later["heartbeat"] == first["heartbeat"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_lease_that_another_run_took_over_is_left_to_it(store: Store) -> None:
+    with Lease(store):
+        write_lease(store)
+    held = read_lease(store)
+    assert held is not None
+    assert held["run"] == "another"

@@ -4,8 +4,8 @@
         for outcome in executor.run(spec, tasks): ...
 
 `base` is the protocol that stages know; `inline` and `ray_cluster` fulfil it. `dispatch` (which task goes to
-which host), `host` (what runs inside a worker process) and `environment` are plain Python; only `ray_cluster`
-and `ray_quirks` know Ray.
+which host), `host` (what runs inside a worker process) and `environment` are plain Python; only `ray_cluster`,
+`ray_quirks` and `ray_metrics` know Ray.
 """
 
 from __future__ import annotations

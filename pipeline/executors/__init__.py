@@ -14,7 +14,7 @@ from pipeline.config.schema import InlineConfig, RayConfig
 from pipeline.executors.base import Executor
 from pipeline.executors.environment import set_environment
 
-__all__ = ["open_executor"]
+__all__ = ["open_executor", "room_in_cluster"]
 
 
 def open_executor(config: InlineConfig | RayConfig) -> Executor:
@@ -27,3 +27,14 @@ def open_executor(config: InlineConfig | RayConfig) -> Executor:
     from pipeline.executors.ray_cluster import RayExecutor  # here: inline runs never load Ray
 
     return RayExecutor(config)
+
+
+def room_in_cluster(config: RayConfig) -> int:
+    """Join the cluster for a moment and return how many workers it has room for now.
+
+    Raises ConfigError, with the reason, where there is no cluster at the address.
+    """
+    set_environment(local=False)
+    from pipeline.executors.ray_cluster import room_now
+
+    return room_now(config)

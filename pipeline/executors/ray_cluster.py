@@ -1,4 +1,4 @@
-"""The executor that runs workers on Ray, on this machine or on many. Ray is known here, in `ray_quirks` and `ray_metrics`.
+"""The executor that runs workers on Ray, on this machine or on many. Only it, `ray_quirks` and `ray_metrics` know Ray.
 
 A run is a loop: feed every host that is ready, wait for the first thing to end, settle it. Which task goes
 where, and who is to blame for a death, is decided in `dispatch`. Ray's own restarts and retries are off:
@@ -222,6 +222,17 @@ def _connect(config: RayConfig, stack: contextlib.ExitStack) -> None:
         raise ConfigError(
             f"Ray cannot be reached or started at executor.address={config.address!r}: {error}"
         ) from error
+
+
+def room_now(config: RayConfig) -> int:
+    """Return how many workers the cluster at `config.address` has room for now; joins and leaves it."""
+    with contextlib.closing(Session(config)):
+        return _fitting(config)
+
+
+def _fitting(config: RayConfig) -> int:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return sum([room(node["Resources"], config) for node in nodes if node["Alive"]])
 
 
 def _count_hosts(config: RayConfig) -> int:

@@ -1,4 +1,4 @@
-"""The command line, `atlas`: run, plan, status, view, sheet, layers.
+"""The command line, `atlas`: run, plan, doctor, status, view, sheet, layers.
 
 Commands that work on a configuration take Hydra overrides (`sweep=all optimize.steps=256`); `-m` runs every
 combination of comma-separated values. Exit codes: 0 done, 1 an error that says what to mend, 2 wrong usage, 3 done
@@ -62,6 +62,14 @@ configuration:
   bytes_written      that the rest adds to the root
   price_per_hour     executor.price_per_hour, or null
   workers            [{workers, seconds, price}] for 1, 8 and 64 workers""",
+    "doctor": """\
+examples:
+  atlas doctor
+  atlas doctor executor=ray executor.address=10.0.0.7:6379 store.root=s3://bucket/atlas
+
+Takes the same overrides as atlas run, and tries what that run needs: versions, device, threads, cluster, store, model,
+dataset, plan, space. Each line says ok, or what is wrong and how to mend it; the exit code is 1 if any is wrong. Under
+the root a small file is written and removed. --json prints {format, ok, checks: [{name, ok, says}]}.""",
     "layers": """\
 examples:
   atlas layers
@@ -153,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="name", metavar="COMMAND", required=True)
     run = _command(commands, "run", _run, "make an atlas, or go on with one")
     plan = _command(commands, "plan", _plan, "say what a run would make and cost; change nothing")
+    doctor = _command(commands, "doctor", _doctor, "try everything that a run needs; say how to mend what is wrong")
     layers = _command(commands, "layers", _layers, "list a model's layers: names, types, shapes, channels")
     status = _command(commands, "status", _status, "say how far an atlas is")
     view = _command(commands, "view", _view, "look at an atlas in the browser")
@@ -161,12 +170,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "-m", "--multirun", action="store_true", help="run every combination of comma-separated values"
         )
-    for command in (run, plan, layers):
+    for command in (run, plan, doctor, layers):
         command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=OVERRIDES)
         command.add_argument("--config-dir", metavar="DIR", help="a folder with configuration groups of your own")
     for command in (status, view, sheet):
         command.add_argument("root", metavar="ROOT", help="the atlas: a folder, or a URI such as s3://bucket/atlas")
-    for command in (plan, status):
+    for command in (plan, doctor, status):
         command.add_argument("--json", action="store_true", help="print JSON, for other programs")
     view.add_argument("--port", type=int, default=0, help="port to serve on (default: a free one)")
     view.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -215,6 +224,13 @@ def _configs(options: argparse.Namespace) -> list:  # type: ignore[type-arg]
     if options.multirun:
         return compose_all(options.overrides, config_dir=options.config_dir)
     return [compose(options.overrides, config_dir=options.config_dir)]
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pipeline.config.compose import compose
+    from pipeline.doctor_command import doctor_command
+
+    return doctor_command(compose(options.overrides, config_dir=options.config_dir), as_json=options.json)
 
 
 def _layers(options: argparse.Namespace) -> int:

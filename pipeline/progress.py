@@ -19,6 +19,8 @@ from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+WIDE = 90
+"""Columns of a terminal in which a long bar leaves room for the words beside it."""
 LINE_SECONDS = 10.0
 """Least time between two plain lines of one stage."""
 
@@ -71,7 +73,11 @@ class Progress:
         self._bar: TaskID | None = None
         self._bars: Bars | None = None
         if self._console.is_terminal:
-            columns = (TextColumn("{task.description:<10}"), BarColumn(bar_width=24), StageColumn(clock))
+            columns = (
+                TextColumn("{task.description:<10}"),
+                BarColumn(bar_width=24 if self._console.width >= WIDE else 8),
+                StageColumn(clock),
+            )
             self._bars = Bars(*columns, console=self._console, redirect_stdout=False)
 
     def stage(self, name: str, total: int, already: int = 0, unit: str = "tasks") -> None:

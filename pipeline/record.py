@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from dataclasses import asdict
 
 import pipeline
@@ -10,9 +12,11 @@ from pipeline.config.plain import to_plain
 from pipeline.plan.calibration import calibration_keys
 from pipeline.plan.tasks import LayerPlan
 from pipeline.prepare import Prepared
+from pipeline.runlog import versions
 from pipeline.store import schemas
 from pipeline.store.results import ITEMS_FILE, LAYERS_FILE, RUN_FILE
 from pipeline.store.shards import put_table
+from pipeline.units import fingerprint
 
 
 def record_plan(prepared: Prepared) -> None:
@@ -28,6 +32,22 @@ def record_plan(prepared: Prepared) -> None:
         "layers": [layer.layer.slug for layer in plan.layers],
     }
     store.write(RUN_FILE, json.dumps(record, indent=1).encode())
+
+
+def about(prepared: Prepared) -> dict[str, object]:
+    """Return what a run's log says of it before it starts."""
+    config = prepared.config
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "version": pipeline.__version__,
+        "versions": versions(),
+        "settings": fingerprint(to_plain(config)),
+        "model": config.model.name,
+        "executor": config.executor.name,
+        "examples": len(prepared.examples),
+        "pictures": len(prepared.plan.picture_keys),
+    }
 
 
 def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:

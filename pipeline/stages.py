@@ -8,6 +8,7 @@ on. So resuming is running again, and a killed run loses what was in flight, not
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,18 +24,21 @@ from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibratio
 from pipeline.plan.tasks import AssembleTask, OptimizeTask, SiteTask
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
-from pipeline.record import record_plan
+from pipeline.record import about, record_plan
+from pipeline.runlog import RunLog
 from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
 from pipeline.store.failures import QUARANTINED, FailedTask, put_failure, quarantined, release
 from pipeline.store.lease import Lease
-from pipeline.store.manifest import Manifest, publish
+from pipeline.store.manifest import Manifest, latest, publish
 from pipeline.store.paths import DERIVED, Store, atlas_path, statistics_path
 from pipeline.store.receipts import FOLD_AT, Receipt, files_under, fold, is_whole, read_receipts
 from pipeline.store.results import RESULTS
 from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
 
+HOPELESS = 50
+"""Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""
 UNSEEN = ("executor", "store", "retry_failed")
 """Parts of the configuration that leave no trace in an atlas."""
 
@@ -58,6 +62,7 @@ class _Run:
     prepared: Prepared
     progress: Progress
     executor: Executor
+    log: RunLog
     failed: list[tuple[str, Failed]] = field(default_factory=list)
 
     @property
@@ -68,22 +73,38 @@ class _Run:
         """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
         missing = sum(_size(task) for task in tasks)
         self.progress.stage(name, total, total - missing, unit=unit)
+        if not tasks:
+            return
+        began, failed = time.monotonic(), len(self.failed)
+        self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
+        done = 0
         for number, outcome in enumerate(self.executor.run(WorkerSpec(target, self.prepared.config), tasks), start=1):
             if isinstance(outcome, Failed):
                 self._note_failure(name, outcome)
+                if not done and len(self.failed) - failed >= HOPELESS:
+                    raise TasksFailedError(
+                        f"{name}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
+                        "Mend that and run again with retry_failed=true."
+                    )
             else:
+                done += 1
                 self.progress.advance(_size(outcome.task))
             if name in RESULTS and number % FOLD_AT == 0:
                 fold(self.store, name)
-        if name in RESULTS and tasks:
+        if name in RESULTS:
             fold(self.store, name)
+        failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
+        self.log.event("stage_ended", stage=name, done=done, failed=failed, seconds=seconds)
 
     def _note_failure(self, stage: str, outcome: Failed) -> None:
         if outcome.fatal:
             raise StoreError(outcome.error.partition(": ")[2])
         self.failed.append((stage, outcome))
-        self.progress.message(f"{stage}: task {outcome.task.id[:12]} failed: {outcome.error}")
-        put_failure(self.store, _failed_task(stage, outcome))
+        failed = _failed_task(stage, outcome)
+        self.log.event("task_failed", stage=stage, task=failed.task, error=failed.error, units=failed.units)
+        what = ", ".join(failed.units[:2]) or f"task {failed.task[:12]}"
+        self.progress.message(f"{stage}: {what} failed: {failed.error}")
+        put_failure(self.store, failed)
 
 
 def run(config: RunConfig, progress: Progress) -> Result:
@@ -94,12 +115,14 @@ def run(config: RunConfig, progress: Progress) -> Result:
     committed, when a span, a table or a page could not be made.
     """
     prepared = prepare(config)
-    with Lease(prepared.store), open_executor(config.executor) as executor:
+    log = RunLog(prepared.store)
+    with Lease(prepared.store, log.run), log, open_executor(config.executor) as executor:
         record_plan(prepared)
         prepared.store.clear_staging()
         if config.retry_failed:
             release(prepared.store)
-        current = _Run(prepared=prepared, progress=progress, executor=executor)
+        log.note("run_started", **about(prepared), run=log.run)
+        current = _Run(prepared=prepared, progress=progress, executor=executor, log=log)
         _scan_and_optimize(current)
         _calibrate(current)
         done = what_is_done(prepared.store)
@@ -108,7 +131,7 @@ def run(config: RunConfig, progress: Progress) -> Result:
         _stop_if_failed(current, stage="assemble")
         manifest = _publish(current, done)
         _show(current, manifest)
-    _stop_if_failed(current)
+        _stop_if_failed(current)
     return Result(
         manifest=manifest,
         layers=len(prepared.plan.layers),
@@ -235,7 +258,8 @@ def _publish(current: _Run, done: Done) -> Manifest:
         *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
     ]
     files: dict[str, FileEntry] = {file.path: file for receipt in receipts for file in receipt.files}
-    return publish(
+    before = latest(prepared.store)
+    manifest = publish(
         prepared.store,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=pipeline.__version__,
@@ -243,6 +267,9 @@ def _publish(current: _Run, done: Done) -> Manifest:
         upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
         files=list(files.values()),
     )
+    if before is None or before.number != manifest.number:
+        current.log.event("published", snapshot=manifest.number, files=len(files))
+    return manifest
 
 
 def _show(current: _Run, manifest: Manifest) -> None:

@@ -24,9 +24,9 @@ def plain() -> tuple[Progress, StringIO, Clock]:
     return Progress(Console(file=file, width=120), clock), file, clock
 
 
-def terminal() -> tuple[Progress, StringIO, Clock]:
+def terminal(width: int = 120) -> tuple[Progress, StringIO, Clock]:
     file, clock = StringIO(), Clock()
-    return Progress(Console(file=file, force_terminal=True, width=120, _environ={}), clock), file, clock
+    return Progress(Console(file=file, force_terminal=True, width=width, _environ={}), clock), file, clock
 
 
 def test_plain_lines_come_at_start_then_every_ten_seconds_then_at_the_end() -> None:
@@ -92,3 +92,12 @@ def test_terminal_shows_a_bar_per_stage_and_messages_above() -> None:
     assert "4/4 spans · 1.5/s · took 2 s" in shown
     assert "nothing to do" in shown
     assert shown.index("a layer has no channels") < shown.rindex("scan")
+
+
+def test_a_narrow_terminal_still_shows_the_time_left() -> None:
+    progress, file, clock = terminal(width=64)
+    with progress:
+        progress.stage("optimize", total=44, unit="pictures")
+        clock.now += 25
+        progress.advance(17)
+    assert "17/44 pictures · 40.8/min · 40 s left" in file.getvalue()

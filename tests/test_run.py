@@ -22,7 +22,7 @@ from PIL import Image
 
 from pipeline.cli import main
 from pipeline.config.schema import RunConfig
-from pipeline.errors import ConfigError, RootBusyError, RootMismatchError, StoreError
+from pipeline.errors import ConfigError, RootBusyError, RootMismatchError, StoreError, TasksFailedError
 from pipeline.plan.pictures import Picture
 from pipeline.prepare import prepare
 from pipeline.status import read_status
@@ -261,6 +261,18 @@ def test_a_task_that_fails_is_named_and_the_rest_is_kept(
     assert quietly(tiny("retry_failed=true")).quarantined == 0
     assert [row["status"] for row in tables(root)["layer=0002-conv2.parquet"]][:2] == ["ok", "ok"]
     assert not any(stage.failures for stage in read_status(str(root)).stages)
+
+
+def test_a_run_in_which_everything_fails_ends_soon(
+    tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> object:
+        raise RuntimeError("everything breaks")
+
+    monkeypatch.setattr("pipeline.optimize.worker.optimize", broken)
+    with pytest.raises(TasksFailedError, match=r"first 50 tasks all failed.*everything breaks.*retry_failed"):
+        quietly(tiny("sweep.select.0.channels=all", "sweep.select.0.types=[Conv2d,Linear]"))
+    assert len(list((tmp_path / "atlas" / "failures" / "optimize").iterdir())) == 50
 
 
 def test_only_the_picture_that_is_to_blame_is_left_out(

@@ -4,8 +4,8 @@
         for outcome in executor.run(spec, tasks): ...
 
 `base` is the protocol that stages know; `inline` and `ray_cluster` fulfil it. `dispatch` (which task goes to
-which host), `host` (what runs inside a worker process) and `environment` are plain Python; only `ray_cluster`
-and `ray_quirks` know Ray.
+which host), `host` (what runs inside a worker process) and `environment` are plain Python; only `ray_cluster`,
+`ray_quirks` and `ray_metrics` know Ray.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.config.schema import InlineConfig, RayConfig
 from pipeline.executors.base import Executor, Outcome, Task, WorkerSpec
 from pipeline.executors.environment import set_environment
 
-__all__ = ["open_executor"]
+__all__ = ["open_executor", "room_in_cluster"]
 
 
 def open_executor(config: InlineConfig | RayConfig) -> Executor:
@@ -58,3 +58,14 @@ def _made(config: InlineConfig | RayConfig) -> Executor:
     from pipeline.executors.ray_cluster import RayExecutor  # here: inline runs never load Ray
 
     return RayExecutor(config)
+
+
+def room_in_cluster(config: RayConfig) -> int:
+    """Join the cluster for a moment and return how many workers it has room for now.
+
+    Raises ConfigError, with the reason, where there is no cluster at the address.
+    """
+    set_environment(local=False)
+    from pipeline.executors.ray_cluster import room_now
+
+    return room_now(config)

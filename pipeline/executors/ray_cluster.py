@@ -1,4 +1,4 @@
-"""The executor that runs workers on Ray, on this machine or on many. With `ray_quirks` all that knows Ray.
+"""The executor that runs workers on Ray, on this machine or on many. Only it, `ray_quirks` and `ray_metrics` know Ray.
 
 A run is a loop: feed every host that is ready, wait for the first thing to end, settle it. Which task goes
 where, and who is to blame for a death, is decided in `dispatch`. Ray's own restarts and retries are off:
@@ -23,6 +23,7 @@ from pipeline.executors.base import Outcome, Task, WorkerSpec, failure
 from pipeline.executors.dispatch import Dispatch
 from pipeline.executors.environment import SETTINGS, cpus_for, room, search_path, temporary_folder
 from pipeline.executors.host import Host, Place
+from pipeline.executors.ray_metrics import StageMetrics
 from pipeline.executors.ray_quirks import no_notices, own_sigterm_handler
 
 DEATHS = (
@@ -63,7 +64,7 @@ class RayExecutor:
         for place in places:
             place.preparing, place.false_starts = place.actor.prepare.remote(spec), 0
         try:
-            yield from self._work(spec, Dispatch(tasks), places)
+            yield from self._metrics.counted(spec, self._work(spec, Dispatch(tasks), places))
         finally:
             self._stop([place for place in places if place.running])
 
@@ -115,6 +116,7 @@ class RayExecutor:
         """Return as many places as there is room and work for; start the hosts that are not there yet."""
         if self._session is None:
             self._session = Session(self._config)
+            self._metrics = StageMetrics()
         wanted = min(tasks, self._session.hosts)
         while len(self._pool) < wanted:
             self._pool.append(Place(next(self._numbers), self._start_host()))
@@ -220,6 +222,17 @@ def _connect(config: RayConfig, stack: contextlib.ExitStack) -> None:
         raise ConfigError(
             f"Ray cannot be reached or started at executor.address={config.address!r}: {error}"
         ) from error
+
+
+def room_now(config: RayConfig) -> int:
+    """Return how many workers the cluster at `config.address` has room for now; joins and leaves it."""
+    with contextlib.closing(Session(config)):
+        return _fitting(config)
+
+
+def _fitting(config: RayConfig) -> int:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return sum([room(node["Resources"], config) for node in nodes if node["Alive"]])
 
 
 def _count_hosts(config: RayConfig) -> int:

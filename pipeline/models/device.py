@@ -26,6 +26,15 @@ def device_of(config: InlineConfig | RayConfig) -> torch.device:
     return torch.device("cuda")
 
 
+def device_words(config: InlineConfig | RayConfig) -> str:
+    """Return which device a worker on this machine would use, for people. Raises ConfigError as `device_of` does."""
+    if device_of(config).type == "cuda":
+        free, whole = torch.cuda.mem_get_info()
+        return f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {whole / 1e9:.1f} GB free"
+    seen = f"; {torch.cuda.device_count()} GPUs that it does not use" if torch.cuda.is_available() else ""
+    return f"processor, {'with' if _processor_has_bfloat16() else 'without'} bfloat16{seen}"
+
+
 def optimize_dtype(config: OptimizeConfig, executor: InlineConfig | RayConfig) -> str:
     """Return 'float32' or 'bfloat16'; 'auto' takes bfloat16 on a GPU and where this processor multiplies in it."""
     if config.dtype != "auto":

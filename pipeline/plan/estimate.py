@@ -143,7 +143,7 @@ def estimate(
     return Estimate(
         stages=stages,
         forward_passes=steps + scanned + looked,
-        bytes_written=_bytes(config, plan, len(missing), len(scans)),
+        bytes_written=bytes_of(config, plan, len(missing), len(scans)),
     )
 
 
@@ -194,7 +194,8 @@ def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
     return sum(recipe.steps * recipe.transform.views for recipe in recipes)
 
 
-def _bytes(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
+def bytes_of(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
+    """Return how many bytes so many missing pictures, and the scan of so many spans, add to the root."""
     picture = config.optimize.height_px * config.optimize.width_px * config.model.input.channels * PNG_SHARE
     if not pictures and not spans:
         return 0

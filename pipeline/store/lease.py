@@ -34,9 +34,10 @@ log = logging.getLogger(__name__)
 class Lease:
     """The right to work on a root, held as long as the context."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, run: str = "") -> None:
+        """`run` is the name of the run; no two runs have the same."""
         self._store = store
-        self._run = uuid.uuid4().hex
+        self._run = run or uuid.uuid4().hex
         self._since = time.time()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._stay_alive, name="lease", daemon=True)

@@ -220,7 +220,7 @@ def _plan(config: RunConfig) -> Iterator[Check]:
     found: list[Prepared] = []
 
     def planned() -> str:
-        found.append(prepare(config))
+        found.append(prepare(config, receptive_fields=False))
         plan = found[0].plan
         return f"{len(plan.layers)} layers, {len(plan.picture_keys)} pictures, {len(plan.spans)} spans"
 

@@ -23,7 +23,7 @@ FORMAT = 1
 def plan_one(config: RunConfig, *, as_json: bool = False) -> None:
     """Print the plan of a run; change nothing."""
     use_threads(threads_of(config))  # so that what is timed is a worker's
-    prepared = prepare(config)
+    prepared = prepare(config, receptive_fields=False)
     done = what_is_done(prepared.store)
     cost = estimate(
         prepared.config,

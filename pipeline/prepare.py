@@ -60,8 +60,12 @@ class Prepared:
     plan: Plan
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Return the plan of a run. Raises before any work when the configuration does not fit the model, data or root."""
+def prepare(config: RunConfig, *, receptive_fields: bool = True) -> Prepared:
+    """Return the plan of a run. Raises before any work when the configuration does not fit the model, data or root.
+
+    Measuring receptive fields takes a backward pass for each new layer. Crops need them; no key of a picture or of a
+    scan does, so that who only wants to know what is to do may leave them out.
+    """
     config = with_absolute_paths(config)
     store = Store.open(config.store.root)
     check_settings(store, config)
@@ -73,7 +77,7 @@ def prepare(config: RunConfig) -> Prepared:
     plan = make_plan(
         config,
         facts,
-        _measured(store, model, sweep.selections, facts, config),
+        _measured(store, model, sweep.selections, facts, config) if receptive_fields else sweep.selections,
         [(example.example_id, example.version) for example in examples],
         labels=[example.label for example in examples],
         sample_limit=sample_limit([example.example_id for example in examples], config.scan.sample),

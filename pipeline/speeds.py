@@ -101,6 +101,8 @@ def _image_by_receipts(prepared: Prepared, done: Done) -> float | None:
 
 
 def _measure_by_receipts(prepared: Prepared, done: Done) -> float | None:
+    if not done.calibrate:
+        return None
     seconds = passes = 0.0
     for layer in prepared.plan.layers:
         receipts = _distinct(calibration_keys(prepared.plan, layer).values(), done.calibrate)

@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 OUTPUT = "output"
 """Name of the pseudo-layer that holds the model's own output (class logits)."""
@@ -246,17 +247,23 @@ class ModelFacts:
     class_names: tuple[str, ...]
 
 
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields; asked for a hundred thousand times by a large plan."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def canonical(value: object) -> object:
     """Return dataclasses, tuples and mappings as plain JSON values, each dataclass tagged with its type."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: canonical(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"": type(value).__name__, **fields}
-    if isinstance(value, dict):
-        return {str(key): canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [canonical(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {name: canonical(getattr(value, name)) for name in _fields(type(value))}
+        return {"": type(value).__name__, **fields}
     raise TypeError(f"cannot fingerprint a {type(value).__name__}: {value!r}")
 
 

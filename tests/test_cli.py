@@ -11,7 +11,7 @@ from pipeline.cli import main
 from pipeline.site.server import make_server
 from pipeline.store.paths import Store
 
-COMMANDS = ["run", "plan", "layers", "status", "view"]
+COMMANDS = ["run", "plan", "doctor", "layers", "status", "view"]
 
 
 @pytest.fixture

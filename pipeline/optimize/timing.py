@@ -23,7 +23,7 @@ from pipeline.units import Channel, LayerSpec, fingerprint
 PICTURES = 4
 """Pictures at a time on a processor, whose pace hardly depends on it; on a GPU as many as the recipe says."""
 STEPS = 2
-SECONDS = 2.0
+SECONDS = 1.0
 """After so long, no further steps are timed."""
 ROUNDS = 4
 

@@ -100,7 +100,7 @@ def estimate(
     """
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
     missing = {picture.key for task in blocks for picture in task.pictures}
-    calibrations = calibrate_tasks(plan, made=plan.picture_keys, done=measured)
+    calibrations = calibrate_tasks(plan, made=set(plan.picture_keys), done=measured)
     rows = [len(layer.channels) for layer in plan.layers]
     shares = [_scan_share(task, facts) for task in scans]
     stages = (

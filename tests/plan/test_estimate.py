@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import quietly
+from conftest import INLINE, TINY, quietly
 from hypothesis import given
 from hypothesis import strategies as some
 
 from pipeline.cli import main
 from pipeline.config.schema import RunConfig
+from pipeline.plan.calibration import calibration_keys
 from pipeline.plan.estimate import BACKWARD_FACTOR, EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
 from pipeline.prepare import Prepared, prepare, what_is_done
 from pipeline.speeds import speeds_of
@@ -70,6 +71,14 @@ def test_measured_layers_cost_what_they_took(tiny: Callable[..., RunConfig]) -> 
     assert cost_of(prepared, speeds).stages[1].seconds == 12 * 100.0 + 24 * 4 * 0.5
 
 
+def test_planning_without_receptive_fields_names_the_same_results(tiny: Callable[..., RunConfig]) -> None:
+    whole, quick = prepare(tiny()).plan, prepare(tiny(), receptive_fields=False).plan
+    assert whole.layers[0].layer.receptive_field_px is not None
+    assert quick.layers[0].layer.receptive_field_px is None
+    assert (quick.picture_keys, quick.scan_keys) == (whole.picture_keys, whole.scan_keys)
+    assert calibration_keys(quick, quick.layers[1]) == calibration_keys(whole, whole.layers[1])
+
+
 def stage(seconds: float, longest: float, tasks: int) -> StageCost:
     return StageCost(
         name="optimize", unit="pictures", total=1, reused=0, tasks=tasks, seconds=seconds, longest=longest, source=TIMED
@@ -115,8 +124,6 @@ def test_a_wider_sweep_is_told_by_the_layers_that_are_there(tiny: Callable[..., 
 def test_the_json_has_the_fields_that_the_help_names(
     tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from conftest import INLINE, TINY
-
     given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "x"}"']
     assert main(["plan", *given, "executor.price_per_hour=2", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)

@@ -227,6 +227,8 @@ def _scan_and_optimize(current: _Run) -> None:
 
 
 def _calibrate(current: _Run) -> None:
+    if current.prepared.config.sweep.shard:  # other shares may have scanned the rest meanwhile
+        merge_statistics(current.prepared, what_is_done(current.store))
     plan, done = current.prepared.plan, what_is_done(current.store)
     left_out = quarantined(current.store, "calibrate")
     made = plan.own_pictures & set(done.optimize)

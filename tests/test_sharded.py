@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +17,9 @@ from conftest import INLINE, TESTS, TINY, quietly
 from pipeline.cli import main
 from pipeline.config.schema import RunConfig
 from pipeline.errors import RootBusyError
+from pipeline.inputs import with_pictures
+from pipeline.plan.calibration import calibrate_tasks
+from pipeline.prepare import prepare, what_is_done
 from pipeline.status import read_status
 from pipeline.store.lease import Lease, lease_files, read_lease
 from pipeline.store.manifest import latest
@@ -80,6 +84,17 @@ def test_shares_at_the_same_time_make_the_atlas_of_one_run(
     assert not (root / "atlas").exists()
     quietly(tiny())
     assert tables(root) == tables(atlas_root)
+
+
+def test_nothing_is_measured_before_the_images_own_statistics_are_there(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    quietly(tiny())
+    prepared = prepare(tiny())
+    done = what_is_done(prepared.store)
+    tasks = calibrate_tasks(prepared.plan, made=done.optimize, done=())
+    assert all(with_pictures(task, prepared, done) for task in tasks)
+    assert not any(with_pictures(task, prepared, replace(done, statistics={})) for task in tasks)
 
 
 @pytest.fixture

@@ -52,8 +52,9 @@ examples:
   atlas plan sweep=all executor.price_per_hour=0.9 --json
 
 Takes the same overrides as atlas run. Changes nothing. Times are those of workers like the ones that did earlier tasks
-in this root; without any, a few steps of the model are timed on this machine. --json prints an object for each
-configuration:
+in this root; without any, a few steps of the model are timed on this machine. --id prints a name that is the same for
+the same results under the same root, so that a scheduler can refuse a second job for them. --json prints an object for
+each configuration:
   format             1; later versions add fields and rename none
   root, model, examples, passed_over
   layers             [{layer, type, shape, channels, pictures, done}]
@@ -88,6 +89,7 @@ stretch of work, of all workers together. --json prints one object:
   stages             [{name, unit, done, total, failures, per_second, seconds_left, last_activity}], in order;
                      null where it is not known; times as ISO 8601, UTC
   holder             who works on the root: {host, pid, run, since, heartbeat, alive}, or null
+  holders            all of them, where several do a share of the sweep each (sweep.shard)
   unreadable         [{example_id, reason}]
   snapshot           {number, created} of the newest one, or null""",
     "view": """\
@@ -177,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("root", metavar="ROOT", help="the atlas: a folder, or a URI such as s3://bucket/atlas")
     for command in (plan, doctor, status):
         command.add_argument("--json", action="store_true", help="print JSON, for other programs")
+    plan.add_argument("--id", action="store_true", help="print only the run's name, for schedulers")
     view.add_argument("--port", type=int, default=0, help="port to serve on (default: a free one)")
     view.add_argument("--no-browser", action="store_true", help="only print the address")
     sheet.add_argument("--layer", action="append", metavar="NAME", help="only this layer (may be given several times)")
@@ -215,7 +218,7 @@ def _run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from pipeline.commands import plan_command
 
-    return plan_command(_configs(options), as_json=options.json)
+    return plan_command(_configs(options), as_json=options.json, only_id=options.id)
 
 
 def _configs(options: argparse.Namespace) -> list:  # type: ignore[type-arg]

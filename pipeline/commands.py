@@ -17,11 +17,11 @@ from pipeline.errors import AtlasError, ConfigError, StoreError, did_you_mean
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
 from pipeline.output import duration, messages, output, table
-from pipeline.plan_command import plan_one
+from pipeline.plan_command import plan_one, print_id
 from pipeline.progress import Progress
 from pipeline.site.contact import contact_sheet
 from pipeline.site.server import serve
-from pipeline.stages import run
+from pipeline.stages import Result, run
 from pipeline.store.paths import Store
 from pipeline.store.shards import read_rows
 
@@ -40,19 +40,14 @@ def _run_one(config: RunConfig) -> int:
     started = time.monotonic()
     with Progress() as progress:
         result = run(config, progress)
-    results, root = output(), config.store.root.rstrip("/")
+    root = config.store.root.rstrip("/")
     if result.unreadable:
         console.print(
             f"{result.unreadable} images could not be read and were left out: atlas status {shlex.quote(root)}",
             markup=False,
         )
-    results.print(
-        f"{result.pictures} pictures of {result.layers} layers in {duration(time.monotonic() - started)}, "
-        f"snapshot {result.manifest.number}.",
-        markup=False,
-    )
-    results.print(f"Tables: {root}/atlas/*.parquet", markup=False)
-    results.print(f"Look at it: {_own_name()} view {shlex.quote(root)}", markup=False)
+    for line in _outcome(config, result, duration(time.monotonic() - started)):
+        output().print(line, markup=False)
     if result.quarantined:
         console.print(
             f"{result.quarantined} pictures could not be made and are left out: atlas status {shlex.quote(root)} lists "
@@ -63,16 +58,34 @@ def _run_one(config: RunConfig) -> int:
     return 0
 
 
+def _outcome(config: RunConfig, result: Result, time: str) -> list[str]:
+    root, share = config.store.root.rstrip("/"), config.sweep.shard
+    if result.manifest is None:
+        waiting = f"; {result.waiting} wait for what other shares scan" if result.waiting else ""
+        return [
+            f"Share {share}: {result.pictures} pictures of {result.layers} layers in {time}{waiting}.",
+            "Nothing is published yet: when all shares are through, give the same command without sweep.shard.",
+        ]
+    return [
+        f"{result.pictures} pictures of {result.layers} layers in {time}, snapshot {result.manifest.number}.",
+        f"Tables: {root}/atlas/*.parquet",
+        f"Look at it: {_own_name()} view {shlex.quote(root)}",
+    ]
+
+
 def _own_name() -> str:
     """Return what to type for this command: 'atlas', or its path where the shell would not find it."""
     return "atlas" if shutil.which("atlas") or not sys.argv[0].endswith("atlas") else sys.argv[0]
 
 
-def plan_command(configs: Sequence[RunConfig], *, as_json: bool = False) -> int:
-    """Print what each run would make, what exists already, and what the rest would cost."""
+def plan_command(configs: Sequence[RunConfig], *, as_json: bool = False, only_id: bool = False) -> int:
+    """Print what each run would make, what exists already, and what the rest would cost; or only its name."""
 
     def planned(config: RunConfig) -> int:
-        plan_one(config, as_json=as_json)
+        if only_id:
+            print_id(config)
+        else:
+            plan_one(config, as_json=as_json)
         return 0
 
     return _each(configs, planned)

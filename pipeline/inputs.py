@@ -34,9 +34,13 @@ def with_scan(task: OptimizeTask, prepared: Prepared, done: Done) -> OptimizeTas
 
 
 def with_pictures(task: CalibrateTask, prepared: Prepared, done: Done) -> CalibrateTask | None:
-    """Return the task with its pictures' files and those of the scan; None where the scan failed."""
+    """Return the task with its pictures' files and those of the scan; None where the scan is not whole.
+
+    Measured without the images' own statistics, a picture would have gaps for ever: its key says what is measured, not
+    what was there at the time.
+    """
     files = _scan_files(task.layer, prepared, done)
-    if files is None:
+    if files is None or (prepared.plan.statistics_key and not _statistics_file(prepared, done)):
         return None
     pictures = files_under((done.optimize[picture.key] for picture in task.pictures), "visualizations")
     of_images = _statistics_file(prepared, done)

@@ -15,6 +15,7 @@ from pipeline.plan.estimate import WORKERS, Estimate, StageCost, estimate
 from pipeline.plan.tasks import LayerPlan
 from pipeline.prepare import Done, Prepared, prepare, what_is_done
 from pipeline.speeds import speeds_of, threads_of
+from pipeline.units import fingerprint
 
 FORMAT = 1
 """Of the JSON object. Fields may be added; none is renamed or given another meaning."""
@@ -43,6 +44,18 @@ def plan_one(config: RunConfig, *, as_json: bool = False) -> None:
     console.print(_stage_table(cost))
     for line in _cost_lines(prepared, cost):
         console.print(line, markup=False)
+
+
+def print_id(config: RunConfig) -> None:
+    """Print the name of a run: lower-case letters, digits and hyphens, at most 40 of them."""
+    print(plan_id(prepare(config, receptive_fields=False)))  # noqa: T201
+
+
+def plan_id(prepared: Prepared) -> str:
+    """Return the same name for the same results under the same root, so that a scheduler can refuse a second job."""
+    plan = prepared.plan
+    made = (plan.picture_keys, plan.scan_keys, plan.statistics_keys)
+    return f"atlas-{fingerprint('run', prepared.config.store.root, prepared.config.sweep.shard, made)[:32]}"
 
 
 def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, object]:

@@ -47,12 +47,15 @@ UNSEEN = ("executor", "store", "retry_failed")
 class Result:
     """What a run left behind."""
 
-    manifest: Manifest
+    manifest: Manifest | None
+    """None for a share of a sweep (`sweep.shard`), which publishes nothing."""
     layers: int
     pictures: int
     unreadable: int
     quarantined: int
     """Pictures of the sweep that could not be made or measured, now or earlier, and are left out."""
+    waiting: int = 0
+    """Pictures of a share that can't be made or measured before other shares have scanned."""
 
 
 @dataclass(slots=True)
@@ -110,13 +113,14 @@ class _Run:
 def run(config: RunConfig, progress: Progress) -> Result:
     """Make or complete the atlas that `config` describes and return what was published.
 
-    Pictures that can't be made are left out and counted, now and in later runs, until `retry_failed` asks for them.
-    Raises RootBusyError when another run works on the root; TasksFailedError, after everything else is done and
-    committed, when a span, a table or a page could not be made.
+    A share of a sweep is scanned, optimized and calibrated as far as it goes; a run without `sweep.shard` does what is
+    left of all shares and publishes. Pictures that can't be made are left out and counted, now and in later runs, until
+    `retry_failed` asks for them. Raises RootBusyError when another run works on the root; TasksFailedError, after
+    everything else is done and committed, when a span, a table or a page could not be made.
     """
     prepared = prepare(config)
     log = RunLog(prepared.store)
-    with Lease(prepared.store, log.run), log, open_executor(config.executor) as executor:
+    with Lease(prepared.store, log.run, config.sweep.shard), log, open_executor(config.executor) as executor:
         record_plan(prepared)
         prepared.store.clear_staging()
         if config.retry_failed:
@@ -127,6 +131,8 @@ def run(config: RunConfig, progress: Progress) -> Result:
         _calibrate(current)
         done = what_is_done(prepared.store)
         _stop_if_scan_failed(current)
+        if config.sweep.shard:
+            return _share_result(prepared, done)
         _assemble(current, done)
         _stop_if_failed(current, stage="assemble")
         manifest = _publish(current, done)
@@ -138,6 +144,24 @@ def run(config: RunConfig, progress: Progress) -> Result:
         pictures=sum(key in done.optimize for key in prepared.plan.picture_keys),
         unreadable=unreadable(prepared, done),
         quarantined=_left_out(prepared, done),
+    )
+
+
+def _share_result(prepared: Prepared, done: Done) -> Result:
+    """Return what there is of a share now, whoever made it."""
+    plan, store = prepared.plan, prepared.store
+    unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
+    keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
+    own = plan.own_pictures
+    given_up = {key for key in own if (key in unmade and key not in done.optimize) or keys[key] in unmeasured}
+    given_up -= {key for key in own if keys[key] in done.calibrate}
+    return Result(
+        manifest=None,
+        layers=len(plan.layers),
+        pictures=sum(key in done.optimize for key in own),
+        unreadable=unreadable(prepared, done),
+        quarantined=len(given_up),
+        waiting=sum(keys[key] not in done.calibrate for key in own - given_up),
     )
 
 
@@ -188,7 +212,7 @@ def _size(task: Task) -> int:
 def _scan_and_optimize(current: _Run) -> None:
     plan = current.prepared.plan
     scan, _ = missing_tasks(current.prepared, what_is_done(current.store))
-    current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.spans), unit="spans")
+    current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.own_spans), unit="spans")
     _stop_if_nothing_was_readable(current.prepared)
     merge_statistics(current.prepared, what_is_done(current.store))
     done = what_is_done(current.store)
@@ -197,18 +221,20 @@ def _scan_and_optimize(current: _Run) -> None:
         "optimize",
         "pipeline.optimize.worker:OptimizeWorker",
         [ready for task in optimize if (ready := with_scan(task, current.prepared, done))],
-        total=len(plan.picture_keys),
+        total=len(plan.own_pictures),
         unit="pictures",
     )
 
 
 def _calibrate(current: _Run) -> None:
+    if current.prepared.config.sweep.shard:  # other shares may have scanned the rest meanwhile
+        merge_statistics(current.prepared, what_is_done(current.store))
     plan, done = current.prepared.plan, what_is_done(current.store)
     left_out = quarantined(current.store, "calibrate")
-    missing = calibrate_tasks(plan, made=done.optimize, done={*done.calibrate, *left_out})
-    made = sum(key in done.optimize for key in plan.picture_keys)
+    made = plan.own_pictures & set(done.optimize)
+    missing = calibrate_tasks(plan, made=made, done={*done.calibrate, *left_out})
     tasks = [ready for task in missing if (ready := with_pictures(task, current.prepared, done))]
-    current.stage("calibrate", "pipeline.calibrate.worker:CalibrateWorker", tasks, total=made, unit="pictures")
+    current.stage("calibrate", "pipeline.calibrate.worker:CalibrateWorker", tasks, total=len(made), unit="pictures")
 
 
 def _assemble(current: _Run, done: Done) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.pace import Commit, items_per_second
 from pipeline.store.columns import read_columns
-from pipeline.store.lease import read_lease
+from pipeline.store.lease import lease_files, read_lease
 from pipeline.store.manifest import latest
 from pipeline.store.paths import DERIVED, Store
 from pipeline.store.receipts import Receipt, is_whole, read_receipts
@@ -68,9 +69,15 @@ class Status:
     stages: tuple[StageStatus, ...]
     unreadable: tuple[tuple[str, str], ...]
     """Images that could not be read: (example_id, reason)."""
-    holder: Holder | None
+    holders: tuple[Holder, ...]
+    """Who works on the root, the last heard of first; several where each does a share of the sweep."""
     snapshot: int | None
     created: str | None
+
+    @property
+    def holder(self) -> Holder | None:
+        """Return who was last heard of."""
+        return self.holders[0] if self.holders else None
 
 
 def read_status(root: str) -> Status:
@@ -88,17 +95,19 @@ def read_status(root: str) -> Status:
         examples=record["examples"],
         stages=_stages(store, set(record["layers"])),
         unreadable=_unreadable(store),
-        holder=read_holder(store),
+        holders=read_holders(store),
         snapshot=manifest.number if manifest else None,
         created=manifest.created if manifest else None,
     )
 
 
-def read_holder(store: Store) -> Holder | None:
-    """Return who says that it works on the root; None where nobody does, or the lease can't be read."""
-    raw = read_lease(store)
-    if raw is None:
-        return None
+def read_holders(store: Store) -> tuple[Holder, ...]:
+    """Return who says that it works on the root; a lease that can't be read says nothing."""
+    leases = [lease for path in lease_files(store) if (lease := read_lease(store, path))]
+    return tuple(map(_holder, sorted(leases, key=lambda lease: -float(lease["heartbeat"]))))
+
+
+def _holder(raw: dict[str, Any]) -> Holder:
     since, heartbeat = float(raw["since"]), float(raw["heartbeat"])
     return Holder(host=str(raw["host"]), pid=int(raw["pid"]), run=str(raw["run"]), since=since, heartbeat=heartbeat)
 

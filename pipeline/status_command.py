@@ -38,7 +38,8 @@ def plain_status(status: Status, now: float) -> dict[str, object]:
         "dataset": status.dataset,
         "examples": status.examples,
         "stages": [_plain_stage(stage) for stage in status.stages],
-        "holder": _plain_holder(status.holder, now) if status.holder else None,
+        "holder": _plain_holder(status.holders[0], now) if status.holders else None,
+        "holders": [_plain_holder(holder, now) for holder in status.holders],
         "unreadable": [{"example_id": name, "reason": reason} for name, reason in status.unreadable],
         "snapshot": {"number": status.snapshot, "created": status.created} if status.snapshot else None,
     }
@@ -90,7 +91,8 @@ def _print(status: Status, now: float) -> None:
             console.print(f"failed: {stage.name} {failure}", markup=False)
     for _, reason in status.unreadable:
         console.print(f"unreadable: {reason}", markup=False)
-    console.print(_holder_line(status.holder, now), markup=False)
+    for holder in status.holders or (None,):
+        console.print(_holder_line(holder, now), markup=False)
     snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
     console.print(snapshot, markup=False)
 

@@ -121,7 +121,7 @@ def test_the_json_has_the_fields_that_the_help_names(atlas_root: Path, capsys: p
     assert main(["status", str(atlas_root), "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
     assert list(status) == [
-        "format", "root", "model", "dataset", "examples", "stages", "holder", "unreadable", "snapshot",
+        "format", "root", "model", "dataset", "examples", "stages", "holder", "holders", "unreadable", "snapshot",
     ]  # fmt: skip
     assert [list(stage) for stage in status["stages"]] == 5 * [
         ["name", "unit", "done", "total", "failures", "per_second", "seconds_left", "last_activity"]

@@ -185,6 +185,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_dataset(self)
         _check_recipes(self)
+        if self.retry_failed and self.sweep.shard:
+            raise ValueError(
+                f"retry_failed=true empties the whole quarantine, and sweep.shard={self.sweep.shard} is one run of "
+                "several; leave sweep.shard out"
+            )
 
     def recipe(self, name: str) -> OptimizeConfig:
         """Return a recipe by name; '' is the run's own."""

@@ -7,6 +7,7 @@ pictures, whose units are written as text: 'blocks.4:12' (a channel), 'blocks.4:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -126,6 +127,15 @@ class SelectConfig:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
+def _check_shard(text: str) -> None:
+    """Raise ValueError unless `text` is '' or names one of n shares."""
+    if not text:
+        return
+    parts = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text, re.ASCII)
+    if parts is None or int(parts[1]) > int(parts[2]):
+        raise ValueError(f"shard={text!r} is no share; give '1/8' to '8/8' for eight shares, or '' for everything")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepConfig:
     """Which units get pictures, and which pictures."""
@@ -140,9 +150,12 @@ class SweepConfig:
     """Pictures per task."""
     seed: Seed
     """Chooses the channels of 'sample:N'."""
+    shard: str = ""
+    """'2/8': do only the second of eight shares; '' does everything, and publishes."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
+        _check_shard(self.shard)
         names = [name for variant in self.variants for name in variant.names]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -100,29 +100,30 @@ def estimate(
     """
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
     missing = {picture.key for task in blocks for picture in task.pictures}
-    calibrations = calibrate_tasks(plan, made=set(plan.picture_keys), done=measured)
-    rows = [len(layer.channels) for layer in plan.layers]
+    pictures = plan.own_pictures
+    calibrations = calibrate_tasks(plan, made=pictures, done=measured)
+    rows = [] if config.sweep.shard else [len(layer.channels) for layer in plan.layers]
     shares = [_scan_share(task, facts) for task in scans]
     stages = (
         _stage(
             "scan",
             "spans",
             speeds,
-            total=len(plan.spans),
+            total=len(plan.own_spans),
             tasks=[(1, _images(task) * share * speeds.image) for task, share in zip(scans, shares, strict=True)],
         ),
         _stage(
             "optimize",
             "pictures",
             speeds,
-            total=len(plan.picture_keys),
+            total=len(pictures),
             tasks=[(len(task.pictures), sum(_picture_seconds(task, config, facts, speeds))) for task in blocks],
         ),
         _stage(
             "calibrate",
             "pictures",
             speeds,
-            total=len(plan.picture_keys),
+            total=len(pictures),
             tasks=[
                 (len(task.pictures), len(task.pictures) * speeds.measure * _share(task.layer, facts))
                 for task in calibrations

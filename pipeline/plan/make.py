@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.plan.calibration import RANDOM_EXAMPLES
 from pipeline.plan.pictures import Context, Picture, extra_pictures, pictures_of
 from pipeline.plan.recipes import recipe_of
+from pipeline.plan.shares import Share
 from pipeline.plan.sweep import Selection
 from pipeline.plan.tasks import LayerPlan, Plan, Span
 from pipeline.plan.variants import has_units
@@ -63,6 +64,7 @@ def make_plan(
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
         known={layer.name: layer for layer in facts.layers},
+        share=Share.of(config.sweep.shard),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.plan.pictures import Picture, grouped
+from pipeline.plan.shares import WHOLE, Share
 from pipeline.units import LayerSpec, fingerprint
 
 
@@ -106,6 +107,8 @@ class Plan:
     """Examples chosen by hash, which say how alike any two images are."""
     known: Mapping[str, LayerSpec]
     """Every layer of the model that can be captured."""
+    share: Share = WHOLE
+    """The part of all this that the run is to do."""
 
     @property
     def picture_keys(self) -> tuple[str, ...]:
@@ -116,14 +119,27 @@ class Plan:
         return tuple(key for layer in self.layers for key in layer.scan_keys)
 
     @property
+    def own_pictures(self) -> frozenset[str]:
+        """Return the keys of the share's pictures: those of whole blocks."""
+        blocks = (block for layer in self.layers for block in self._blocks(layer))
+        return frozenset(picture.key for block in blocks for group in block.groups for picture in group)
+
+    @property
+    def own_spans(self) -> tuple[Span, ...]:
+        """Return the share's spans."""
+        return tuple(span for span in self.spans if self.share.has(span.content))
+
+    @property
     def statistics_key(self) -> str:
         """Return the key of the statistics of all images together; '' without a dataset."""
         return fingerprint("statistics", self.statistics_keys) if self.spans else ""
 
     def scan_tasks(self, done: Collection[str]) -> list[ScanTask]:
-        """Return one task per span that some layer still misses."""
+        """Return one task per span of the share that some layer still misses."""
         tasks = []
         for number, span in enumerate(self.spans):
+            if not self.share.has(span.content):
+                continue
             missing = [layer for layer in self.layers if layer.scan_keys[number] not in done]
             of_images = "" if self.statistics_keys[number] in done else self.statistics_keys[number]
             if missing or of_images:
@@ -138,7 +154,7 @@ class Plan:
         return tasks
 
     def optimize_tasks(self, done: Collection[str]) -> list[OptimizeTask]:
-        """Return the missing pictures in blocks; a block is a fixed part of the sweep, so a kill doesn't regroup it.
+        """Return the share's missing pictures in blocks; a block is a fixed part of the sweep: no kill regroups it.
 
         Groups stay whole: where one of their pictures is missing, all are made.
         """
@@ -151,6 +167,8 @@ class Plan:
             alike.setdefault((group[0].recipe, kind), []).append(group)
         for (recipe, _), groups in alike.items():
             for part in _chunks(groups, self.block):
+                if not self.share.has(part[0][0].key):
+                    continue
                 names = {name for group in part for picture in group for name in picture.layers}
                 others = tuple(self.known[name] for name in sorted(names - {layer.layer.name}))
                 yield _Block(groups=part, recipe=recipe, dtype=self.dtypes[recipe], others=others)

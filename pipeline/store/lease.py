@@ -8,6 +8,9 @@ two clusters be paid for one atlas. A lease is a file, `lease.json`. Filesystems
 way to create a file only if there is none, so a lease is written and then read back: of two that write at the same
 moment the last one mostly has it, and the other sees that; a gap of milliseconds remains, in which both go on,
 harmlessly but for the cost. A lease whose holder has not been heard of for a minute is free.
+
+Runs that do one share each of a sweep (`sweep.shard=2/8`) don't get in each other's way: each holds a lease of its
+own, `leases/2-of-8.json`. The same share again, another division (2/4) and a run without shares are refused.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pipeline.errors import RootBusyError, StoreError
 from pipeline.store.paths import Store
 
 LEASE_FILE = "lease.json"
+SHARE_FOLDER = "leases"
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
 
@@ -34,22 +38,25 @@ log = logging.getLogger(__name__)
 class Lease:
     """The right to work on a root, held as long as the context."""
 
-    def __init__(self, store: Store, run: str = "") -> None:
-        """`run` is the name of the run; no two runs have the same."""
+    def __init__(self, store: Store, run: str = "", share: str = "") -> None:
+        """`run` is the name of the run; no two runs have the same. `share` is the part that it does, such as '2/8'."""
         self._store = store
+        number, _, self._count = share.partition("/")
+        self._file = f"{SHARE_FOLDER}/{number}-of-{self._count}.json" if share else LEASE_FILE
         self._run = run or uuid.uuid4().hex
         self._since = time.time()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._stay_alive, name="lease", daemon=True)
 
     def __enter__(self) -> Lease:
-        holder = read_lease(self._store)
-        if holder is not None and not _is_gone(holder):
-            raise RootBusyError(_busy(self._store.root, holder))
+        for path in lease_files(self._store):
+            holder = read_lease(self._store, path)
+            if self._excludes(path) and holder is not None and not _is_gone(holder):
+                raise RootBusyError(_busy(self._store.root, holder, path))
         self._write()
-        holder = read_lease(self._store)
+        holder = read_lease(self._store, self._file)
         if holder is None or holder["run"] != self._run:
-            raise RootBusyError(_busy(self._store.root, holder or {}))
+            raise RootBusyError(_busy(self._store.root, holder or {}, self._file))
         self._thread.start()
         return self
 
@@ -58,7 +65,7 @@ class Lease:
         self._thread.join()
         try:
             if self._is_ours():
-                self._store.delete(LEASE_FILE)
+                self._store.delete(self._file)
         except StoreError as error:  # the root may be what broke; a minute later the lease is free anyway
             log.warning("the lease could not be given back: %s", error)
 
@@ -67,15 +74,19 @@ class Lease:
             try:
                 if not self._is_ours():
                     log.warning(
-                        "another run has taken over %s; results are shared, tables are written by both", LEASE_FILE
+                        "another run has taken over %s; results are shared, tables are written by both", self._file
                     )
                     return
                 self._write()
             except StoreError as error:  # the next beat may get through; the run meets the fault by itself
                 log.warning("the lease could not be renewed: %s", error)
 
+    def _excludes(self, path: str) -> bool:
+        """Say whether who holds the lease at `path` must end first: all but other shares of the same division."""
+        return not (self._count and path != self._file and path.endswith(f"-of-{self._count}.json"))
+
     def _is_ours(self) -> bool:
-        holder = read_lease(self._store)
+        holder = read_lease(self._store, self._file)
         return holder is not None and holder["run"] == self._run
 
     def _write(self) -> None:
@@ -86,15 +97,20 @@ class Lease:
             "since": self._since,
             "heartbeat": time.time(),
         }
-        self._store.write(LEASE_FILE, json.dumps(lease).encode())
+        self._store.write(self._file, json.dumps(lease).encode())
 
 
-def read_lease(store: Store) -> dict[str, Any] | None:
-    """Return who holds a root: `host, pid, run, since, heartbeat`, times in seconds since 1970. None if nobody does."""
-    if not store.exists(LEASE_FILE):
+def lease_files(store: Store) -> list[str]:
+    """Return where leases may be: that of whole runs, and those of shares that are there."""
+    return [LEASE_FILE, *store.list(SHARE_FOLDER)]
+
+
+def read_lease(store: Store, path: str = LEASE_FILE) -> dict[str, Any] | None:
+    """Return who holds a lease: `host, pid, run, since, heartbeat` (times in seconds since 1970); None if nobody."""
+    if not store.exists(path):
         return None
     try:
-        raw: dict[str, Any] = json.loads(store.read(LEASE_FILE))
+        raw: dict[str, Any] = json.loads(store.read(path))
         _ = raw["host"], int(raw["pid"]), raw["run"], float(raw["since"]), float(raw["heartbeat"])
     except (StoreError, ValueError, TypeError, KeyError):  # given back between the two looks, or no lease
         return None
@@ -116,8 +132,9 @@ def _is_gone(holder: dict[str, Any]) -> bool:
     return False
 
 
-def _busy(root: str, holder: dict[str, Any]) -> str:
-    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
+def _busy(root: str, holder: dict[str, Any], path: str) -> str:
+    share = "" if path == LEASE_FILE else f", sweep.shard={path.rpartition('/')[2][:-5].replace('-of-', '/')},"
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{share}"
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder.get("since", time.time()))))
     heard = max(0.0, time.time() - float(holder.get("heartbeat", time.time())))
     return (

@@ -1,0 +1,176 @@
+"""Runs that do a share of a sweep each (`sweep.shard`), on one root."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import INLINE, TESTS, TINY, quietly
+
+from pipeline.cli import main
+from pipeline.config.schema import RunConfig
+from pipeline.errors import RootBusyError
+from pipeline.inputs import with_pictures
+from pipeline.plan.calibration import calibrate_tasks
+from pipeline.prepare import prepare, what_is_done
+from pipeline.status import read_status
+from pipeline.store.lease import Lease, lease_files, read_lease
+from pipeline.store.manifest import latest
+from pipeline.store.paths import Store
+from pipeline.store.receipts import read_receipts
+
+SHARES = ("1/3", "2/3", "3/3")
+
+
+def tables(root: Path) -> dict[str, object]:
+    """Return every atlas table under `root` as rows, images included."""
+    return {path.name: pq.read_table(path).to_pylist() for path in sorted((root / "atlas").iterdir())}
+
+
+def test_shares_one_after_the_other_and_a_plain_run_make_the_atlas_of_one_run(
+    tiny: Callable[..., RunConfig], tmp_path: Path, atlas_root: Path
+) -> None:
+    for share in (*SHARES, *SHARES):  # the second time, measurements that waited for the whole scan
+        result = quietly(tiny(f"sweep.shard={share}"))
+        assert result.manifest is None
+    store = Store.open(str(tmp_path / "atlas"))
+    assert latest(store) is None
+    before = {stage: read_receipts(store, stage) for stage in ("scan", "optimize", "calibrate")}
+    result = quietly(tiny())
+    assert (result.pictures, result.quarantined, result.waiting) == (36, 0, 0)
+    assert {stage: read_receipts(store, stage) for stage in before} == before  # nothing was left to make
+    assert tables(tmp_path / "atlas") == tables(atlas_root)
+
+
+def test_what_a_first_round_leaves_waiting_the_plain_run_does(
+    tiny: Callable[..., RunConfig], tmp_path: Path, atlas_root: Path
+) -> None:
+    waiting = [quietly(tiny(f"sweep.shard={share}")).waiting for share in SHARES]
+    assert waiting[0] > 0
+    assert waiting[-1] == 0  # all spans were there when it came to measure
+    quietly(tiny())
+    assert tables(tmp_path / "atlas") == tables(atlas_root)
+
+
+def test_pictures_that_start_from_the_scan_wait_for_all_of_it(tiny: Callable[..., RunConfig]) -> None:
+    facets = "sweep.variants=[{objective: channel, start: example}]"
+    first = [quietly(tiny(facets, f"sweep.shard={share}")) for share in SHARES]
+    assert [result.pictures for result in first[:-1]] == [0, 0]
+    again = [quietly(tiny(facets, f"sweep.shard={share}")) for share in SHARES]
+    assert sum(result.pictures for result in again) == 18
+    assert [result.waiting for result in again] == [0, 0, 0]
+
+
+def test_shares_at_the_same_time_make_the_atlas_of_one_run(
+    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, atlas_root: Path
+) -> None:
+    root = tmp_path / "atlas"
+    given = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
+    command = [sys.executable, "-m", "pipeline", "run", *given]
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    runs = [
+        subprocess.Popen([*command, f"sweep.shard={share}"], env=environment, stderr=subprocess.PIPE, text=True)
+        for share in SHARES
+    ]
+    errors = [run.communicate(timeout=200)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], errors
+    assert not (root / "atlas").exists()
+    quietly(tiny())
+    assert tables(root) == tables(atlas_root)
+
+
+def test_nothing_is_measured_before_the_images_own_statistics_are_there(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    quietly(tiny())
+    prepared = prepare(tiny())
+    done = what_is_done(prepared.store)
+    tasks = calibrate_tasks(prepared.plan, made=done.optimize, done=())
+    assert all(with_pictures(task, prepared, done) for task in tasks)
+    assert not any(with_pictures(task, prepared, replace(done, statistics={})) for task in tasks)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(str(tmp_path / "root"))
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted"), [("", "1/2"), ("1/2", ""), ("1/2", "1/2"), ("1/2", "1/4"), ("2/12", "2/2"), ("", "")]
+)
+def test_runs_that_would_do_the_same_exclude_each_other(store: Store, held: str, wanted: str) -> None:
+    with (
+        Lease(store, "a", held),
+        pytest.raises(RootBusyError, match="worked on by"),
+        Lease(store, "b", wanted),
+    ):
+        pass
+
+
+def test_shares_of_one_division_work_at_the_same_time_and_are_all_named(finished_lease: Store) -> None:
+    with Lease(finished_lease, "a", "1/12"), Lease(finished_lease, "b", "12/12"):
+        holders = [read_lease(finished_lease, path) for path in lease_files(finished_lease)]
+        assert sorted(holder["run"] for holder in holders if holder) == ["a", "b"]
+        status = read_status(finished_lease.root)
+        assert sorted(holder.run for holder in status.holders) == ["a", "b"]
+    assert lease_files(finished_lease) == ["lease.json"]
+
+
+@pytest.fixture
+def finished_lease(tiny: Callable[..., RunConfig], tmp_path: Path) -> Store:
+    """The root of a share that is through."""
+    quietly(tiny("sweep.shard=1/3", "sweep.select.0.channels='0:1'"))
+    return Store.open(str(tmp_path / "atlas"))
+
+
+def test_a_refused_run_says_which_share_is_under_way(store: Store) -> None:
+    with Lease(store, "a", "2/8"), pytest.raises(RootBusyError, match=r"sweep\.shard=2/8, since"), Lease(store, "b"):
+        pass
+
+
+def test_a_share_says_that_nothing_is_published_and_what_waits(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+    assert main(["run", *given, "sweep.shard=1/3"]) == 0
+    output = capsys.readouterr().out
+    assert "Share 1/3: " in output
+    assert "wait for what other shares scan" in output
+    assert "without sweep.shard" in output
+
+
+def test_the_plan_of_a_share_counts_its_own_only(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+
+    def totals(*overrides: str) -> list[int]:
+        assert main(["plan", *given, *overrides, "--json"]) == 0
+        return [stage["total"] for stage in json.loads(capsys.readouterr().out)["stages"][:3]]
+
+    shares = [totals(f"sweep.shard={share}") for share in SHARES]
+    assert [sum(column) for column in zip(*shares, strict=True)] == totals() == [3, 36, 36]
+
+
+def test_the_name_of_a_run_says_what_it_makes_and_where(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+
+    def name(*overrides: str) -> str:
+        assert main(["plan", "--id", *given, *overrides]) == 0
+        return capsys.readouterr().out.strip()
+
+    first = name()
+    assert first.startswith("atlas-")
+    assert len(first) <= 40
+    assert first == name() == name("scan.batch=2", "executor.threads=2", "optimize.batch=3")
+    others = [name("sweep.shard=1/3"), name("optimize.steps=5"), name(f"store.root={tmp_path / 'other'}")]
+    assert len({first, *others}) == 4

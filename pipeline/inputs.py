@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pipeline.plan.calibration import CalibrateTask, calibration_keys
+from pipeline.plan.joining import AssembleTask
 from pipeline.plan.recipes import takes_magnitude
-from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask
+from pipeline.plan.tasks import LayerPlan, OptimizeTask
 from pipeline.prepare import Done, Prepared
 from pipeline.stats.files import FOLDERS
 from pipeline.stats.images import merge_images

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,7 +22,9 @@ from pipeline.executors import open_executor
 from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
 from pipeline.inputs import assemble_task, merge_statistics, with_pictures, with_scan
 from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibration_keys
-from pipeline.plan.tasks import AssembleTask, OptimizeTask, SiteTask
+from pipeline.plan.joining import AssembleTask, SiteTask
+from pipeline.plan.tasks import OptimizeTask
+from pipeline.plan.work import longest_first
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
 from pipeline.record import about, record_plan
@@ -39,6 +42,8 @@ from pipeline.units import fingerprint
 
 HOPELESS = 50
 """Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""
+COMPUTED = ("scan", "optimize", "calibrate")
+"""Stages that run the network, on a GPU where there is one; the others only read and write."""
 UNSEEN = ("executor", "store", "retry_failed")
 """Parts of the configuration that leave no trace in an atlas."""
 
@@ -80,24 +85,30 @@ class _Run:
             return
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
-        done = 0
-        for number, outcome in enumerate(self.executor.run(WorkerSpec(target, self.prepared.config), tasks), start=1):
-            if isinstance(outcome, Failed):
-                self._note_failure(name, outcome)
-                if not done and len(self.failed) - failed >= HOPELESS:
-                    raise TasksFailedError(
-                        f"{name}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
-                        "Mend that and run again with retry_failed=true."
-                    )
-            else:
-                done += 1
-                self.progress.advance(_size(outcome.task))
-            if name in RESULTS and number % FOLD_AT == 0:
-                fold(self.store, name)
+        done, spec = 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
+        ordered = longest_first(tasks, self.prepared.config, self.prepared.facts)
+        with closing(self.executor.run(spec, ordered)) as outcomes:
+            for number, outcome in enumerate(outcomes, start=1):
+                if isinstance(outcome, Failed):
+                    self._note_failure(name, outcome)
+                    self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
+                else:
+                    done += 1
+                    self.progress.advance(_size(outcome.task))
+                if name in RESULTS and number % FOLD_AT == 0:
+                    fold(self.store, name)
         if name in RESULTS:
             fold(self.store, name)
         failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
         self.log.event("stage_ended", stage=name, done=done, failed=failed, seconds=seconds)
+
+    @staticmethod
+    def _stop_if_hopeless(stage: str, done: int, failed: int, outcome: Failed) -> None:
+        if not done and failed >= HOPELESS:
+            raise TasksFailedError(
+                f"{stage}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
+                "Mend that and run again with retry_failed=true."
+            )
 
     def _note_failure(self, stage: str, outcome: Failed) -> None:
         if outcome.fatal:

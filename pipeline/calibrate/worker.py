@@ -15,7 +15,7 @@ from pipeline.calibrate.measures import Vectors, frequency_distance, path_simila
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import UnreadableImageError
-from pipeline.models.device import device_of, use_threads
+from pipeline.models.device import use_device
 from pipeline.models.load import load_model, on_device
 from pipeline.optimize.magnitude import scanned_magnitude
 from pipeline.optimize.pixels import shown
@@ -40,9 +40,8 @@ class CalibrateWorker:
     """Measures finished pictures; holds one model, so that it is loaded once per process."""
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
-        use_threads(threads)
         self._config = config
-        self._device = device_of(config.executor)
+        self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
         self._scanned = Scanned(config, self._store)

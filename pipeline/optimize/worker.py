@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.recipe import OptimizeConfig
 from pipeline.config.schema import RunConfig
-from pipeline.models.device import device_of, use_threads
+from pipeline.models.device import use_device
 from pipeline.models.load import load_model, on_device
 from pipeline.optimize.loop import Made, Recipe, optimize
 from pipeline.optimize.magnitude import magnitude_for
@@ -40,9 +40,8 @@ class OptimizeWorker:
     """Optimizes blocks; holds one model, so that it is loaded once per process."""
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
-        use_threads(threads)
         self._config = config
-        self._device = device_of(config.executor)
+        self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
         self._scanned = Scanned(config, self._store)

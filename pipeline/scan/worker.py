@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import UnreadableImageError
-from pipeline.models.device import device_of, use_threads
+from pipeline.models.device import use_device
 from pipeline.models.load import load_model, normalize, on_device
 from pipeline.models.trace import capture
 from pipeline.plan.tasks import ScanTask
@@ -44,9 +44,8 @@ class ScanWorker:
     """Scans spans; holds one model, so that it is loaded once per process."""
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
-        use_threads(threads)
         self._config = config
-        self._device = device_of(config.executor)
+        self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)

@@ -24,7 +24,7 @@ from pipeline.inputs import assemble_task, merge_statistics, with_pictures, with
 from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibration_keys
 from pipeline.plan.joining import AssembleTask, SiteTask
 from pipeline.plan.tasks import OptimizeTask
-from pipeline.plan.work import longest_first
+from pipeline.plan.work import work_of
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
 from pipeline.record import about, record_plan
@@ -80,27 +80,30 @@ class _Run:
     def stage(self, name: str, target: str, tasks: Sequence[Task], *, total: int, unit: str) -> None:
         """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
         missing = sum(_size(task) for task in tasks)
-        self.progress.stage(name, total, total - missing, unit=unit)
+        self.progress.stage(name, total, total - missing, unit=unit, work=sum(map(self._work, tasks)))
         if not tasks:
             return
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
         done, spec = 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
-        ordered = longest_first(tasks, self.prepared.config, self.prepared.facts)
-        with closing(self.executor.run(spec, ordered)) as outcomes:
+        longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
+        with closing(self.executor.run(spec, longest_first)) as outcomes:
             for number, outcome in enumerate(outcomes, start=1):
                 if isinstance(outcome, Failed):
                     self._note_failure(name, outcome)
                     self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
                 else:
                     done += 1
-                    self.progress.advance(_size(outcome.task))
+                    self.progress.advance(_size(outcome.task), work=self._work(outcome.task))
                 if name in RESULTS and number % FOLD_AT == 0:
                     fold(self.store, name)
         if name in RESULTS:
             fold(self.store, name)
         failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
         self.log.event("stage_ended", stage=name, done=done, failed=failed, seconds=seconds)
+
+    def _work(self, task: Task) -> float:
+        return work_of(task, self.prepared.config, self.prepared.facts)
 
     @staticmethod
     def _stop_if_hopeless(stage: str, done: int, failed: int, outcome: Failed) -> None:

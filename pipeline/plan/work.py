@@ -5,10 +5,7 @@ A layer's share of a pass is timed once, while layers are listed; so the figures
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pipeline.config.schema import RunConfig
-from pipeline.executors.base import Task
 from pipeline.plan.calibration import CalibrateTask
 from pipeline.plan.joining import AssembleTask
 from pipeline.plan.tasks import OptimizeTask, ScanTask
@@ -18,11 +15,6 @@ BACKWARD_FACTOR = 3.0
 """A step (forward and backward) takes about three times a forward pass."""
 CALIBRATION_PASSES = 16
 """Forward passes that measuring a picture takes: eight moved views, itself, and the images that it is compared with."""
-
-
-def longest_first(tasks: Sequence[Task], config: RunConfig, facts: ModelFacts) -> list[Task]:
-    """Return `tasks` by work, the most first: then the last ones are short, and no worker waits long for another's."""
-    return sorted(tasks, key=lambda task: -work_of(task, config, facts))
 
 
 def work_of(task: object, config: RunConfig, facts: ModelFacts) -> float:

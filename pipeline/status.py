@@ -102,7 +102,7 @@ def read_status(root: str) -> Status:
 
 
 def read_holders(store: Store) -> tuple[Holder, ...]:
-    """Return who says that it works on the root; a lease that can't be read says nothing."""
+    """Return who says that it works on the root."""
     leases = [lease for path in lease_files(store) if (lease := read_lease(store, path))]
     return tuple(map(_holder, sorted(leases, key=lambda lease: -float(lease["heartbeat"]))))
 

@@ -20,6 +20,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.errors import DatasetError, UnreadableImageError
+from pipeline.store.filesystems import open_filesystem
+from pipeline.store.patience import patiently, reason
 
 OPEN_FILES = 64
 """Shards kept open per process; opening one on an object store costs a request."""
@@ -63,8 +65,9 @@ def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[RemoteFile, ...]:
 
 def open_file(file: RemoteFile) -> pa.NativeFile:
     """Return a file opened for reading anywhere in it; raise DatasetError if it can't be."""
+    filesystem = _opened(file.root)[0]
     try:
-        return _opened(file.root)[0].open_input_file(file.path)
+        return patiently(lambda: filesystem.open_input_file(file.path), what=f"open {file.name!r} of {file.root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"can't open {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
 
@@ -75,7 +78,9 @@ def read_part(file: RemoteFile, *, offset: int, size: int) -> bytes:
     Raises UnreadableImageError when the file ends before that, DatasetError when the filesystem fails.
     """
     try:
-        data: bytes = _kept_open(file).read_at(size, offset)
+        data: bytes = patiently(
+            lambda: _kept_open(file).read_at(size, offset), what=f"read {file.name!r} of {file.root!r}"
+        )
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
     if len(data) < size:
@@ -86,21 +91,18 @@ def read_part(file: RemoteFile, *, offset: int, size: int) -> bytes:
 def read_below(root: str, path: str) -> bytes:
     """Return the whole file at `path` below the folder `root`; UnreadableImageError if there is none."""
     filesystem, base = _opened(root)
-    try:
+
+    def work() -> bytes:
         with filesystem.open_input_file(f"{base}/{path}") as file:
             data: bytes = file.read()
+        return data
+
+    try:
+        return patiently(work, what=f"read {path!r} of {root!r}")
     except FileNotFoundError as error:
         raise UnreadableImageError("there is no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"can't read {path!r} of dataset.root={root!r}: {reason(error)}") from error
-    return data
-
-
-def reason(error: BaseException) -> str:
-    """Return the first line of what went wrong."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @lru_cache(maxsize=OPEN_FILES)
@@ -123,7 +125,8 @@ def _opened(root: str) -> tuple[fs.FileSystem, str]:
         )
     try:
         # Only the bucket is handed over: a URI may hold no braces.
-        filesystem, base = fs.FileSystem.from_uri(f"{scheme}://{bucket}/{mark}{query}")
+        only = f"{scheme}://{bucket}/{mark}{query}"
+        filesystem, base = patiently(lambda: open_filesystem(only), what=f"open {root!r}")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DatasetError(
             f"dataset.root={root!r} can't be opened: {reason(error)}. Give a folder, a pattern or a URI such as "
@@ -138,7 +141,7 @@ def _type(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileType:
 
 def _info(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileInfo:
     try:
-        return filesystem.get_file_info(path)
+        return patiently(lambda: filesystem.get_file_info(path), what=f"look at {path!r} of {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be looked at: {reason(error)}") from error
 
@@ -155,7 +158,7 @@ def _matching(filesystem: fs.FileSystem, pattern: str, root: str) -> list[fs.Fil
     base = pattern if info.type == fs.FileType.Directory else folder
     selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
     try:
-        infos = filesystem.get_file_info(selector)
+        infos = patiently(lambda: filesystem.get_file_info(selector), what=f"list {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be listed: {reason(error)}") from error
     return [found for found in infos if found.type == fs.FileType.File and whole.fullmatch(found.path)]

@@ -17,6 +17,7 @@ from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import UnreadableImageError
 from pipeline.models.device import device_of, use_threads
 from pipeline.models.load import load_model, on_device
+from pipeline.models.room import Room
 from pipeline.optimize.magnitude import scanned_magnitude
 from pipeline.optimize.pixels import shown
 from pipeline.optimize.scanned import Scanned
@@ -48,6 +49,7 @@ class CalibrateWorker:
         self._scanned = Scanned(config, self._store)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
+        self.room = Room(AT_ONCE)
 
     def run(self, task: CalibrateTask) -> Receipt:
         """Measure the task's pictures and commit what was found."""
@@ -126,7 +128,7 @@ class _Calibration:
             "key": picture.key,
             "calibration": self._task.key_of(picture),
             "rank": rank_of(picture, maps),
-            "robustness_loss": robustness_loss(reader, resolved, image, float(stored["score"])),
+            "robustness_loss": robustness_loss(reader, resolved, image, float(stored["score"]), room=self._worker.room),
             "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
             "path_similarity": self._similarity(picture, pixels),
             "activations": maps.float().mean(dim=(1, 2)).tolist(),
@@ -152,9 +154,10 @@ class _Calibration:
     @torch.inference_mode()
     def _vectors(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Vectors]]:
         """Return each image's spatial means in every layer of the path."""
-        found: list[list[Vectors]] = []
-        for start in range(0, len(images), AT_ONCE):
-            maps = self._path.maps(shown(self._path, np.stack(images[start : start + AT_ONCE])))
+
+        def of_part(part: slice) -> list[list[Vectors]]:
+            maps = self._path.maps(shown(self._path, np.stack(images[part])))
             means = [maps[layer.name].float().mean(dim=(2, 3)).double().cpu().numpy() for layer in self._task.path]
-            found += [[mean[number] for mean in means] for number in range(len(images[start : start + AT_ONCE]))]
-        return found
+            return [[mean[number] for mean in means] for number in range(len(images[part]))]
+
+        return self._worker.room.over(of_part, len(images))

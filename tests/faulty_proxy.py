@@ -1,6 +1,7 @@
 """A proxy on loopback that passes HTTP requests on to a server and spoils some of them, as networks and servers do.
 
-    with FaultyProxy(upstream_port, share=0.2, seed=1) as proxy:
+    with FaultyProxy(upstream_port) as proxy:
+        proxy.spoil(0.2, "500", "reset", seed=1)
         ...  # talk to 127.0.0.1:proxy.port
         proxy.requests  # what was asked for, and what became of it
 
@@ -30,18 +31,17 @@ CODES = {"500": "InternalError", "503": "SlowDown"}
 
 @dataclass
 class FaultyProxy:
-    """Passes requests on to `upstream` (a port of this machine), and spoils `share` of them."""
+    """Passes requests on to `upstream`, a port of this machine; spoils none until it is told to."""
 
     upstream: int
     share: float = 0.0
-    seed: int = 0
     faults: Sequence[Fault] = FAULTS
     slow_seconds: float = 0.3
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """(method, path with query, fault or '') of every request, in order."""
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
+        self._random = random.Random(0)
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
@@ -50,6 +50,12 @@ class FaultyProxy:
     @property
     def port(self) -> int:
         return int(self._server.server_address[1])
+
+    def spoil(self, share: float, *faults: Fault, seed: int = 0, slow_seconds: float = 0.3) -> None:
+        """Spoil a share of the requests from now on, by some faults (all where none is named)."""
+        with self._lock:
+            self.share, self.faults, self.slow_seconds = share, faults or FAULTS, slow_seconds
+            self._random = random.Random(seed)
 
     def draw(self, method: str, path: str) -> Fault | None:
         """Return what is to happen to the next request, and note it."""

@@ -40,6 +40,13 @@ def s3_server() -> Iterator[int]:
         server.wait(20)
 
 
+def moto_version() -> str:
+    """Return the version of the server's package, '' where that can't be told."""
+    python = shutil.which("python", path=str(Path(str(MOTO)).parent))
+    command = [str(python), "-c", "import importlib.metadata as m; print(m.version('moto'))"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if python else ""
+
+
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:

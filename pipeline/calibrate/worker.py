@@ -50,6 +50,8 @@ class CalibrateWorker:
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         self.room = Room(AT_ONCE)
+        self._magnitude: tuple[str, Tensor] | None = None
+        """The statistics file that was read last, and what it says."""
 
     def run(self, task: CalibrateTask) -> Receipt:
         """Measure the task's pictures and commit what was found."""
@@ -77,7 +79,12 @@ class CalibrateWorker:
 
     def magnitude(self, task: CalibrateTask) -> Tensor | None:
         """Return the dataset's frequency magnitude, where the scan has one."""
-        return scanned_magnitude(self._store, task.statistics_file) if task.statistics_file else None
+        path = task.statistics_file
+        if not path:
+            return None
+        if self._magnitude is None or self._magnitude[0] != path:
+            self._magnitude = (path, scanned_magnitude(self._store, path))
+        return self._magnitude[1]
 
     def resolved(self, picture: Picture, task: CalibrateTask) -> Picture:
         """Return the picture with a unit that can be read."""

@@ -28,6 +28,8 @@ from pipeline.store.patience import may_pass, patiently, reason
 from pipeline.units import LayerSpec
 
 STAGING = ".staging"
+READ_WHOLE_BYTES = 1_000_000
+"""An object store's smaller files are read in one request: their footer and columns by themselves take longer."""
 STAGING_SECONDS = 3600
 """No writer takes this long for one file."""
 
@@ -101,7 +103,9 @@ class Store:
 
         def work() -> _T:
             with self.filesystem.open_input_file(self._full(path)) as file:
-                return reading(file)
+                if self.is_local or file.size() > READ_WHOLE_BYTES:
+                    return reading(file)
+                return reading(pa.BufferReader(file.read()))
 
         return self._done("read", path, work)
 
@@ -116,7 +120,7 @@ class Store:
 
     def write_if_changed(self, path: str, data: bytes) -> None:
         """Put a file unless the same one is there already."""
-        if self.size(path) != len(data) or self.read(path) != data:
+        if self.read_if_there(path) != data:
             self.write(path, data)
 
     def _write_local(self, path: str, data: bytes) -> None:

@@ -96,21 +96,21 @@ def test_a_holder_stays_one_while_the_storage_fails_for_a_moment(monkeypatch: py
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(module, "BEAT_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(filesystems, "S3_TRIES", 1)
-    with s3_server() as port, FaultyProxy(port, faults=["500", "reset"]) as proxy:
+    with s3_server() as port, FaultyProxy(port) as proxy:
         store = Store.open(uri(proxy.port, "bucket/atlas"))
         store.filesystem.create_dir("bucket")
         with Lease(store):
-            proxy.share = 1.0
+            proxy.spoil(1.0, "500", "reset")
             asked = len(proxy.requests)
             while len(proxy.requests) < asked + 5:
                 time.sleep(0.01)
-            proxy.share = 0.0
+            proxy.spoil(0.0)
             before, deadline = time.time(), time.monotonic() + 10
             while (held := read_lease(store)) is None or held["heartbeat"] < before:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            proxy.share = 1.0
+            proxy.spoil(1.0, "500", "reset")
             with pytest.raises(StoreError), Lease(store.within(0)):  # what can't be read is not free
                 pass
-            proxy.share = 0.0
+            proxy.spoil(0.0)
         assert read_lease(store) is None

@@ -125,7 +125,7 @@ def proxy(server: int) -> Iterator[FaultyProxy]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_operation_survives_every_fault(proxy: FaultyProxy, fault: Fault) -> None:
     store = Store.open(uri(proxy.port, f"bucket/{fault}", request_timeout=1))
-    proxy.faults, proxy.share, proxy.slow_seconds = [fault], 0.3 if fault == "slow" else 0.5, 1.5
+    proxy.spoil(0.3 if fault == "slow" else 0.5, fault, seed=1, slow_seconds=1.5)
     for number in range(3):
         store.write(f"a/{number}", b"x" * 5000)
         assert store.read(f"a/{number}") == b"x" * 5000
@@ -143,9 +143,9 @@ def test_a_table_is_read_through_faults_and_never_taken_for_a_broken_one(proxy: 
     store = Store.open(uri(proxy.port, "bucket/tables"))
     rows = [{"example_id": f"{number}.png", "reason": "x" * 50} for number in range(100)]
     entry = put_shard(store, "failures", rows, schemas.FAILURES)
-    proxy.share, proxy.faults = 0.5, ["500", "reset", "cut"]
+    proxy.spoil(0.5, "500", "reset", "cut")
     assert [read_rows(store, entry.path) for _ in range(3)] == [rows] * 3
-    proxy.share = 1.0
+    proxy.spoil(1.0, "500", "reset", "cut")
     with pytest.raises(StoreError, match=r"tried \d+ times in \d+ s\. The storage does not answer") as caught:
         read_rows(store.within(0.1), entry.path)
     assert not isinstance(caught.value, CorruptShardError)
@@ -163,7 +163,7 @@ def test_what_is_refused_for_good_costs_one_request(proxy: FaultyProxy) -> None:
 def test_a_uri_says_how_long_to_wait_for_an_answer(proxy: FaultyProxy) -> None:
     assert set(CODES) < set(FAULTS)
     Store.open(uri(proxy.port, "bucket/slow")).write("x", b"")
-    proxy.share, proxy.faults, proxy.slow_seconds = 1.0, ["slow"], 4.0  # Arrow's own limit is three seconds
+    proxy.spoil(1.0, "slow", slow_seconds=4.0)  # Arrow's own limit is three seconds
     assert Store.open(uri(proxy.port, "bucket/slow")).exists("x")
     with pytest.raises(StoreError, match="Timeout was reached"):
         Store.open(uri(proxy.port, "bucket/slow", request_timeout=1)).within(0).exists("x")
@@ -175,7 +175,7 @@ def test_the_client_itself_tries_single_requests_again(
 ) -> None:
     monkeypatch.setattr(filesystems, "S3_TRIES", 3)
     store = Store.open(uri(proxy.port, "bucket/client"))
-    proxy.share, proxy.faults = 1.0, ["500"]
+    proxy.spoil(1.0, "500")
     with pytest.raises(StoreError, match="INTERNAL_FAILURE"):
         store.within(0).write("x", b"")
     assert len(proxy.requests) == 3

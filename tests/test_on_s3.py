@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -133,3 +134,17 @@ def test_a_file_of_many_parts_arrives_whole(proxy: FaultyProxy, fault: Fault, hu
         store.write(f"scan/{number}.parquet", data)
         assert store.read(f"scan/{number}.parquet") == data
     assert any("uploadId" in path and what for _, path, what in proxy.requests)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["503", "reset"])
+def test_a_server_that_is_out_for_some_seconds_is_waited_for_and_asked_gently(proxy: FaultyProxy, fault: Fault) -> None:
+    store = Store.open(uri(proxy.port, f"bucket/out-{fault}"))
+    store.write("plan/run.json", b"{}")
+    asked = len(proxy.requests)
+    proxy.spoil(1.0, fault)
+    back = threading.Timer(8.0, proxy.spoil, [0.0])  # Arrow by itself gives up after six
+    back.start()
+    assert store.read("plan/run.json") == b"{}"
+    back.join()
+    assert 5 < len(proxy.requests) - asked < 25

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import DatasetError
-from pipeline.store.patience import patiently, reason
-from pipeline.store.remote import RemoteFile, open_file
+from pipeline.store.patience import reason
+from pipeline.store.remote import RemoteFile, read_anywhere
 
 CACHED_GROUPS = 2
 """Row groups kept decoded per process: ids that sort like the rows read each group once."""
@@ -52,11 +52,11 @@ def image_rows(file: RemoteFile, columns: Columns, *, with_images: bool) -> Iter
     Raises DatasetError for a file that is no Parquet or lacks a column, and names the columns it has.
     """
     try:
-        with open_file(file) as stream, pq.ParquetFile(stream) as parquet:
+        with read_anywhere(file) as stream, pq.ParquetFile(stream) as parquet:
             names = _class_names(parquet.schema_arrow, columns.label)
             wanted = _projection(file, parquet.schema_arrow, columns, with_images=with_images)
             for group in range(parquet.num_row_groups):
-                yield from _group_rows(file, parquet, group, columns, wanted, names)
+                yield from _group_rows(parquet, group, columns, wanted, names)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(
             f"can't read {file.name!r} of dataset.root={file.root!r} as Parquet: {reason(error)}"
@@ -97,12 +97,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _group_rows(
-    file: RemoteFile,
-    parquet: pq.ParquetFile,
-    group: int,
-    columns: Columns,
-    wanted: list[str],
-    class_names: list[str],
+    parquet: pq.ParquetFile, group: int, columns: Columns, wanted: list[str], class_names: list[str]
 ) -> Iterator[ImageRow]:
     stored = parquet.metadata.row_group(group)
     size = sum(
@@ -110,8 +105,7 @@ def _group_rows(
         for number in range(stored.num_columns)
         if stored.column(number).path_in_schema.split(".")[0] == columns.image
     )
-    what = f"read {file.name!r} of {file.root!r}"
-    table = patiently(lambda: parquet.read_row_group(group, columns=wanted), what=what) if wanted else None
+    table = parquet.read_row_group(group, columns=wanted) if wanted else None
     image = table.column(columns.image) if table is not None and columns.image in table.column_names else None
     names = table.column(columns.name) if table is not None and columns.name else image
     for row in range(stored.num_rows):
@@ -169,13 +163,10 @@ def _cached_group(file: RemoteFile, column: str, group: int) -> pa.ChunkedArray:
 
 
 def _read_group(file: RemoteFile, column: str, group: int) -> pa.ChunkedArray:
-    def work() -> tuple[bool, pa.Table]:
-        with open_file(file) as stream, pq.ParquetFile(stream) as parquet:
-            struct = pa.types.is_struct(parquet.schema_arrow.field(column).type)
-            return struct, parquet.read_row_group(group, columns=[f"{column}.bytes" if struct else column])
-
     try:
-        struct, table = patiently(work, what=f"read {file.name!r} of {file.root!r}")
+        with read_anywhere(file) as stream, pq.ParquetFile(stream) as parquet:
+            struct = pa.types.is_struct(parquet.schema_arrow.field(column).type)
+            table = parquet.read_row_group(group, columns=[f"{column}.bytes" if struct else column])
     except (OSError, pa.ArrowException, KeyError) as error:
         raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
     found = table.column(column)

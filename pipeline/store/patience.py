@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-import pyarrow as pa
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 PATIENCE_SECONDS = 60.0
@@ -55,11 +54,10 @@ _T = TypeVar("_T")
 
 def may_pass(error: BaseException) -> bool:
     """Say whether the same call may succeed in a moment."""
-    if not isinstance(error, OSError | pa.ArrowException):
+    if not isinstance(error, OSError):  # what else Arrow raises is about what was asked for
         return False
-    number = error.errno if isinstance(error, OSError) else None
-    if number is not None:
-        return number in PASSING_ERRNOS
+    if error.errno is not None:
+        return error.errno in PASSING_ERRNOS
     return isinstance(error, ConnectionError | TimeoutError) or bool(PASSING_WORDS.search(str(error)))
 
 
@@ -84,7 +82,7 @@ def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None
     )
     try:
         return retrying(work)
-    except (OSError, pa.ArrowException) as error:
+    except OSError as error:
         if may_pass(error):
             tries, spent = retrying.statistics["attempt_number"], retrying.statistics["delay_since_first_attempt"]
             error.add_note(f"tried {tries} times in {spent:.0f} s")

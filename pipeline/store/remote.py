@@ -10,11 +10,13 @@ here; the atlas itself is kept by `pipeline.store.paths`.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import fs
@@ -63,28 +65,62 @@ def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[RemoteFile, ...]:
     return tuple(sorted(found.values(), key=lambda file: file.name))
 
 
-def open_file(file: RemoteFile) -> pa.NativeFile:
-    """Return a file opened for reading anywhere in it; raise DatasetError if it can't be."""
-    filesystem = _opened(file.root)[0]
-    try:
-        return patiently(lambda: filesystem.open_input_file(file.path), what=f"open {file.name!r} of {file.root!r}")
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"can't open {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
-
-
 def read_part(file: RemoteFile, *, offset: int, size: int) -> bytes:
     """Return `size` bytes from `offset`; may be called by many threads at once.
 
     Raises UnreadableImageError when the file ends before that, DatasetError when the filesystem fails.
     """
-    try:
-        data: bytes = patiently(
-            lambda: _kept_open(file).read_at(size, offset), what=f"read {file.name!r} of {file.root!r}"
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
+    data = _read_at(file, offset, size)
     if len(data) < size:
         raise UnreadableImageError(f"{file.name!r} ends {size - len(data)} bytes before the image does")
+    return data
+
+
+def read_through(file: RemoteFile, *, buffer_bytes: int) -> io.BufferedReader:
+    """Return a stream over a file, which asks for `buffer_bytes` at a time; raises DatasetError as `read_part` does."""
+    return io.BufferedReader(_Parts(file), buffer_bytes)
+
+
+def read_anywhere(file: RemoteFile) -> pa.NativeFile:
+    """Return a file for Arrow's readers to read anywhere in it; raises DatasetError as `read_part` does."""
+    return pa.PythonFile(_Parts(file), mode="r")
+
+
+class _Parts(io.RawIOBase):
+    """A file read part by part, each with patience."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        super().__init__()
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:  # without it, Python's own would copy twice
+        data = _read_at(self._file, self._at, max(0, self._file.size - self._at) if size < 0 else size)
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _read_at(file: RemoteFile, offset: int, size: int) -> bytes:
+    """Return `size` bytes from `offset`, fewer where the file ends before; raise DatasetError if it can't be read."""
+    what = f"read {file.name!r} of {file.root!r}"
+    try:
+        data: bytes = patiently(lambda: _kept_open(file).read_at(size, offset), what=what)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
     return data
 
 
@@ -107,7 +143,7 @@ def read_below(root: str, path: str) -> bytes:
 
 @lru_cache(maxsize=OPEN_FILES)
 def _kept_open(file: RemoteFile) -> pa.NativeFile:
-    return open_file(file)
+    return _opened(file.root)[0].open_input_file(file.path)
 
 
 @lru_cache(maxsize=16)

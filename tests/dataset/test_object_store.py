@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from faulty_proxy import FaultyProxy
 from made_shards import IMAGES, NAMES, write_folder, write_parquet, write_tar
 from pyarrow import fs
 from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
@@ -14,7 +15,7 @@ from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
 from pipeline.config.dataset import DatasetConfig
 from pipeline.dataset import open_source
 from pipeline.errors import DatasetError, UnreadableImageError
-from pipeline.store import patience
+from pipeline.store import filesystems, patience
 from pipeline.store.filesystems import open_filesystem
 
 MakeConfig = Callable[..., DatasetConfig]
@@ -88,3 +89,21 @@ def test_a_server_that_is_gone_is_not_the_images_fault(
         open_source(make_config(root=dead, source="folder"))
     assert not isinstance(caught.value, UnreadableImageError)
     assert isinstance(caught.value.__cause__, OSError | pa.ArrowException)
+
+
+def test_every_source_is_read_through_a_network_that_fails(
+    port: int, bucket: Callable[[str], str], make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(filesystems, "S3_TRIES", 1)
+    local = open_source(make_config(root=str(write_folder(tmp_path)), label="folder"))
+    ids = [example.example_id for example in local.examples()]
+    with FaultyProxy(port) as proxy:
+        proxy.spoil(0.3, "500", "503", "reset", "cut", seed=2)
+        for source in ("folder", "tar", "parquet"):
+            remote = open_source(
+                make_config(source=source, root=uri(proxy.port, f"atlas-images/{source}"), label="folder")
+            )
+            assert [example.example_id for example in remote.examples()] == ids
+            assert all(remote.read(name).tobytes() == local.read(name).tobytes() for name in NAMES)
+        assert sum(1 for _, _, fault in proxy.requests if fault) > 10

@@ -68,6 +68,22 @@ def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None
     `work` must come to the same whether it is done once or twice: a call whose answer got lost has been done. Raises
     its last error, with a note of how often it was tried.
     """
+    try:
+        return work()  # almost always; tenacity would take 50 microseconds to begin
+    except OSError as error:
+        if not may_pass(error):
+            raise
+        return _again(work, first=error, what=what, seconds=PATIENCE_SECONDS if seconds is None else seconds)
+
+
+def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float) -> _T:
+    """Return what `work` returns at last; `first` is what its first try raised."""
+    failed = [first]
+
+    def tried() -> _T:
+        if failed:  # the first try has been made
+            raise failed.pop()
+        return work()
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -76,12 +92,12 @@ def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None
     retrying = Retrying(
         retry=retry_if_exception(may_pass),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
-        stop=stop_before_delay(PATIENCE_SECONDS if seconds is None else seconds),
+        stop=stop_before_delay(seconds),
         before_sleep=tell,
         reraise=True,
     )
     try:
-        return retrying(work)
+        return retrying(tried)
     except OSError as error:
         if may_pass(error):
             tries, spent = retrying.statistics["attempt_number"], retrying.statistics["delay_since_first_attempt"]

@@ -72,10 +72,25 @@ class _Run:
     executor: Executor
     log: RunLog
     failed: list[tuple[str, Failed]] = field(default_factory=list)
+    _known: Done | None = None
 
     @property
     def store(self) -> Store:
         return self.prepared.store
+
+    def done(self) -> Done:
+        """Return what the store has. Receipts are many requests: read again only once something was done since.
+
+        Runs that do other shares of the sweep write them too; there, each look is a new one.
+        """
+        if self._known is None or self.prepared.config.sweep.shard:
+            self._known = what_is_done(self.store)
+        return self._known
+
+    def merge_statistics(self) -> None:
+        """Write the statistics of all images together, where they are missing and can be told."""
+        if merge_statistics(self.prepared, self.done()):
+            self._known = None
 
     def stage(self, name: str, target: str, tasks: Sequence[Task], *, total: int, unit: str) -> None:
         """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
@@ -83,6 +98,7 @@ class _Run:
         self.progress.stage(name, total, total - missing, unit=unit, work=sum(map(self._work, tasks)))
         if not tasks:
             return
+        self._known = None
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
         done, spec = 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
@@ -143,7 +159,7 @@ def run(config: RunConfig, progress: Progress) -> Result:
         current = _Run(prepared=prepared, progress=progress, executor=executor, log=log)
         _scan_and_optimize(current)
         _calibrate(current)
-        done = what_is_done(prepared.store)
+        done = current.done()
         _stop_if_scan_failed(current)
         if config.sweep.shard:
             return _share_result(prepared, done)
@@ -197,9 +213,9 @@ def unreadable(prepared: Prepared, done: Done) -> int:
     return sum(per_span.values())
 
 
-def _stop_if_nothing_was_readable(prepared: Prepared) -> None:
-    count = len(prepared.examples)
-    if count and unreadable(prepared, what_is_done(prepared.store)) == count:
+def _stop_if_nothing_was_readable(current: _Run) -> None:
+    prepared, count = current.prepared, len(current.prepared.examples)
+    if count and unreadable(prepared, current.done()) == count:
         raise DatasetError(
             f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
             "Give another dataset, or mend the files and change dataset.version."
@@ -225,11 +241,11 @@ def _size(task: Task) -> int:
 
 def _scan_and_optimize(current: _Run) -> None:
     plan = current.prepared.plan
-    scan, _ = missing_tasks(current.prepared, what_is_done(current.store))
+    scan, _ = missing_tasks(current.prepared, current.done())
     current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.own_spans), unit="spans")
-    _stop_if_nothing_was_readable(current.prepared)
-    merge_statistics(current.prepared, what_is_done(current.store))
-    done = what_is_done(current.store)
+    _stop_if_nothing_was_readable(current)
+    current.merge_statistics()
+    done = current.done()
     optimize = plan.optimize_tasks({*done.optimize, *quarantined(current.store, "optimize")})
     current.stage(
         "optimize",
@@ -242,8 +258,8 @@ def _scan_and_optimize(current: _Run) -> None:
 
 def _calibrate(current: _Run) -> None:
     if current.prepared.config.sweep.shard:  # other shares may have scanned the rest meanwhile
-        merge_statistics(current.prepared, what_is_done(current.store))
-    plan, done = current.prepared.plan, what_is_done(current.store)
+        current.merge_statistics()
+    plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "calibrate")
     made = plan.own_pictures & set(done.optimize)
     missing = calibrate_tasks(plan, made=made, done={*done.calibrate, *left_out})

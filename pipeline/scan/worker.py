@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import UnreadableImageError
 from pipeline.models.device import use_device
 from pipeline.models.load import load_model, normalize, on_device
+from pipeline.models.room import Room
 from pipeline.models.trace import capture
 from pipeline.plan.tasks import ScanTask
 from pipeline.scan.images import ImageStatistics
@@ -33,6 +35,7 @@ from pipeline.store.receipts import Receipt, commit
 from pipeline.store.shards import FileEntry, put_shard
 
 Pixels = NDArray[np.uint8]
+Run = Callable[[torch.Tensor], None]
 Failure = dict[str, str]
 
 BATCH, BATCH_ON_GPU = 4, 64
@@ -50,6 +53,7 @@ class ScanWorker:
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         self._store = Store.open(config.store.root)
+        self._room = Room(self._batch)
 
     def run(self, task: ScanTask) -> Receipt:
         """Scan one span for the task's layers and commit the partial."""
@@ -97,10 +101,8 @@ class ScanWorker:
                     images.add([pixels[number] for number in drawn])
                 if not task.layers:
                     continue
-                reducer.start([(number, ids[places[number]]) for number in drawn])
-                # A batch of one takes other code paths than every larger one, and rounds differently.
-                run(self._images(pixels if len(pixels) > 1 else pixels * 2))
-                reducer.end(len(places))
+                sampled = [(number, ids[places[number]]) for number in drawn]
+                self._room.over(partial(self._reduce, run, reducer, pixels, sampled), len(places))
                 kept += places
                 if reducer.full:
                     scan.add(kept, reducer.taken())
@@ -108,6 +110,17 @@ class ScanWorker:
             if kept:
                 scan.add(kept, reducer.taken())
         return failures
+
+    def _reduce(
+        self, run: Run, reducer: Reducer, pixels: list[Pixels], sampled: Sequence[tuple[int, str]], part: slice
+    ) -> list[Pixels]:
+        """Run a part of a batch and keep its numbers; until `end`, a part that does not fit leaves nothing behind."""
+        own = pixels[part]
+        reducer.start([(number - part.start, name) for number, name in sampled if part.start <= number < part.stop])
+        # A batch of one takes other code paths than every larger one, and rounds differently.
+        run(self._images(own if len(own) > 1 else own * 2))
+        reducer.end(len(own))
+        return own
 
     @property
     def _batch(self) -> int:

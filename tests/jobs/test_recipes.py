@@ -76,7 +76,7 @@ sys.exit(int(os.environ["CODE"]))
 AROUND = {
     "scontrol": 'if [ "$1" = show ]; then echo node7; echo node8; fi',
     "srun": 'set -m; "$@" & echo $! > "$GROUP"; wait $!',
-    "ray": 'while [ "$1" != -- ]; do shift; done; shift; "$@"',
+    "ray": '[ "$1" = stop ] && exit; while [ "$1" != -- ]; do shift; done; shift; "$@"',
     "sbatch": 'wc -l < "$NOTES"',
 }
 """Slurm's commands, and Ray's, as far as the scripts see of them. Each notes how it was called."""

@@ -65,7 +65,11 @@ def test_scripts_are_sound(file: Path) -> None:
 ATLAS = f"""#!{sys.executable}
 import os, signal, sys, time
 from pathlib import Path
-signal.signal(signal.SIGTERM, lambda *_: sys.exit({STOPPED}))
+def stop(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(0.5)
+    sys.exit({STOPPED})
+signal.signal(signal.SIGTERM, stop)
 with open(os.environ["NOTES"], "a") as notes:
     print("atlas", *sys.argv[1:], file=notes)
 Path(os.environ["STARTED"]).touch()
@@ -75,6 +79,7 @@ sys.exit(int(os.environ["CODE"]))
 """Ends as it is told to, and like the real one with 75 after SIGTERM."""
 AROUND = {
     "scontrol": 'if [ "$1" = show ]; then echo node7; echo node8; fi',
+    "squeue": 'if [ "$CANCELLED" = no ]; then echo "12 main atlas R"; fi',
     "srun": 'set -m; "$@" & echo $! > "$GROUP"; wait $!',
     "ray": '[ "$1" = stop ] && exit; while [ "$1" != -- ]; do shift; done; shift; "$@"',
     "sbatch": 'wc -l < "$NOTES"',
@@ -98,17 +103,21 @@ def commands_around(tmp_path: Path) -> dict[str, str]:
         "SLURM_NNODES": "2",
         "SLEEP": "0",
         "CODE": "0",
+        "CANCELLED": "no",
     }
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda file: file.name)
 @pytest.mark.parametrize("code", [0, 1, 3, STOPPED])
+@pytest.mark.parametrize("cancelled", ["no", "yes"])
 def test_slurm_jobs_requeue_themselves_after_a_stop_only(
-    batch: Path, code: int, commands_around: dict[str, str]
+    batch: Path, code: int, cancelled: str, commands_around: dict[str, str]
 ) -> None:
-    ended = subprocess.run(["bash", batch, "sweep=all"], env={**commands_around, "CODE": str(code)}, check=False)
-    assert ended.returncode == code
-    assert ("scontrol requeue 12" in Path(commands_around["NOTES"]).read_text()) == (code == STOPPED)
+    """`scancel` stops a run with the same signal as the end of its time; then Slurm no longer counts it as running."""
+    environment = {**commands_around, "CODE": str(code), "CANCELLED": cancelled}
+    assert subprocess.run(["bash", batch, "sweep=all"], env=environment, check=False).returncode == code
+    requeued = "scontrol requeue 12" in Path(commands_around["NOTES"]).read_text()
+    assert requeued == (code == STOPPED and cancelled == "no")
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda file: file.name)
@@ -118,7 +127,9 @@ def test_the_signal_before_the_time_limit_reaches_atlas(batch: Path, commands_ar
     while not Path(commands_around["STARTED"]).exists():
         time.sleep(0.05)
     if "#SBATCH --signal=B:TERM@120" in batch.read_text():
-        job.send_signal(signal.SIGTERM)
+        for _ in range(3):  # Slurm may repeat it
+            job.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
     else:
         assert "#SBATCH --signal=TERM@120" in batch.read_text()
         os.killpg(int(Path(commands_around["GROUP"]).read_text()), signal.SIGTERM)

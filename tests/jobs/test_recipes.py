@@ -81,7 +81,7 @@ AROUND = {
     "scontrol": 'if [ "$1" = show ]; then echo node7; echo node8; fi',
     "squeue": 'if [ "$CANCELLED" = no ]; then echo "12 main atlas R"; fi',
     "srun": 'set -m; "$@" & echo $! > "$GROUP"; wait $!',
-    "ray": '[ "$1" = stop ] && exit; while [ "$1" != -- ]; do shift; done; shift; "$@"',
+    "ray": 'while [ "$1" != -- ]; do shift; done; shift; "$@"',
     "sbatch": 'wc -l < "$NOTES"',
 }
 """Slurm's commands, and Ray's, as far as the scripts see of them. Each notes how it was called."""

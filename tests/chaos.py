@@ -21,7 +21,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def schedule(seed: int) -> list[Kill]:
     chance = random.Random(seed)
     count = chance.randint(*KILLS)
     moments = sorted(chance.randrange(RECEIPTS) for _ in range(count))
-    return [Kill(chance.choice(KINDS), receipts, chance.uniform(0, 0.5)) for receipts in moments]
+    return [Kill(chance.choice(KINDS), receipts, chance.uniform(0, 0.5 if receipts else 10)) for receipts in moments]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class Chaos:
         driver = self._start(root)
         try:
             for kill in schedule(seed):
-                _until(lambda after=kill.receipts: _receipts(root) >= after or not driver.running)
+                _wait_for(root, kill.receipts, driver)
                 time.sleep(kill.seconds)
                 if kill.kind == "driver":
                     driver.kill()
@@ -215,9 +215,8 @@ class Chaos:
     def _kill(self, kind: str, driver: Driver, chance: random.Random) -> bool:
         if kind == "node":
             return self._nodes.kill_node(chance)
-        _until(
-            lambda: bool(self._nodes.workers()) or not driver.running
-        )  # those of before may not have been replaced yet
+        while driver.running and not self._nodes.workers():  # those killed before may not have been replaced yet
+            time.sleep(0.01)
         return self._nodes.kill_worker(chance)
 
     def _start(self, root: Path) -> Driver:
@@ -242,10 +241,11 @@ def _receipts(root: Path) -> int:
     return sum(1 for _ in (root / "receipts").rglob("*.json"))
 
 
-def _until(there: Callable[[], bool], seconds: float = RUN_SECONDS) -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < end, f"waited {seconds:.0f} s in vain"
+def _wait_for(root: Path, receipts: int, driver: Driver) -> None:
+    """Wait until so many receipts are there, or the driver has ended."""
+    end = time.monotonic() + RUN_SECONDS
+    while driver.running and _receipts(root) < receipts:
+        assert time.monotonic() < end, f"no {receipts} receipts under {root} in {RUN_SECONDS:.0f} s"
         time.sleep(0.01)
 
 

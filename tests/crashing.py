@@ -182,7 +182,7 @@ def _worked(order: dict[str, Any]) -> int:
 
         return main(["run", *order["overrides"], f"store.root={order['root']}"])
     except Exception as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     finally:
         Path(order["steps"]).write_text(json.dumps(steps.seen))
@@ -212,7 +212,8 @@ def _serve() -> None:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Work on a root that fails at one chosen step of the filesystem: with an error, or by the end of its process.
 
-    with Crashing(folder) as crashing:
-        steps = crashing.work("run", root, overrides).steps               # undisturbed; how many steps are there?
-        for step in range(1, steps + 1):
-            crashing.work("run", other, overrides, fail_at=step, how="stop")
+    with Crashing(folder, "run") as crashing:
+        steps = crashing.work(root, overrides).steps               # undisturbed: which steps are there?
+        for step in range(1, len(steps) + 1):
+            crashing.work(other, overrides, fail_at=step, how="stop")
 
 A step is whatever changes something under the root: a folder made, a file opened to be written, written to, flushed,
 synced, renamed, deleted. Nobody lists them: Python itself announces most (audit events), so that a step that is new in
@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 STOPPED = 70
 """Exit code of a process that was stopped hard at its step."""
@@ -40,15 +40,20 @@ class Ended:
 
 
 class Crashing:
-    """The process that all work is forked from."""
+    """The process that all work of one kind ('commit' or 'run') is forked from."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._kind = kind
         self._log, self._steps = folder / "output.log", folder / "steps.json"
 
     def __enter__(self) -> Crashing:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
         self._process = subprocess.Popen(
-            [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, self._kind],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         return self
 
@@ -56,13 +61,14 @@ class Crashing:
         self._process.kill()
         self._process.communicate()
 
-    def work(
-        self, what: str, root: Path, overrides: Sequence[str] = (), *, fail_at: int = 0, how: str = "error"
-    ) -> Ended:
-        """Do 'commit' or 'run' under `root`; fail at that step, or at none for 0."""
+    def work(self, root: Path, overrides: Sequence[str] = (), *, fail_at: int = 0, how: str = "error") -> Ended:
+        """Do the work under `root` and fail at that step, or at none for 0.
+
+        `how`: 'error' is an error at this step alone, 'gone' at all from there on, 'stop' the end of the process.
+        """
         self._steps.unlink(missing_ok=True)
         paths = {"root": str(root), "log": str(self._log), "steps": str(self._steps)}
-        order = {"what": what, "overrides": list(overrides), "fail_at": fail_at, "how": how, **paths}
+        order = {"overrides": list(overrides), "fail_at": fail_at, "how": how, **paths}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps(order), file=self._process.stdin, flush=True)
@@ -171,11 +177,11 @@ def commit_some(root: str) -> None:
     publish(store, created="now", version="1", config={}, upstream={}, files=files)
 
 
-def _worked(order: dict[str, Any]) -> int:
+def _worked(kind: str, order: dict[str, Any]) -> int:
     steps = Steps(order["root"], order["fail_at"], order["how"])
     steps.watch()
     try:
-        if order["what"] == "commit":
+        if kind == "commit":
             commit_some(order["root"])
             return 0
         from pipeline.cli import main
@@ -188,33 +194,39 @@ def _worked(order: dict[str, Any]) -> int:
         Path(order["steps"]).write_text(json.dumps(steps.seen))
 
 
-def _serve() -> None:
+def _serve(kind: str) -> None:
     """Fork for each order that comes in, and answer with the exit code. This process itself does no work."""
-    import pipeline.assemble.worker
-    import pipeline.calibrate.worker
-    import pipeline.commands
-    import pipeline.executors.inline
-    import pipeline.optimize.worker
-    import pipeline.scan.worker
-    import pipeline.site.worker  # noqa: F401
+    import pipeline.store.manifest
+    import pipeline.store.receipts
 
+    if kind == "run":
+        import pipeline.assemble.worker
+        import pipeline.calibrate.worker
+        import pipeline.commands
+        import pipeline.optimize.worker
+        import pipeline.scan.worker
+        import pipeline.site.worker  # noqa: F401
     for line in sys.stdin:
-        order = json.loads(line)
         child = os.fork()
         if not child:
-            log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            code = 2
-            try:
-                code = _worked(order)
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
+            _end(kind, json.loads(line))
         sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()
 
 
+def _end(kind: str, order: dict[str, Any]) -> NoReturn:
+    """Do the work in a process of its own, and end that."""
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code = 2
+    try:
+        code = _worked(kind, order)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

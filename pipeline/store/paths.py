@@ -11,6 +11,7 @@ through one put. Paths given to a `Store` are relative to the root, with forward
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 import uuid
@@ -26,6 +27,14 @@ from pipeline.units import LayerSpec
 STAGING = ".staging"
 STAGING_SECONDS = 3600
 """No writer takes this long for one file."""
+REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have the quota raised,",
+    errno.EROFS: "mount it for writing again",
+    errno.EACCES: "let this user write there",
+    errno.EPERM: "let this user write there",
+}
+"""What mends an error of the filesystem, by its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,7 @@ class Store:
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"can't {verb} {path!r} under store.root={self.root!r}: {_reason(error)}. "
-                "What was made before is kept; mend this and run the same command again."
+                f"What was made before is kept; {_remedy(error)} and run the same command again."
             ) from error
 
 
@@ -166,6 +175,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error).splitlines()[0]
+
+
+def _remedy(error: BaseException) -> str:
+    return REMEDIES.get(getattr(error, "errno", None) or 0, "mend this")
 
 
 def visualizations_directory(layer: LayerSpec) -> str:

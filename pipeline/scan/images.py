@@ -26,7 +26,7 @@ class ImageStatistics:
     def add(self, images: Sequence[NDArray[np.uint8]]) -> None:
         """Take in images, each (height, width, channels)."""
         for image in images:
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
             self._magnitude += magnitude_of(pixels[None])[0].double().numpy()
             colours = pixels.flatten(1).double()
             self._colour += colours.mean(dim=1).numpy()

@@ -57,7 +57,11 @@ RAY = ["executor=ray", "executor.workers=2"]
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 12 small images, the same every time."""
-    folder = tmp_path_factory.mktemp("images")
+    return write_images(tmp_path_factory.mktemp("images"))
+
+
+def write_images(folder: Path) -> Path:
+    """Write 12 small images, the same every time, and return their folder."""
     generator = np.random.default_rng(0)
     for number in range(12):
         coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)

@@ -12,6 +12,7 @@ pass is tried again for a minute (`pipeline.store.patience`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 import uuid
@@ -32,12 +33,15 @@ READ_WHOLE_BYTES = 1_000_000
 """An object store's smaller files are read in one request: their footer and columns by themselves take longer."""
 STAGING_SECONDS = 3600
 """No writer takes this long for one file."""
+REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have the quota raised,",
+    errno.EROFS: "mount it for writing again",
+    errno.EACCES: "let this user write there",
+    errno.EPERM: "let this user write there",
+}
+"""What mends an error of the filesystem, by its number."""
 
-MEND = "What was made before is kept; mend this and run the same command again."
-MEND_PASSING = (
-    "The storage does not answer, or asks for fewer requests. What was made before is kept; run the same command again "
-    "when it answers, with fewer workers if it has too much to do."
-)
 
 _T = TypeVar("_T")
 
@@ -194,12 +198,20 @@ class Store:
         try:
             return patiently(work, what=what, seconds=self.patience_seconds)
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"can't {what}: {reason(error)}. {MEND_PASSING if may_pass(error) else MEND}") from error
+            raise StoreError(
+                f"can't {what}: {reason(error)}. What was made before is kept; {_remedy(error)}"
+            ) from error
 
 
 def _whole(file: pa.NativeFile) -> bytes:
     data: bytes = file.read()
     return data
+
+
+def _remedy(error: BaseException) -> str:
+    if may_pass(error):
+        return "run the same command again when the storage answers, with fewer workers if it has too much to do."
+    return f"{REMEDIES.get(getattr(error, 'errno', None) or 0, 'mend this')} and run the same command again."
 
 
 def visualizations_directory(layer: LayerSpec) -> str:

@@ -1,0 +1,232 @@
+"""Work on a root that fails at one chosen step of the filesystem: with an error, or by the end of its process.
+
+    with Crashing(folder, "run") as crashing:
+        steps = crashing.work(root, overrides).steps               # undisturbed: which steps are there?
+        for step in range(1, len(steps) + 1):
+            crashing.work(other, overrides, fail_at=step, how="stop")
+
+A step is whatever changes something under the root: a folder made, a file opened to be written, written to, flushed,
+synced, renamed, deleted. Nobody lists them: Python itself announces most (audit events), so that a step that is new in
+the code is counted too. Each piece of work is a process of its own, forked from one that has loaded everything.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+STOPPED = 70
+"""Exit code of a process that was stopped hard at its step."""
+ANNOUNCED = {"os.mkdir": 0, "os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.truncate": 0, "os.link": 1}
+"""Audit events that are steps, and which of their arguments is the path."""
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a piece of work ended: its exit code, its steps (as far as they were counted), what it printed."""
+
+    code: int
+    steps: list[str]
+    output: str
+
+
+class Crashing:
+    """The process that all work of one kind ('commit' or 'run') is forked from."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._kind = kind
+        self._log, self._steps = folder / "output.log", folder / "steps.json"
+
+    def __enter__(self) -> Crashing:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, self._kind],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def work(self, root: Path, overrides: Sequence[str] = (), *, fail_at: int = 0, how: str = "error") -> Ended:
+        """Do the work under `root` and fail at that step, or at none for 0.
+
+        `how`: 'error' is an error at this step alone, 'gone' at all from there on, 'stop' the end of the process.
+        """
+        self._steps.unlink(missing_ok=True)
+        paths = {"root": str(root), "log": str(self._log), "steps": str(self._steps)}
+        order = {"overrides": list(overrides), "fail_at": fail_at, "how": how, **paths}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        code = int(self._process.stdout.readline())
+        steps = json.loads(self._steps.read_text()) if self._steps.exists() else []
+        return Ended(code, steps, self._log.read_text())
+
+
+# What follows runs in the other process.
+
+
+class Steps:
+    """Counts the steps under a root, and fails at one of them."""
+
+    def __init__(self, root: str, fail_at: int, how: str) -> None:
+        self.seen: list[str] = []
+        self._root, self._fail_at, self._how = root, fail_at, how
+
+    def watch(self) -> None:
+        """Count from now on, until this process ends."""
+        from pyarrow import fs
+
+        from pipeline.store import paths
+
+        steps, sync = self, os.fsync
+
+        class Stepping(fs.LocalFileSystem):  # Arrow's own steps are in C++, where Python hears of nothing
+            def delete_file(self, path: str) -> None:
+                steps.take("arrow.delete", path)
+                super().delete_file(path)
+
+        def synced(number: int) -> None:
+            self.take("os.fsync", os.readlink(f"/proc/self/fd/{number}"))
+            sync(number)
+
+        os.fsync = synced
+        fs.LocalFileSystem = Stepping
+        paths.open = self._opened  # type: ignore[attr-defined]
+        sys.addaudithook(self._heard)
+
+    def take(self, name: str, path: object, first: Callable[[], object] = lambda: None) -> None:
+        """Count one step; if it is the one, do `first` and fail."""
+        if not str(path).startswith(self._root):
+            return
+        self.seen.append(f"{name} {str(path).removeprefix(self._root)}")
+        if len(self.seen) == self._fail_at or (self._how == "gone" and 0 < self._fail_at < len(self.seen)):
+            first()
+            if self._how == "stop":
+                os._exit(STOPPED)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ANNOUNCED:
+            self.take(event, arguments[ANNOUNCED[event]])
+        elif event == "open" and isinstance(arguments[0], str) and arguments[2] & WRITING:
+            self.take(event, arguments[0])
+
+    def _opened(self, path: str, mode: str = "r") -> Any:
+        file = builtins.open(path, mode)  # noqa: SIM115
+        return Written(file, self) if "w" in mode else file
+
+
+class Written:
+    """A file whose writes are steps; one that fails has written half."""
+
+    def __init__(self, file: IO[bytes], steps: Steps) -> None:
+        self._file, self._steps = file, steps
+
+    def write(self, data: bytes) -> int:
+        self._steps.take("write", self._file.name, lambda: self._half(data))
+        return self._file.write(data)
+
+    def _half(self, data: bytes) -> None:
+        self._file.write(data[: len(data) // 2])
+        self._file.flush()
+
+    def flush(self) -> None:
+        self._steps.take("flush", self._file.name)
+        self._file.flush()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+
+def commit_some(root: str) -> None:
+    """Commit three tasks, fold their receipts, publish a snapshot: each kind of commit there is."""
+    import pyarrow as pa
+
+    from pipeline.store.manifest import publish
+    from pipeline.store.paths import Store
+    from pipeline.store.receipts import Receipt, commit, fold
+    from pipeline.store.shards import put_shard
+
+    store, schema = Store.open(root), pa.schema([("key", pa.string())])
+    files = []
+    for name in ("a", "b", "c"):
+        files.append(put_shard(store, "visualizations", [{"key": name}], schema))
+        commit(store, Receipt(stage="optimize", task=name, keys=(name,), files=(files[-1],), seconds=1.0))
+    fold(store, "optimize", at_least=2)
+    publish(store, created="now", version="1", config={}, upstream={}, files=files)
+
+
+def _worked(kind: str, order: dict[str, Any]) -> int:
+    steps = Steps(order["root"], order["fail_at"], order["how"])
+    steps.watch()
+    try:
+        if kind == "commit":
+            commit_some(order["root"])
+            return 0
+        from pipeline.cli import main
+
+        return main(["run", *order["overrides"], f"store.root={order['root']}"])
+    except Exception as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    finally:
+        Path(order["steps"]).write_text(json.dumps(steps.seen))
+
+
+def _serve(kind: str) -> None:
+    """Fork for each order that comes in, and answer with the exit code. This process itself does no work."""
+    import pipeline.store.manifest
+    import pipeline.store.receipts
+
+    if kind == "run":
+        import pipeline.assemble.worker
+        import pipeline.calibrate.worker
+        import pipeline.commands
+        import pipeline.optimize.worker
+        import pipeline.scan.worker
+        import pipeline.site.worker  # noqa: F401
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            _end(kind, json.loads(line))
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
+
+
+def _end(kind: str, order: dict[str, Any]) -> NoReturn:
+    """Do the work in a process of its own, and end that."""
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code = 2
+    try:
+        code = _worked(kind, order)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

@@ -1,0 +1,90 @@
+"""What the newest manifest of a root names, as rows, to compare runs by: `differences(snapshot(one), snapshot(other))`.
+
+Rows are compared and not files, since a run that was disturbed may have grouped the same pictures otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline.store.manifest import latest
+from pipeline.store.paths import STAGING, Store
+from pipeline.store.receipts import read_receipts
+from pipeline.store.results import RESULTS
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The rows of each folder, in an order of their own, and how often each unit is there."""
+
+    rows: Mapping[str, tuple[str, ...]]
+    units: Counter[str]
+    """Picture key to the number of rows that hold it in shards the manifest names."""
+    committed: Counter[tuple[str, str]]
+    """Stage and key to the number of receipts that say it is done."""
+
+    def lost(self, whole: Snapshot) -> int:
+        """Return how many units and results of `whole` are not here."""
+        return len(whole.units.keys() - self.units.keys()) + len(whole.committed.keys() - self.committed.keys())
+
+    @property
+    def double(self) -> int:
+        """Return how many units and results are there more than once."""
+        return sum(count > 1 for found in (self.units, self.committed) for count in found.values())
+
+
+def snapshot(root: Path) -> Snapshot:
+    """Return what the newest manifest under `root` names, every file read whole."""
+    store = Store.open(str(root))
+    manifest = latest(store)
+    assert manifest is not None, f"nothing is published under {root}"
+    rows: dict[str, list[str]] = {}
+    units: Counter[str] = Counter()
+    for file in manifest.files:
+        found = pq.ParquetFile(root / file.path).read().to_pylist()
+        assert len(found) == file.rows, f"{file.path} has {len(found)} rows, its manifest says {file.rows}"
+        folder = file.path.split("/")[0]
+        rows.setdefault(folder, []).extend(repr(row) for row in found)
+        if folder == "visualizations":
+            units.update(row["key"] for row in found)
+    committed = Counter(
+        (stage, key) for stage in RESULTS for receipt in read_receipts(store, stage) for key in receipt.keys
+    )
+    return Snapshot({name: tuple(sorted(found)) for name, found in rows.items()}, units, committed)
+
+
+def differences(one: Snapshot, other: Snapshot) -> list[str]:
+    """Return the folders whose rows are not the same."""
+    return [name for name in sorted({*one.rows, *other.rows}) if one.rows.get(name) != other.rows.get(name)]
+
+
+def partial_files(root: Path) -> list[str]:
+    """Return what lies under a final name and is no whole file: Parquet that can't be read, empty or torn JSON."""
+    torn = []
+    for path in sorted(root.rglob("*")):
+        if STAGING in path.parts or not path.is_file():
+            continue
+        try:
+            if path.suffix == ".parquet":
+                pq.read_table(path, partitioning=None)
+            elif path.suffix == ".json":
+                json.loads(path.read_bytes())
+            elif path.suffix == ".jsonl":
+                [json.loads(line) for line in path.read_text().splitlines()]
+            elif path.suffix == ".html":
+                assert path.read_text().rstrip().endswith("</html>")
+        except (OSError, ValueError, AssertionError) as error:
+            torn.append(f"{path.relative_to(root)}: {error}")
+    return torn
+
+
+def staged(root: Path) -> list[str]:
+    """Return the unfinished files that writers left behind."""
+    folder = root / STAGING
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

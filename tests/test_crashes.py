@@ -1,0 +1,116 @@
+"""What fails at any step of the filesystem changes nothing: the same again ends as if nothing had been.
+
+Every step of a small commit is tried (some, where slow tests are left out). Of a whole run every tenth
+is, and each with ATLAS_TEST_STEPS=1 (half an hour).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import INLINE, TINY
+from crashing import STOPPED, Crashing, Ended
+from snapshots import differences, partial_files, snapshot, staged
+
+from pipeline.store.manifest import latest
+from pipeline.store.paths import STAGING, STAGING_SECONDS, Store
+from pipeline.store.receipts import is_whole, read_receipts
+
+EVERY = int(os.environ.get("ATLAS_TEST_STEPS", "10"))
+SMALL = [
+    "scan.span=6",
+    'sweep.select.0.include=["conv2"]',
+    'sweep.select.0.channels="0:2"',
+    "sweep.variants=[{objective: channel}]",
+    "optimize.steps=2",
+]
+
+
+@pytest.fixture(scope="module")
+def commits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashing]:
+    with Crashing(tmp_path_factory.mktemp("commits"), "commit") as crashing:
+        yield crashing
+
+
+def committed(root: Path) -> dict[str, list[dict[str, object]]]:
+    """Return the rows behind every receipt, which must be whole, by task."""
+    store = Store.open(str(root))
+    sizes = store.sizes("visualizations")
+    found = read_receipts(store, "optimize")
+    assert all(is_whole(receipt, sizes) for receipt in found)
+    return {one.task: pq.ParquetFile(root / file.path).read().to_pylist() for one in found for file in one.files}
+
+
+@pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["error", "gone", "stop"])
+def test_a_commit_that_fails_at_any_step_is_whole_or_not_there(
+    commits: Crashing, tmp_path: Path, how: str, every: int
+) -> None:
+    undisturbed = commits.work(tmp_path / "undisturbed")
+    assert undisturbed.code == 0, undisturbed.output
+    assert len(undisturbed.steps) > 50
+    whole = committed(tmp_path / "undisturbed")
+    assert list(whole) == ["a", "b", "c"]
+    for step in range(1 if every == 1 else 8, len(undisturbed.steps) + 1, every):
+        root = tmp_path / str(step)
+        ended = commits.work(root, fail_at=step, how=how)
+        assert ended.code in ((STOPPED,) if how == "stop" else (0, 1)), ended.output
+        check_nothing_partial(root, how, ended)
+        assert committed(root).items() <= whole.items()
+        again = commits.work(root)
+        assert again.code == 0, again.output
+        assert committed(root) == whole
+        manifest = latest(Store.open(str(root)))
+        assert manifest is not None
+        assert (manifest.number, len(manifest.files)) == (1, 3)
+
+
+def check_nothing_partial(root: Path, how: str, ended: Ended) -> None:
+    assert partial_files(root) == []
+    assert len(staged(root)) <= (how != "error"), f"{staged(root)} after {ended.steps[-1:]}"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashing]:
+    with Crashing(tmp_path_factory.mktemp("runs"), "run") as crashing:
+        yield crashing
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("how", ["error", "stop"])
+def test_a_run_that_fails_at_a_step_goes_on_as_if_nothing_had_been(
+    runs: Crashing, images: Path, tmp_path: Path, how: str
+) -> None:
+    given = [*TINY, *INLINE, *SMALL, f'dataset.root="{images}"', "dataset.label=name"]
+    undisturbed = runs.work(tmp_path / "undisturbed", given)
+    assert undisturbed.code == 0, undisturbed.output
+    whole = snapshot(tmp_path / "undisturbed")
+    for step in range(1, len(undisturbed.steps) + 1, EVERY):
+        root = tmp_path / str(step)
+        ended = runs.work(root, given, fail_at=step, how=how)
+        if not ended.code and len(ended.steps) < step:
+            break  # a slow run writes its log once more
+        where = f"step {step}, {undisturbed.steps[step - 1]}: {ended.output}"
+        assert ended.code in ((STOPPED,) if how == "stop" else (0, 1)), where
+        assert "Traceback" not in ended.output, where
+        check_nothing_partial(root, how, ended)
+        age_staging(root)
+        again = runs.work(root, given)
+        assert again.code == 0, f"{where}\nagain: {again.output}"
+        found = snapshot(root)
+        assert differences(found, whole) == [], where
+        assert (found.lost(whole), found.double) == (0, 0), where
+        assert staged(root) == [], where
+        assert not (root / "lease.json").exists(), where
+
+
+def age_staging(root: Path) -> None:
+    """Make what lies in the staging folder as old as what a run clears away."""
+    for name in staged(root):
+        os.utime(root / STAGING / name, (time.time() - 2 * STAGING_SECONDS,) * 2)

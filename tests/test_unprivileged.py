@@ -1,0 +1,78 @@
+"""No network, a home that is read-only, a user without a name: runs work all the same.
+
+As in a container on a locked-down cluster. Skipped where this process may not become another user (it takes root).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import INLINE, RAY, TESTS, TINY, write_images
+from snapshots import differences, snapshot
+
+USER = "54321"
+"""Of no entry in the list of users: what asks for the user's name or home gets none."""
+READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+"""That user may read everything, since the Python that runs the tests may lie in somebody's home, but write nothing."""
+AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *READING]
+OFFLINE = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
+"""A network of its own, in which there is nothing but this machine."""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that everybody may look into: pytest's own are for its user alone."""
+    made = Path(tempfile.mkdtemp(prefix="atlas-test-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+def locked_down(folder: Path, executor: list[str], prefix: list[str]) -> subprocess.CompletedProcess[str]:
+    """Make an atlas as that user, who may write into two folders: the root's and the one for temporary files."""
+    for name, mode in {"home": 0o555, "atlases": 0o755, "temporary": 0o700, "images": 0o755}.items():
+        (folder / name).mkdir(mode=mode)
+    write_images(folder / "images")
+    for name in ("atlases", "temporary"):
+        os.chown(folder / name, int(USER), int(USER))
+    given = [*TINY, *executor, f'dataset.root="{folder}/images"', "dataset.label=name"]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "temporary"),
+        "PYTHONPATH": str(TESTS),
+    }
+    command = [*prefix, sys.executable, "-m", "pipeline", "run", *given, f"store.root={folder}/atlases/tiny"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+
+
+def works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "executor", [pytest.param(INLINE, id="inline"), pytest.param(RAY, id="ray", marks=pytest.mark.ray)]
+)
+def test_a_run_needs_no_network_no_home_and_no_name(folder: Path, atlas_root: Path, executor: list[str]) -> None:
+    if not works([*AS_USER, "true"]):
+        pytest.skip("this process may not become another user")
+    prefix = [*(OFFLINE if works([*OFFLINE, "true"]) else []), *AS_USER]
+    done = locked_down(folder, executor, prefix)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    assert list((folder / "home").iterdir()) == []
+    other = differences(snapshot(folder / "atlases/tiny"), snapshot(atlas_root))
+    assert other in ([], ["statistics"])  # which name the folder of the dataset

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -36,12 +37,18 @@ def cluster(nodes: int) -> Iterator[Cluster]:
         made.shutdown()
 
 
+def resting(count: int) -> list[ExampleTask]:
+    """Return so many tasks of half a second, which leave their marks where nobody looks."""
+    folder = tempfile.mkdtemp()
+    return [ExampleTask(f"t{number}", "rest", folder) for number in range(count)]
+
+
 def breathe() -> dict[str, object]:
     """Begin on one node, get another, and lose it for good; say how many places there were."""
     places: list[int] = []
     done, added = 0, None
     with cluster(1) as made, open_executor(ray_config(address=made.address, workers=0)) as executor:
-        for outcome in executor.run(spec(), [ExampleTask(f"t{number}", "rest") for number in range(50)]):
+        for outcome in executor.run(spec(), resting(50)):
             done += isinstance(outcome, Done)
             places.append(len(executor._executor._pool))  # type: ignore[attr-defined]
             if len(places) == 2:
@@ -56,7 +63,7 @@ def stop() -> dict[str, object]:
     ended, told = 0, 0.0
     with cluster(1) as made, open_executor(ray_config(address=made.address, grace_seconds=5)) as executor:
         try:
-            for _ in executor.run(spec(), [ExampleTask(f"t{number}", "rest") for number in range(30)]):
+            for _ in executor.run(spec(), resting(30)):
                 ended += 1
                 if ended == 2:
                     told = time.time()
@@ -70,7 +77,7 @@ def gpus() -> dict[str, object]:
     """Run a stage that computes and one that does not where Ray counts two GPUs; say what workers see of them."""
     with cluster(0) as made:
         made.add_node(**{**NODE, "num_cpus": 4, "num_gpus": 2})
-        tasks = [ExampleTask(f"t{number}", "rest") for number in range(12)]
+        tasks = resting(12)
         with open_executor(ray_config(address=made.address, workers=0, gpus_per_worker=0.5)) as executor:
             stages = [list(executor.run(replace(spec(), computes=computes), tasks)) for computes in (True, False)]
     seen = [sorted({str(outcome.receipt["gpus"]) for outcome in stage}) for stage in stages]  # type: ignore[union-attr,index]

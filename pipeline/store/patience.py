@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 PATIENCE_SECONDS = 60.0
 """No new try begins later than this after the first one."""
@@ -78,6 +78,7 @@ def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None
 
 def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float) -> _T:
     """Return what `work` returns at last; `first` is what its first try raised."""
+    log.warning("can't %s at the moment (%s); trying again, for %.0f s at most", what, first_line(first), seconds)
     failed = [first]
 
     def tried() -> _T:
@@ -85,15 +86,10 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
             raise failed.pop()
         return work()
 
-    def tell(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning("can't %s at the moment (%s); trying again", what, first_line(error))
-
     retrying = Retrying(
         retry=retry_if_exception(may_pass),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
         stop=stop_before_delay(seconds),
-        before_sleep=tell,
         reraise=True,
     )
     try:
@@ -105,12 +101,12 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
         raise
 
 
-def reason(error: BaseException | None) -> str:
+def reason(error: BaseException) -> str:
     """Return what went wrong in one line, with how often it was tried."""
     return ", ".join([first_line(error), *getattr(error, "__notes__", ())])
 
 
-def first_line(error: BaseException | None) -> str:
+def first_line(error: BaseException) -> str:
     """Return the system's own words for an error, or the first line of its message."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()

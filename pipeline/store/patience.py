@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 PATIENCE_SECONDS = 60.0
 """No new try begins later than this after the first one."""
@@ -78,7 +78,6 @@ def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None
 
 def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float) -> _T:
     """Return what `work` returns at last; `first` is what its first try raised."""
-    log.warning("can't %s at the moment (%s); trying again, for %.0f s at most", what, first_line(first), seconds)
     failed = [first]
 
     def tried() -> _T:
@@ -86,10 +85,17 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
             raise failed.pop()
         return work()
 
+    def tell(state: RetryCallState) -> None:
+        if state.attempt_number == 1:
+            log.warning(
+                "can't %s at the moment (%s); trying again, for %.0f s at most", what, first_line(first), seconds
+            )
+
     retrying = Retrying(
         retry=retry_if_exception(may_pass),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
         stop=stop_before_delay(seconds),
+        before_sleep=tell,
         reraise=True,
     )
     try:

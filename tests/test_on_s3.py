@@ -136,6 +136,26 @@ def test_a_file_of_many_parts_arrives_whole(proxy: FaultyProxy, fault: Fault, hu
     assert any("uploadId" in path and what for _, path, what in proxy.requests)
 
 
+class LosesTheEnd(FaultyProxy):
+    """Drops the answer to the first request that ends an upload in parts."""
+
+    def draw(self, method: str, path: str) -> Fault | None:
+        super().draw(method, path)
+        ends = [one for one, what, _ in self.requests if one == "POST" and "uploadId" in what]
+        return "lost" if method == "POST" and "uploadId" in path and len(ends) == 1 else None
+
+
+def test_an_upload_whose_last_answer_is_lost_is_whole(port: int) -> None:
+    if moto_version() in ("5.2.0", "5.2.1"):
+        pytest.skip("see above")
+    data = random.Random(0).randbytes(15_000_000)
+    with LosesTheEnd(port) as proxy:
+        store = Store.open(uri(proxy.port, "bucket/end"))
+        store.write("scan/partial.parquet", data)
+        assert store.read("scan/partial.parquet") == data
+        assert sum(method == "POST" and "uploadId" in path for method, path, _ in proxy.requests) > 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["503", "reset"])
 def test_a_server_that_is_out_for_some_seconds_is_waited_for_and_asked_gently(proxy: FaultyProxy, fault: Fault) -> None:

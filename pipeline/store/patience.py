@@ -86,8 +86,10 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
         return work()
 
     def tell(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning("can't %s at the moment (%s); trying again", what, first_line(error))
+        if state.attempt_number == 1:
+            log.warning(
+                "can't %s at the moment (%s); trying again, for %.0f s at most", what, first_line(first), seconds
+            )
 
     retrying = Retrying(
         retry=retry_if_exception(may_pass),
@@ -105,12 +107,12 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
         raise
 
 
-def reason(error: BaseException | None) -> str:
+def reason(error: BaseException) -> str:
     """Return what went wrong in one line, with how often it was tried."""
     return ", ".join([first_line(error), *getattr(error, "__notes__", ())])
 
 
-def first_line(error: BaseException | None) -> str:
+def first_line(error: BaseException) -> str:
     """Return the system's own words for an error, or the first line of its message."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()

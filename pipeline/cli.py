@@ -147,6 +147,8 @@ def _close_output() -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
+    """Stop the run; let no further SIGTERM cut the cleaning up short. Slurm's `scancel` sends one to each process."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

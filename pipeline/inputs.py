@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pipeline.plan.calibration import CalibrateTask, calibration_keys
+from pipeline.plan.joining import AssembleTask
 from pipeline.plan.recipes import takes_magnitude
-from pipeline.plan.tasks import AssembleTask, LayerPlan, OptimizeTask
+from pipeline.plan.tasks import LayerPlan, OptimizeTask
 from pipeline.prepare import Done, Prepared
 from pipeline.stats.files import FOLDERS
 from pipeline.stats.images import merge_images
@@ -81,12 +82,12 @@ def scanned_files(receipts: Iterable[Receipt]) -> tuple[str, ...]:
     return tuple(path for folder in FOLDERS for path in files_under(known, folder))
 
 
-def merge_statistics(prepared: Prepared, done: Done) -> None:
-    """Write the statistics of all images together, where they are missing and every span has its own."""
+def merge_statistics(prepared: Prepared, done: Done) -> bool:
+    """Write the statistics of all images together, where they are missing and every span has its own; say if so."""
     plan, store = prepared.plan, prepared.store
     key, keys = plan.statistics_key, plan.statistics_keys
     if not key or key in done.statistics or any(one not in done.scan for one in keys):
-        return
+        return False
     rows = [
         row for path in files_under((done.scan[one] for one in keys), "scan/dataset") for row in read_rows(store, path)
     ]
@@ -95,6 +96,7 @@ def merge_statistics(prepared: Prepared, done: Done) -> None:
     merged = merge_images(rows, examples=len(prepared.examples))
     file = put_shard(store, "statistics", [named | merged], schemas.DATASET_STATISTICS)
     commit(store, Receipt(stage="statistics", task=key, keys=(key,), files=(file,), seconds=0.0))
+    return True
 
 
 def _statistics_file(prepared: Prepared, done: Done) -> str:

@@ -4,7 +4,8 @@
         progress.stage("scan", total=8, already=2, unit="spans")
         progress.advance()            # scan        3/8 spans · 2.1/s · 3 s left
 
-`already` counts what an earlier run has done: it fills the bar and does not count for the rate.
+`already` counts what an earlier run has done: it fills the bar and does not count for the rate. Where units are not all
+alike, `work` says how much there is in all and in what was done (in any measure): time left goes by that.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Stage:
     started: float
     done: int = 0
     """Done now, without `already`."""
+    work: float = 0.0
+    worked: float = 0.0
     ended: float | None = None
     note: str = ""
 
@@ -56,10 +59,15 @@ class Stage:
         if self.ended is not None:
             return " · ".join([*parts, f"stopped after {_duration(seconds)}"])
         if self.done:
-            left = (self.total - self.already - self.done) * seconds / self.done
-            parts.append(f"{_duration(left)} left")
+            parts.append(f"{_duration(seconds * self._left_by_done())} left")
         parts.append(f"{_duration(seconds)} so far")
         return " · ".join([*parts, self.note] if self.note else parts)
+
+    def _left_by_done(self) -> float:
+        """Return how much is left, as a multiple of what was done."""
+        if self.worked:
+            return max(0.0, self.work / self.worked - 1)
+        return (self.total - self.already - self.done) / self.done
 
 
 class Progress:
@@ -80,10 +88,10 @@ class Progress:
             )
             self._bars = Bars(*columns, console=self._console, redirect_stdout=False)
 
-    def stage(self, name: str, total: int, already: int = 0, unit: str = "tasks") -> None:
+    def stage(self, name: str, total: int, already: int = 0, unit: str = "tasks", work: float = 0.0) -> None:
         """Begin a stage of `total` units, of which `already` were done by earlier runs."""
         self._end()
-        stage = self._stage = Stage(name, total, already, unit, started=self._clock())
+        stage = self._stage = Stage(name, total, already, unit, started=self._clock(), work=work)
         if self._bars is not None:
             # Rich pulses where the total is unknown, and takes 0 for that.
             self._bar = self._bars.add_task(name, total=max(total, 1), completed=already if total else 1, stage=stage)
@@ -92,11 +100,12 @@ class Progress:
         else:
             self._line(stage)
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", work: float = 0.0) -> None:
         """Count `count` more units as done; `note` says what is being worked on."""
         stage = self._stage
         assert stage is not None, "advance comes after stage"
         stage.done += count
+        stage.worked += work
         stage.note = note
         if self._bars is not None and self._bar is not None:
             self._bars.advance(self._bar, count)

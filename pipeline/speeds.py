@@ -11,7 +11,8 @@ from pipeline.errors import UnreadableImageError
 from pipeline.models.load import load_model
 from pipeline.optimize.timing import step_seconds
 from pipeline.plan.calibration import calibration_keys
-from pipeline.plan.estimate import BACKWARD_FACTOR, CALIBRATION_PASSES, EARLIER, TIMED, Speeds, steps_of
+from pipeline.plan.estimate import EARLIER, TIMED, Speeds, steps_of
+from pipeline.plan.work import BACKWARD_FACTOR, CALIBRATION_PASSES
 from pipeline.prepare import Done, Prepared
 from pipeline.store.receipts import Receipt, read_receipts
 from pipeline.units import LayerSpec

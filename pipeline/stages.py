@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,7 +22,9 @@ from pipeline.executors import open_executor
 from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
 from pipeline.inputs import assemble_task, merge_statistics, with_pictures, with_scan
 from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibration_keys
-from pipeline.plan.tasks import AssembleTask, OptimizeTask, SiteTask
+from pipeline.plan.joining import AssembleTask, SiteTask
+from pipeline.plan.tasks import OptimizeTask
+from pipeline.plan.work import work_of
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
 from pipeline.progress import Progress
 from pipeline.record import about, record_plan
@@ -39,6 +42,8 @@ from pipeline.units import fingerprint
 
 HOPELESS = 50
 """Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""
+COMPUTED = ("scan", "optimize", "calibrate")
+"""Stages that run the network, on a GPU where there is one; the others only read and write."""
 UNSEEN = ("executor", "store", "retry_failed")
 """Parts of the configuration that leave no trace in an atlas."""
 
@@ -67,37 +72,62 @@ class _Run:
     executor: Executor
     log: RunLog
     failed: list[tuple[str, Failed]] = field(default_factory=list)
+    _known: Done | None = None
 
     @property
     def store(self) -> Store:
         return self.prepared.store
 
+    def done(self) -> Done:
+        """Return what the store has. Receipts are many requests: read again only once something was done since.
+
+        Runs that do other shares of the sweep write them too; there, each look is a new one.
+        """
+        if self._known is None or self.prepared.config.sweep.shard:
+            self._known = what_is_done(self.store)
+        return self._known
+
+    def merge_statistics(self) -> None:
+        """Write the statistics of all images together, where they are missing and can be told."""
+        if merge_statistics(self.prepared, self.done()):
+            self._known = None
+
     def stage(self, name: str, target: str, tasks: Sequence[Task], *, total: int, unit: str) -> None:
         """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
         missing = sum(_size(task) for task in tasks)
-        self.progress.stage(name, total, total - missing, unit=unit)
+        self.progress.stage(name, total, total - missing, unit=unit, work=sum(map(self._work, tasks)))
         if not tasks:
             return
+        self._known = None
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
-        done = 0
-        for number, outcome in enumerate(self.executor.run(WorkerSpec(target, self.prepared.config), tasks), start=1):
-            if isinstance(outcome, Failed):
-                self._note_failure(name, outcome)
-                if not done and len(self.failed) - failed >= HOPELESS:
-                    raise TasksFailedError(
-                        f"{name}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
-                        "Mend that and run again with retry_failed=true."
-                    )
-            else:
-                done += 1
-                self.progress.advance(_size(outcome.task))
-            if name in RESULTS and number % FOLD_AT == 0:
-                fold(self.store, name)
+        done, spec = 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
+        longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
+        with closing(self.executor.run(spec, longest_first)) as outcomes:
+            for number, outcome in enumerate(outcomes, start=1):
+                if isinstance(outcome, Failed):
+                    self._note_failure(name, outcome)
+                    self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
+                else:
+                    done += 1
+                    self.progress.advance(_size(outcome.task), work=self._work(outcome.task))
+                if name in RESULTS and number % FOLD_AT == 0:
+                    fold(self.store, name)
         if name in RESULTS:
             fold(self.store, name)
         failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
         self.log.event("stage_ended", stage=name, done=done, failed=failed, seconds=seconds)
+
+    def _work(self, task: Task) -> float:
+        return work_of(task, self.prepared.config, self.prepared.facts)
+
+    @staticmethod
+    def _stop_if_hopeless(stage: str, done: int, failed: int, outcome: Failed) -> None:
+        if not done and failed >= HOPELESS:
+            raise TasksFailedError(
+                f"{stage}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
+                "Mend that and run again with retry_failed=true."
+            )
 
     def _note_failure(self, stage: str, outcome: Failed) -> None:
         if outcome.fatal:
@@ -129,7 +159,7 @@ def run(config: RunConfig, progress: Progress) -> Result:
         current = _Run(prepared=prepared, progress=progress, executor=executor, log=log)
         _scan_and_optimize(current)
         _calibrate(current)
-        done = what_is_done(prepared.store)
+        done = current.done()
         _stop_if_scan_failed(current)
         if config.sweep.shard:
             return _share_result(prepared, done)
@@ -183,9 +213,9 @@ def unreadable(prepared: Prepared, done: Done) -> int:
     return sum(per_span.values())
 
 
-def _stop_if_nothing_was_readable(prepared: Prepared) -> None:
-    count = len(prepared.examples)
-    if count and unreadable(prepared, what_is_done(prepared.store)) == count:
+def _stop_if_nothing_was_readable(current: _Run) -> None:
+    prepared, count = current.prepared, len(current.prepared.examples)
+    if count and unreadable(prepared, current.done()) == count:
         raise DatasetError(
             f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
             "Give another dataset, or mend the files and change dataset.version."
@@ -211,11 +241,11 @@ def _size(task: Task) -> int:
 
 def _scan_and_optimize(current: _Run) -> None:
     plan = current.prepared.plan
-    scan, _ = missing_tasks(current.prepared, what_is_done(current.store))
+    scan, _ = missing_tasks(current.prepared, current.done())
     current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.own_spans), unit="spans")
-    _stop_if_nothing_was_readable(current.prepared)
-    merge_statistics(current.prepared, what_is_done(current.store))
-    done = what_is_done(current.store)
+    _stop_if_nothing_was_readable(current)
+    current.merge_statistics()
+    done = current.done()
     optimize = plan.optimize_tasks({*done.optimize, *quarantined(current.store, "optimize")})
     current.stage(
         "optimize",
@@ -228,8 +258,8 @@ def _scan_and_optimize(current: _Run) -> None:
 
 def _calibrate(current: _Run) -> None:
     if current.prepared.config.sweep.shard:  # other shares may have scanned the rest meanwhile
-        merge_statistics(current.prepared, what_is_done(current.store))
-    plan, done = current.prepared.plan, what_is_done(current.store)
+        current.merge_statistics()
+    plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "calibrate")
     made = plan.own_pictures & set(done.optimize)
     missing = calibrate_tasks(plan, made=made, done={*done.calibrate, *left_out})

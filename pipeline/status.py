@@ -7,7 +7,7 @@ Counts what is committed. Whether the files behind it are whole is looked at whe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -102,7 +102,7 @@ def read_status(root: str) -> Status:
 
 
 def read_holders(store: Store) -> tuple[Holder, ...]:
-    """Return who says that it works on the root; a lease that can't be read says nothing."""
+    """Return who says that it works on the root."""
     leases = [lease for path in lease_files(store) if (lease := read_lease(store, path))]
     return tuple(map(_holder, sorted(leases, key=lambda lease: -float(lease["heartbeat"]))))
 
@@ -114,11 +114,12 @@ def _holder(raw: dict[str, Any]) -> Holder:
 
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
     wanted = _wanted(store)
+    sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
     looks = [
         *(partial(_counted, store, stage, wanted.get(stage)) for stage in ("scan", "optimize")),
         # A root of before calibrations were listed among its items: one for each picture.
         partial(_counted, store, "calibrate", wanted.get("calibrate"), total=len(wanted.get("optimize", ()))),
-        *(partial(_layered, store, stage, layers) for stage in ("assemble", "site")),
+        *(partial(_layered, store, stage, layers, sizes) for stage in ("assemble", "site")),
     ]
     with ThreadPoolExecutor(1 if store.is_local else len(looks)) as pool:  # an object store takes its time to answer
         return tuple(pool.map(lambda look: look(), looks))
@@ -142,8 +143,7 @@ def _counted(store: Store, stage: str, wanted: set[str] | None, *, total: int = 
     )
 
 
-def _layered(store: Store, stage: str, layers: set[str]) -> StageStatus:
-    sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
+def _layered(store: Store, stage: str, layers: set[str], sizes: Mapping[str, int]) -> StageStatus:
     receipts = [receipt for receipt in read_receipts(store, stage) if is_whole(receipt, sizes)]
     made = {receipt.task for receipt in receipts} & layers
     return _stage(store, stage, receipts, made, total=len(layers), of=lambda receipt: int(receipt.task in made))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -184,3 +185,14 @@ def test_view_without_pages_is_a_clear_error(tmp_path: Path, capsys: pytest.Capt
 def test_the_server_can_be_made_for_a_finished_atlas(atlas_root: Path) -> None:
     with make_server(Store.open(str(atlas_root)), port=0) as server:
         assert server.server_address[1] > 0
+
+
+def test_a_second_sigterm_does_not_cut_the_cleaning_up_short(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        main(["status", str(tmp_path)])
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

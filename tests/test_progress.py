@@ -55,6 +55,15 @@ def test_rate_counts_only_what_was_done_now() -> None:
     assert "990/1,000 pictures · 15.0/min · 40 s left · 40 s so far · layer3.5" in file.getvalue()
 
 
+def test_time_left_goes_by_work_where_units_differ() -> None:
+    progress, file, clock = plain()
+    with progress:
+        progress.stage("optimize", total=4, unit="pictures", work=10.0)
+        clock.now += 16
+        progress.advance(work=8.0)
+    assert "1/4 pictures · 3.8/min · 4 s left" in file.getvalue()
+
+
 def test_stage_that_is_done_says_nothing_to_do_once() -> None:
     progress, file, _ = plain()
     with progress:

@@ -321,7 +321,7 @@ def test_a_full_disk_ends_the_run_at_once_and_keeps_what_was_made(
     original = Store.write
 
     def full(self: Store, path: str, data: bytes) -> None:
-        if path.startswith("visualizations/layer_slug=0004"):
+        if path.startswith("visualizations/layer_slug=0000"):
             raise StoreError(f"can't write {path!r}: no space left on device")
         original(self, path, data)
 
@@ -485,7 +485,7 @@ def test_stopping_while_ray_starts_is_an_ordinary_stop(child: str, images: Path,
 def test_stopping_is_quick_and_says_how_to_go_on(
     number: signal.Signals, images: Path, tmp_path: Path, undisturbed: Tables
 ) -> None:
-    command = Command(tmp_path / "atlas", images, RAY)
+    command = Command(tmp_path / "atlas", images, [*RAY, "executor.grace_seconds=2"])
     command.wait_for("optimize", 1)
     command.process.send_signal(number)
     started = time.monotonic()

@@ -10,7 +10,7 @@ from pipeline.assemble.examples import Crops, Place, Shown, examples_of, place_o
 from pipeline.assemble.join import Sources, layer_rows, statistics_rows
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
-from pipeline.plan.tasks import AssembleTask
+from pipeline.plan.joining import AssembleTask
 from pipeline.stats.merge import LayerScan, read_layer_scan
 from pipeline.store import schemas
 from pipeline.store.paths import Store, atlas_path, statistics_path

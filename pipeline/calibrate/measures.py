@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.config.recipe import TransformConfig
 from pipeline.models.colours import magnitude_of
+from pipeline.models.room import Room
 from pipeline.optimize.loop import generator_of
 from pipeline.optimize.objectives import scores
 from pipeline.optimize.parameterizations.maco import resized
@@ -60,10 +61,13 @@ def rank_of(picture: Picture, maps: Tensor) -> int | None:
 
 
 @torch.inference_mode()
-def robustness_loss(target: Target, picture: Picture, image: Tensor, score: float) -> float | None:
+def robustness_loss(
+    target: Target, picture: Picture, image: Tensor, score: float, *, room: Room | None = None
+) -> float | None:
     """Return the share of the score that is lost, on average, under the standard transforms; None for a score of zero.
 
     `image` is (channels, height, width) on 0..1, as stored. Negative when the transforms raise the score.
+    `room` is how many views fit the device's memory; all where it is left out.
     """
     if abs(score) < SMALLEST or not np.isfinite(score):
         return None
@@ -72,7 +76,11 @@ def robustness_loss(target: Target, picture: Picture, image: Tensor, score: floa
     warps[:, :2] *= max(size) / STANDARD_SIDE
     views = image[None].expand(STANDARD.views, -1, -1, -1)
     seen = warp(views, warps.to(image.device), height=target.input.height, width=target.input.width)
-    values = scores(target.maps(seen), [picture.readable] * STANDARD.views)
+
+    def of_part(part: slice) -> list[Tensor]:
+        return list(scores(target.maps(seen[part]), [picture.readable] * len(seen[part])))
+
+    values = torch.stack((room or Room(STANDARD.views)).over(of_part, STANDARD.views))
     return float((score - values.mean().item()) / abs(score))
 
 

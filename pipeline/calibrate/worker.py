@@ -15,8 +15,9 @@ from pipeline.calibrate.measures import Vectors, frequency_distance, path_simila
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import UnreadableImageError
-from pipeline.models.device import device_of, use_threads
+from pipeline.models.device import use_device
 from pipeline.models.load import load_model, on_device
+from pipeline.models.room import Room
 from pipeline.optimize.magnitude import scanned_magnitude
 from pipeline.optimize.pixels import shown
 from pipeline.optimize.scanned import Scanned
@@ -40,14 +41,16 @@ class CalibrateWorker:
     """Measures finished pictures; holds one model, so that it is loaded once per process."""
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
-        use_threads(threads)
         self._config = config
-        self._device = device_of(config.executor)
+        self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
         self._scanned = Scanned(config, self._store)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
+        self.room = Room(AT_ONCE)
+        self._magnitude: tuple[str, Tensor] | None = None
+        """The statistics file that was read last, and what it says."""
 
     def run(self, task: CalibrateTask) -> Receipt:
         """Measure the task's pictures and commit what was found."""
@@ -75,7 +78,12 @@ class CalibrateWorker:
 
     def magnitude(self, task: CalibrateTask) -> Tensor | None:
         """Return the dataset's frequency magnitude, where the scan has one."""
-        return scanned_magnitude(self._store, task.statistics_file) if task.statistics_file else None
+        path = task.statistics_file
+        if not path:
+            return None
+        if self._magnitude is None or self._magnitude[0] != path:
+            self._magnitude = (path, scanned_magnitude(self._store, path))
+        return self._magnitude[1]
 
     def resolved(self, picture: Picture, task: CalibrateTask) -> Picture:
         """Return the picture with a unit that can be read."""
@@ -126,7 +134,7 @@ class _Calibration:
             "key": picture.key,
             "calibration": self._task.key_of(picture),
             "rank": rank_of(picture, maps),
-            "robustness_loss": robustness_loss(reader, resolved, image, float(stored["score"])),
+            "robustness_loss": robustness_loss(reader, resolved, image, float(stored["score"]), room=self._worker.room),
             "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
             "path_similarity": self._similarity(picture, pixels),
             "activations": maps.float().mean(dim=(1, 2)).tolist(),
@@ -152,9 +160,10 @@ class _Calibration:
     @torch.inference_mode()
     def _vectors(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Vectors]]:
         """Return each image's spatial means in every layer of the path."""
-        found: list[list[Vectors]] = []
-        for start in range(0, len(images), AT_ONCE):
-            maps = self._path.maps(shown(self._path, np.stack(images[start : start + AT_ONCE])))
+
+        def of_part(part: slice) -> list[list[Vectors]]:
+            maps = self._path.maps(shown(self._path, np.stack(images[part])))
             means = [maps[layer.name].float().mean(dim=(2, 3)).double().cpu().numpy() for layer in self._task.path]
-            found += [[mean[number] for mean in means] for number in range(len(images[start : start + AT_ONCE]))]
-        return found
+            return [[mean[number] for mean in means] for number in range(len(images[part]))]
+
+        return self._worker.room.over(of_part, len(images))

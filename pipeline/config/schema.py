@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from pipeline.config.dataset import DatasetConfig
 from pipeline.config.recipe import OptimizeConfig
@@ -126,13 +126,15 @@ class RayConfig:
     name: Literal["ray"]
     address: str
     """'local' starts Ray on this machine; 'auto' or an address joins a running cluster."""
-    workers: Count
-    """0: as many as the cluster has room for."""
+    workers: Annotated[Count, BeforeValidator(lambda value: 0 if value == "auto" else value)]
+    """0, or 'auto': as many as there is room for, more or fewer as the cluster grows or shrinks."""
     cpus_per_worker: Annotated[float, Field(gt=0)]
     gpus_per_worker: Annotated[float, Field(ge=0)]
     """0, a whole number, or 1/n to share a GPU among n workers."""
     verbose: bool
     """Show Ray's own messages."""
+    grace_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long tasks in flight may go on after SIGTERM or Ctrl-C."""
     price_per_hour: Price = 0.0
     """Of one worker, in any currency; 0 where it is not known."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

@@ -36,6 +36,7 @@ from pipeline.dataset.photos import PhotoFiles
 from pipeline.dataset.torchvision import TorchvisionFiles
 from pipeline.dataset.views import crop_view, view_box
 from pipeline.errors import DatasetError, UnreadableImageError
+from pipeline.store.patience import patiently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,13 @@ class FileSource:
         return crop_view(image, path, view=view, seed=self.config.seed)
 
     def _decoded(self, file: Path | bytes, side_min_px: int) -> Image.Image:
+        if isinstance(file, bytes):
+            return self._view_of(file, side_min_px)
+        # A network disk fails for a moment now and then; bytes have been read with patience already.
+        what = f"read {file.name!r} of dataset.root={self.config.root!r}"
+        return patiently(lambda: self._view_of(file, side_min_px), what=what)
+
+    def _view_of(self, file: Path | bytes, side_min_px: int) -> Image.Image:
         if self.config.views == 1:
             return decode(file, max_pixels=self.config.max_pixels, side_min_px=side_min_px)
         if isinstance(file, bytes):

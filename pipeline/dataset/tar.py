@@ -10,7 +10,6 @@ the failures under its own name. Compressed tars can't be read at random and are
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import sys
@@ -18,12 +17,12 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 from pipeline.dataset.folder import SUFFIXES, escape, path_label
 from pipeline.dataset.members import IndexBuilder, MemberIndex, remembered
 from pipeline.errors import DatasetError
-from pipeline.store.remote import RemoteFile, find_files, open_file, read_part
+from pipeline.store.remote import RemoteFile, find_files, read_part, read_through
 
 log = logging.getLogger(__name__)
 
@@ -132,14 +131,15 @@ def _problem(name: str, member: tarfile.TarInfo) -> str:
 
 
 def _members(shard: RemoteFile) -> Iterator[tarfile.TarInfo]:
-    with open_file(shard) as file:
-        # Buffered: on an object store each read is a request.
-        stream = io.BufferedReader(cast(io.RawIOBase, file), BUFFER_BYTES)
-        with tarfile.open(fileobj=stream, mode="r:", errors="surrogateescape") as tar:
-            while (member := tar.next()) is not None:
-                yield member
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep the header of every member
-            _check_end(shard, tar.offset)
+    # Buffered: on an object store each read is a request.
+    with (
+        read_through(shard, buffer_bytes=BUFFER_BYTES) as stream,
+        tarfile.open(fileobj=stream, mode="r:", errors="surrogateescape") as tar,
+    ):
+        while (member := tar.next()) is not None:
+            yield member
+            tar.members.clear()  # type: ignore[attr-defined]  # it would keep the header of every member
+        _check_end(shard, tar.offset)
 
 
 def _check_end(shard: RemoteFile, offset: int) -> None:

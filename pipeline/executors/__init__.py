@@ -4,13 +4,13 @@
         for outcome in executor.run(spec, tasks): ...
 
 `base` is the protocol that stages know; `inline` and `ray_cluster` fulfil it. `dispatch` (which task goes to
-which host), `host` (what runs inside a worker process) and `environment` are plain Python; only `ray_cluster`,
-`ray_quirks` and `ray_metrics` know Ray.
+which host), `host` (what runs inside a worker process), `stopping` and `environment` are plain Python; only
+`ray_cluster`, `ray_session`, `ray_quirks` and `ray_metrics` know Ray.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from pipeline.config.schema import InlineConfig, RayConfig
 from pipeline.executors.base import Executor, Outcome, Task, WorkerSpec
@@ -31,7 +31,7 @@ class _Late:
         self._config = config
         self._executor: Executor | None = None
 
-    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Generator[Outcome]:
         """See `Executor`."""
         if not tasks:
             return
@@ -66,6 +66,6 @@ def room_in_cluster(config: RayConfig) -> int:
     Raises ConfigError, with the reason, where there is no cluster at the address.
     """
     set_environment(local=False)
-    from pipeline.executors.ray_cluster import room_now
+    from pipeline.executors.ray_session import room_now
 
     return room_now(config)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +29,11 @@ class Task(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def warm(self) -> str:
+        """Return what a worker keeps from this task for others that say the same; '' where nothing is worth it."""
+        ...
 
     def halves(self) -> tuple[Task, ...]:
         """Return the parts to try apart when the whole fails: two, or none where it can't be divided."""
@@ -50,11 +55,13 @@ class Worker(Protocol):
 class WorkerSpec:
     """How to build a worker anywhere: an importable 'module:Class' and the run's configuration.
 
-    `threads` is for the executor to fill in; stages leave it.
+    `computes` says that it runs the network; workers that don't are not given a GPU. `threads` is for the executor to
+    fill in; stages leave it.
     """
 
     target: str
     config: RunConfig
+    computes: bool = True
     threads: int = 0
 
     def build(self) -> Worker:
@@ -107,7 +114,7 @@ Outcome = Done | Failed
 class Executor(Protocol):
     """Runs tasks on workers. Leaving the context stops every worker within seconds."""
 
-    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Generator[Outcome]:
         """Yield one outcome per task, in the order of completion. Starts nothing when `tasks` is empty.
 
         A task that raises is tried once more, then halved, as often as it can be; the outcomes are then those of its

@@ -53,12 +53,12 @@ def cpus_for(config: RayConfig) -> int:
     return max(count_cpus(), math.ceil(config.cpus_per_worker * max(1, config.workers)))
 
 
-def room(resources: Mapping[str, float], config: RayConfig) -> int:
-    """Return how many workers a machine with these Ray resources has room for."""
-    fits = _parts(resources.get("CPU", 0), config.cpus_per_worker)
-    if config.gpus_per_worker:
-        gpus, share = resources.get("GPU", 0), config.gpus_per_worker
-        fits = min(fits, _parts(gpus, share) if share >= 1 else int(gpus) * _parts(1, share))
+def room(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Return how many workers with so many processors and GPUs each a machine with these Ray resources has room for."""
+    fits = _parts(resources.get("CPU", 0), cpus)
+    if gpus:
+        there = resources.get("GPU", 0)
+        fits = min(fits, _parts(there, gpus) if gpus >= 1 else int(there) * _parts(1, gpus))
     return fits
 
 

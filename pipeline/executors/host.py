@@ -49,11 +49,18 @@ class Place:
 
     number: int
     actor: Any
+    gpus: float = 0.0
+    spec: WorkerSpec | None = None
+    """What the host was last told to prepare."""
     preparing: Any = None
     """Reference to the outcome of `Host.prepare`; None once the host is ready."""
     running: deque[tuple[Task, Any]] = dataclasses.field(default_factory=deque)
     """The tasks that the host holds, in order, with references to their outcomes."""
     false_starts: int = 0
+
+    def prepare(self, spec: WorkerSpec) -> None:
+        """Have the host build the worker of `spec`."""
+        self.spec, self.preparing = spec, self.actor.prepare.remote(spec)
 
     @property
     def next_end(self) -> Any:

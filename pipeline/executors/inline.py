@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from pipeline.config.schema import InlineConfig
 from pipeline.executors.base import BuiltWorkers, Outcome, Task, WorkerSpec, attempt
@@ -17,7 +17,7 @@ class InlineExecutor:
         self._threads = config.threads
         self._workers = BuiltWorkers()
 
-    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Generator[Outcome]:
         """Yield one outcome per task, in order; what raises is tried again, then halved."""
         spec = dataclasses.replace(spec, threads=self._threads)
         dispatch = Dispatch(tasks)

@@ -26,6 +26,19 @@ def device_of(config: InlineConfig | RayConfig) -> torch.device:
     return torch.device("cuda")
 
 
+def use_device(config: InlineConfig | RayConfig, *, threads: int) -> torch.device:
+    """Return the device of this process's worker, and keep the process to its part of the machine.
+
+    Torch gets so many threads (0: its own choice), and of a shared GPU no more memory than the worker's fraction: Ray
+    counts fractions and enforces none, and a greedy worker would take its neighbours' share.
+    """
+    use_threads(threads)
+    device = device_of(config)
+    if device.type == "cuda" and isinstance(config, RayConfig) and config.gpus_per_worker < 1:
+        torch.cuda.set_per_process_memory_fraction(config.gpus_per_worker)
+    return device
+
+
 def device_words(config: InlineConfig | RayConfig) -> str:
     """Return which device a worker on this machine would use, for people. Raises ConfigError as `device_of` does."""
     if device_of(config).type == "cuda":

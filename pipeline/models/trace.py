@@ -49,6 +49,8 @@ def module_of(model: nn.Module, name: str) -> nn.Module:
 
 def as_maps(output: Tensor, layer: LayerSpec) -> Tensor:
     """Return a layer's own output as (batch, channels, rows, columns)."""
+    if output.ndim == 4 and layer.channel_axis == 1:
+        return output
     maps = output.movedim(layer.channel_axis, 1) if output.ndim > 2 else output
     return maps.reshape(*maps.shape[:2], *_positions(maps))
 

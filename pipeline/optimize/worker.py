@@ -6,15 +6,16 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline.config.recipe import OptimizeConfig
 from pipeline.config.schema import RunConfig
-from pipeline.models.device import device_of, use_threads
+from pipeline.models.device import use_device
 from pipeline.models.load import load_model, on_device
+from pipeline.models.room import Room
 from pipeline.optimize.loop import Made, Recipe, optimize
 from pipeline.optimize.magnitude import magnitude_for
 from pipeline.optimize.parameterizations import Parameterization, parameterization, shared
@@ -40,15 +41,15 @@ class OptimizeWorker:
     """Optimizes blocks; holds one model, so that it is loaded once per process."""
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
-        use_threads(threads)
         self._config = config
-        self._device = device_of(config.executor)
+        self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
         self._scanned = Scanned(config, self._store)
         self._half: bool | None = None
-        self._slots: dict[str, int] = {}
-        """Views that fit the device's memory together, by recipe."""
+        self._slots: dict[str, Room] = {}
+        """Room for views, by recipe."""
+        self._measuring = Room(MEASURED_AT_ONCE)
 
     def run(self, task: OptimizeTask) -> Receipt:
         """Make the task's pictures and commit them."""
@@ -76,11 +77,11 @@ class OptimizeWorker:
             config=config,
             dtype=task.dtype,
             learned=self._learned(config, task),
-            slots=self._slots.setdefault(task.recipe, config.batch),
+            slots=self._slots.setdefault(task.recipe, Room(config.batch)).at_once,
             starts=self._scanned.starts(target, pictures, task, (config.height_px, config.width_px)),
         )
         made = self._make(target, pictures, recipe, task)
-        scores = _measured(target, pictures, made)
+        scores = self._measuring.over(partial(_measured, target, pictures, made), len(made))
         labels = [picture.unit.label for picture in pictures]
         return [self._row(task, *row) for row in zip(task.pictures, labels, made, scores, strict=True)]
 
@@ -110,16 +111,7 @@ class OptimizeWorker:
 
     def _fitting(self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask) -> list[Made]:
         """Return the pictures, in as many slots as the device's memory has room for."""
-        while True:
-            slots = self._slots[task.recipe]
-            try:
-                return optimize(target, pictures, replace(recipe, slots=slots))
-            except torch.OutOfMemoryError:
-                if slots == 1:
-                    raise
-            # Outside the except block, so that the traceback no longer holds the tensors.
-            torch.cuda.empty_cache()
-            self._slots[task.recipe] = slots // 2
+        return self._slots[task.recipe].fit(lambda slots: optimize(target, pictures, replace(recipe, slots=slots)))
 
     @staticmethod
     def _row(task: OptimizeTask, picture: Picture, unit: str, made: Made, score: float) -> dict[str, object]:
@@ -142,13 +134,9 @@ class OptimizeWorker:
         }
 
 
-def _measured(target: Target, pictures: Sequence[Picture], made: Sequence[Made]) -> list[float]:
-    values: list[float] = []
-    for start in range(0, len(made), MEASURED_AT_ONCE):
-        pixels = np.stack([one.pixels for one in made[start : start + MEASURED_AT_ONCE]])
-        units = [picture.readable for picture in pictures[start : start + MEASURED_AT_ONCE]]
-        values += measure(target, pixels, units)
-    return values
+def _measured(target: Target, pictures: Sequence[Picture], made: Sequence[Made], part: slice) -> list[float]:
+    pixels = np.stack([one.pixels for one in made[part]])
+    return measure(target, pixels, [picture.readable for picture in pictures[part]])
 
 
 def status_of(made: Made, score: float) -> str:

@@ -38,6 +38,11 @@ class CalibrateTask:
     def id(self) -> str:
         return fingerprint("calibrate", self.keys)
 
+    @property
+    def warm(self) -> str:
+        """Return the layer, where its scan is read."""
+        return self.layer.name if self.scan_files else ""
+
     def halves(self) -> tuple[CalibrateTask, ...]:
         """Return the task in two; () if it is one picture."""
         middle = len(self.pictures) // 2

@@ -7,19 +7,16 @@ each other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.config.schema import RunConfig
 from pipeline.plan.calibration import calibrate_tasks
 from pipeline.plan.pictures import Picture
-from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask
-from pipeline.units import LayerSpec, ModelFacts
+from pipeline.plan.tasks import OptimizeTask, Plan
+from pipeline.plan.work import passes_of_picture, work_of
+from pipeline.units import ModelFacts
 
-BACKWARD_FACTOR = 3.0
-"""A step (forward and backward) takes about three times a forward pass."""
-CALIBRATION_PASSES = 16
-"""Forward passes that measuring a picture takes: eight moved views, itself, and the images that it is compared with."""
 PNG_SHARE = 0.85
 """Optimized pictures compress this little as PNG."""
 COPIES = 3
@@ -103,21 +100,23 @@ def estimate(
     pictures = plan.own_pictures
     calibrations = calibrate_tasks(plan, made=pictures, done=measured)
     rows = [] if config.sweep.shard else [len(layer.channels) for layer in plan.layers]
-    shares = [_scan_share(task, facts) for task in scans]
     stages = (
         _stage(
             "scan",
             "spans",
             speeds,
             total=len(plan.own_spans),
-            tasks=[(1, _images(task) * share * speeds.image) for task, share in zip(scans, shares, strict=True)],
+            tasks=[(1, work_of(task, config, facts) * speeds.image) for task in scans],
         ),
         _stage(
             "optimize",
             "pictures",
             speeds,
             total=len(pictures),
-            tasks=[(len(task.pictures), sum(_picture_seconds(task, config, facts, speeds))) for task in blocks],
+            tasks=[
+                (len(task.pictures), len(task.pictures) * _picture_seconds(task, config, facts, speeds))
+                for task in blocks
+            ],
         ),
         _stage(
             "calibrate",
@@ -125,7 +124,7 @@ def estimate(
             speeds,
             total=len(pictures),
             tasks=[
-                (len(task.pictures), len(task.pictures) * speeds.measure * _share(task.layer, facts))
+                (len(task.pictures), len(task.pictures) * speeds.measure * facts.share[task.layer.name])
                 for task in calibrations
             ],
         ),
@@ -138,12 +137,9 @@ def estimate(
             tasks=[(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else [],
         ),
     )
-    steps = sum(passes * BACKWARD_FACTOR for task in blocks for passes in _passes(task, config, facts))
-    scanned = sum(_images(task) * share for task, share in zip(scans, shares, strict=True))
-    looked = sum(len(task.pictures) * CALIBRATION_PASSES * _share(task.layer, facts) for task in calibrations)
     return Estimate(
         stages=stages,
-        forward_passes=steps + scanned + looked,
+        forward_passes=sum(work_of(task, config, facts) for task in (*scans, *blocks, *calibrations)),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),
     )
 
@@ -162,31 +158,9 @@ def _stage(name: str, unit: str, speeds: Speeds, *, total: int, tasks: Sequence[
     )
 
 
-def _share(layer: LayerSpec, facts: ModelFacts) -> float:
-    return facts.share[layer.name]
-
-
-def _scan_share(task: ScanTask, facts: ModelFacts) -> float:
-    """Return the part of a pass that the scan needs; none where only the images' own statistics are missing."""
-    return max((_share(layer, facts) for layer in task.layers), default=0.0)
-
-
-def _images(task: ScanTask) -> int:
-    return task.span.stop - task.span.start
-
-
-def _passes(task: OptimizeTask, config: RunConfig, facts: ModelFacts) -> Iterator[float]:
-    """Yield for each picture its passes forward, as parts of the whole network."""
-    recipe = config.recipe(task.recipe)
-    share = max(_share(layer, facts) for layer in (task.layer, *task.others))
-    for _ in task.pictures:
-        yield recipe.steps * recipe.transform.views * share
-
-
-def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> Iterator[float]:
+def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> float:
     known = speeds.pictures.get(task.layer.name)
-    for passes in _passes(task, config, facts):
-        yield passes * speeds.step if known is None else known
+    return passes_of_picture(task, config, facts) * speeds.step if known is None else known
 
 
 def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:

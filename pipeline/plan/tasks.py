@@ -34,6 +34,11 @@ class OptimizeTask:
     def id(self) -> str:
         return fingerprint("optimize", [picture.key for picture in self.pictures])
 
+    @property
+    def warm(self) -> str:
+        """Return the layer, where its scan is read."""
+        return self.layer.name if self.scan_files else ""
+
     def halves(self) -> tuple[OptimizeTask, ...]:
         """Return the task in two, whole groups of pictures each; () if there is one group."""
         groups = grouped(self.pictures)
@@ -73,6 +78,11 @@ class ScanTask:
     @property
     def id(self) -> str:
         return fingerprint("scan", self.keys, self.statistics_key)
+
+    @property
+    def warm(self) -> str:
+        """Return '': spans have nothing in common."""
+        return ""
 
     def halves(self) -> tuple[ScanTask, ...]:
         """Return (): a span is read once for all layers."""
@@ -200,47 +210,3 @@ def _chunks(groups: Sequence[tuple[Picture, ...]], size: int) -> list[list[tuple
             chunks.append([])
         chunks[-1].append(group)
     return chunks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssembleTask:
-    """The joining of everything known about one layer."""
-
-    key: str
-    plan: LayerPlan
-    picture_files: tuple[str, ...]
-    """Shards that hold the layer's pictures; they may hold others too."""
-    calibration_files: tuple[str, ...]
-    calibrations: tuple[str, ...]
-    """Keys of the measurements that count; the files may hold others too."""
-    scan_files: tuple[str, ...]
-    """What the scan gathered of the layer, and the examples' names; the files may hold other layers too."""
-    examples: int
-    """Examples that the partials must cover, readable or not."""
-    class_names: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        return self.plan.layer.slug
-
-    def halves(self) -> tuple[AssembleTask, ...]:
-        """Return (): a table is written whole."""
-        return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteTask:
-    """The pages of one layer."""
-
-    key: str
-    layer: LayerSpec
-    previous: LayerSpec | None
-    following: LayerSpec | None
-
-    @property
-    def id(self) -> str:
-        return self.layer.slug
-
-    def halves(self) -> tuple[SiteTask, ...]:
-        """Return (): pages are written together."""
-        return ()

@@ -25,9 +25,11 @@ class ImageStatistics:
 
     def add(self, images: Sequence[NDArray[np.uint8]]) -> None:
         """Take in images, each (height, width, channels)."""
-        for image in images:
-            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-            self._magnitude += magnitude_of(pixels[None])[0].double().numpy()
+        if not images:
+            return
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        for pixels, magnitude in zip(batch, magnitude_of(batch).numpy(), strict=True):
+            self._magnitude += magnitude
             colours = pixels.flatten(1).double()
             self._colour += colours.mean(dim=1).numpy()
             self._product += (colours @ colours.T / colours.shape[1]).numpy()

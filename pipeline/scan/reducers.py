@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.scan import kernels
-from pipeline.stats.sample import position_of
+from pipeline.stats.sample import positions_of
 from pipeline.units import LayerSpec
 
 FIELDS: dict[str, type] = {
@@ -66,7 +66,7 @@ class Reducer:
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()
         }
-        self._vectors = np.empty((rows, self.channels), np.float16)
+        self._vectors = np.empty((rows, self.channels), np.float32)  # NumPy halves numbers slowly, torch all at once
         self._on_device: dict[str, dict[str, Tensor]] = {}
         self._images = self._sampled = 0
         self._drawn: list[tuple[int, str]] = []
@@ -95,8 +95,8 @@ class Reducer:
     def _where(self, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which images of the batch have a vector kept, and at which flat position of a map of this size."""
         if (rows, columns) not in self._places:
-            drawn = [(image, *position_of(name, rows, columns)) for image, name in self._drawn]
-            images, down, along = np.array(drawn, np.int64).reshape(-1, 3).T
+            images = np.array([image for image, _ in self._drawn], np.int64)
+            down, along = positions_of([name for _, name in self._drawn], rows, columns).astype(np.int64).T
             self._places[rows, columns] = (images, down * columns + along)
         return self._places[rows, columns]
 
@@ -124,7 +124,8 @@ class Reducer:
         """Return what is kept, and keep nothing; valid until the next batch starts."""
         images, sampled = self._images, self._sampled
         self._images = self._sampled = 0
-        return Reduced(**{name: self._arrays[name][:images] for name in FIELDS}, vectors=self._vectors[:sampled])
+        vectors = torch.from_numpy(self._vectors[:sampled]).half().numpy()
+        return Reduced(**{name: self._arrays[name][:images] for name in FIELDS}, vectors=vectors)
 
 
 def on_device(maps: Tensor) -> dict[str, Tensor]:

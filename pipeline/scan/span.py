@@ -18,7 +18,7 @@ from pipeline.stats.classes import ClassSums
 from pipeline.stats.files import Sampled
 from pipeline.stats.moments import Moments
 from pipeline.stats.partial import Partial
-from pipeline.stats.sample import position_of, sample_hash
+from pipeline.stats.sample import positions_of, sample_hash
 from pipeline.stats.topk import TopClasses, TopK
 
 KEPT_FIELDS: dict[str, type] = {"mean": np.float32, "peak": np.float32, "peak_at": np.int32, "vectors": np.float16}
@@ -155,7 +155,7 @@ class _Kept:
                 return self._flat[name]
             return np.concatenate([block[:count].reshape(-1) for _, block in self._parts(name)])  # some were unreadable
 
-        places = [position_of(name, *layer.positions) for layer in self._task.layers for name in ids]
+        places = [positions_of(ids, *layer.positions) for layer in self._task.layers]
         return Sampled(
             ids=ids,
             labels=[span.labels[place] for place in self._places],
@@ -163,7 +163,7 @@ class _Kept:
             maximum=flat("peak"),
             maximum_at=flat("peak_at"),
             vectors=flat("vectors"),
-            vectors_at=np.array(places, np.int32).reshape(-1, 2),
+            vectors_at=np.concatenate([np.empty((0, 2), np.int32), *places]),
         )
 
 

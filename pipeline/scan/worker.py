@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import UnreadableImageError
-from pipeline.models.device import device_of, use_threads
+from pipeline.models.device import use_device
 from pipeline.models.load import load_model, normalize, on_device
+from pipeline.models.room import Room
 from pipeline.models.trace import capture
 from pipeline.plan.tasks import ScanTask
 from pipeline.scan.images import ImageStatistics
@@ -33,6 +35,7 @@ from pipeline.store.receipts import Receipt, commit
 from pipeline.store.shards import FileEntry, put_shard
 
 Pixels = NDArray[np.uint8]
+Run = Callable[[torch.Tensor], None]
 Failure = dict[str, str]
 
 BATCH, BATCH_ON_GPU = 4, 64
@@ -44,13 +47,13 @@ class ScanWorker:
     """Scans spans; holds one model, so that it is loaded once per process."""
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
-        use_threads(threads)
         self._config = config
-        self._device = device_of(config.executor)
+        self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         self._store = Store.open(config.store.root)
+        self._room = Room(self._batch)
 
     def run(self, task: ScanTask) -> Receipt:
         """Scan one span for the task's layers and commit the partial."""
@@ -98,10 +101,8 @@ class ScanWorker:
                     images.add([pixels[number] for number in drawn])
                 if not task.layers:
                     continue
-                reducer.start([(number, ids[places[number]]) for number in drawn])
-                # A batch of one takes other code paths than every larger one, and rounds differently.
-                run(self._images(pixels if len(pixels) > 1 else pixels * 2))
-                reducer.end(len(places))
+                sampled = [(number, ids[places[number]]) for number in drawn]
+                self._room.over(partial(self._reduce, run, reducer, pixels, sampled), len(places))
                 kept += places
                 if reducer.full:
                     scan.add(kept, reducer.taken())
@@ -109,6 +110,17 @@ class ScanWorker:
             if kept:
                 scan.add(kept, reducer.taken())
         return failures
+
+    def _reduce(
+        self, run: Run, reducer: Reducer, pixels: list[Pixels], sampled: Sequence[tuple[int, str]], part: slice
+    ) -> list[Pixels]:
+        """Run a part of a batch and keep its numbers; until `end`, a part that does not fit leaves nothing behind."""
+        own = pixels[part]
+        reducer.start([(number - part.start, name) for number, name in sampled if part.start <= number < part.stop])
+        # A batch of one takes other code paths than every larger one, and rounds differently.
+        run(self._images(own if len(own) > 1 else own * 2))
+        reducer.end(len(own))
+        return own
 
     @property
     def _batch(self) -> int:

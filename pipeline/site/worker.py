@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.config.schema import RunConfig
-from pipeline.plan.tasks import SiteTask
+from pipeline.plan.joining import SiteTask
 from pipeline.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
 from pipeline.store.manifest import Manifest
 from pipeline.store.paths import Store, atlas_path

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,15 +43,24 @@ def position_of(example_id: str, rows: int, columns: int) -> tuple[int, int]:
     Drawn by hash, alike in all layers (so it is the same place of the image), and not at an edge, where padding speaks
     too (Carter et al. 2019), unless the map has nothing else.
     """
-    digest = _digest(example_id)
-    shares = (int.from_bytes(digest[start : start + 8], "big") / 2**64 for start in (8, 16))
-    row, column = (_inner(share, length) for share, length in zip(shares, (rows, columns), strict=True))
+    row, column = positions_of([example_id], rows, columns)[0].tolist()
     return row, column
 
 
-def _inner(share: float, length: int) -> int:
-    edge = 1 if length > 2 else 0
-    return edge + min(int(share * (length - 2 * edge)), length - 2 * edge - 1)
+def positions_of(example_ids: Sequence[str], rows: int, columns: int) -> NDArray[np.int32]:
+    """Return `position_of` for many examples: (examples, 2)."""
+    shares = np.array([_shares(example_id) for example_id in example_ids]).reshape(-1, 2)
+    lengths = np.array([rows, columns])
+    edges = (lengths > 2).astype(np.int64)
+    inner = lengths - 2 * edges
+    return (edges + np.minimum((shares * inner).astype(np.int64), inner - 1)).astype(np.int32)
+
+
+@lru_cache(maxsize=8192)
+def _shares(example_id: str) -> tuple[float, float]:
+    """Return where an example's position lies, as shares of height and width: asked for once for every layer."""
+    digest = _digest(example_id)
+    return int.from_bytes(digest[8:16], "big") / 2**64, int.from_bytes(digest[16:24], "big") / 2**64
 
 
 def percentile_of(score: float, values: Floats) -> float | None:

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import DatasetError
-from pipeline.store.remote import RemoteFile, open_file, reason
+from pipeline.store.patience import reason
+from pipeline.store.remote import RemoteFile, read_anywhere
 
 CACHED_GROUPS = 2
 """Row groups kept decoded per process: ids that sort like the rows read each group once."""
@@ -51,7 +52,7 @@ def image_rows(file: RemoteFile, columns: Columns, *, with_images: bool) -> Iter
     Raises DatasetError for a file that is no Parquet or lacks a column, and names the columns it has.
     """
     try:
-        with open_file(file) as stream, pq.ParquetFile(stream) as parquet:
+        with read_anywhere(file) as stream, pq.ParquetFile(stream) as parquet:
             names = _class_names(parquet.schema_arrow, columns.label)
             wanted = _projection(file, parquet.schema_arrow, columns, with_images=with_images)
             for group in range(parquet.num_row_groups):
@@ -163,7 +164,7 @@ def _cached_group(file: RemoteFile, column: str, group: int) -> pa.ChunkedArray:
 
 def _read_group(file: RemoteFile, column: str, group: int) -> pa.ChunkedArray:
     try:
-        with open_file(file) as stream, pq.ParquetFile(stream) as parquet:
+        with read_anywhere(file) as stream, pq.ParquetFile(stream) as parquet:
             struct = pa.types.is_struct(parquet.schema_arrow.field(column).type)
             table = parquet.read_row_group(group, columns=[f"{column}.bytes" if struct else column])
     except (OSError, pa.ArrowException, KeyError) as error:

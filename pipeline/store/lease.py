@@ -9,6 +9,9 @@ way to create a file only if there is none, so a lease is written and then read 
 moment the last one mostly has it, and the other sees that; a gap of milliseconds remains, in which both go on,
 harmlessly but for the cost. A lease whose holder has not been heard of for a minute is free.
 
+Of all files this one alone is written by several, so a put that is tried again for long could come after another run
+has taken over. A beat therefore bears with a failing storage for seconds only: the next one comes soon anyway.
+
 Runs that do one share each of a sweep (`sweep.shard=2/8`) don't get in each other's way: each holds a lease of its
 own, `leases/2-of-8.json`. The same share again, another division (2/4) and a run without shares are refused.
 """
@@ -31,6 +34,7 @@ LEASE_FILE = "lease.json"
 SHARE_FOLDER = "leases"
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+BEAT_PATIENCE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ class Lease:
 
     def __init__(self, store: Store, run: str = "", share: str = "") -> None:
         """`run` is the name of the run; no two runs have the same. `share` is the part that it does, such as '2/8'."""
-        self._store = store
+        self._store, self._beating = store, store.within(BEAT_PATIENCE_SECONDS)
         number, _, self._count = share.partition("/")
         self._file = f"{SHARE_FOLDER}/{number}-of-{self._count}.json" if share else LEASE_FILE
         self._run = run or uuid.uuid4().hex
@@ -53,7 +57,7 @@ class Lease:
             holder = read_lease(self._store, path)
             if self._excludes(path) and holder is not None and not _is_gone(holder):
                 raise RootBusyError(_busy(self._store.root, holder, path))
-        self._write()
+        self._write(self._store)
         holder = read_lease(self._store, self._file)
         if holder is None or holder["run"] != self._run:
             raise RootBusyError(_busy(self._store.root, holder or {}, self._file))
@@ -65,7 +69,7 @@ class Lease:
         self._thread.join()
         try:
             if self._is_ours():
-                self._store.delete(self._file)
+                self._beating.delete(self._file)
         except StoreError as error:  # the root may be what broke; a minute later the lease is free anyway
             log.warning("the lease could not be given back: %s", error)
 
@@ -77,7 +81,7 @@ class Lease:
                         "another run has taken over %s; results are shared, tables are written by both", self._file
                     )
                     return
-                self._write()
+                self._write(self._beating)
             except StoreError as error:  # the next beat may get through; the run meets the fault by itself
                 log.warning("the lease could not be renewed: %s", error)
 
@@ -86,10 +90,10 @@ class Lease:
         return not (self._count and path != self._file and path.endswith(f"-of-{self._count}.json"))
 
     def _is_ours(self) -> bool:
-        holder = read_lease(self._store, self._file)
+        holder = read_lease(self._beating, self._file)
         return holder is not None and holder["run"] == self._run
 
-    def _write(self) -> None:
+    def _write(self, store: Store) -> None:
         lease = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -97,7 +101,7 @@ class Lease:
             "since": self._since,
             "heartbeat": time.time(),
         }
-        self._store.write(self._file, json.dumps(lease).encode())
+        store.write(self._file, json.dumps(lease).encode())
 
 
 def lease_files(store: Store) -> list[str]:
@@ -106,13 +110,17 @@ def lease_files(store: Store) -> list[str]:
 
 
 def read_lease(store: Store, path: str = LEASE_FILE) -> dict[str, Any] | None:
-    """Return who holds a lease: `host, pid, run, since, heartbeat` (times in seconds since 1970); None if nobody."""
-    if not store.exists(path):
+    """Return who holds a lease: `host, pid, run, since, heartbeat` (times in seconds since 1970); None if nobody.
+
+    Raises StoreError where that can't be told: a lease that can't be read is not free.
+    """
+    data = store.read_if_there(path)
+    if data is None:
         return None
     try:
-        raw: dict[str, Any] = json.loads(store.read(path))
+        raw: dict[str, Any] = json.loads(data)
         _ = raw["host"], int(raw["pid"]), raw["run"], float(raw["since"]), float(raw["heartbeat"])
-    except (StoreError, ValueError, TypeError, KeyError):  # given back between the two looks, or no lease
+    except (ValueError, TypeError, KeyError):  # no lease
         return None
     return raw
 

@@ -1,7 +1,8 @@
 """The root of an atlas, on a local folder or any pyarrow filesystem, and where things lie under it.
 
 Files appear whole or not at all: locally through a hidden staging file, fsync and rename; on object stores
-through one put. Paths given to a `Store` are relative to the root, with forward slashes.
+through one put. Paths given to a `Store` are relative to the root, with forward slashes. What fails in a way that may
+pass is tried again for a minute (`pipeline.store.patience`).
 
     store = Store.open("s3://bucket/atlas")
     store.write("plan/run.json", b"{}")
@@ -15,16 +16,21 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.errors import StoreError
+from pipeline.store.filesystems import open_filesystem
+from pipeline.store.patience import may_pass, patiently, reason
 from pipeline.units import LayerSpec
 
 STAGING = ".staging"
+READ_WHOLE_BYTES = 1_000_000
+"""An object store's smaller files are read in one request: their footer and columns by themselves take longer."""
 STAGING_SECONDS = 3600
 """No writer takes this long for one file."""
 REMEDIES = {
@@ -37,14 +43,25 @@ REMEDIES = {
 """What mends an error of the filesystem, by its number."""
 
 
+_T = TypeVar("_T")
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One atlas root. Every failure of the filesystem becomes a `StoreError` that names the path."""
+    """One atlas root. Every failure of the filesystem becomes a `StoreError` that names the path.
+
+    Everything here may be done twice, as happens when the answer to a request gets lost. A put holds the whole file, so
+    the second leaves what the first did: shards are named by their content; tables, pages, receipts and manifests are
+    written by the one run that holds the lease, which has the number of its manifest before it writes. Only a lease is
+    written by several; see `pipeline.store.lease`.
+    """
 
     filesystem: fs.FileSystem
     base: str
     root: str
     """The root as the user wrote it, for messages."""
+    patience_seconds: float | None = None
+    """How long a failure that may pass is borne with, if not `pipeline.store.patience.PATIENCE_SECONDS`."""
 
     @classmethod
     def open(cls, root: str) -> Store:
@@ -55,12 +72,17 @@ class Store:
                 raise StoreError(f"store.root={root!r} is a file; give a folder, which need not exist yet.")
             return cls(fs.LocalFileSystem(), folder, root)
         try:
-            filesystem, base = fs.FileSystem.from_uri(_whole_puts(root))
+            # Asks S3 for the bucket's region, unless the URI has it.
+            filesystem, base = patiently(lambda: open_filesystem(root), what=f"open store.root={root!r}")
         except (pa.ArrowException, ValueError, OSError) as error:
             raise StoreError(
-                f"store.root={root!r} can't be opened: {error}. Give a folder or a URI such as s3://bucket/atlas."
+                f"store.root={root!r} can't be opened: {reason(error)}. Give a folder or a URI such as s3://bucket/atlas."
             ) from error
         return cls(filesystem, base.rstrip("/"), root)
+
+    def within(self, seconds: float) -> Store:
+        """Return the same store for callers who can't wait so long, or come again by themselves."""
+        return replace(self, patience_seconds=seconds)
 
     @property
     def is_local(self) -> bool:
@@ -69,27 +91,40 @@ class Store:
 
     def read(self, path: str) -> bytes:
         """Return a whole file."""
-        with self._translated("read", path), self.filesystem.open_input_file(self._full(path)) as file:
-            data: bytes = file.read()
-        return data
+        return self.use(path, _whole)
 
-    def open_input(self, path: str) -> pa.NativeFile:
-        """Return a random-access file, for Parquet readers."""
-        with self._translated("read", path):
-            return self.filesystem.open_input_file(self._full(path))
+    def read_if_there(self, path: str) -> bytes | None:
+        """Return a whole file, or None where there is none."""
+        try:
+            return self.read(path)
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    def use(self, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
+        """Return what `reading` makes of a random-access file; it is called again where the filesystem fails."""
+
+        def work() -> _T:
+            with self.filesystem.open_input_file(self._full(path)) as file:
+                if self.is_local or file.size() > READ_WHOLE_BYTES:
+                    return reading(file)
+                return reading(pa.BufferReader(file.read()))
+
+        return self._done("read", path, work)
 
     def write(self, path: str, data: bytes) -> None:
         """Put a whole file under its name, atomically, replacing what was there."""
-        with self._translated("write", path):
-            if self.is_local:
-                self._write_local(path, data)
-            else:
-                with self.filesystem.open_output_stream(self._full(path)) as stream:
-                    stream.write(data)
+        put = self._write_local if self.is_local else self._put
+        self._done("write", path, lambda: put(path, data))
+
+    def _put(self, path: str, data: bytes) -> None:
+        with self.filesystem.open_output_stream(self._full(path)) as stream:
+            stream.write(data)
 
     def write_if_changed(self, path: str, data: bytes) -> None:
         """Put a file unless the same one is there already."""
-        if self.size(path) != len(data) or self.read(path) != data:
+        if self.read_if_there(path) != data:
             self.write(path, data)
 
     def _write_local(self, path: str, data: bytes) -> None:
@@ -114,16 +149,23 @@ class Store:
         staging = os.path.join(self.base, STAGING)
         if not self.is_local or not os.path.isdir(staging):
             return
-        with self._translated("clear", STAGING), os.scandir(staging) as entries:
-            for entry in entries:
-                if entry.is_file() and time.time() - entry.stat().st_mtime > STAGING_SECONDS:
-                    os.unlink(entry.path)
+
+        def work() -> None:
+            with os.scandir(staging) as entries:
+                for entry in entries:
+                    if entry.is_file() and time.time() - entry.stat().st_mtime > STAGING_SECONDS:
+                        os.unlink(entry.path)
+
+        self._done("clear", STAGING, work)
 
     def delete(self, path: str) -> None:
         """Remove one file, if it is there."""
-        if self.exists(path):
-            with self._translated("delete", path):
+
+        def work() -> None:
+            with contextlib.suppress(FileNotFoundError):
                 self.filesystem.delete_file(self._full(path))
+
+        self._done("delete", path, work)
         if self.is_local:
             with contextlib.suppress(OSError):  # not empty: other files need it
                 os.rmdir(os.path.dirname(self._full(path)))
@@ -134,8 +176,7 @@ class Store:
 
     def size(self, path: str) -> int | None:
         """Return a file's size in bytes, or None where there is no file."""
-        with self._translated("look at", path):
-            info = self.filesystem.get_file_info(self._full(path))
+        info = self._done("look at", path, lambda: self.filesystem.get_file_info(self._full(path)))
         return int(info.size) if info.type == fs.FileType.File else None
 
     def list(self, directory: str) -> list[str]:
@@ -145,40 +186,32 @@ class Store:
     def sizes(self, directory: str) -> dict[str, int]:
         """Return the size in bytes of every file below a directory, by path."""
         selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
-        with self._translated("list", directory):
-            infos = self.filesystem.get_file_info(selector)
+        infos = self._done("list", directory, lambda: self.filesystem.get_file_info(selector))
         prefix = len(self.base) + 1
         return {info.path[prefix:]: int(info.size) for info in infos if info.type == fs.FileType.File}
 
     def _full(self, path: str) -> str:
         return f"{self.base}/{path}" if path else self.base
 
-    @contextlib.contextmanager
-    def _translated(self, verb: str, path: str) -> Iterator[None]:
+    def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
+        what = f"{verb} {path!r} under store.root={self.root!r}"
         try:
-            yield
+            return patiently(work, what=what, seconds=self.patience_seconds)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
-                f"can't {verb} {path!r} under store.root={self.root!r}: {_reason(error)}. "
-                f"What was made before is kept; {_remedy(error)} and run the same command again."
+                f"can't {what}: {reason(error)}. What was made before is kept; {_remedy(error)}"
             ) from error
 
 
-def _whole_puts(root: str) -> str:
-    """Return the URI with S3 told to send a file that fits one request as one whole put, not as an upload in parts."""
-    if not root.startswith("s3://") or "allow_delayed_open" in root:
-        return root
-    return root + ("&" if "?" in root else "?") + "allow_delayed_open=true"
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error).splitlines()[0]
+def _whole(file: pa.NativeFile) -> bytes:
+    data: bytes = file.read()
+    return data
 
 
 def _remedy(error: BaseException) -> str:
-    return REMEDIES.get(getattr(error, "errno", None) or 0, "mend this")
+    if may_pass(error):
+        return "run the same command again when the storage answers, with fewer workers if it has too much to do."
+    return f"{REMEDIES.get(getattr(error, 'errno', None) or 0, 'mend this')} and run the same command again."
 
 
 def visualizations_directory(layer: LayerSpec) -> str:

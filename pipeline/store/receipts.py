@@ -100,16 +100,8 @@ def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
     path = f"{_folder(stage)}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     store.write(path, data)
     gone = [_path(stage, one.task) for one in singles] + [one for one in merged if one != path]
-    _each(store, lambda one: _remove(store, one), gone)
+    _each(store, store.delete, gone)
     return len(singles)
-
-
-def _remove(store: Store, path: str) -> None:
-    try:
-        store.delete(path)
-    except StoreError:
-        if store.exists(path):  # else another run, folding the same, was faster
-            raise
 
 
 def is_whole(receipt: Receipt, sizes: Mapping[str, int]) -> bool:
@@ -148,18 +140,9 @@ def _each(store: Store, work: Callable[[str], _T], paths: Sequence[str]) -> list
 
 def _read_singles(store: Store, paths: Sequence[str]) -> list[Receipt]:
     """Return the receipts at `paths`; one that has gone since it was listed is in a fold."""
-    found = zip(paths, _each(store, lambda path: _read(store, path), paths), strict=True)
+    found = zip(paths, _each(store, store.read_if_there, paths), strict=True)
     parsed = (_parse(path, data) for path, data in found if data is not None)
     return [receipt for receipt in parsed if receipt is not None]
-
-
-def _read(store: Store, path: str) -> bytes | None:
-    try:
-        return store.read(path)
-    except StoreError:
-        if store.exists(path):
-            raise
-        return None
 
 
 def _read_folds(store: Store, stage: str) -> list[Receipt]:

@@ -10,16 +10,20 @@ here; the atlas itself is kept by `pipeline.store.paths`.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.errors import DatasetError, UnreadableImageError
+from pipeline.store.filesystems import open_filesystem
+from pipeline.store.patience import patiently, reason
 
 OPEN_FILES = 64
 """Shards kept open per process; opening one on an object store costs a request."""
@@ -61,51 +65,85 @@ def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[RemoteFile, ...]:
     return tuple(sorted(found.values(), key=lambda file: file.name))
 
 
-def open_file(file: RemoteFile) -> pa.NativeFile:
-    """Return a file opened for reading anywhere in it; raise DatasetError if it can't be."""
-    try:
-        return _opened(file.root)[0].open_input_file(file.path)
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"can't open {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
-
-
 def read_part(file: RemoteFile, *, offset: int, size: int) -> bytes:
     """Return `size` bytes from `offset`; may be called by many threads at once.
 
     Raises UnreadableImageError when the file ends before that, DatasetError when the filesystem fails.
     """
-    try:
-        data: bytes = _kept_open(file).read_at(size, offset)
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
+    data = _read_at(file, offset, size)
     if len(data) < size:
         raise UnreadableImageError(f"{file.name!r} ends {size - len(data)} bytes before the image does")
+    return data
+
+
+def read_through(file: RemoteFile, *, buffer_bytes: int) -> io.BufferedReader:
+    """Return a stream over a file, which asks for `buffer_bytes` at a time; raises DatasetError as `read_part` does."""
+    return io.BufferedReader(_Parts(file), buffer_bytes)
+
+
+def read_anywhere(file: RemoteFile) -> pa.NativeFile:
+    """Return a file for Arrow's readers to read anywhere in it; raises DatasetError as `read_part` does."""
+    return pa.PythonFile(_Parts(file), mode="r")
+
+
+class _Parts(io.RawIOBase):
+    """A file read part by part, each with patience."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        super().__init__()
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:  # without it, Python's own would copy twice
+        data = _read_at(self._file, self._at, max(0, self._file.size - self._at) if size < 0 else size)
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _read_at(file: RemoteFile, offset: int, size: int) -> bytes:
+    """Return `size` bytes from `offset`, fewer where the file ends before; raise DatasetError if it can't be read."""
+    what = f"read {file.name!r} of {file.root!r}"
+    try:
+        data: bytes = patiently(lambda: _kept_open(file).read_at(size, offset), what=what)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
     return data
 
 
 def read_below(root: str, path: str) -> bytes:
     """Return the whole file at `path` below the folder `root`; UnreadableImageError if there is none."""
     filesystem, base = _opened(root)
-    try:
+
+    def work() -> bytes:
         with filesystem.open_input_file(f"{base}/{path}") as file:
             data: bytes = file.read()
+        return data
+
+    try:
+        return patiently(work, what=f"read {path!r} of {root!r}")
     except FileNotFoundError as error:
         raise UnreadableImageError("there is no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"can't read {path!r} of dataset.root={root!r}: {reason(error)}") from error
-    return data
-
-
-def reason(error: BaseException) -> str:
-    """Return the first line of what went wrong."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @lru_cache(maxsize=OPEN_FILES)
 def _kept_open(file: RemoteFile) -> pa.NativeFile:
-    return open_file(file)
+    return _opened(file.root)[0].open_input_file(file.path)
 
 
 @lru_cache(maxsize=16)
@@ -123,7 +161,8 @@ def _opened(root: str) -> tuple[fs.FileSystem, str]:
         )
     try:
         # Only the bucket is handed over: a URI may hold no braces.
-        filesystem, base = fs.FileSystem.from_uri(f"{scheme}://{bucket}/{mark}{query}")
+        only = f"{scheme}://{bucket}/{mark}{query}"
+        filesystem, base = patiently(lambda: open_filesystem(only), what=f"open {root!r}")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DatasetError(
             f"dataset.root={root!r} can't be opened: {reason(error)}. Give a folder, a pattern or a URI such as "
@@ -138,7 +177,7 @@ def _type(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileType:
 
 def _info(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileInfo:
     try:
-        return filesystem.get_file_info(path)
+        return patiently(lambda: filesystem.get_file_info(path), what=f"look at {path!r} of {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be looked at: {reason(error)}") from error
 
@@ -155,7 +194,7 @@ def _matching(filesystem: fs.FileSystem, pattern: str, root: str) -> list[fs.Fil
     base = pattern if info.type == fs.FileType.Directory else folder
     selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
     try:
-        infos = filesystem.get_file_info(selector)
+        infos = patiently(lambda: filesystem.get_file_info(selector), what=f"list {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be listed: {reason(error)}") from error
     return [found for found in infos if found.type == fs.FileType.File and whole.fullmatch(found.path)]

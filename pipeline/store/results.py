@@ -58,10 +58,11 @@ def whole_receipts(store: Store, stage: str) -> list[Receipt]:
 
 def read_run_file(store: Store) -> dict[str, Any] | None:
     """Return what the last run wrote about itself, or None in a new root."""
-    if not store.exists(RUN_FILE):
+    data = store.read_if_there(RUN_FILE)
+    if data is None:
         return None
     try:
-        raw: dict[str, Any] = json.loads(store.read(RUN_FILE))
+        raw: dict[str, Any] = json.loads(data)
         _ = raw["config"]["model"]["name"], raw["config"]["dataset"]["source"], raw["examples"], raw["layers"]
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptShardError(

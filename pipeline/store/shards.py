@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptShardError
 from pipeline.store.paths import Store
+from pipeline.store.patience import may_pass
 
 ROW_GROUP_BYTES = 6_000_000
 ROW_GROUP_ROWS = 50_000
 
 Row = Mapping[str, object]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,19 +144,32 @@ def read_table(
 ) -> pa.Table:
     """Return a shard as a table, only the rows of one layer if asked; skips other row groups unread."""
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
-    with store.open_input(path) as file:
-        try:
-            return pq.read_table(file, columns=list(columns) if columns else None, filters=filters)
-        except (pa.ArrowException, OSError) as error:
-            raise _cut_short(store, path, error) from error
+    wanted = list(columns) if columns else None
+    return _use(store, path, lambda file: pq.read_table(file, columns=wanted, filters=filters))
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
     """Return the first `count` rows of a shard, reading no more row groups than they take."""
-    with store.open_input(path) as file:
+
+    def first(file: pa.NativeFile) -> list[dict[str, object]]:
         batches = pq.ParquetFile(file).iter_batches(batch_size=count, columns=list(columns))
-        rows: list[dict[str, object]] = next((batch.to_pylist() for batch in batches), [])
-    return rows
+        return next((batch.to_pylist() for batch in batches), [])
+
+    return _use(store, path, first)
+
+
+def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
+    """Return what `reading` makes of a shard; what is no whole Parquet file is a CorruptShardError, at once."""
+
+    def parsed(file: pa.NativeFile) -> _T:
+        try:
+            return reading(file)
+        except (pa.ArrowException, OSError) as error:
+            if may_pass(error):  # the filesystem's fault, not the file's
+                raise
+            raise _cut_short(store, path, error) from error
+
+    return store.use(path, parsed)
 
 
 def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:

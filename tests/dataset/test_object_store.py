@@ -2,73 +2,48 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from faulty_proxy import FaultyProxy
 from made_shards import IMAGES, NAMES, write_folder, write_parquet, write_tar
 from pyarrow import fs
+from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
 
 from pipeline.config.dataset import DatasetConfig
 from pipeline.dataset import open_source
 from pipeline.errors import DatasetError, UnreadableImageError
+from pipeline.store import filesystems, patience
+from pipeline.store.filesystems import open_filesystem
 
 MakeConfig = Callable[..., DatasetConfig]
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("moto_server") is None, reason="needs moto_server (pip install 'moto[server]')"
-)
+pytestmark = needs_s3
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """Start an S3 server and return the query that leads to it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(shutil.which("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(port, server)
-        yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&allow_bucket_creation=true&allow_delayed_open=true"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        if server.poll() is not None:
-            pytest.skip("moto_server does not start")
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.skip("moto_server does not answer")
+def port() -> Iterator[int]:
+    with s3_server() as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
-def bucket(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def bucket(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """Fill a bucket, and return what makes a path in it a URI."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("AWS_REGION", "us-east-1")
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
         local = tmp_path_factory.mktemp("bucket")
         write_folder(local / "folder")
         for number in range(3):
             write_tar(local / f"tar/train-{number:03d}.tar", [(name, IMAGES[name]) for name in NAMES[number::3]])
             write_parquet(local / f"parquet/{number}.parquet", NAMES[number::3], row_group_size=2)
-        filesystem, _ = fs.FileSystem.from_uri(f"s3://atlas-images/{endpoint}")
+        filesystem, _ = open_filesystem(uri(port, "atlas-images/"))
         filesystem.create_dir("atlas-images")
         fs.copy_files(str(local), "atlas-images", fs.LocalFileSystem(), filesystem)
-        yield lambda path: f"s3://atlas-images/{path}{endpoint}"
+        yield lambda path: uri(port, f"atlas-images/{path}")
 
 
 def test_every_source_gives_the_same_examples_from_s3_as_from_a_folder(
@@ -105,9 +80,30 @@ def test_what_is_not_there_is_said_so(bucket: Callable[[str], str], make_config:
         open_source(make_config(root=bucket("tar")))
 
 
-def test_a_server_that_is_gone_is_not_the_images_fault(make_config: MakeConfig) -> None:
+def test_a_server_that_is_gone_is_not_the_images_fault(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0)
     dead = "s3://x/y?endpoint_override=127.0.0.1:9&scheme=http&request_timeout=1&connect_timeout=1"
     with pytest.raises(DatasetError, match=r"dataset\.root='s3://x/y.*can't") as caught:
         open_source(make_config(root=dead, source="folder"))
     assert not isinstance(caught.value, UnreadableImageError)
     assert isinstance(caught.value.__cause__, OSError | pa.ArrowException)
+
+
+def test_every_source_is_read_through_a_network_that_fails(
+    port: int, bucket: Callable[[str], str], make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(filesystems, "S3_TRIES", 1)
+    local = open_source(make_config(root=str(write_folder(tmp_path)), label="folder"))
+    ids = [example.example_id for example in local.examples()]
+    with FaultyProxy(port) as proxy:
+        proxy.spoil(0.3, "500", "503", "reset", "cut", seed=2)
+        for source in ("folder", "tar", "parquet"):
+            remote = open_source(
+                make_config(source=source, root=uri(proxy.port, f"atlas-images/{source}"), label="folder")
+            )
+            assert [example.example_id for example in remote.examples()] == ids
+            assert all(remote.read(name).tobytes() == local.read(name).tobytes() for name in NAMES)
+        assert sum(1 for _, _, fault in proxy.requests if fault) > 10

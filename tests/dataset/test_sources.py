@@ -3,16 +3,19 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.config.dataset import DatasetConfig
 from pipeline.dataset import Source, open_source
 from pipeline.dataset.folder import escape, unescape
 from pipeline.errors import DatasetError, UnreadableImageError
+from pipeline.store import patience
 
 MakeConfig = Callable[..., DatasetConfig]
 Save = Callable[..., Path]
@@ -257,3 +260,27 @@ def test_a_folder_that_vanishes_is_a_dataset_error(tmp_path: Path, make_config: 
     shutil.rmtree(root)
     with pytest.raises(DatasetError, match="cannot be listed"):
         source.examples()
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading is an I/O error")
+def test_an_image_on_a_disk_that_fails_for_a_moment_is_read_when_it_works_again(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.05)
+    Image.new("RGB", (8, 8), (200, 10, 10)).save(tmp_path / "b.png")
+    (tmp_path / "a.png").symlink_to("/proc/self/mem")
+    source = open_source(make_config(root=str(tmp_path)))
+    with monkeypatch.context() as hurried:
+        hurried.setattr(patience, "PATIENCE_SECONDS", 0.1)
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            source.read("a.png")
+    assert "tried" in caught.value.__notes__[0]
+
+    def mend() -> None:
+        (tmp_path / "new").symlink_to(tmp_path / "b.png")
+        (tmp_path / "new").replace(tmp_path / "a.png")
+
+    mending = threading.Timer(0.3, mend)
+    mending.start()
+    assert source.read("a.png").tobytes() == source.read("b.png").tobytes()
+    mending.join()

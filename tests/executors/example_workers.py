@@ -22,6 +22,7 @@ class ExampleTask:
     folder: str = ""
     times: int = 1_000_000
     """How often the action comes before an echo."""
+    warm: str = ""
     parts: tuple[ExampleTask, ...] = ()
     """What it consists of: halves are named by their parts, joined with '+'."""
 
@@ -52,7 +53,8 @@ class ExampleWorker:
         self.seen += 1
         if task.action != "echo" and mark(task) <= task.times:
             getattr(self, task.action)()
-        return {"id": task.id, "pid": os.getpid(), "threads": self.threads, "seen": self.seen, "at": time.time()}
+        found = {"id": task.id, "pid": os.getpid(), "threads": self.threads, "seen": self.seen, "at": time.time()}
+        return {**found, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
     def fail(self) -> None:
         raise ValueError("not today")
@@ -68,6 +70,9 @@ class ExampleWorker:
 
     def pause(self) -> None:
         time.sleep(1.5)  # longer than a host needs to start
+
+    def rest(self) -> None:
+        time.sleep(0.5)
 
     def interrupt(self) -> None:
         raise KeyboardInterrupt
@@ -106,8 +111,10 @@ def mark(task: ExampleTask) -> int:
     return path.stat().st_size
 
 
-def ray_config(workers: int = 2) -> RayConfig:
-    return RayConfig(name="ray", address="local", workers=workers, cpus_per_worker=1, gpus_per_worker=0, verbose=False)
+def ray_config(**settings: object) -> RayConfig:
+    """Return two workers on this machine, or what `settings` say."""
+    usual = {"address": "local", "workers": 2, "cpus_per_worker": 1, "gpus_per_worker": 0, "verbose": False}
+    return RayConfig(name="ray", **{**usual, **settings})  # type: ignore[arg-type]
 
 
 def spec(name: str = "ExampleWorker", settings: object = None) -> WorkerSpec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from executors.example_workers import ExampleTask
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,10 @@ def tasks(count: int) -> list[Task]:
 
 def block(*names: str) -> ExampleTask:
     return ExampleTask("+".join(names), parts=tuple(ExampleTask(name) for name in names))
+
+
+def warm(name: str, *layers: str) -> list[Task]:
+    return [ExampleTask(f"{name}{number}", warm=layer) for number, layer in enumerate(layers)]
 
 
 def done(task: Task) -> Outcome:
@@ -102,9 +108,53 @@ def test_fatal_failure_is_not_tried_again() -> None:
     assert dispatch.unfinished == 0
 
 
-@given(st.lists(st.integers(1, 5), max_size=8), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_every_unit_ends_exactly_once_whatever_happens(sizes: list[int], hosts: int, random: object) -> None:
-    blocks = [block(*(f"b{number}u{part}" for part in range(size))) for number, size in enumerate(sizes)]
+def test_tasks_are_taken_in_the_order_given_and_again_where_they_were() -> None:
+    first, second, third = tasks(3)
+    dispatch = Dispatch([first, second, third])
+    assert dispatch.take(0, hosts=1) is first
+    assert dispatch.settle(0, broken(first)) is None
+    assert [dispatch.take(0, hosts=1), dispatch.take(0, hosts=1)] == [first, second]
+
+
+def test_host_goes_on_with_the_layer_it_has_warm_and_begins_what_no_other_has() -> None:
+    given = warm("t", "a", "a", "a", "b", "b", "b")
+    dispatch = Dispatch(given)
+    taken: dict[int, list[str]] = {0: [], 1: []}
+    for _ in range(3):
+        for host in taken:
+            task = dispatch.take(host, hosts=2)
+            assert task is not None
+            taken[host].append(task.warm)
+            dispatch.settle(host, done(task))
+    assert taken == {0: ["a"] * 3, 1: ["b"] * 3}
+
+
+def test_host_without_a_layer_of_its_own_helps_another() -> None:
+    dispatch = Dispatch(warm("t", "a", "a", "a", "a"))
+    assert all(dispatch.take(host, hosts=3) is not None for host in range(3))
+
+
+def test_layer_of_a_lost_host_is_taken_up_by_the_next() -> None:
+    dispatch = Dispatch(warm("t", "a", "b", "b"))
+    assert [task.warm for host in (0, 1) if (task := dispatch.take(host, hosts=2))] == ["a", "b"]
+    dispatch.lose(0, blame=False, reason="preempted")
+    again = dispatch.take(2, hosts=2)
+    assert again is not None
+    assert again.warm == "a"
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["", "a", "b"])), max_size=8),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
+def test_every_unit_ends_exactly_once_whatever_happens(
+    given_blocks: list[tuple[int, str]], hosts: int, random: object
+) -> None:
+    blocks = [
+        dataclasses.replace(block(*(f"b{number}u{part}" for part in range(size))), warm=layer)
+        for number, (size, layer) in enumerate(given_blocks)
+    ]
     dispatch, outcomes = Dispatch(blocks), []
     held: dict[int, list[Task]] = {host: [] for host in range(hosts)}
     for _ in range(5000):

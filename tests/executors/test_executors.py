@@ -173,7 +173,7 @@ def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path)
     tasks = f"[ExampleTask('k', 'kill', {str(tmp_path)!r}, times=1)]"
     code = (
         "from executors.example_workers import *; from pipeline.executors import open_executor\n"
-        f"with open_executor(ray_config(1)) as executor: print(len(list(executor.run(spec(), {tasks}))))"
+        f"with open_executor(ray_config(workers=1)) as executor: print(len(list(executor.run(spec(), {tasks}))))"
     )
     done = python(code, HOME="/nonexistent", TMPDIR=str(long_folder))
     assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
@@ -185,7 +185,7 @@ def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path)
 def test_room_counts_processors_and_gpus(gpus: int, share: float, expected: int) -> None:
     config = ray_config()
     object.__setattr__(config, "gpus_per_worker", share)
-    assert room({"CPU": 8, "GPU": gpus}, config) == expected
+    assert room({"CPU": 8, "GPU": gpus}, config.cpus_per_worker, config.gpus_per_worker) == expected
 
 
 def test_cluster_that_is_not_there_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_out_of_memory_halves_the_batch_and_is_remembered(tiny: Callable[..., Ru
     assert config.optimize.batch > 4
     receipt = worker.run(tasks[0])
     assert len(receipt.keys) == len(tasks[0].pictures) > 4
-    assert worker._slots[""] <= 4
+    assert worker._slots[""].at_once <= 4
 
 
 def test_pictures_made_with_little_memory_are_the_same(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as some
 from pipeline.cli import main
 from pipeline.config.schema import RunConfig
 from pipeline.plan.calibration import calibration_keys
-from pipeline.plan.estimate import BACKWARD_FACTOR, EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
+from pipeline.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
+from pipeline.plan.work import BACKWARD_FACTOR
 from pipeline.prepare import Prepared, prepare, what_is_done
 from pipeline.speeds import speeds_of
 

@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from faulty_proxy import FaultyProxy
+from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
 
-from pipeline.errors import RootBusyError
+from pipeline.errors import RootBusyError, StoreError
+from pipeline.store import filesystems
 from pipeline.store import lease as module
 from pipeline.store.lease import LEASE_FILE, Lease, read_lease
 from pipeline.store.paths import Store
@@ -84,3 +87,30 @@ def test_a_lease_that_another_run_took_over_is_left_to_it(store: Store) -> None:
     held = read_lease(store)
     assert held is not None
     assert held["run"] == "another"
+
+
+@needs_s3
+def test_a_holder_stays_one_while_the_storage_fails_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "BEAT_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(filesystems, "S3_TRIES", 1)
+    with s3_server() as port, FaultyProxy(port) as proxy:
+        store = Store.open(uri(proxy.port, "bucket/atlas"))
+        store.filesystem.create_dir("bucket")
+        with Lease(store):
+            proxy.spoil(1.0, "500", "reset")
+            asked = len(proxy.requests)
+            while len(proxy.requests) < asked + 5:
+                time.sleep(0.01)
+            proxy.spoil(0.0)
+            before, deadline = time.time(), time.monotonic() + 10
+            while (held := read_lease(store)) is None or held["heartbeat"] < before:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            proxy.spoil(1.0, "500", "reset")
+            with pytest.raises(StoreError), Lease(store.within(0)):  # what can't be read is not free
+                pass
+            proxy.spoil(0.0)
+        assert read_lease(store) is None

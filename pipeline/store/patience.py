@@ -1,0 +1,117 @@
+"""Storage that fails for a moment: which failures may pass, and trying again until they have or patience ends.
+
+    patiently(lambda: store.filesystem.get_file_info(path), what="look at 'plan/run.json'")
+
+Waits double from half a second to ten and are drawn at random below that, so that a hundred workers that failed
+together don't come back together. What can't pass (a full disk, a wrong name, no permission) is raised at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+
+PATIENCE_SECONDS = 60.0
+"""No new try begins later than this after the first one."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 10.0
+
+PASSING_ERRNOS = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.EIO,  # what a network filesystem mounted 'soft' says when its server is late
+        errno.ESTALE,  # and when the server has been started anew
+        errno.ETIMEDOUT,
+        errno.ECONNABORTED,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EPIPE,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETRESET,
+        errno.ENETUNREACH,
+    }
+)
+PASSING_WORDS = re.compile(
+    # Codes 1, 3: no such protocol, no address; 51, 58 to 60, 77: certificates. Those stay wrong.
+    r"AWS Error NETWORK_CONNECTION (?!.*curlCode: (?:1|3|51|58|59|60|77)\b)"
+    r"|AWS Error (?:INTERNAL_FAILURE|SERVICE_UNAVAILABLE|SLOW_DOWN|THROTTLING|REQUEST_TIMEOUT)\b"
+    # An upload in parts whose last answer got lost, and which is then asked to end once more.
+    r"|AWS Error NO_SUCH_UPLOAD\b"
+    r"|HTTP status (?:408|429|500|502|503|504)\b"
+)
+"""How Arrow words an object store's failures that may pass; these have no number of their own."""
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Say whether the same call may succeed in a moment."""
+    if not isinstance(error, OSError):  # what else Arrow raises is about what was asked for
+        return False
+    if error.errno is not None:
+        return error.errno in PASSING_ERRNOS
+    return isinstance(error, ConnectionError | TimeoutError) or bool(PASSING_WORDS.search(str(error)))
+
+
+def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None) -> _T:
+    """Return what `work` returns, called again while it fails in a way that may pass and `seconds` (PATIENCE_SECONDS)
+    are not over.
+
+    `work` must come to the same whether it is done once or twice: a call whose answer got lost has been done. Raises
+    its last error, with a note of how often it was tried.
+    """
+    try:
+        return work()  # almost always; tenacity would take 50 microseconds to begin
+    except OSError as error:
+        if not may_pass(error):
+            raise
+        return _again(work, first=error, what=what, seconds=PATIENCE_SECONDS if seconds is None else seconds)
+
+
+def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float) -> _T:
+    """Return what `work` returns at last; `first` is what its first try raised."""
+    failed = [first]
+
+    def tried() -> _T:
+        if failed:  # the first try has been made
+            raise failed.pop()
+        return work()
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("can't %s at the moment (%s); trying again", what, first_line(error))
+
+    retrying = Retrying(
+        retry=retry_if_exception(may_pass),
+        wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
+        stop=stop_before_delay(seconds),
+        before_sleep=tell,
+        reraise=True,
+    )
+    try:
+        return retrying(tried)
+    except OSError as error:
+        if may_pass(error):
+            tries, spent = retrying.statistics["attempt_number"], retrying.statistics["delay_since_first_attempt"]
+            error.add_note(f"tried {tries} times in {spent:.0f} s")
+        raise
+
+
+def reason(error: BaseException | None) -> str:
+    """Return what went wrong in one line, with how often it was tried."""
+    return ", ".join([first_line(error), *getattr(error, "__notes__", ())])
+
+
+def first_line(error: BaseException | None) -> str:
+    """Return the system's own words for an error, or the first line of its message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return (str(error).splitlines() or [type(error).__name__])[0]

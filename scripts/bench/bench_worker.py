@@ -1,0 +1,51 @@
+"""Workers that do nothing, or next to it, so that what is measured is the engine. Used by `engine`."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.schema import RunConfig
+from pipeline.plan.tasks import OptimizeTask
+from pipeline.store.paths import Store
+from pipeline.store.receipts import Receipt, commit
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """A task that takes so many seconds and, given a folder, writes there when and where it began."""
+
+    id: str
+    seconds: float = 0.0
+    folder: str = ""
+    warm: str = ""
+
+    def halves(self) -> tuple[Sleep, ...]:
+        return ()
+
+
+class Sleeper:
+    """Does `Sleep` tasks; its receipt is the process's number."""
+
+    def __init__(self, config: object, *, threads: int) -> None:
+        pass
+
+    def run(self, task: Sleep) -> int:
+        if task.folder:
+            with (Path(task.folder) / task.id).open("a") as file:
+                file.write(f"{time.time()} {os.getpid()}\n")
+        time.sleep(task.seconds)
+        return os.getpid()
+
+
+class Pretender:
+    """Commits a receipt for a block of pictures that it does not make."""
+
+    def __init__(self, config: RunConfig, *, threads: int) -> None:
+        self._store = Store.open(config.store.root)
+
+    def run(self, task: OptimizeTask) -> Receipt:
+        keys = tuple(picture.key for picture in task.pictures)
+        return commit(self._store, Receipt(stage="optimize", task=task.id, keys=keys, files=(), seconds=0.01))

@@ -175,7 +175,8 @@ class Chaos:
     def __init__(self, folder: Path, overrides: Sequence[str] = ()) -> None:
         self._folder = folder
         self._overrides = overrides
-        self._images = write_images(_made(folder / "images"))
+        (folder / "images").mkdir(parents=True)
+        self._images = write_images(folder / "images")
 
     def __enter__(self) -> Chaos:
         self._nodes = Nodes()
@@ -247,8 +248,3 @@ def _wait_for(root: Path, receipts: int, driver: Driver) -> None:
     while driver.running and _receipts(root) < receipts:
         assert time.monotonic() < end, f"no {receipts} receipts under {root} in {RUN_SECONDS:.0f} s"
         time.sleep(0.01)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -118,7 +118,7 @@ class Steps:
             first()
             if self._how == "stop":
                 os._exit(STOPPED)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # no error that may pass, and is waited for
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ANNOUNCED:

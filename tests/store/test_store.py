@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -112,6 +113,26 @@ def test_a_failed_write_leaves_no_file(store: Store, tmp_path: Path, monkeypatch
         store.write("atlas/x.parquet", b"data")
     assert store.list("") == []
     assert not (tmp_path / "root" / "atlas" / "x.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [
+        (errno.ENOSPC, "make room there and run the same command again"),
+        (errno.EROFS, "mount it for writing again and run the same command again"),
+        (errno.EACCES, "let this user write there and run the same command again"),
+        (errno.ENOTDIR, "mend this and run the same command again"),
+    ],
+)
+def test_what_fails_at_the_root_is_named_with_its_mend(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, mend: str
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StoreError, match=f"'x' under store.root='{store.root}': {os.strerror(number).lower()}.*{mend}"):
+        store.write("x", b"1")
 
 
 def test_an_unwritable_root_is_a_clear_error(tmp_path: Path) -> None:

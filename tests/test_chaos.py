@@ -1,0 +1,49 @@
+"""Whatever is killed, and whenever: the tables are the same, and every unit is there once. More: `scripts/chaos`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chaos import KILLS, KINDS, RECEIPTS, Chaos, Report, schedule
+from snapshots import Snapshot, differences
+
+SEEDS = (100, 101, 102, 103, 104)
+
+
+def test_a_seed_stands_for_one_schedule() -> None:
+    schedules = [schedule(seed) for seed in range(30)]
+    assert schedules == [schedule(seed) for seed in range(30)]
+    assert {kill.kind for kills in schedules for kill in kills} == set(KINDS)
+    for kills in schedules:
+        assert KILLS[0] <= len(kills) <= KILLS[1]
+        moments = [kill.receipts for kill in kills]
+        assert moments == sorted(moments)
+        assert max(moments) < RECEIPTS
+
+
+def test_what_is_lost_double_or_different_is_seen() -> None:
+    receipts = Counter({("optimize", "a"): 1, ("optimize", "b"): 1})
+    whole = Snapshot({"atlas": ("1", "2"), "examples": ("x",)}, Counter("ab"), receipts)
+    other = Snapshot({"atlas": ("1", "3"), "examples": ("x",)}, Counter("aa"), receipts - Counter([("optimize", "b")]))
+    assert (whole.lost(whole), whole.double, differences(whole, whole)) == (0, 0, [])
+    assert (other.lost(whole), other.double, differences(other, whole)) == (2, 1, ["atlas"])
+    assert Report(1, Counter(), 0, 0, (), 1.0).ok
+    assert not any(Report(1, Counter(), *bad, 1.0).ok for bad in ((1, 0, ()), (0, 1, ()), (0, 0, ("atlas differs",))))
+
+
+@pytest.fixture(scope="module")
+def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
+    folder: Path = tmp_path_factory.mktemp("chaos")
+    with Chaos(folder) as made:
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_schedule_of_kills_changes_nothing(chaos: Chaos, seed: int) -> None:
+    report = chaos.disturbed(seed)
+    assert report.ok, report

@@ -19,9 +19,10 @@ from pipeline.models.load import load_model
 from pipeline.output import duration, messages, output, table
 from pipeline.plan_command import plan_one, print_id
 from pipeline.progress import Progress
+from pipeline.result import Result
 from pipeline.site.contact import contact_sheet
 from pipeline.site.server import serve
-from pipeline.stages import Result, run
+from pipeline.stages import run
 from pipeline.store.paths import Store
 from pipeline.store.shards import read_rows
 

@@ -8,136 +8,35 @@ on. So resuming is running again, and a killed run loses what was in flight, not
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pipeline
 from pipeline.config.plain import to_plain
 from pipeline.config.schema import RunConfig
-from pipeline.errors import DatasetError, StoreError, TasksFailedError
+from pipeline.errors import DatasetError
 from pipeline.executors import open_executor
-from pipeline.executors.base import Executor, Failed, Task, WorkerSpec
-from pipeline.inputs import assemble_task, merge_statistics, with_pictures, with_scan
-from pipeline.plan.calibration import CalibrateTask, calibrate_tasks, calibration_keys
+from pipeline.inputs import assemble_task, with_pictures, with_scan
+from pipeline.plan.calibration import calibrate_tasks, calibration_keys
 from pipeline.plan.joining import AssembleTask, SiteTask
-from pipeline.plan.tasks import OptimizeTask
-from pipeline.plan.work import work_of
-from pipeline.prepare import Done, Prepared, missing_tasks, prepare, what_is_done
+from pipeline.prepare import Done, Prepared, missing_tasks, prepare
 from pipeline.progress import Progress
 from pipeline.record import about, record_plan
+from pipeline.result import Result, left_out, share_result, unreadable
 from pipeline.runlog import RunLog
+from pipeline.running import Run
 from pipeline.site.pages import VERSION as SITE_VERSION
 from pipeline.site.worker import put_index, remove_stale_pages
-from pipeline.store.failures import QUARANTINED, FailedTask, put_failure, quarantined, release
+from pipeline.store.failures import quarantined, release
 from pipeline.store.lease import Lease
 from pipeline.store.manifest import Manifest, latest, publish
 from pipeline.store.paths import DERIVED, Store, atlas_path, statistics_path
-from pipeline.store.receipts import FOLD_AT, Receipt, files_under, fold, is_whole, read_receipts
-from pipeline.store.results import RESULTS
+from pipeline.store.receipts import Receipt, is_whole, read_receipts
 from pipeline.store.shards import FileEntry
 from pipeline.units import fingerprint
 
-HOPELESS = 50
-"""Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""
-COMPUTED = ("scan", "optimize", "calibrate")
-"""Stages that run the network, on a GPU where there is one; the others only read and write."""
 UNSEEN = ("executor", "store", "retry_failed")
 """Parts of the configuration that leave no trace in an atlas."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What a run left behind."""
-
-    manifest: Manifest | None
-    """None for a share of a sweep (`sweep.shard`), which publishes nothing."""
-    layers: int
-    pictures: int
-    unreadable: int
-    quarantined: int
-    """Pictures of the sweep that could not be made or measured, now or earlier, and are left out."""
-    waiting: int = 0
-    """Pictures of a share that can't be made or measured before other shares have scanned."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """One run under way."""
-
-    prepared: Prepared
-    progress: Progress
-    executor: Executor
-    log: RunLog
-    failed: list[tuple[str, Failed]] = field(default_factory=list)
-    _known: Done | None = None
-
-    @property
-    def store(self) -> Store:
-        return self.prepared.store
-
-    def done(self) -> Done:
-        """Return what the store has. Receipts are many requests: read again only once something was done since.
-
-        Runs that do other shares of the sweep write them too; there, each look is a new one.
-        """
-        if self._known is None or self.prepared.config.sweep.shard:
-            self._known = what_is_done(self.store)
-        return self._known
-
-    def merge_statistics(self) -> None:
-        """Write the statistics of all images together, where they are missing and can be told."""
-        if merge_statistics(self.prepared, self.done()):
-            self._known = None
-
-    def stage(self, name: str, target: str, tasks: Sequence[Task], *, total: int, unit: str) -> None:
-        """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
-        missing = sum(_size(task) for task in tasks)
-        self.progress.stage(name, total, total - missing, unit=unit, work=sum(map(self._work, tasks)))
-        if not tasks:
-            return
-        self._known = None
-        began, failed = time.monotonic(), len(self.failed)
-        self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
-        done, spec = 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
-        longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
-        with closing(self.executor.run(spec, longest_first)) as outcomes:
-            for number, outcome in enumerate(outcomes, start=1):
-                if isinstance(outcome, Failed):
-                    self._note_failure(name, outcome)
-                    self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
-                else:
-                    done += 1
-                    self.progress.advance(_size(outcome.task), work=self._work(outcome.task))
-                if name in RESULTS and number % FOLD_AT == 0:
-                    fold(self.store, name)
-        if name in RESULTS:
-            fold(self.store, name)
-        failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
-        self.log.event("stage_ended", stage=name, done=done, failed=failed, seconds=seconds)
-
-    def _work(self, task: Task) -> float:
-        return work_of(task, self.prepared.config, self.prepared.facts)
-
-    @staticmethod
-    def _stop_if_hopeless(stage: str, done: int, failed: int, outcome: Failed) -> None:
-        if not done and failed >= HOPELESS:
-            raise TasksFailedError(
-                f"{stage}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
-                "Mend that and run again with retry_failed=true."
-            )
-
-    def _note_failure(self, stage: str, outcome: Failed) -> None:
-        if outcome.fatal:
-            raise StoreError(outcome.error.partition(": ")[2])
-        self.failed.append((stage, outcome))
-        failed = _failed_task(stage, outcome)
-        self.log.event("task_failed", stage=stage, task=failed.task, error=failed.error, units=failed.units)
-        what = ", ".join(failed.units[:2]) or f"task {failed.task[:12]}"
-        self.progress.message(f"{stage}: {what} failed: {failed.error}")
-        put_failure(self.store, failed)
 
 
 def run(config: RunConfig, progress: Progress) -> Result:
@@ -156,64 +55,28 @@ def run(config: RunConfig, progress: Progress) -> Result:
         if config.retry_failed:
             release(prepared.store)
         log.note("run_started", **about(prepared), run=log.run)
-        current = _Run(prepared=prepared, progress=progress, executor=executor, log=log)
+        current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
-        _stop_if_scan_failed(current)
+        current.stop_if_failed("scan")
         if config.sweep.shard:
-            return _share_result(prepared, done)
+            return share_result(prepared, done)
         _assemble(current, done)
-        _stop_if_failed(current, stage="assemble")
+        current.stop_if_failed("assemble")
         manifest = _publish(current, done)
         _show(current, manifest)
-        _stop_if_failed(current)
+        current.stop_if_failed()
     return Result(
         manifest=manifest,
         layers=len(prepared.plan.layers),
         pictures=sum(key in done.optimize for key in prepared.plan.picture_keys),
         unreadable=unreadable(prepared, done),
-        quarantined=_left_out(prepared, done),
+        quarantined=left_out(prepared, done),
     )
 
 
-def _share_result(prepared: Prepared, done: Done) -> Result:
-    """Return what there is of a share now, whoever made it."""
-    plan, store = prepared.plan, prepared.store
-    unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
-    keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
-    own = plan.own_pictures
-    given_up = {key for key in own if (key in unmade and key not in done.optimize) or keys[key] in unmeasured}
-    given_up -= {key for key in own if keys[key] in done.calibrate}
-    return Result(
-        manifest=None,
-        layers=len(plan.layers),
-        pictures=sum(key in done.optimize for key in own),
-        unreadable=unreadable(prepared, done),
-        quarantined=len(given_up),
-        waiting=sum(keys[key] not in done.calibrate for key in own - given_up),
-    )
-
-
-def _left_out(prepared: Prepared, done: Done) -> int:
-    """Return how many of the plan's pictures are in quarantine: not made, or made and not measured."""
-    plan, store = prepared.plan, prepared.store
-    unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
-    made = {key for key in plan.picture_keys if key in done.optimize}
-    keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
-    unmeasured -= set(done.calibrate)
-    return sum(key in unmade for key in keys if key not in made) + sum(keys[key] in unmeasured for key in made)
-
-
-def unreadable(prepared: Prepared, done: Done) -> int:
-    """Return how many of the plan's images could not be read."""
-    receipts = {done.scan[key].task: done.scan[key] for key in prepared.plan.scan_keys if key in done.scan}
-    # Two tasks of one span, for other layers, count the same images.
-    per_span = {files_under([one], "failures"): one.unreadable for one in receipts.values() if one.unreadable}
-    return sum(per_span.values())
-
-
-def _stop_if_nothing_was_readable(current: _Run) -> None:
+def _stop_if_nothing_was_readable(current: Run) -> None:
     prepared, count = current.prepared, len(current.prepared.examples)
     if count and unreadable(prepared, current.done()) == count:
         raise DatasetError(
@@ -222,24 +85,7 @@ def _stop_if_nothing_was_readable(current: _Run) -> None:
         )
 
 
-def _failed_task(stage: str, outcome: Failed) -> FailedTask:
-    """Return what is written down of a failure: results that are missing, and what they would show."""
-    task = outcome.task
-    keys: tuple[str, ...] = ()
-    pictures = task.pictures if isinstance(task, OptimizeTask | CalibrateTask) else ()
-    if isinstance(task, OptimizeTask):
-        keys = tuple(picture.key for picture in task.pictures)
-    elif isinstance(task, CalibrateTask):
-        keys = task.keys
-    units = tuple(f"{picture.unit.label} {picture.variant}" for picture in pictures)
-    return FailedTask(stage=stage, task=task.id, error=outcome.error, details=outcome.details, keys=keys, units=units)
-
-
-def _size(task: Task) -> int:
-    return len(task.pictures) if isinstance(task, OptimizeTask | CalibrateTask) else 1
-
-
-def _scan_and_optimize(current: _Run) -> None:
+def _scan_and_optimize(current: Run) -> None:
     plan = current.prepared.plan
     scan, _ = missing_tasks(current.prepared, current.done())
     current.stage("scan", "pipeline.scan.worker:ScanWorker", scan, total=len(plan.own_spans), unit="spans")
@@ -256,7 +102,7 @@ def _scan_and_optimize(current: _Run) -> None:
     )
 
 
-def _calibrate(current: _Run) -> None:
+def _calibrate(current: Run) -> None:
     if current.prepared.config.sweep.shard:  # other shares may have scanned the rest meanwhile
         current.merge_statistics()
     plan, done = current.prepared.plan, current.done()
@@ -267,7 +113,7 @@ def _calibrate(current: _Run) -> None:
     current.stage("calibrate", "pipeline.calibrate.worker:CalibrateWorker", tasks, total=len(made), unit="pictures")
 
 
-def _assemble(current: _Run, done: Done) -> None:
+def _assemble(current: Run, done: Done) -> None:
     tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
     missing = _outdated(current.store, "assemble", tasks)
     current.stage("assemble", "pipeline.assemble.worker:AssembleWorker", missing, total=len(tasks), unit="layers")
@@ -304,7 +150,7 @@ def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
         yield done.statistics[plan.statistics_key]
 
 
-def _publish(current: _Run, done: Done) -> Manifest:
+def _publish(current: Run, done: Done) -> Manifest:
     prepared = current.prepared
     slugs = {layer.layer.slug for layer in prepared.plan.layers}
     receipts: list[Receipt] = [
@@ -328,7 +174,7 @@ def _publish(current: _Run, done: Done) -> Manifest:
     return manifest
 
 
-def _show(current: _Run, manifest: Manifest) -> None:
+def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
     hashes = {file.path: file.sha256 for file in manifest.files}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
@@ -345,22 +191,3 @@ def _show(current: _Run, manifest: Manifest) -> None:
     current.stage("site", "pipeline.site.worker:SiteWorker", missing, total=len(tasks), unit="pages")
     put_index(current.prepared.store, current.prepared.config, layers, manifest, len(current.prepared.examples))
     remove_stale_pages(current.prepared.store, layers)
-
-
-def _stop_if_scan_failed(current: _Run) -> None:
-    if any(stage == "scan" for stage, _ in current.failed):
-        _stop_if_failed(current)
-
-
-def _stop_if_failed(current: _Run, stage: str | None = None) -> None:
-    failed = [
-        (name, outcome)
-        for name, outcome in current.failed
-        if (name not in QUARANTINED if stage is None else name == stage)
-    ]
-    if failed:
-        lines = "\n  ".join(f"{name} {outcome.task.id[:12]}: {outcome.error}" for name, outcome in failed[:10])
-        raise TasksFailedError(
-            f"{len(failed)} tasks could not be done; everything else is kept under {current.store.root!r}:\n  {lines}\n"
-            "Details are in its folder failures/. Run the same command to try them again."
-        )

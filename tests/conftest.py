@@ -16,7 +16,8 @@ from rich.console import Console
 from pipeline.config.compose import compose
 from pipeline.config.schema import RunConfig
 from pipeline.progress import Progress
-from pipeline.stages import Result, run
+from pipeline.result import Result
+from pipeline.stages import run
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
 
-from pipeline import stages
+from pipeline import running
 from pipeline.cli import main
 from pipeline.config.schema import RunConfig
 from pipeline.status import StageStatus, read_status
@@ -75,8 +75,8 @@ def test_a_run_folds_and_a_second_one_finds_everything(
         folds.append(fold(store, stage, at_least=1))
         return folds[-1]
 
-    monkeypatch.setattr(stages, "fold", eager)
-    monkeypatch.setattr(stages, "FOLD_AT", 4)
+    monkeypatch.setattr(running, "fold", eager)
+    monkeypatch.setattr(running, "FOLD_AT", 4)
     quietly(tiny())
     assert sum(folds) > 9
     assert not list((tmp_path / "atlas" / "receipts" / "optimize").glob("*.json"))

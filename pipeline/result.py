@@ -1,0 +1,62 @@
+"""What a run left behind, counted from the store: what was made, by whomever, and what could not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.plan.calibration import calibration_keys
+from pipeline.prepare import Done, Prepared
+from pipeline.store.failures import QUARANTINED, quarantined
+from pipeline.store.manifest import Manifest
+from pipeline.store.receipts import files_under
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run left behind."""
+
+    manifest: Manifest | None
+    """None for a share of a sweep (`sweep.shard`), which publishes nothing."""
+    layers: int
+    pictures: int
+    unreadable: int
+    quarantined: int
+    """Pictures of the sweep that could not be made or measured, now or earlier, and are left out."""
+    waiting: int = 0
+    """Pictures of a share that can't be made or measured before other shares have scanned."""
+
+
+def share_result(prepared: Prepared, done: Done) -> Result:
+    """Return what there is of a share now, whoever made it."""
+    plan, store = prepared.plan, prepared.store
+    unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
+    keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
+    own = plan.own_pictures
+    given_up = {key for key in own if (key in unmade and key not in done.optimize) or keys[key] in unmeasured}
+    given_up -= {key for key in own if keys[key] in done.calibrate}
+    return Result(
+        manifest=None,
+        layers=len(plan.layers),
+        pictures=sum(key in done.optimize for key in own),
+        unreadable=unreadable(prepared, done),
+        quarantined=len(given_up),
+        waiting=sum(keys[key] not in done.calibrate for key in own - given_up),
+    )
+
+
+def left_out(prepared: Prepared, done: Done) -> int:
+    """Return how many of the plan's pictures are in quarantine: not made, or made and not measured."""
+    plan, store = prepared.plan, prepared.store
+    unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
+    made = {key for key in plan.picture_keys if key in done.optimize}
+    keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
+    unmeasured -= set(done.calibrate)
+    return sum(key in unmade for key in keys if key not in made) + sum(keys[key] in unmeasured for key in made)
+
+
+def unreadable(prepared: Prepared, done: Done) -> int:
+    """Return how many of the plan's images could not be read."""
+    receipts = {done.scan[key].task: done.scan[key] for key in prepared.plan.scan_keys if key in done.scan}
+    # Two tasks of one span, for other layers, count the same images.
+    per_span = {files_under([one], "failures"): one.unreadable for one in receipts.values() if one.unreadable}
+    return sum(per_span.values())

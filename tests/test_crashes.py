@@ -1,7 +1,7 @@
 """What fails at any step of the filesystem changes nothing: the same again ends as if nothing had been.
 
-Every step of a small commit is tried (some, where slow tests are left out). Of a whole run every tenth
-is, and each with ATLAS_TEST_STEPS=1 (half an hour).
+Hard stops are tried at every step of a small commit, errors at every fourth, and both at every sixtieth of a whole run;
+all of them at each with ATLAS_TEST_STEPS=1 (half an hour).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pipeline.store.manifest import latest
 from pipeline.store.paths import STAGING, STAGING_SECONDS, Store
 from pipeline.store.receipts import is_whole, read_receipts
 
-EVERY = int(os.environ.get("ATLAS_TEST_STEPS", "10"))
+GIVEN = os.environ.get("ATLAS_TEST_STEPS")
+EVERY = int(GIVEN or 60)
 SMALL = [
     "scan.span=6",
     'sweep.select.0.include=["conv2"]',
@@ -46,8 +47,14 @@ def committed(root: Path) -> dict[str, list[dict[str, object]]]:
     return {one.task: pq.ParquetFile(root / file.path).read().to_pylist() for one in found for file in one.files}
 
 
-@pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("how", ["error", "gone", "stop"])
+@pytest.mark.parametrize(
+    ("how", "every"),
+    [
+        *((how, 20) for how in ("error", "gone", "stop")),
+        *(pytest.param(how, int(GIVEN or 4), marks=pytest.mark.slow) for how in ("error", "gone")),
+        pytest.param("stop", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_commit_that_fails_at_any_step_is_whole_or_not_there(
     commits: Crashing, tmp_path: Path, how: str, every: int
 ) -> None:
@@ -56,7 +63,7 @@ def test_a_commit_that_fails_at_any_step_is_whole_or_not_there(
     assert len(undisturbed.steps) > 50
     whole = committed(tmp_path / "undisturbed")
     assert list(whole) == ["a", "b", "c"]
-    for step in range(1 if every == 1 else 8, len(undisturbed.steps) + 1, every):
+    for step in range(8 if every == 20 else 1, len(undisturbed.steps) + 1, every):
         root = tmp_path / str(step)
         ended = commits.work(root, fail_at=step, how=how)
         assert ended.code in ((STOPPED,) if how == "stop" else (0, 1)), ended.output

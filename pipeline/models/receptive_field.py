@@ -33,6 +33,8 @@ Ends = list[tuple[int, int] | None]
 
 def with_receptive_fields(model: nn.Module, layers: Sequence[LayerSpec], config: InputConfig) -> tuple[LayerSpec, ...]:
     """Return the layers with their receptive fields filled in: a forward pass per place, and a backward one a layer."""
+    if not layers:
+        return ()
     images = example_input(config, IMAGES).requires_grad_()
     seen: dict[str, tuple[Ends, Ends]] = {layer.name: ([], []) for layer in layers}
     for number in range(PLACES):

@@ -324,3 +324,11 @@ def test_a_model_that_quits_or_does_not_fit_memory_is_explained(tiny: Callable[.
     huge = tiny("model.input.height=10000000", "model.input.width=10000000", "model.input.resize=10000000")
     with pytest.raises(ModelError, match="3 x 10000000 x 10000000"):
         model_facts(build(), huge.model)
+
+
+def test_nothing_is_run_where_every_receptive_field_is_known() -> None:
+    class Refusing(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("this must not run")
+
+    assert with_receptive_fields(Refusing(), [], compose([]).model.input) == ()

@@ -17,7 +17,6 @@ from conftest import INLINE, RAY, TESTS, TINY
 from snapshots import differences, partial_files, snapshot, staged
 
 SIZE_KB = 4096
-EXECUTORS = [pytest.param(INLINE, id="inline"), pytest.param(RAY, id="ray", marks=pytest.mark.ray)]
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +69,7 @@ def the_line_about(root: Path, output: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("executor", "leaving_kb"), [(INLINE, 0), (INLINE, 60), (INLINE, 300), pytest.param(RAY, 60, marks=pytest.mark.ray)]
+    ("executor", "leaving_kb"), [(INLINE, 0), (INLINE, 300), pytest.param(RAY, 60, marks=pytest.mark.ray)]
 )
 def test_a_full_disk_is_named_and_the_same_command_goes_on_when_there_is_room(
     disk: Path, images: Path, undisturbed: Path, executor: list[str], leaving_kb: int
@@ -90,14 +89,13 @@ def test_a_full_disk_is_named_and_the_same_command_goes_on_when_there_is_room(
     assert differences(snapshot(root), snapshot(undisturbed)) == []
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_root_that_turns_read_only_is_named_and_the_same_command_goes_on_after(
-    disk: Path, images: Path, undisturbed: Path, executor: list[str]
+    disk: Path, images: Path, undisturbed: Path
 ) -> None:
     root = disk / "atlas"
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     running = subprocess.Popen(
-        command(root, images, executor), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(root, images, INLINE), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     while len(list((root / "receipts/optimize").glob("*.json"))) < 2:
         assert running.poll() is None, running.communicate()[1]
@@ -109,11 +107,11 @@ def test_a_root_that_turns_read_only_is_named_and_the_same_command_goes_on_after
     assert "read-only file system" in line
     assert "mount it for writing again" in line
     assert partial_files(root) == []
-    code, output = atlas_run(root, images, executor)
+    code, output = atlas_run(root, images, INLINE)
     assert code == 1, output
     assert "read-only file system" in the_line_about(root, output)
     assert mount("-o", "remount,rw", str(disk))
-    code, output = atlas_run(root, images, executor)
+    code, output = atlas_run(root, images, INLINE)
     assert code == 0, output
     assert differences(snapshot(root), snapshot(undisturbed)) == []
 

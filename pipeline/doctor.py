@@ -11,7 +11,6 @@ import contextlib
 import os
 import platform
 import shutil
-import socket
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pipeline.config.schema import InlineConfig, RunConfig
 from pipeline.dataset import open_source
 from pipeline.errors import AtlasError, DatasetError, StoreError, UnfitError, UnreadableImageError
 from pipeline.executors import room_in_cluster
-from pipeline.executors.environment import count_cpus
+from pipeline.executors.environment import count_cpus, knock
 from pipeline.models.device import device_words
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
@@ -34,7 +33,6 @@ from pipeline.store.paths import STAGING, Store
 
 DISTRIBUTION = "whole-network-atlases"
 FIRST_IMAGES = 5
-CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,7 @@ def _cluster(config: RunConfig) -> str:
         return "none is needed (executor=inline)"
     if executor.address == "local":
         return "none is needed: a run starts Ray on this machine"
-    _knock(executor.address)
+    knock(executor.address)
     workers = room_in_cluster(executor)
     if not workers:
         wanted = f"{executor.cpus_per_worker:g} processors and {executor.gpus_per_worker:g} GPUs"
@@ -142,20 +140,6 @@ def _cluster(config: RunConfig) -> str:
             "ask for less, or add machines"
         )
     return f"{executor.address}: room for {workers} workers"
-
-
-def _knock(address: str) -> None:
-    """Raise UnfitError at once where nobody listens: Ray itself would try for a minute."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise UnfitError(
-            f"nobody answers at executor.address={address!r} ({error.strerror or error}); start Ray there "
-            "(ray start --head), or give the address that it printed"
-        ) from error
 
 
 def _store(config: RunConfig) -> str:

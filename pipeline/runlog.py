@@ -60,6 +60,7 @@ class RunLog:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._warnings = _Warnings(self)
 
     @property
     def path(self) -> str:
@@ -93,11 +94,13 @@ class RunLog:
                 log.error("the run's log is not written: %s", error)
 
     def __enter__(self) -> RunLog:
+        logging.getLogger("pipeline").addHandler(self._warnings)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        logging.getLogger("pipeline").removeHandler(self._warnings)
         stopped = isinstance(error, KeyboardInterrupt | SystemExit)
         outcome = "stopped" if stopped else "done" if error is None else "failed"
         why = (
@@ -110,3 +113,14 @@ class RunLog:
             timer.cancel()
         if self._worth:
             self._write_now()
+
+
+class _Warnings(logging.Handler):
+    """Notes what is warned of while a run goes on: a worker that was lost, storage that does not answer."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.note("warning", message=record.getMessage())

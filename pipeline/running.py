@@ -69,7 +69,7 @@ class Run:
         self._known = None
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
-        done, spec = 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
+        done, items, spec = 0, 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
         longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
         with closing(self.executor.run(spec, longest_first)) as outcomes:
             for number, outcome in enumerate(outcomes, start=1):
@@ -77,14 +77,14 @@ class Run:
                     self._note_failure(name, outcome)
                     self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
                 else:
-                    done += 1
+                    done, items = done + 1, items + _size(outcome.task)
                     self.progress.advance(_size(outcome.task), work=self._work(outcome.task))
                 if name in RESULTS and number % FOLD_AT == 0:
                     fold(self.store, name)
         if name in RESULTS:
             fold(self.store, name)
         failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
-        self.log.event("stage_ended", stage=name, done=done, failed=failed, seconds=seconds)
+        self.log.event("stage_ended", stage=name, done=done, items=items, failed=failed, seconds=seconds)
 
     def _work(self, task: Task) -> float:
         return work_of(task, self.prepared.config, self.prepared.facts)

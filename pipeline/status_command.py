@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from pipeline.output import duration, output, rate, table
 from pipeline.status import Holder, StageStatus, Status, read_status
-from pipeline.store.lease import STALE_SECONDS
+from pipeline.store.lease import is_gone
 
 FORMAT = 1
 """Of the JSON object. Fields may be added; none is renamed or given another meaning."""
@@ -65,7 +66,7 @@ def _plain_holder(holder: Holder, now: float) -> dict[str, object]:
         "run": holder.run,
         "since": _iso(holder.since),
         "heartbeat": _iso(holder.heartbeat),
-        "alive": _is_alive(holder, now),
+        "alive": _is_alive(holder),
     }
 
 
@@ -73,8 +74,8 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _is_alive(holder: Holder, now: float) -> bool:
-    return now - holder.heartbeat < STALE_SECONDS
+def _is_alive(holder: Holder) -> bool:
+    return not is_gone(asdict(holder))
 
 
 def _print(status: Status, now: float) -> None:
@@ -116,6 +117,6 @@ def _holder_line(holder: Holder | None, now: float) -> str:
         return "nobody is working on it"
     who = f"process {holder.pid} on {holder.host} (run {holder.run})"
     heard = f"last heard of {duration(max(0.0, now - holder.heartbeat))} ago"
-    if _is_alive(holder, now):
+    if _is_alive(holder):
         return f"{who} has been working on it for {duration(max(0.0, now - holder.since))}, {heard}"
     return f"{who} worked on it and stopped without a word, {heard}; a run goes on from there"

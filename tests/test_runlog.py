@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,3 +124,12 @@ def test_runs_sort_by_their_beginning(store: Store) -> None:
     first = RunLog(store).run
     time.sleep(1.1)
     assert first < RunLog(store).run
+
+
+def test_what_is_warned_of_while_a_run_goes_on_is_in_its_log(store: Store) -> None:
+    with RunLog(store) as log:
+        log.event("stage_started", stage="scan")
+        logging.getLogger("pipeline.executors.ray_cluster").warning("a worker was lost (%s)", "SIGKILL")
+    logging.getLogger("pipeline.executors.ray_cluster").warning("later")
+    lines = [json.loads(line) for line in store.read(log.path).decode().splitlines()]
+    assert [line["message"] for line in lines if line["event"] == "warning"] == ["a worker was lost (SIGKILL)"]

@@ -119,6 +119,12 @@ class InlineConfig:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
+def _count_or_auto(value: object) -> object:
+    if isinstance(value, str) and value != "auto":
+        raise ValueError("must be a whole number, or 'auto' for as many as there is room for")
+    return 0 if value == "auto" else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayConfig:
     """Run workers on Ray."""
@@ -126,7 +132,7 @@ class RayConfig:
     name: Literal["ray"]
     address: str
     """'local' starts Ray on this machine; 'auto' or an address joins a running cluster."""
-    workers: Annotated[Count, BeforeValidator(lambda value: 0 if value == "auto" else value)]
+    workers: Annotated[Count, BeforeValidator(_count_or_auto)]
     """0, or 'auto': as many as there is room for, more or fewer as the cluster grows or shrinks."""
     cpus_per_worker: Annotated[float, Field(gt=0)]
     gpus_per_worker: Annotated[float, Field(ge=0)]

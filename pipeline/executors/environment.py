@@ -10,18 +10,22 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.config.schema import RayConfig
+from pipeline.errors import UnfitError
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, and no prompt about it
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, workers would get another Python
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # workers without a GPU must not see the machine's GPUs
 }
+CONNECT_SECONDS = 5.0
+"""How long a cluster may take to answer."""
 LONGEST_TEMPORARY = 23
 """Ray's sockets lie about 75 characters below its folder, and a socket's path may have 107 (macOS: 103)."""
 
@@ -93,3 +97,17 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True  # another user's
     return True
+
+
+def knock(address: str) -> None:
+    """Raise UnfitError at once where nobody listens: Ray itself would try for a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise UnfitError(
+            f"nobody answers at executor.address={address!r} ({error.strerror or error}); start Ray there "
+            "(ray start --head), or give the address that it printed"
+        ) from error

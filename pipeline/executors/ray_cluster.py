@@ -131,20 +131,21 @@ class RayExecutor:
 
     def _replace(self, stage: _Stage, place: Place, error: Exception) -> Outcome | None:
         """Put a new host in the place of one that died, and what it held back into the queue."""
-        if place.preparing is not None:
+        taken_away = _taken_away(error)
+        if place.preparing is not None and not taken_away:
             place.false_starts += 1
         if place.false_starts >= FALSE_STARTS:
             self._stop([place])
             raise WorkerBuildError(
                 f"{FALSE_STARTS} worker processes in a row died before {stage.spec.target} was ready in them: "
-                + str(error).partition(" Some common causes")[0]
+                + _in_short(error)
             ) from error
-        log.debug("host %d died: %s", place.number, error)
+        log.warning("a worker was lost (%s); another takes its place and what it held", _in_short(error))
         ray.kill(place.actor)  # a process whose node was given up may still be alive, and writing
         place.actor = self._start_host(stage.gpus)
         place.running.clear()
         place.prepare(stage.spec)
-        return stage.dispatch.lose(place.number, blame=not _taken_away(error), reason=str(error))
+        return stage.dispatch.lose(place.number, blame=not taken_away, reason=str(error))
 
     def _start_host(self, gpus: float) -> Any:
         threads = str(_threads(self._config))
@@ -214,6 +215,13 @@ def _warn_if_none_is_ready(places: Sequence[Place], since: float) -> float:
         log.warning("no worker is ready after %.0f s; waiting until the cluster has room", PATIENCE_SECONDS)
         return math.inf
     return since
+
+
+def _in_short(error: Exception) -> str:
+    """Return what Ray says of a death, without its guesses and its tables of names and numbers."""
+    lines = str(error).partition(" Some common causes")[0].splitlines()
+    said = [line.strip() for line in lines if line.strip() and not line.startswith("\t")]
+    return " ".join(said) or type(error).__name__
 
 
 def _taken_away(error: Exception) -> bool:

@@ -10,7 +10,7 @@ import ray
 
 from pipeline.config.schema import RayConfig
 from pipeline.errors import ClusterLostError, ConfigError
-from pipeline.executors.environment import cpus_for, room, temporary_folder
+from pipeline.executors.environment import cpus_for, knock, room, temporary_folder
 from pipeline.executors.ray_quirks import no_notices, own_sigterm_handler
 
 OBJECT_STORE_BYTES = 100_000_000  # only specs and receipts travel through Ray; it refuses less than 75 MiB
@@ -83,6 +83,8 @@ def _connect(config: RayConfig, stack: contextlib.ExitStack) -> None:
             "object_store_memory": OBJECT_STORE_BYTES,
             "_temp_dir": stack.enter_context(temporary_folder()),
         }
+    else:
+        knock(config.address)
     stack.callback(ray.shutdown)
     try:
         with own_sigterm_handler():

@@ -25,6 +25,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import RootBusyError, StoreError
@@ -55,7 +56,7 @@ class Lease:
     def __enter__(self) -> Lease:
         for path in lease_files(self._store):
             holder = read_lease(self._store, path)
-            if self._excludes(path) and holder is not None and not _is_gone(holder):
+            if self._excludes(path) and holder is not None and not is_gone(holder) and self._beats(path, holder):
                 raise RootBusyError(_busy(self._store.root, holder, path))
         self._write(self._store)
         holder = read_lease(self._store, self._file)
@@ -88,6 +89,15 @@ class Lease:
     def _excludes(self, path: str) -> bool:
         """Say whether who holds the lease at `path` must end first: all but other shares of the same division."""
         return not (self._count and path != self._file and path.endswith(f"-of-{self._count}.json"))
+
+    def _beats(self, path: str, holder: dict[str, Any]) -> bool:
+        """Say whether a holder is at work; where its clock is ahead of ours, by whether it is heard of again."""
+        if float(holder["heartbeat"]) <= time.time() + HEARTBEAT_SECONDS:
+            return True
+        log.warning("%s was written by a clock that is ahead of this one; looking whether its run is alive", path)
+        time.sleep(2 * HEARTBEAT_SECONDS)
+        later = read_lease(self._store, path)
+        return later is not None and later["heartbeat"] != holder["heartbeat"]
 
     def _is_ours(self) -> bool:
         holder = read_lease(self._beating, self._file)
@@ -125,7 +135,7 @@ def read_lease(store: Store, path: str = LEASE_FILE) -> dict[str, Any] | None:
     return raw
 
 
-def _is_gone(holder: dict[str, Any]) -> bool:
+def is_gone(holder: Mapping[str, Any]) -> bool:
     """Say whether a holder works no more: silent for long, or a process of this machine that is not there."""
     if time.time() - float(holder["heartbeat"]) > STALE_SECONDS:
         return True

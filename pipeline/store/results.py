@@ -66,7 +66,7 @@ def read_run_file(store: Store) -> dict[str, Any] | None:
         _ = raw["config"]["model"]["name"], raw["config"]["dataset"]["source"], raw["examples"], raw["layers"]
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptShardError(
-            f"{RUN_FILE} under store.root={store.root!r} is damaged ({error!r}). Delete it and run again: "
-            "it is written anew, and no result is lost."
+            f"{RUN_FILE} under store.root={store.root!r} is damaged: no JSON object with config, examples and layers. "
+            "Delete it and run again: it is written anew, and no result is lost."
         ) from error
     return raw

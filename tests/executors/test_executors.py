@@ -13,10 +13,10 @@ import pytest
 from executors.example_workers import ExampleTask, ray_config, spec
 
 from pipeline.config.schema import InlineConfig
-from pipeline.errors import ConfigError, WorkerBuildError
+from pipeline.errors import ConfigError, UnfitError, WorkerBuildError
 from pipeline.executors import open_executor
 from pipeline.executors.base import Done, Executor, Failed, Outcome
-from pipeline.executors.environment import room
+from pipeline.executors.environment import knock, room
 
 
 def outcomes(executor: Executor, tasks: list[ExampleTask], **how: object) -> dict[str, Outcome]:
@@ -176,7 +176,9 @@ def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path)
         f"with open_executor(ray_config(workers=1)) as executor: print(len(list(executor.run(spec(), {tasks}))))"
     )
     done = python(code, HOME="/nonexistent", TMPDIR=str(long_folder))
-    assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+    assert (done.stdout, done.returncode) == ("1\n", 0)
+    (line,) = done.stderr.splitlines()  # ours, and none of Ray's
+    assert line.startswith("a worker was lost (")
 
 
 @pytest.mark.parametrize(
@@ -200,3 +202,24 @@ def test_cluster_that_is_not_there_is_a_config_error(monkeypatch: pytest.MonkeyP
     config = dataclasses.replace(ray_config(), address="auto")
     with pytest.raises(ConfigError, match=r"executor\.address='auto'.*any running Ray"):
         list(open_executor(config).run(spec(), neighbours()))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_address_where_nobody_answers_is_an_error_at_once(address: str) -> None:
+    """Ray itself would try for minutes, deaf to signals."""
+    began = time.monotonic()
+    with pytest.raises(UnfitError, match=r"nobody answers at executor\.address="):
+        knock(address)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.ray
+def test_run_on_a_cluster_that_is_not_there_says_so(tmp_path: Path) -> None:
+    code = (
+        "from executors.example_workers import *; from pipeline.executors import open_executor\n"
+        "with open_executor(ray_config(address='127.0.0.1:1')) as executor:\n"
+        "    list(executor.run(spec(), [ExampleTask('t')]))"
+    )
+    done = python(code)
+    assert done.returncode == 1
+    assert "nobody answers at executor.address='127.0.0.1:1'" in done.stderr

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -114,3 +115,21 @@ def test_a_holder_stays_one_while_the_storage_fails_for_a_moment(monkeypatch: py
                 pass
             proxy.spoil(0.0)
         assert read_lease(store) is None
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_lease_from_a_clock_that_is_ahead_counts_only_while_it_beats(
+    store: Store, monkeypatch: pytest.MonkeyPatch, beats: bool
+) -> None:
+    tomorrow = time.time() + 86_400
+    lease = {"host": "elsewhere", "pid": 1, "run": "x", "since": tomorrow, "heartbeat": tomorrow}
+    monkeypatch.setattr("pipeline.store.lease.HEARTBEAT_SECONDS", 0.2)
+    store.write(LEASE_FILE, json.dumps(lease).encode())
+    if beats:
+        again = json.dumps(lease | {"heartbeat": tomorrow + 1}).encode()
+        threading.Timer(0.1, store.write, (LEASE_FILE, again)).start()
+        with pytest.raises(RootBusyError, match="elsewhere"), Lease(store):
+            pass
+    else:
+        with Lease(store):
+            pass

@@ -22,7 +22,7 @@ from pipeline.config.schema import InlineConfig, RunConfig
 from pipeline.dataset import open_source
 from pipeline.errors import AtlasError, DatasetError, StoreError, UnfitError, UnreadableImageError
 from pipeline.executors import room_in_cluster
-from pipeline.executors.environment import count_cpus, knock
+from pipeline.executors.environment import count_cpus
 from pipeline.models.device import device_words
 from pipeline.models.layers import model_facts
 from pipeline.models.load import load_model
@@ -131,7 +131,6 @@ def _cluster(config: RunConfig) -> str:
         return "none is needed (executor=inline)"
     if executor.address == "local":
         return "none is needed: a run starts Ray on this machine"
-    knock(executor.address)
     workers = room_in_cluster(executor)
     if not workers:
         wanted = f"{executor.cpus_per_worker:g} processors and {executor.gpus_per_worker:g} GPUs"

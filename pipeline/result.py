@@ -26,32 +26,27 @@ class Result:
     """Pictures of a share that can't be made or measured before other shares have scanned."""
 
 
-def share_result(prepared: Prepared, done: Done) -> Result:
-    """Return what there is of a share now, whoever made it."""
+def result_of(prepared: Prepared, done: Done, manifest: Manifest | None) -> Result:
+    """Return what there is now of the run's share of the plan, whoever made it."""
     plan, store = prepared.plan, prepared.store
     unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
     keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
     own = plan.own_pictures
-    given_up = {key for key in own if (key in unmade and key not in done.optimize) or keys[key] in unmeasured}
-    given_up -= {key for key in own if keys[key] in done.calibrate}
+
+    def is_left_out(key: str) -> bool:
+        if key not in done.optimize:
+            return key in unmade
+        return keys[key] in unmeasured and keys[key] not in done.calibrate
+
+    left_out = {key for key in own if is_left_out(key)}
     return Result(
-        manifest=None,
+        manifest=manifest,
         layers=len(plan.layers),
         pictures=sum(key in done.optimize for key in own),
         unreadable=unreadable(prepared, done),
-        quarantined=len(given_up),
-        waiting=sum(keys[key] not in done.calibrate for key in own - given_up),
+        quarantined=len(left_out),
+        waiting=sum(keys[key] not in done.calibrate for key in own - left_out),
     )
-
-
-def left_out(prepared: Prepared, done: Done) -> int:
-    """Return how many of the plan's pictures are in quarantine: not made, or made and not measured."""
-    plan, store = prepared.plan, prepared.store
-    unmade, unmeasured = (quarantined(store, stage) for stage in QUARANTINED)
-    made = {key for key in plan.picture_keys if key in done.optimize}
-    keys = {key: measured for layer in plan.layers for key, measured in calibration_keys(plan, layer).items()}
-    unmeasured -= set(done.calibrate)
-    return sum(key in unmade for key in keys if key not in made) + sum(keys[key] in unmeasured for key in made)
 
 
 def unreadable(prepared: Prepared, done: Done) -> int:

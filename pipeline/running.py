@@ -27,8 +27,6 @@ from pipeline.store.results import RESULTS
 
 HOPELESS = 50
 """Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""
-COMPUTED = ("scan", "optimize", "calibrate")
-"""Stages that run the network, on a GPU where there is one; the others only read and write."""
 
 
 @dataclass(slots=True)
@@ -69,7 +67,8 @@ class Run:
         self._known = None
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
-        done, items, spec = 0, 0, WorkerSpec(target, self.prepared.config, computes=name in COMPUTED)
+        # Results are what the network is run for; what is derived from them is only read and written.
+        done, items, spec = 0, 0, WorkerSpec(target, self.prepared.config, computes=name in RESULTS)
         longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
         with closing(self.executor.run(spec, longest_first)) as outcomes:
             for number, outcome in enumerate(outcomes, start=1):

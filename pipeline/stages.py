@@ -22,7 +22,7 @@ from pipeline.plan.joining import AssembleTask, SiteTask
 from pipeline.prepare import Done, Prepared, missing_tasks, prepare
 from pipeline.progress import Progress
 from pipeline.record import about, record_plan
-from pipeline.result import Result, left_out, share_result, unreadable
+from pipeline.result import Result, result_of, unreadable
 from pipeline.runlog import RunLog
 from pipeline.running import Run
 from pipeline.site.pages import VERSION as SITE_VERSION
@@ -61,19 +61,13 @@ def run(config: RunConfig, progress: Progress) -> Result:
         done = current.done()
         current.stop_if_failed("scan")
         if config.sweep.shard:
-            return share_result(prepared, done)
+            return result_of(prepared, done, manifest=None)
         _assemble(current, done)
         current.stop_if_failed("assemble")
         manifest = _publish(current, done)
         _show(current, manifest)
         current.stop_if_failed()
-    return Result(
-        manifest=manifest,
-        layers=len(prepared.plan.layers),
-        pictures=sum(key in done.optimize for key in prepared.plan.picture_keys),
-        unreadable=unreadable(prepared, done),
-        quarantined=left_out(prepared, done),
-    )
+    return result_of(prepared, done, manifest)
 
 
 def _stop_if_nothing_was_readable(current: Run) -> None:

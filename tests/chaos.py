@@ -21,12 +21,13 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conftest import TESTS, TINY, write_images
+from processes import ray_hosts
 from snapshots import Snapshot, differences, partial_files, snapshot
 
 KINDS = ("worker", "node", "driver")
@@ -38,7 +39,6 @@ SLOW_TASKS = ("optimize.steps=40", "sweep.block=2")
 """So that a kill mostly meets a task at work."""
 NODES = 2
 RUN_SECONDS = 120.0
-HOST = "ray::Host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +146,7 @@ class Nodes:
 
     def workers(self) -> list[int]:
         """Return the ids of the cluster's processes that hold a worker of the run."""
-        return [
-            pid for pid in _processes() if _text(pid, "cmdline").startswith(HOST) and self.mark in _text(pid, "environ")
-        ]
+        return ray_hosts(self.mark)
 
     def close(self) -> None:
         self._cluster.shutdown()
@@ -156,17 +154,6 @@ class Nodes:
 
 def _place() -> dict[str, Any]:
     return {"include_dashboard": False, "object_store_memory": 100_000_000}
-
-
-def _processes() -> Iterator[int]:
-    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-
-
-def _text(pid: int, name: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""  # it has ended in between
 
 
 class Chaos:

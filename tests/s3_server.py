@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.store.paths import Store
+
 _BESIDE_PYTHON = str(Path(sys.executable).parent)
 MOTO = shutil.which("moto_server", path=_BESIDE_PYTHON) or shutil.which("moto_server")
 needs_s3 = pytest.mark.skipif(MOTO is None, reason="needs moto_server (pip install 'moto[server]')")
@@ -38,6 +40,17 @@ def s3_server() -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(20)
+
+
+@contextmanager
+def s3_bucket() -> Iterator[int]:
+    """Start a server with an empty bucket 'bucket' and yield its port; the environment is set so long."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        with s3_server() as port:
+            Store.open(uri(port, "bucket/")).filesystem.create_dir("bucket")
+            yield port
 
 
 def moto_version() -> str:

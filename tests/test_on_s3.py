@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import quietly
 from faulty_proxy import FAULTS, Fault, FaultyProxy
-from s3_server import ENVIRONMENT, moto_version, needs_s3, s3_server, uri
+from s3_server import moto_version, needs_s3, s3_bucket, uri
 
 from pipeline.cli import main
 from pipeline.config.schema import RunConfig
@@ -29,12 +29,8 @@ pytestmark = needs_s3
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """A server with an empty bucket."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        with s3_server() as port:
-            Store.open(uri(port, "bucket/")).filesystem.create_dir("bucket")
-            yield port
+    with s3_bucket() as port:
+        yield port
 
 
 @pytest.fixture

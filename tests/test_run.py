@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pytest
 from conftest import INLINE, RAY, TESTS, TINY, quietly
 from made_shards import write_tar
 from PIL import Image
+from processes import processes, ray_hosts, text
 
 from pipeline.cli import main
 from pipeline.config.schema import RunConfig
@@ -373,11 +374,7 @@ class Command:
 
     def workers(self) -> list[int]:
         """Return the ids of this run's Ray workers that hold a `Host`."""
-        return [
-            pid
-            for pid in _processes()
-            if self.mark in _text(pid, "environ") and _text(pid, "cmdline").startswith("ray::Host")
-        ]
+        return ray_hosts(self.mark)
 
     def end(self) -> None:
         """Leave no process behind, whatever the test came to."""
@@ -391,17 +388,6 @@ class Command:
     def finish(self) -> None:
         output = self.process.communicate(timeout=240)[0]
         assert self.process.returncode == 0, output
-
-
-def _processes() -> Iterator[int]:
-    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-
-
-def _text(pid: int, name: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""  # it has ended in between
 
 
 @pytest.fixture(scope="module")
@@ -455,9 +441,7 @@ def test_killing_workers_costs_their_tasks_time_only(images: Path, tmp_path: Pat
 def test_the_death_of_ray_itself_ends_the_run_with_a_word(images: Path, tmp_path: Path) -> None:
     command = Command(tmp_path / "atlas", images, RAY)
     command.wait_for("scan", 1)
-    raylets = [
-        pid for pid in _processes() if _text(pid, "stat").split()[1:4:2] == ["(raylet)", str(command.process.pid)]
-    ]
+    raylets = [pid for pid in processes() if text(pid, "stat").split()[1:4:2] == ["(raylet)", str(command.process.pid)]]
     for pid in [*raylets, *command.workers()]:
         os.kill(pid, signal.SIGKILL)
     output = command.process.communicate(timeout=90)[0]
@@ -470,7 +454,7 @@ def test_the_death_of_ray_itself_ends_the_run_with_a_word(images: Path, tmp_path
 @pytest.mark.parametrize("child", ["(gcs_server)", "(raylet)"])
 def test_stopping_while_ray_starts_is_an_ordinary_stop(child: str, images: Path, tmp_path: Path) -> None:
     command = Command(tmp_path / "atlas", images, RAY)
-    while not any(_text(pid, "stat").split()[1:4:2] == [child, str(command.process.pid)] for pid in _processes()):
+    while not any(text(pid, "stat").split()[1:4:2] == [child, str(command.process.pid)] for pid in processes()):
         assert command.process.poll() is None
         time.sleep(0.005)
     command.process.send_signal(signal.SIGTERM)

@@ -63,7 +63,7 @@ def _made(config: InlineConfig | RayConfig) -> Executor:
 def room_in_cluster(config: RayConfig) -> int:
     """Join the cluster for a moment and return how many workers it has room for now.
 
-    Raises ConfigError, with the reason, where there is no cluster at the address.
+    Raises UnfitError where nobody answers at the address, ConfigError, with the reason, where no cluster does.
     """
     set_environment(local=False)
     from pipeline.executors.ray_session import room_now

@@ -22,6 +22,8 @@ class Session:
     def __init__(self, config: RayConfig) -> None:
         self._config = config
         self._cleanup = contextlib.ExitStack()
+        if config.address != "local":
+            knock(config.address)
         with contextlib.ExitStack() as stack:  # undone here if anything below fails
             if not config.verbose:
                 stack.enter_context(no_notices())
@@ -83,8 +85,6 @@ def _connect(config: RayConfig, stack: contextlib.ExitStack) -> None:
             "object_store_memory": OBJECT_STORE_BYTES,
             "_temp_dir": stack.enter_context(temporary_folder()),
         }
-    else:
-        knock(config.address)
     stack.callback(ray.shutdown)
     try:
         with own_sigterm_handler():

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from faulty_proxy import CODES, FAULTS, Fault, FaultyProxy
 from pyarrow import fs
-from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
+from s3_server import needs_s3, s3_bucket, uri
 
 from pipeline.errors import CorruptShardError, StoreError
 from pipeline.store import filesystems, patience, schemas
@@ -108,12 +108,8 @@ def test_what_is_wrong_on_a_disk_is_said_at_once(tmp_path: Path, caplog: pytest.
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[int]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        with s3_server() as port:
-            Store.open(uri(port, "bucket/")).filesystem.create_dir("bucket")
-            yield port
+    with s3_bucket() as port:
+        yield port
 
 
 @pytest.fixture

@@ -1,0 +1,24 @@
+"""This machine's processes, from /proc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def processes() -> Iterator[int]:
+    """Yield the ids of all processes."""
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def text(pid: int, name: str) -> str:
+    """Return a file of a process, such as 'cmdline' or 'environ'; '' if it has ended in between."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def ray_hosts(mark: str) -> list[int]:
+    """Return the processes that hold a worker of a run whose environment has `mark`."""
+    return [pid for pid in processes() if text(pid, "cmdline").startswith("ray::Host") and mark in text(pid, "environ")]

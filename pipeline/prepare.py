@@ -22,6 +22,7 @@ from pipeline.models.receptive_field import with_receptive_fields
 from pipeline.plan.make import make_plan
 from pipeline.plan.sweep import Selection, Sweep, expand_sweep
 from pipeline.plan.tasks import OptimizeTask, Plan, ScanTask
+from pipeline.stats.images import IMAGES
 from pipeline.stats.sample import sample_limit
 from pipeline.store.paths import Store
 from pipeline.store.results import LAYERS_FILE, Done, read_run_file, what_is_done
@@ -74,13 +75,15 @@ def prepare(config: RunConfig, *, receptive_fields: bool = True) -> Prepared:
     facts = model_facts(model, config.model)
     sweep = expand_sweep(facts.layers, bases=facts.bases, unsupported=facts.unsupported, config=config.sweep)
     examples = open_source(config.dataset).examples()
+    ids = [example.example_id for example in examples]
     plan = make_plan(
         config,
         facts,
         _measured(store, model, sweep.selections, facts, config) if receptive_fields else sweep.selections,
         [(example.example_id, example.version) for example in examples],
         labels=[example.label for example in examples],
-        sample_limit=sample_limit([example.example_id for example in examples], config.scan.sample),
+        sample_limit=sample_limit(ids, config.scan.sample),
+        images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
         dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
     )
     return Prepared(config=config, store=store, facts=facts, sweep=sweep, examples=examples, plan=plan)

@@ -32,11 +32,14 @@ def make_plan(
     *,
     labels: Sequence[str] = (),
     sample_limit: str,
+    images_limit: str,
     dtypes: Mapping[str, str],
 ) -> Plan:
     """Return the plan for `selections` over `examples`, pairs of (example_id, version) sorted by id.
 
     `labels` are the examples' labels; none are known where it is empty.
+    `sample_limit` and `images_limit` are the largest hashes of examples whose values are kept, and whose pixels
+    go into the statistics of the images.
     `dtypes` are the resolved types of each recipe's optimization ('float32' or 'bfloat16'), by the recipe's name.
     Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
     """
@@ -58,8 +61,9 @@ def make_plan(
             _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
         ),
         spans=spans,
-        statistics_keys=tuple(_statistics_key(span, config, sample_limit) for span in spans),
+        statistics_keys=tuple(_statistics_key(span, config, images_limit) for span in spans),
         sample_limit=sample_limit,
+        images_limit=images_limit,
         block=config.sweep.block,
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
@@ -117,5 +121,5 @@ def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -
     return fingerprint("scan", SCAN_ALGORITHM, place, span.content, span.named, config.model.input, settings)
 
 
-def _statistics_key(span: Span, config: RunConfig, sample_limit: str) -> str:
-    return fingerprint("dataset", STATISTICS_ALGORITHM, span.content, config.model.input, sample_limit)
+def _statistics_key(span: Span, config: RunConfig, images_limit: str) -> str:
+    return fingerprint("dataset", STATISTICS_ALGORITHM, span.content, config.model.input, images_limit)

@@ -72,6 +72,7 @@ class ScanTask:
     keys: tuple[str, ...]
     """One key per layer."""
     sample_limit: str
+    images_limit: str = ""
     statistics_key: str = ""
     """Key of the statistics of the images themselves, where they are missing."""
 
@@ -110,6 +111,7 @@ class Plan:
     statistics_keys: tuple[str, ...]
     """One key per span: of the statistics of its images, whatever the network."""
     sample_limit: str
+    images_limit: str
     block: int
     dtypes: Mapping[str, str]
     """Number format of each recipe, by name."""
@@ -158,6 +160,7 @@ class Plan:
                     layers=tuple(layer.layer for layer in missing),
                     keys=tuple(layer.scan_keys[number] for layer in missing),
                     sample_limit=self.sample_limit,
+                    images_limit=self.images_limit,
                     statistics_key=of_images,
                 )
                 tasks.append(task)

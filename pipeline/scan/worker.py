@@ -98,7 +98,8 @@ class ScanWorker:
             for places, pixels in self._batches(ids, failures):
                 drawn = [n for n, place in enumerate(places) if sample_hash(ids[place]) <= task.sample_limit]
                 if task.statistics_key:
-                    images.add([pixels[number] for number in drawn])
+                    shown = [n for n in drawn if sample_hash(ids[places[n]]) <= task.images_limit]
+                    images.add([pixels[number] for number in shown])
                 if not task.layers:
                     continue
                 sampled = [(number, ids[places[number]]) for number in drawn]

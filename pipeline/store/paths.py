@@ -113,12 +113,12 @@ class Store:
 
         return self._done("read", path, work)
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Put a whole file under its name, atomically, replacing what was there."""
         put = self._write_local if self.is_local else self._put
         self._done("write", path, lambda: put(path, data))
 
-    def _put(self, path: str, data: bytes) -> None:
+    def _put(self, path: str, data: bytes | pa.Buffer) -> None:
         with self.filesystem.open_output_stream(self._full(path)) as stream:
             stream.write(data)
 
@@ -127,7 +127,7 @@ class Store:
         if self.read_if_there(path) != data:
             self.write(path, data)
 
-    def _write_local(self, path: str, data: bytes) -> None:
+    def _write_local(self, path: str, data: bytes | pa.Buffer) -> None:
         # Staged beside the tables, never inside one: readers that glob a table see finished files only.
         staging = os.path.join(self.base, STAGING)
         final = self._full(path)

@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,8 +22,12 @@ from pipeline.store.patience import may_pass
 
 ROW_GROUP_BYTES = 6_000_000
 ROW_GROUP_ROWS = 50_000
+VALUES_AT_ONCE = 65_536
+"""Values of a column that go to Parquet's encoder together: lists of numbers take two thirds of the time they take in
+its own 1,024."""
 
 Row = Mapping[str, object]
+Data: TypeAlias = bytes | pa.Buffer
 _T = TypeVar("_T")
 
 
@@ -37,7 +41,7 @@ class FileEntry:
     rows: int
 
 
-def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()) -> bytes:
+def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
     """Return `rows` as a whole Parquet file, its footer read back and its row count checked."""
     table = pa.Table.from_pylist(list(rows), schema=schema)
     if sorted_by and table.num_rows:
@@ -45,27 +49,28 @@ def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] =
     return encode_table(table, sorted_by=sorted_by)
 
 
-def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> bytes:
+def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
     """Return a table as a whole Parquet file, its footer read back and its row count checked."""
-    buffer = io.BytesIO()
-    _write(table, buffer, sorted_by)
-    data = buffer.getvalue()
-    if pq.read_metadata(io.BytesIO(data)).num_rows != table.num_rows:
+    stream = pa.BufferOutputStream()
+    _write(table, stream, sorted_by)
+    data = stream.getvalue()
+    if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:
         raise CorruptShardError(f"encoded {table.num_rows} rows but the footer says otherwise")
     return data
 
 
-def _write(table: pa.Table, buffer: io.BytesIO, sorted_by: Sequence[str]) -> None:
+def _write(table: pa.Table, stream: pa.BufferOutputStream, sorted_by: Sequence[str]) -> None:
     raw, texts, others = _leaf_columns(table.schema)
     order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorted_by]
     with pq.ParquetWriter(
-        buffer,
+        stream,
         table.schema,
         compression=dict.fromkeys(raw, "none") | dict.fromkeys(others, "zstd"),
         use_dictionary=texts,
         column_encoding=dict.fromkeys(raw, "PLAIN") or None,
         write_statistics=others,
         write_page_index=True,
+        write_batch_size=VALUES_AT_ONCE,
         sorting_columns=order or None,
     ) as writer:
         for start, stop in _row_groups(table):
@@ -102,12 +107,12 @@ def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
     return [(start, min(start + rows_per_group, table.num_rows)) for start in starts]
 
 
-def entry_for(path: str, data: bytes, rows: int) -> FileEntry:
+def entry_for(path: str, data: Data, rows: int) -> FileEntry:
     """Return the entry that describes `data` at `path`."""
     return FileEntry(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=rows)
 
 
-def put_encoded(store: Store, directory: str, data: bytes, rows: int) -> FileEntry:
+def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
     """Write a whole file as `<directory>/part-<content hash>.parquet`."""
     entry = entry_for("", data, rows)
     entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")

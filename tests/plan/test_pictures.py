@@ -38,7 +38,7 @@ def plan_of(config: RunConfig, *, examples: list[tuple[str, str]] = EXAMPLES, **
     config = replace(config, sweep=replace(config.sweep, select=(replace(config.sweep.select[0], types=()),)))
     sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
     dtypes = dict.fromkeys(("", *config.recipes), "float32")
-    return make_plan(config, known, sweep.selections, examples, sample_limit="f", dtypes=dtypes)
+    return make_plan(config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes=dtypes)
 
 
 def pictures(plan: Plan, layer: str = "") -> list[Picture]:

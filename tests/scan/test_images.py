@@ -13,7 +13,7 @@ from pipeline.config.schema import RunConfig
 from pipeline.dataset import Preprocessing, open_source
 from pipeline.errors import MergeError
 from pipeline.models.colours import colour_matrix
-from pipeline.stats.images import merge_images
+from pipeline.stats.images import IMAGES, merge_images
 
 LITTLE = ["sweep.select.0.include=[conv1]", "sweep.select.0.channels=[0]", "optimize.steps=1"]
 
@@ -57,6 +57,11 @@ def test_batches_spans_and_layers_change_nothing(tiny: Callable[..., RunConfig],
     assert first == second
     for name in ("magnitude", "colour_mean", "colour_covariance"):
         assert third[name] == pytest.approx(first[name], rel=1e-6, abs=1e-9)
+
+
+def test_so_many_images_are_enough(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    quietly(tiny(*LITTLE, "dataset.views=25"))
+    assert (statistics(tmp_path / "atlas")["count"], statistics(tmp_path / "atlas")["examples"]) == (IMAGES, 300)
 
 
 def test_a_wider_sweep_looks_at_the_images_of_a_span_once(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the images themselves are like: their frequency magnitude and their colours, summed over some of a span's sample."""
+"""What the images themselves are like: frequency magnitude and colours, summed over some of a span's sample."""
 
 from __future__ import annotations
 

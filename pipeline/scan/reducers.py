@@ -32,6 +32,9 @@ FIELDS: dict[str, type] = {
 distances from it."""
 
 
+Floats = NDArray[np.float32]
+NO_MAPS, NO_NUMBERS = np.empty((0, 0, 0), np.float32), np.empty(0, np.float32)
+
 KEPT = 64
 """Images whose numbers are kept before they go into the statistics."""
 
@@ -80,15 +83,25 @@ class Reducer:
 
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce `maps`, (batch, channels, rows, columns), at once."""
-        images, positions = self._where(maps.shape[2], maps.shape[3])
-        if maps.device.type != "cpu":
-            vectors = maps.flatten(2)[torch.from_numpy(images), :, torch.from_numpy(positions)].float()
-            self._on_device[layer.name] = on_device(maps) | {"vectors": vectors}
+        if maps.device.type == "cpu":
+            self._reduce(layer, _flat(maps.detach().float()), NO_MAPS, NO_NUMBERS, NO_NUMBERS)
             return
-        part, rows = self.parts[layer.name], slice(self._images, self._images + len(maps))
-        last = maps.detach().float().permute(0, 2, 3, 1)
-        flat = last.reshape(last.shape[0], -1, last.shape[3]).contiguous().numpy()
-        kernels.reduce_maps(flat, *(self._arrays[name][rows, part] for name in FIELDS))
+        images, positions = self._where(*layer.positions)
+        vectors = maps.flatten(2)[torch.from_numpy(images), :, torch.from_numpy(positions)].float()
+        self._on_device[layer.name] = on_device(maps) | {"vectors": vectors}
+
+    def receive_scaled(self, layer: LayerSpec, maps: Tensor, scale: Floats, shift: Floats) -> Tensor:
+        """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, with a number of
+        each per channel: both in one pass.
+        """
+        scaled = torch.empty_like(maps)
+        self._reduce(layer, _flat(maps), _flat(scaled), scale, shift)
+        return scaled
+
+    def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, scale: Floats, shift: Floats) -> None:
+        part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
+        kernels.reduce_maps(flat, scaled, scale, shift, *(self._arrays[name][rows, part] for name in FIELDS))
+        images, positions = self._where(*layer.positions)
         if len(images):
             self._vectors[self._sampled : self._sampled + len(images), part] = flat[images, positions]
 
@@ -126,6 +139,13 @@ class Reducer:
         self._images = self._sampled = 0
         vectors = torch.from_numpy(self._vectors[:sampled]).half().numpy()
         return Reduced(**{name: self._arrays[name][:images] for name in FIELDS}, vectors=vectors)
+
+
+def _flat(maps: Tensor) -> Floats:
+    """Return maps as (images, positions, channels), without a copy where they are channels-last."""
+    last = maps.permute(0, 2, 3, 1)
+    flat: Floats = last.reshape(last.shape[0], -1, last.shape[3]).contiguous().numpy()
+    return flat
 
 
 def on_device(maps: Tensor) -> dict[str, Tensor]:

@@ -22,9 +22,9 @@ from pipeline.errors import UnreadableImageError
 from pipeline.models.device import use_device
 from pipeline.models.load import load_model, normalize, on_device
 from pipeline.models.room import Room
-from pipeline.models.trace import capture
 from pipeline.plan.tasks import ScanTask
 from pipeline.scan.images import ImageStatistics
+from pipeline.scan.norms import reduced
 from pipeline.scan.reducers import Reducer
 from pipeline.scan.span import SpanScan
 from pipeline.stats.files import put_class_sums, put_examples, put_partial, put_sample
@@ -94,7 +94,7 @@ class ScanWorker:
         failures: list[Failure] = []
         reducer, kept = Reducer(task.layers, self._batch), list[int]()
         ids = task.span.example_ids
-        with torch.inference_mode(), capture(self._model, task.layers, reducer.receive, stop=True) as run:
+        with torch.no_grad(), reduced(self._model, task.layers, reducer) as run:
             for places, pixels in self._batches(ids, failures):
                 drawn = [n for n, place in enumerate(places) if sample_hash(ids[place]) <= task.sample_limit]
                 if task.statistics_key:

@@ -384,7 +384,7 @@ DATASET_PARTIALS = _schema(
     [
         field("start", pa.int64(), "first example of the span, counted in the order of example_id"),
         field("stop", pa.int64(), "end of the span, exclusive"),
-        field("count", pa.int64(), "examples of the span that could be read, of the first 256 of the sample", "examples"),
+        field("count", pa.int64(), "examples behind these sums: of the first 256 of the sample", "examples"),
         *_SIZES,
         field("magnitude_sum", pa.list_(pa.float64()), "sum of the images' frequency magnitudes, see statistics"),
         field("colour_sum", pa.list_(pa.float64()), "sum over images of their mean colour, on 0..1"),

@@ -48,7 +48,9 @@ def plan_of(config: RunConfig) -> Plan:
     )
     sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
     examples = [(f"{number:03d}.png", "1kB") for number in range(62)]
-    return make_plan(config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes={"": "float32"})
+    return make_plan(
+        config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes={"": "float32"}
+    )
 
 
 @pytest.mark.parametrize("count", COUNTS)

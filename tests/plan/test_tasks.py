@@ -33,7 +33,9 @@ def facts(**upstream: str) -> ModelFacts:
 def plan_of(config: RunConfig, *, known: ModelFacts | None = None, examples: list[tuple[str, str]] = EXAMPLES) -> Plan:
     known = known or facts()
     sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
-    return make_plan(config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes={"": "float32"})
+    return make_plan(
+        config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes={"": "float32"}
+    )
 
 
 def keys(plan: Plan, layer: str) -> set[str]:

@@ -1,0 +1,127 @@
+"""Batch normalization on the way: where it follows a wanted layer, its output is made while the layer's is reduced.
+
+Networks of convolutions normalize nearly every layer's output next, which reads the whole map once more. On a
+processor reading is what costs, so both come out of one pass. What the normalization returns is the same to the bit
+as torch's, where the processor multiplies and adds in one step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.models.trace import capture
+from pipeline.scan.reducers import Reducer
+from pipeline.units import LayerSpec
+
+Run = Callable[[Tensor], None]
+Floats = NDArray[np.float32]
+
+
+@contextlib.contextmanager
+def reduced(model: nn.Module, layers: Sequence[LayerSpec], reducer: Reducer) -> Iterator[Run]:
+    """Yield a function that runs the model on a batch and gives each layer's maps to `reducer`.
+
+    To be used without gradients, but not in inference mode, where nobody can see whether a map was changed in place.
+    """
+    norms = {
+        name: norm
+        for name, module in model.named_modules()
+        if type(module) is nn.BatchNorm2d and (norm := _Norm.of(module)) is not None
+    }
+    waiting = _Waiting(reducer)
+    with capture(model, layers, waiting.receive, stop=True) as run, contextlib.ExitStack() as patched:
+        for name, norm in norms.items():
+            vars(norm.module)["forward"] = partial(waiting.normalize, name, norm, norm.module.forward)
+            patched.callback(vars(norm.module).pop, "forward")
+        yield partial(_whole, run, waiting)
+
+
+def _whole(run: Run, waiting: _Waiting, images: Tensor) -> None:
+    """Run the model; where maps changed before they were reduced, run it anew, each layer reduced at once."""
+    try:
+        run(images)
+        waiting.reduce()
+    except _ChangedError:
+        waiting.followed_by.clear()
+        waiting.patient = False
+        run(images)
+
+
+class _ChangedError(Exception):
+    """A map was changed in place before it was reduced."""
+
+
+class _Waiting:
+    """Maps that wait for the normalization that follows: at most one layer's at a time.
+
+    Which normalization follows a layer is seen in the first batch, whose layers are all reduced at once.
+    """
+
+    def __init__(self, reducer: Reducer) -> None:
+        self._reducer = reducer
+        self._last: tuple[LayerSpec, Tensor, int] | None = None
+        self._waits = False
+        self.followed_by: dict[str, str] = {}
+        self.patient = True
+
+    def receive(self, layer: LayerSpec, maps: Tensor) -> None:
+        """Reduce a layer's maps, or let them wait."""
+        self.reduce()
+        self._waits = layer.name in self.followed_by
+        self._last = (layer, maps, maps._version) if self.patient else None
+        if not self._waits:
+            self._reducer.receive(layer, maps)
+
+    def reduce(self) -> None:
+        """Reduce what waits, if anything does."""
+        last, self._last = self._last, None
+        if last is not None and self._waits:
+            layer, maps, version = last
+            if maps._version != version:
+                raise _ChangedError
+            self._reducer.receive(layer, maps)
+
+    def normalize(self, name: str, norm: _Norm, forward: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+        """Return what a normalization returns; `forward` is its own."""
+        if self._last is None:
+            return forward(given)
+        layer, maps, version = self._last
+        if given is not maps or maps._version != version or not _is_plain(maps):
+            return forward(given)
+        self._last = None
+        if self._waits and self.followed_by[layer.name] == name:
+            return self._reducer.receive_scaled(layer, maps, norm.scale, norm.shift)
+        self.followed_by[layer.name] = name
+        return forward(given)
+
+
+def _is_plain(maps: Tensor) -> bool:
+    return maps.dtype == torch.float32 and maps.is_contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, slots=True)
+class _Norm:
+    """A normalization by fixed numbers: maps * scale + shift."""
+
+    module: nn.BatchNorm2d
+    scale: Floats
+    shift: Floats
+
+    @classmethod
+    def of(cls, module: nn.BatchNorm2d) -> _Norm | None:
+        """Return a module's numbers, computed as torch does; None where they are not fixed, or not in memory."""
+        tensors = (module.running_mean, module.running_var, module.weight, module.bias)
+        if module.training or any(one is None or one.dtype != torch.float32 or not one.is_cpu for one in tensors):
+            return None
+        mean, variance, weight, bias = (one.detach().numpy() for one in tensors if one is not None)
+        scale = np.float32(1) / np.sqrt(variance + np.float32(module.eps)) * weight
+        shift = bias - mean.astype(np.float64) * scale  # rounded once
+        return cls(module, scale, shift.astype(np.float32))

@@ -168,10 +168,12 @@ def add_best(
     k = best.shape[1]
     if k == 0:
         return
-    for c in range(channels):
-        for example in range(examples):
-            value = values[example, c]
-            if not (sign * value > sign * best[c, k - 1] or (best_numbers[c, k - 1] < 0 and value == value)):
+    worst, filled = best[:, k - 1].copy(), best_numbers[:, k - 1] >= 0  # side by side: most examples end here
+    for example in range(examples):
+        row = values[example]
+        for c in range(channels):
+            value = row[c]
+            if not (sign * value > sign * worst[c] or (not filled[c] and value == value)):
                 continue
             place = k - 1
             while place > 0 and (best_numbers[c, place - 1] < 0 or sign * value > sign * best[c, place - 1]):
@@ -180,6 +182,7 @@ def add_best(
                 best_at[c, place] = best_at[c, place - 1]
                 place -= 1
             best[c, place], best_numbers[c, place], best_at[c, place] = value, numbers[example], at[example, c]
+            worst[c], filled[c] = best[c, k - 1], best_numbers[c, k - 1] >= 0
 
 
 @compiled

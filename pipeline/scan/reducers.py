@@ -143,9 +143,8 @@ class Reducer:
 
 def _flat(maps: Tensor) -> Floats:
     """Return maps as (images, positions, channels), without a copy where they are channels-last."""
-    last = maps.permute(0, 2, 3, 1)
-    flat: Floats = last.reshape(last.shape[0], -1, last.shape[3]).contiguous().numpy()
-    return flat
+    last: Floats = maps.permute(0, 2, 3, 1).contiguous().numpy()
+    return last.reshape(last.shape[0], -1, last.shape[3])
 
 
 def on_device(maps: Tensor) -> dict[str, Tensor]:

@@ -67,9 +67,10 @@ def _partial_columns(partial: Partial) -> dict[str, Column]:
 
 
 def _sparse(counts: NDArray[np.integer]) -> Lists:
-    rows, buckets = np.nonzero(counts)
-    lengths = np.bincount(rows, minlength=len(counts))
-    return Lists(lengths, {"bucket": buckets.astype(np.int16), "count": counts[rows, buckets]})
+    there = counts != 0  # NumPy finds what is true many times faster than what is not zero
+    places = np.flatnonzero(there)
+    buckets = (places % counts.shape[1]).astype(np.int16)
+    return Lists(there.sum(axis=1), {"bucket": buckets, "count": counts.reshape(-1)[places]})
 
 
 def _best_column(best: TopK, **more: Any) -> Lists:

@@ -1,0 +1,153 @@
+"""A network whose layers are normalized next, in the ways that must not be mistaken for one another."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.trace import capture
+from pipeline.scan.norms import reduced
+from pipeline.scan.reducers import FIELDS, Reducer
+from pipeline.units import LayerSpec
+
+CHANNELS = 12
+
+
+class Network(nn.Module):
+    """Normalized at once; after an in-place change; twice by one module; never; and behind the last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("plain", "changed", "shared", "bare", "last"):
+            setattr(self, name, nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1))
+        self.norm, self.after_change, self.twice, self.end = (nn.BatchNorm2d(CHANNELS) for _ in range(4))
+        self.changes_in_place = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.plain(images)
+        if self.changes_in_place:
+            maps.mul_(2)
+        maps = torch.relu(self.norm(maps) + maps)  # read once more: it must still be there
+        maps = self.after_change(self.changed(maps).relu_())
+        maps = self.twice(self.shared(maps))
+        maps = self.bare(self.twice(maps))
+        return self.end(self.last(maps))
+
+
+@pytest.fixture
+def model() -> Network:
+    torch.manual_seed(0)
+    model = Network()
+    with torch.no_grad():
+        for norm in (model.norm, model.after_change, model.twice, model.end):
+            norm.weight.uniform_(0.5, 2), norm.bias.normal_()
+            norm.running_mean.normal_(), norm.running_var.uniform_(0.1, 3)
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+LAYERS = [
+    LayerSpec(index=index, name=name, type="Conv2d", channels=CHANNELS, height=9, width=7)
+    for index, name in enumerate(("plain", "changed", "shared", "bare", "last"))
+]
+
+
+def batches(count: int = 3) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = [torch.randn(2, CHANNELS, 9, 7, generator=generator) for _ in range(count)]
+    return [one.contiguous(memory_format=torch.channels_last) for one in images]
+
+
+def at_once(model: nn.Module, given: list[Tensor]) -> dict[str, np.ndarray]:
+    reducer = Reducer(LAYERS, 2)
+    with torch.no_grad(), capture(model, LAYERS, reducer.receive) as run:
+        for images in given:
+            reducer.start([(0, "a")])
+            run(images)
+            reducer.end(2)
+    return numbers(reducer)
+
+
+def numbers(reducer: Reducer) -> dict[str, np.ndarray]:
+    found = reducer.taken()
+    return {name: getattr(found, name).copy() for name in (*FIELDS, "vectors")}
+
+
+def on_the_way(model: nn.Module, given: list[Tensor]) -> dict[str, np.ndarray]:
+    reducer = Reducer(LAYERS, 2)
+    with torch.no_grad(), reduced(model, LAYERS, reducer) as run:
+        for images in given:
+            reducer.start([(0, "a")])
+            run(images)
+            reducer.end(2)
+    return numbers(reducer)
+
+
+def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_every_layer_says_what_it_says_when_reduced_at_once(model: Network) -> None:
+    same(on_the_way(model, batches()), at_once(model, batches()))
+
+
+def test_normalizing_on_the_way_is_used_and_gives_what_torch_gives(
+    model: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, Tensor, Tensor]] = []
+    own = Reducer.receive_scaled
+
+    def seen(self: Reducer, layer: LayerSpec, maps: Tensor, *numbers: np.ndarray) -> Tensor:
+        scaled = own(self, layer, maps, *numbers)
+        made.append((layer.name, maps.clone(), scaled.clone()))
+        return scaled
+
+    monkeypatch.setattr(Reducer, "receive_scaled", seen)
+    on_the_way(model, batches())
+    assert [name for name, _, _ in made] == ["plain", "shared"] * 2  # seen in the first batch, used in two
+    for (name, maps, scaled), norm in zip(made, [model.norm, model.twice] * 2, strict=True):
+        torch.testing.assert_close(scaled, norm(maps), rtol=1e-6, atol=1e-6, msg=name)
+
+
+def test_the_model_is_left_as_it_was(model: Network) -> None:
+    images = batches(1)[0]
+    before = model(images)
+    on_the_way(model, batches())
+    assert "forward" not in vars(model.norm)
+    assert torch.equal(model(images), before)
+
+
+def test_a_map_that_is_changed_before_it_was_reduced_is_made_anew(model: Network) -> None:
+    first, *others = batches(4)
+    reducer, expected = Reducer(LAYERS, 2), at_once(model, [first])
+    other = copy.deepcopy(model)
+    other.changes_in_place = True
+    with torch.no_grad(), reduced(model, LAYERS, reducer) as run:
+        for number, images in enumerate([first, *others]):
+            model.changes_in_place = number > 0  # what no batch before did
+            reducer.start([(0, "a")])
+            run(images)
+            reducer.end(2)
+    found = numbers(reducer)
+    same({name: values[:2] if name != "vectors" else values[:1] for name, values in found.items()}, expected)
+    same(
+        {name: values[2:] if name != "vectors" else values[1:] for name, values in found.items()},
+        at_once(other, others),
+    )
+
+
+@pytest.mark.parametrize("change", ["training", "half", "numbers of the batch"])
+def test_what_does_not_normalize_by_fixed_numbers_is_left_to_torch(model: Network, change: str) -> None:
+    if change == "training":
+        model.norm.momentum = 0.0
+        model.norm.train()
+    elif change == "half":
+        model.bfloat16()
+    else:
+        model.norm.running_mean = model.norm.running_var = None
+    given = [images.to(model.plain.weight.dtype) for images in batches()]
+    same(on_the_way(model, given), at_once(model, given))

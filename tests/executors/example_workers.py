@@ -47,11 +47,12 @@ class ExampleWorker:
     """Does what each task says, and counts how many tasks this object has seen."""
 
     def __init__(self, config: object, *, threads: int) -> None:
-        self.config, self.threads, self.seen = config, threads, 0
+        self.config, self.threads, self.seen, self.folder = config, threads, 0, ""
 
     def run(self, task: ExampleTask) -> dict[str, object]:
         self.seen += 1
         if task.action != "echo" and mark(task) <= task.times:
+            self.folder = task.folder
             getattr(self, task.action)()
         found = {"id": task.id, "pid": os.getpid(), "threads": self.threads, "seen": self.seen, "at": time.time()}
         return {**found, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
@@ -68,8 +69,11 @@ class ExampleWorker:
     def kill(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def pause(self) -> None:
-        time.sleep(1.5)  # longer than a host needs to start
+    def meet(self) -> None:
+        """Wait for another task that leaves its mark in the same folder, if one comes at all."""
+        until = time.monotonic() + 60  # far longer than a host needs to start
+        while len(os.listdir(self.folder)) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
 
     def rest(self) -> None:
         time.sleep(0.5)

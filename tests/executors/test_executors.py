@@ -151,7 +151,7 @@ def test_workers_that_die_at_their_start_end_the_run(ray_executor: Executor) -> 
 
 @pytest.mark.ray
 def test_two_slow_tasks_run_side_by_side(ray_executor: Executor, tmp_path: Path) -> None:
-    found = outcomes(ray_executor, [ExampleTask(name, "pause", str(tmp_path)) for name in ("one", "two")])
+    found = outcomes(ray_executor, [ExampleTask(name, "meet", str(tmp_path)) for name in ("one", "two")])
     assert len({outcome.receipt["pid"] for outcome in found.values()}) == 2  # type: ignore[union-attr,index]
 
 

@@ -72,7 +72,7 @@ class ScanTask:
     keys: tuple[str, ...]
     """One key per layer."""
     sample_limit: str
-    images_limit: str = ""
+    images_limit: str
     statistics_key: str = ""
     """Key of the statistics of the images themselves, where they are missing."""
 

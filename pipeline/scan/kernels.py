@@ -29,9 +29,12 @@ def compiled(function: Function) -> Function:
 
 
 @numba.njit(nogil=True, fastmath={"contract"})
-def _scaled(value: np.float32, scale: np.float32, shift: np.float32) -> np.float32:
+def _scale(rows: Array, scaled: Array, scale: Array, shift: Array) -> None:
     """Multiply and add in one step, rounded once, where the processor can: as torch normalizes."""
-    return value * scale + shift
+    for at in range(rows.shape[0]):
+        row, into = rows[at], scaled[at]
+        for c in range(row.shape[0]):
+            into[c] = row[c] * scale[c] + shift[c]
 
 
 @compiled
@@ -75,10 +78,7 @@ def reduce_maps(  # noqa: C901
             at = start
             while at + 4 <= stop:  # four rows at a time, for fewer passes over the running values
                 if scaling:
-                    for row_at in range(at, at + 4):
-                        into, row = scaled[image, row_at], maps[image, row_at]
-                        for c in range(channels):
-                            into[c] = _scaled(row[c], scale[c], shift[c])
+                    _scale(maps[image, at : at + 4], scaled[image, at : at + 4], scale, shift)
                 one, two, three, four = maps[image, at], maps[image, at + 1], maps[image, at + 2], maps[image, at + 3]
                 here = np.int32(at)
                 for c in range(channels):
@@ -111,9 +111,7 @@ def reduce_maps(  # noqa: C901
             while at < stop:
                 row = maps[image, at]
                 if scaling:
-                    into = scaled[image, at]
-                    for c in range(channels):
-                        into[c] = _scaled(row[c], scale[c], shift[c])
+                    _scale(maps[image, at : at + 1], scaled[image, at : at + 1], scale, shift)
                 for c in range(channels):
                     a = row[c]
                     more, less = a > high[c], a < low[c]

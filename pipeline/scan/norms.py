@@ -14,15 +14,13 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.models.trace import capture
-from pipeline.scan.reducers import Reducer
+from pipeline.scan.reducers import Floats, Reducer
 from pipeline.units import LayerSpec
 
 Run = Callable[[Tensor], None]
-Floats = NDArray[np.float32]
 
 
 @contextlib.contextmanager
@@ -31,15 +29,12 @@ def reduced(model: nn.Module, layers: Sequence[LayerSpec], reducer: Reducer) -> 
 
     To be used without gradients, but not in inference mode, where nobody can see whether a map was changed in place.
     """
-    norms = {
-        name: norm
-        for name, module in model.named_modules()
-        if type(module) is nn.BatchNorm2d and (norm := _Norm.of(module)) is not None
-    }
-    waiting = _Waiting(reducer)
+    found = [_Norm.of(module) for module in model.modules() if type(module) is nn.BatchNorm2d]
+    norms = [norm for norm in found if norm is not None]
+    waiting = _Waiting(reducer, patient=bool(norms))
     with capture(model, layers, waiting.receive, stop=True) as run, contextlib.ExitStack() as patched:
-        for name, norm in norms.items():
-            vars(norm.module)["forward"] = partial(waiting.normalize, name, norm, norm.module.forward)
+        for norm in norms:
+            vars(norm.module)["forward"] = partial(waiting.normalize, norm, norm.module.forward)
             patched.callback(vars(norm.module).pop, "forward")
         yield partial(_whole, run, waiting)
 
@@ -65,12 +60,12 @@ class _Waiting:
     Which normalization follows a layer is seen in the first batch, whose layers are all reduced at once.
     """
 
-    def __init__(self, reducer: Reducer) -> None:
+    def __init__(self, reducer: Reducer, *, patient: bool) -> None:
         self._reducer = reducer
         self._last: tuple[LayerSpec, Tensor, int] | None = None
         self._waits = False
-        self.followed_by: dict[str, str] = {}
-        self.patient = True
+        self.followed_by: dict[str, _Norm] = {}
+        self.patient = patient
 
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce a layer's maps, or let them wait."""
@@ -89,7 +84,7 @@ class _Waiting:
                 raise _ChangedError
             self._reducer.receive(layer, maps)
 
-    def normalize(self, name: str, norm: _Norm, forward: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+    def normalize(self, norm: _Norm, forward: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
         """Return what a normalization returns; `forward` is its own."""
         if self._last is None:
             return forward(given)
@@ -97,9 +92,9 @@ class _Waiting:
         if given is not maps or maps._version != version or not _is_plain(maps):
             return forward(given)
         self._last = None
-        if self._waits and self.followed_by[layer.name] == name:
+        if self._waits and self.followed_by[layer.name] is norm:
             return self._reducer.receive_scaled(layer, maps, norm.scale, norm.shift)
-        self.followed_by[layer.name] = name
+        self.followed_by[layer.name] = norm
         return forward(given)
 
 
@@ -107,7 +102,7 @@ def _is_plain(maps: Tensor) -> bool:
     return maps.dtype == torch.float32 and maps.is_contiguous(memory_format=torch.channels_last)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Norm:
     """A normalization by fixed numbers: maps * scale + shift."""
 

@@ -84,15 +84,15 @@ class ScanWorker:
 
     def _put(self, task: ScanTask, scan: SpanScan) -> list[FileEntry]:
         span, sums = task.span, scan.class_sums
-        files = [
+        puts = [
             partial(put_sample, self._store, task.layers, scan.sampled),
             partial(put_partial, self._store, task.layers, scan.partial),
             partial(put_examples, self._store, span.start, span.example_ids, span.labels),
         ]
         if sums.counts:
-            files.append(partial(put_class_sums, self._store, task.layers, sums, start=span.start, stop=span.stop))
+            puts.append(partial(put_class_sums, self._store, task.layers, sums, start=span.start, stop=span.stop))
         with ThreadPoolExecutor(WRITERS) as pool:  # one is encoded while another is on its way
-            return [written.result() for written in [pool.submit(put) for put in files]]
+            return [written.result() for written in [pool.submit(put) for put in puts]]
 
     def _scan(self, task: ScanTask, scan: SpanScan, images: ImageStatistics) -> list[Failure]:
         failures: list[Failure] = []
@@ -100,13 +100,12 @@ class ScanWorker:
         ids = task.span.example_ids
         with torch.no_grad(), reduced(self._model, task.layers, reducer) as run:
             for places, pixels in self._batches(ids, failures):
-                drawn = [n for n, place in enumerate(places) if sample_hash(ids[place]) <= task.sample_limit]
+                hashes = [sample_hash(ids[place]) for place in places]
                 if task.statistics_key:
-                    shown = [n for n in drawn if sample_hash(ids[places[n]]) <= task.images_limit]
-                    images.add([pixels[number] for number in shown])
+                    images.add([one for one, own in zip(pixels, hashes, strict=True) if own <= task.images_limit])
                 if not task.layers:
                     continue
-                sampled = [(number, ids[places[number]]) for number in drawn]
+                sampled = [(n, ids[places[n]]) for n, own in enumerate(hashes) if own <= task.sample_limit]
                 self._room.over(partial(self._reduce, run, reducer, pixels, sampled), len(places))
                 kept += places
                 if reducer.full:

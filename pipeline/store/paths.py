@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -43,6 +43,7 @@ REMEDIES = {
 """What mends an error of the filesystem, by its number."""
 
 
+Data: TypeAlias = bytes | pa.Buffer
 _T = TypeVar("_T")
 
 
@@ -113,12 +114,12 @@ class Store:
 
         return self._done("read", path, work)
 
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+    def write(self, path: str, data: Data) -> None:
         """Put a whole file under its name, atomically, replacing what was there."""
         put = self._write_local if self.is_local else self._put
         self._done("write", path, lambda: put(path, data))
 
-    def _put(self, path: str, data: bytes | pa.Buffer) -> None:
+    def _put(self, path: str, data: Data) -> None:
         with self.filesystem.open_output_stream(self._full(path)) as stream:
             stream.write(data)
 
@@ -127,7 +128,7 @@ class Store:
         if self.read_if_there(path) != data:
             self.write(path, data)
 
-    def _write_local(self, path: str, data: bytes | pa.Buffer) -> None:
+    def _write_local(self, path: str, data: Data) -> None:
         # Staged beside the tables, never inside one: readers that glob a table see finished files only.
         staging = os.path.join(self.base, STAGING)
         final = self._full(path)

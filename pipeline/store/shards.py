@@ -11,13 +11,13 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptShardError
-from pipeline.store.paths import Store
+from pipeline.store.paths import Data, Store
 from pipeline.store.patience import may_pass
 
 ROW_GROUP_BYTES = 6_000_000
@@ -27,7 +27,6 @@ VALUES_AT_ONCE = 65_536
 its own 1,024."""
 
 Row = Mapping[str, object]
-Data: TypeAlias = bytes | pa.Buffer
 _T = TypeVar("_T")
 
 

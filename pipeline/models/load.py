@@ -61,7 +61,7 @@ def _round_alike(model: nn.Module) -> None:
     twice as long as oneDNN (most of the time of many networks). Dilated ones it leaves to oneDNN always, and dilating
     a kernel of one pixel changes nothing.
     """
-    onednn = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
+    onednn = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")  # type: ignore[no-untyped-call]
     for module in model.modules():
         if onednn and isinstance(module, nn.Conv2d) and tuple(module.kernel_size) == (1, 1):
             module.dilation = (2, 2)

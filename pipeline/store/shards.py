@@ -50,7 +50,7 @@ def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] =
 
 def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
     """Return a table as a whole Parquet file, its footer read back and its row count checked."""
-    stream = pa.BufferOutputStream()
+    stream = pa.BufferOutputStream(pa.system_memory_pool())  # whose freed memory workers keep
     _write(table, stream, sorted_by)
     data = stream.getvalue()
     if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:

@@ -12,7 +12,7 @@ from pipeline.assemble.examples import Place, Row, Shown, examples_of, place_of
 from pipeline.plan.pictures import Picture
 from pipeline.plan.tasks import LayerPlan
 from pipeline.stats.merge import ChannelScan, LayerScan
-from pipeline.stats.sample import percentile_of
+from pipeline.stats.sample import DECIMALS, percentile_of
 from pipeline.store import schemas
 from pipeline.units import OUTPUT, Channel, ClassLogit, LayerSpec
 
@@ -118,7 +118,8 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
         units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALLEST)
         cosines = units @ units.T
         for number, picture in enumerate(group):
-            found[picture.key] = float((cosines[number].sum() - cosines[number, number]) / (len(group) - 1))
+            others = (cosines[number].sum() - cosines[number, number]) / (len(group) - 1)
+            found[picture.key] = round(float(others), DECIMALS)
     return found
 
 

@@ -18,6 +18,8 @@ NOISE_SHARE = 0.01
 """A layer's noise floor, as a share of the 99th percentile of all its channels' absolute spatial maxima."""
 DUPLICATES_FROM = 0.98
 """Channels whose spatial means correlate this much over the sample are called near-duplicates."""
+DECIMALS = 9
+"""Of correlations and cosines."""
 
 Floats = NDArray[np.float32]
 
@@ -89,14 +91,17 @@ class Sample:
         return NOISE_SHARE * float(np.percentile(sizes, 99)) if len(sizes) else 0.0
 
     def correlations(self) -> NDArray[np.float64]:
-        """Return the correlation of all channels' spatial means, (channels, channels); NaN for constant channels."""
+        """Return the correlation of all channels' spatial means, (channels, channels); NaN for constant channels.
+
+        To `DECIMALS`: what comes after differs between kinds of processors, whose matrix products round differently.
+        """
         values = self.mean[np.isfinite(self.mean).all(axis=1)].astype(np.float64)
         if len(values) < 2:
             return np.full((self.mean.shape[1],) * 2, np.nan)
         centred = values - values.mean(axis=0)
         sizes = np.linalg.norm(centred, axis=0)
         units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=sizes > 0)
-        correlations: NDArray[np.float64] = np.clip(units.T @ units, -1.0, 1.0)
+        correlations: NDArray[np.float64] = np.clip(np.round(units.T @ units, DECIMALS), -1.0, 1.0)
         return correlations
 
 

@@ -98,6 +98,12 @@ def test_correlations_are_one_for_what_moves_together_and_nan_for_what_does_not_
     assert np.isnan(found[:, 3]).all()
 
 
+def test_correlations_do_not_hang_on_how_a_processor_rounds() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    found = sample_of([(values * size).tolist() for size in (1.0, 3.0, 0.1, -7.0, 11.0)]).correlations()
+    assert np.unique(found).tolist() == [-1.0, 1.0]
+
+
 def test_the_noise_floor_is_a_hundredth_of_what_is_strong_in_the_layer() -> None:
     assert sample_of([[100.0] * 50, [1.0] * 50]).noise_floor() == pytest.approx(1.0)
     assert sample_of([[], []]).noise_floor() == 0.0

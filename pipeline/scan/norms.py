@@ -91,10 +91,12 @@ class _Waiting:
         layer, maps, version = self._last
         if given is not maps or maps._version != version or not _is_plain(maps):
             return forward(given)
-        self._last = None
-        if self._waits and self.followed_by[layer.name] is norm:
+        if not self._waits:
+            self._last = None
+            self.followed_by[layer.name] = norm
+        elif self.followed_by[layer.name] is norm:
+            self._last = None
             return self._reducer.receive_scaled(layer, maps, norm.scale, norm.shift)
-        self.followed_by[layer.name] = norm
         return forward(given)
 
 

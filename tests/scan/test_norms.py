@@ -146,3 +146,12 @@ def test_what_does_not_normalize_by_fixed_numbers_is_left_to_torch(model: Networ
         model.norm.running_mean = model.norm.running_var = None
     given = [images.to(model.plain.weight.dtype) for images in batches()]
     same(on_the_way(model, given), at_once(model, given))
+
+
+def test_a_layer_that_another_normalization_follows_than_before_is_reduced_all_the_same(model: Network) -> None:
+    def given() -> Iterator[Tensor]:
+        for images in batches(4):
+            yield images
+            model.norm, model.after_change = model.after_change, model.norm
+
+    same(on_the_way(model, given()), at_once(model, given()))

@@ -29,7 +29,11 @@ def reduced(model: nn.Module, layers: Sequence[LayerSpec], reducer: Reducer) -> 
 
     To be used without gradients, but not in inference mode, where nobody can see whether a map was changed in place.
     """
-    found = [_Norm.of(module) for module in model.modules() if type(module) is nn.BatchNorm2d]
+    found = [
+        _Norm.of(module)
+        for module in model.modules()
+        if type(module) is nn.BatchNorm2d and "forward" not in vars(module)
+    ]
     norms = [norm for norm in found if norm is not None]
     waiting = _Waiting(reducer, patient=bool(norms))
     with capture(model, layers, waiting.receive, stop=True) as run, contextlib.ExitStack() as patched:

@@ -155,3 +155,11 @@ def test_a_layer_that_another_normalization_follows_than_before_is_reduced_all_t
             model.norm, model.after_change = model.after_change, model.norm
 
     same(on_the_way(model, given()), at_once(model, given()))
+
+
+def test_a_normalization_whose_forward_was_replaced_keeps_it(model: Network) -> None:
+    own = model.norm.forward
+    model.norm.forward = tripled = lambda maps: own(maps) * 3
+    expected = at_once(model, batches())
+    same(on_the_way(model, batches()), expected)
+    assert model.norm.forward is tripled

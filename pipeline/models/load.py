@@ -69,11 +69,11 @@ def _round_alike(model: nn.Module) -> None:
             vars(module)["forward"] = partial(_in_company, module.forward)
 
 
-def _in_company(linear: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+def _in_company(linear: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name
     """Return what a linear layer puts out; of few rows beside others, as the product of few rows is other code."""
-    if rows.ndim != 2 or len(rows) >= FEWEST_ROWS:
-        return linear(rows)
-    return linear(torch.cat([rows, rows.new_zeros(FEWEST_ROWS - len(rows), rows.shape[1])]))[: len(rows)]
+    if input.ndim != 2 or len(input) >= FEWEST_ROWS:
+        return linear(input)
+    return linear(torch.cat([input, input.new_zeros(FEWEST_ROWS - len(input), input.shape[1])]))[: len(input)]
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:

@@ -88,20 +88,20 @@ class _Waiting:
                 raise _ChangedError
             self._reducer.receive(layer, maps)
 
-    def normalize(self, norm: _Norm, forward: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+    def normalize(self, norm: _Norm, forward: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """Return what a normalization returns; `forward` is its own."""
         if self._last is None:
-            return forward(given)
+            return forward(input)
         layer, maps, version = self._last
-        if given is not maps or maps._version != version or not _is_plain(maps):
-            return forward(given)
+        if input is not maps or maps._version != version or not _is_plain(maps):
+            return forward(input)
         if not self._waits:
             self._last = None
             self.followed_by[layer.name] = norm
         elif self.followed_by[layer.name] is norm:
             self._last = None
             return self._reducer.receive_scaled(layer, maps, norm.scale, norm.shift)
-        return forward(given)
+        return forward(input)
 
 
 def _is_plain(maps: Tensor) -> bool:

@@ -63,6 +63,12 @@ def test_a_model_on_its_device_puts_out_what_it_did_before() -> None:
     assert torch.allclose(again(images), before, atol=1e-5)
 
 
+def test_a_linear_layer_on_its_device_may_be_given_its_input_by_name() -> None:
+    linear, rows = torch.nn.Linear(8, 5), torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    before = linear(rows)
+    assert torch.allclose(on_device(linear, torch.device("cpu"))(input=rows), before, atol=1e-5)
+
+
 def test_normalization_is_the_models_own() -> None:
     config = model_config().input
     white = normalize(torch.ones(1, 3, 2, 2), config)

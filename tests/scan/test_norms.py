@@ -163,3 +163,8 @@ def test_a_normalization_whose_forward_was_replaced_keeps_it(model: Network) -> 
     expected = at_once(model, batches())
     same(on_the_way(model, batches()), expected)
     assert model.norm.forward is tripled
+
+
+def test_a_normalization_may_be_given_its_input_by_name(model: Network) -> None:
+    model.norm.register_forward_pre_hook(lambda _, given, __: ((), {"input": given[0]}), with_kwargs=True)
+    same(on_the_way(model, batches()), at_once(model, batches()))

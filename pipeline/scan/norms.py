@@ -74,8 +74,8 @@ class _Waiting:
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce a layer's maps, or let them wait."""
         self.reduce()
-        self._waits = layer.name in self.followed_by
-        self._last = (layer, maps, maps._version) if self.patient else None
+        self._last = (layer, maps, maps._version) if self.patient and _is_plain(maps) else None
+        self._waits = self._last is not None and layer.name in self.followed_by
         if not self._waits:
             self._reducer.receive(layer, maps)
 
@@ -93,7 +93,7 @@ class _Waiting:
         if self._last is None:
             return forward(input)
         layer, maps, version = self._last
-        if input is not maps or maps._version != version or not _is_plain(maps):
+        if input is not maps or maps._version != version:
             return forward(input)
         if not self._waits:
             self._last = None
@@ -105,7 +105,9 @@ class _Waiting:
 
 
 def _is_plain(maps: Tensor) -> bool:
-    return maps.dtype == torch.float32 and maps.is_contiguous(memory_format=torch.channels_last)
+    """Say whether maps are what the compiled pass reads, need no gradient, and count their changes."""
+    read = maps.dtype == torch.float32 and maps.is_contiguous(memory_format=torch.channels_last)
+    return read and not maps.requires_grad and not maps.is_inference()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -168,3 +168,18 @@ def test_a_normalization_whose_forward_was_replaced_keeps_it(model: Network) -> 
 def test_a_normalization_may_be_given_its_input_by_name(model: Network) -> None:
     model.norm.register_forward_pre_hook(lambda _, given, __: ((), {"input": given[0]}), with_kwargs=True)
     same(on_the_way(model, batches()), at_once(model, batches()))
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.enable_grad])
+def test_a_model_may_choose_for_itself_whether_there_are_gradients(
+    model: Network, mode: Callable[[], AbstractContextManager[None]]
+) -> None:
+    expected = at_once(model, batches())
+    own = model.forward
+
+    def forward(images: Tensor) -> Tensor:
+        with mode():
+            return own(images.detach().requires_grad_(mode is torch.enable_grad))
+
+    model.forward = forward
+    same(on_the_way(model, batches()), expected)

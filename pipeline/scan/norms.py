@@ -93,7 +93,7 @@ class _Waiting:
         if self._last is None:
             return forward(input)
         layer, maps, version = self._last
-        if input is not maps or maps._version != version:
+        if input is not maps or maps._version != version or not norm.holds:
             return forward(input)
         if not self._waits:
             self._last = None
@@ -115,16 +115,41 @@ class _Norm:
     """A normalization by fixed numbers: maps * scale + shift."""
 
     module: nn.BatchNorm2d
+    made_of: tuple[tuple[Tensor | None, int], ...]
+    """The module's tensors, and how often each had been changed; of training only the count of batches tells."""
     scale: Floats
     shift: Floats
 
     @classmethod
     def of(cls, module: nn.BatchNorm2d) -> _Norm | None:
         """Return a module's numbers, computed as torch does; None where they are not fixed, or not in memory."""
-        tensors = (module.running_mean, module.running_var, module.weight, module.bias)
-        if module.training or any(one is None or one.dtype != torch.float32 or not one.is_cpu for one in tensors):
+        tensors = [one for one in _tensors(module) if one is not None and _is_readable(one)]
+        if module.training or len(tensors) < len(_tensors(module)):
             return None
-        mean, variance, weight, bias = (one.detach().numpy() for one in tensors if one is not None)
+        mean, variance, weight, bias = (one.detach().numpy() for one in tensors)
         scale = np.float32(1) / np.sqrt(variance + np.float32(module.eps)) * weight
         shift = bias - mean.astype(np.float64) * scale  # rounded once
-        return cls(module, scale, shift.astype(np.float32))
+        made_of = tuple((one, _changes(one)) for one in (*tensors, module.num_batches_tracked))
+        return cls(module, made_of, scale, shift.astype(np.float32))
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the module still normalizes by these numbers."""
+        return not self.module.training and all(
+            now is one and _changes(one) == changes
+            for now, (one, changes) in zip(
+                (*_tensors(self.module), self.module.num_batches_tracked), self.made_of, strict=True
+            )
+        )
+
+
+def _tensors(module: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
+    return module.running_mean, module.running_var, module.weight, module.bias
+
+
+def _changes(one: Tensor | None) -> int:
+    return 0 if one is None or one.is_inference() else one._version
+
+
+def _is_readable(one: Tensor) -> bool:
+    return one.dtype == torch.float32 and one.is_cpu and not one.is_inference()

@@ -183,3 +183,27 @@ def test_a_model_may_choose_for_itself_whether_there_are_gradients(
 
     model.forward = forward
     same(on_the_way(model, batches()), expected)
+
+
+@pytest.mark.parametrize("change", ["in place", "replaced", "training", "trained"])
+def test_a_normalization_whose_numbers_change_during_the_scan_is_left_to_torch(model: Network, change: str) -> None:
+    norm = model.norm
+    start = copy.deepcopy(norm.state_dict())
+
+    def given() -> Iterator[Tensor]:
+        norm.load_state_dict(start)
+        norm.eval()
+        norm.momentum = 0.5 if change == "trained" else 0.0
+        for images in batches():
+            yield images
+            if change == "in place":
+                norm.running_mean.add_(1)
+            elif change == "replaced":
+                norm.running_mean = norm.running_mean + 1
+            elif change == "training":
+                norm.train()
+            else:
+                norm.train()(images)
+                norm.eval()
+
+    same(on_the_way(model, given()), at_once(model, given()))

@@ -127,10 +127,11 @@ class _Norm:
         if module.training or len(tensors) < len(_tensors(module)):
             return None
         mean, variance, weight, bias = (one.detach().numpy() for one in tensors)
-        scale = np.float32(1) / np.sqrt(variance + np.float32(module.eps)) * weight
-        shift = bias - mean.astype(np.float64) * scale  # rounded once
+        with np.errstate(all="ignore"):
+            scale = np.float32(1) / np.sqrt(variance + np.float32(module.eps)) * weight
+            shift = (bias - mean.astype(np.float64) * scale).astype(np.float32)  # rounded once
         made_of = tuple((one, _changes(one)) for one in (*tensors, module.num_batches_tracked))
-        return cls(module, made_of, scale, shift.astype(np.float32))
+        return cls(module, made_of, scale, shift)
 
     @property
     def holds(self) -> bool:

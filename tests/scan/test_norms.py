@@ -207,3 +207,14 @@ def test_a_normalization_whose_numbers_change_during_the_scan_is_left_to_torch(m
                 norm.eval()
 
     same(on_the_way(model, given()), at_once(model, given()))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_that_are_none_are_passed_on_without_a_warning(model: Network) -> None:
+    norm = model.norm
+    norm.running_var[:3], norm.running_mean[3], norm.running_mean[4] = torch.tensor([-1, np.inf, 3e38]), np.nan, 3e38
+    norm.weight.data[4] = 3e38
+    expected = at_once(model, batches())
+    found = on_the_way(model, batches())
+    same(found, expected)
+    assert np.isnan(found["peak"]).any()

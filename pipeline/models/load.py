@@ -65,15 +65,19 @@ def _round_alike(model: nn.Module) -> None:
     for module in model.modules():
         if onednn and isinstance(module, nn.Conv2d) and tuple(module.kernel_size) == (1, 1):
             module.dilation = (2, 2)
-        elif type(module) is nn.Linear and "forward" not in vars(module):
+        elif (
+            isinstance(module, nn.Linear)
+            and type(module).forward is nn.Linear.forward
+            and "forward" not in vars(module)
+        ):
             vars(module)["forward"] = partial(_in_company, module.forward)
 
 
 def _in_company(linear: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name
     """Return what a linear layer puts out; of few rows beside others, as the product of few rows is other code."""
-    if input.ndim != 2 or len(input) >= FEWEST_ROWS:
+    if input.ndim < 2 or input.shape[:-1].numel() >= FEWEST_ROWS:
         return linear(input)
-    return linear(torch.cat([input, input.new_zeros(FEWEST_ROWS - len(input), input.shape[1])]))[: len(input)]
+    return linear(torch.cat([input, input.new_zeros(FEWEST_ROWS, *input.shape[1:])]))[: len(input)]
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:

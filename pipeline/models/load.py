@@ -25,8 +25,9 @@ from pipeline.config.schema import InputConfig, ModelConfig
 from pipeline.errors import ConfigError, ModelError, did_you_mean
 from pipeline.models.checkpoint import load_checkpoint
 
-FEWEST_ROWS = 4
-"""Of a matrix product whose code is that of all larger ones."""
+ALIKE_ROWS, MANY_ROWS = 4, 32
+"""Matrix products of a multiple of so many rows are one code, and so are all of many rows. With one thread `ALIKE_ROWS`
+are many already; the more threads, the more."""
 
 
 def load_model(config: ModelConfig) -> nn.Module:
@@ -75,9 +76,15 @@ def _round_alike(model: nn.Module) -> None:
 
 def _in_company(linear: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name
     """Return what a linear layer puts out; of few rows beside others, as the product of few rows is other code."""
-    if input.ndim < 2 or input.shape[:-1].numel() >= FEWEST_ROWS:
+    if input.ndim < 2 or input.is_nested:
         return linear(input)
-    return linear(torch.cat([input, input.new_zeros(FEWEST_ROWS, *input.shape[1:])]))[: len(input)]
+    input = input.contiguous()  # noqa: A001 - of other memory orders torch would add the bias apart
+    rows = input.flatten(0, -2)
+    missing = -len(rows) % ALIKE_ROWS
+    if not missing or len(rows) >= MANY_ROWS:
+        return linear(input)
+    output = linear(torch.cat([rows, rows.new_zeros(missing, rows.shape[1])]))[: len(rows)]
+    return output.view(*input.shape[:-1], output.shape[1])
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:

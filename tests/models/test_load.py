@@ -63,22 +63,25 @@ def test_a_model_on_its_device_puts_out_what_it_did_before() -> None:
     assert torch.allclose(again(images), before, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["rows", "tokens", "subclass", "parametrized"])
-def test_a_linear_layer_rounds_alike_for_any_number_of_rows(kind: str) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["rows", "tokens", "turned", "subclass", "parametrized"])
+def test_a_linear_layer_rounds_alike_for_any_number_of_rows(kind: str, threads: int) -> None:
     linear = type("Own", (torch.nn.Linear,), {})(768, 3072) if kind == "subclass" else torch.nn.Linear(768, 3072)
     if kind == "parametrized":
         torch.nn.utils.parametrizations.weight_norm(linear)
     rows = torch.randn(16, 768, generator=torch.Generator().manual_seed(0))
     if kind == "tokens":
         rows = rows[:, None]
+    elif kind == "turned":
+        rows = torch.stack([rows] * 3, dim=2).transpose(1, 2)
     on_device(linear, torch.device("cpu"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         expected = linear(rows)
-        assert all(torch.equal(linear(rows[:count]), expected[:count]) for count in (2, 3, 5))
+        assert all(torch.equal(linear(rows[:count]), expected[:count]) for count in range(2, 16))
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def test_a_linear_layer_on_its_device_may_be_given_its_input_by_name() -> None:

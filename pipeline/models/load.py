@@ -64,8 +64,8 @@ def _round_alike(model: nn.Module) -> None:
     """
     onednn = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")  # type: ignore[no-untyped-call]
     for module in model.modules():
-        if onednn and isinstance(module, nn.Conv2d) and tuple(module.kernel_size) == (1, 1):
-            module.dilation = (2, 2)
+        if onednn and isinstance(module, nn.Conv1d | nn.Conv2d) and set(module.kernel_size) == {1}:
+            module.dilation = (2,) * len(module.kernel_size)
         elif (
             isinstance(module, nn.Linear)
             and type(module).forward is nn.Linear.forward

@@ -84,6 +84,18 @@ def test_a_linear_layer_rounds_alike_for_any_number_of_rows(kind: str, threads: 
         torch.set_num_threads(before)
 
 
+def test_a_convolution_of_single_tokens_rounds_alike_for_any_number_of_images() -> None:
+    convolution = on_device(torch.nn.Conv1d(64, 128, 1), torch.device("cpu"))
+    tokens = torch.randn(16, 64, 50, generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        expected = convolution(tokens)
+        assert all(torch.equal(convolution(tokens[:count]), expected[:count]) for count in (2, 3, 15))
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_a_linear_layer_on_its_device_may_be_given_its_input_by_name() -> None:
     linear, rows = torch.nn.Linear(8, 5), torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     before = linear(rows)

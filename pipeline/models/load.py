@@ -64,7 +64,7 @@ def _round_alike(model: nn.Module) -> None:
     """
     onednn = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")  # type: ignore[no-untyped-call]
     for module in model.modules():
-        if onednn and isinstance(module, nn.Conv1d | nn.Conv2d) and set(module.kernel_size) == {1}:
+        if onednn and isinstance(module, nn.Conv1d | nn.Conv2d) and _is_of_one_pixel(module):
             module.dilation = (2,) * len(module.kernel_size)
         elif (
             isinstance(module, nn.Linear)
@@ -72,6 +72,12 @@ def _round_alike(model: nn.Module) -> None:
             and "forward" not in vars(module)
         ):
             vars(module)["forward"] = partial(_in_company, module.forward)
+
+
+def _is_of_one_pixel(module: nn.Conv1d | nn.Conv2d) -> bool:
+    """Say whether a kernel is of one pixel: by its weights too, as parametrizations and subclasses may have others."""
+    weight = getattr(module, "weight", None)
+    return set(module.kernel_size) == {1} and isinstance(weight, Tensor) and set(weight.shape[2:]) == {1}
 
 
 def _in_company(linear: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name

@@ -96,6 +96,19 @@ def test_a_convolution_of_single_tokens_rounds_alike_for_any_number_of_images() 
         torch.set_num_threads(threads)
 
 
+class Padded(torch.nn.Module):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(weight, (1, 1, 1, 1), value=0.5)
+
+
+def test_a_convolution_whose_weights_are_more_than_its_kernel_size_says_is_left_alone() -> None:
+    convolution = torch.nn.Conv2d(3, 4, 1)
+    torch.nn.utils.parametrize.register_parametrization(convolution, "weight", Padded(), unsafe=True)
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    before = convolution(images)
+    assert torch.allclose(on_device(convolution, torch.device("cpu"))(images), before, atol=1e-5)
+
+
 def test_a_linear_layer_on_its_device_may_be_given_its_input_by_name() -> None:
     linear, rows = torch.nn.Linear(8, 5), torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     before = linear(rows)

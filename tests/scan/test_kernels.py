@@ -57,8 +57,18 @@ def test_what_is_not_a_number_is_seen() -> None:
     maps = torch.zeros(1, 2, 3, 3)
     maps[0, 1, 1, 1] = float("nan")
     found = reduced(maps)
-    assert np.isnan([found[name][0, 1] for name in ("peak", "trough", "mean")]).all()
-    assert not np.isnan([found[name][0, 0] for name in ("peak", "trough", "mean")]).any()
+    assert np.isnan([found[name][0, 1] for name in ("peak", "trough", "mean", "within")]).all()
+    assert not np.isnan([found[name][0, 0] for name in ("peak", "trough", "mean", "within")]).any()
+
+
+@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_the_infinite_is_told_from_what_is_not_a_number_wherever_it_stands(value: float, place: int) -> None:
+    maps = torch.ones(1, 1, 3, 3)
+    maps.view(-1)[place] = value
+    found, torchs = reduced(maps), on_device(maps)
+    for name, values in torchs.items():
+        np.testing.assert_array_equal(found[name], values.numpy(), err_msg=name)
 
 
 @given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 7), st.sampled_from([1, -1]))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.scan import kernels
@@ -72,6 +72,7 @@ def test_the_infinite_is_told_from_what_is_not_a_number_wherever_it_stands(value
 
 
 @given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 7), st.sampled_from([1, -1]))
+@settings(deadline=None)  # the first call compiles
 def test_lists_of_the_best_are_those_of_sorting(seed: int, count: int, batch: int, sign: int) -> None:
     generator = np.random.default_rng(seed)
     values = generator.integers(-3, 4, (count, 3)).astype(np.float32)
@@ -93,6 +94,7 @@ def test_lists_of_the_best_are_those_of_sorting(seed: int, count: int, batch: in
 
 
 @given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 7))
+@settings(deadline=None)  # the first call compiles
 def test_lists_of_classes_hold_the_best_example_of_each(seed: int, count: int, batch: int) -> None:
     generator = np.random.default_rng(seed)
     values = generator.integers(-3, 4, (count, 2)).astype(np.float32)
@@ -114,6 +116,7 @@ def test_lists_of_classes_hold_the_best_example_of_each(seed: int, count: int, b
 
 
 @given(st.integers(0, 2**16), st.integers(1, 30))
+@settings(deadline=None)  # the first call compiles
 def test_running_moments_are_those_of_all_values(seed: int, count: int) -> None:
     values = np.random.default_rng(seed).normal(100.0, 3.0, (count, 4)).astype(np.float32)
     empty = Moments.empty(4)

@@ -47,8 +47,10 @@ def load_model(config: ModelConfig) -> nn.Module:
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
     """Return the model on a worker's device, its convolutions in the memory order and the code that are fastest there.
 
-    On a processor an image's numbers then don't depend on the others in its batch, of two or more. The model itself is
-    changed, in settings that its hashes cover: take those before.
+    On a processor an image's numbers then don't depend on the others in its batch, of two or more, but for a last bit
+    where the maps of a batch don't fill whole vectors (torch's sigmoid, GELU and their like) or a network multiplies
+    matrices by itself (attention of one token). The model itself is changed, in settings that its hashes cover: take
+    those before.
     """
     if device.type == "cpu":
         _round_alike(model)

@@ -25,8 +25,9 @@ from pipeline.config.schema import InputConfig, ModelConfig
 from pipeline.errors import ConfigError, ModelError, did_you_mean
 from pipeline.models.checkpoint import load_checkpoint
 
-FEWEST_ROWS = 4
-"""Of a matrix product whose code is that of all larger ones."""
+ALIKE_ROWS, MANY_ROWS = 4, 32
+"""Matrix products of a multiple of so many rows are one code, and so are all of many rows. With one thread `ALIKE_ROWS`
+are many already; the more threads, the more."""
 
 
 def load_model(config: ModelConfig) -> nn.Module:
@@ -46,8 +47,10 @@ def load_model(config: ModelConfig) -> nn.Module:
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
     """Return the model on a worker's device, its convolutions in the memory order and the code that are fastest there.
 
-    On a processor an image's numbers then don't depend on the others in its batch, of two or more. The model itself is
-    changed, in settings that its hashes cover: take those before.
+    On a processor an image's numbers then don't depend on the others in its batch, of two or more, but for a last bit
+    where the maps of a batch don't fill whole vectors (torch's sigmoid, GELU and their like) or a network multiplies
+    matrices by itself (attention of one token). The model itself is changed, in settings that its hashes cover: take
+    those before.
     """
     if device.type == "cpu":
         _round_alike(model)
@@ -63,17 +66,33 @@ def _round_alike(model: nn.Module) -> None:
     """
     onednn = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")  # type: ignore[no-untyped-call]
     for module in model.modules():
-        if onednn and isinstance(module, nn.Conv2d) and tuple(module.kernel_size) == (1, 1):
-            module.dilation = (2, 2)
-        elif type(module) is nn.Linear and "forward" not in vars(module):
+        if onednn and isinstance(module, nn.Conv1d | nn.Conv2d) and _is_of_one_pixel(module):
+            module.dilation = (2,) * len(module.kernel_size)
+        elif (
+            isinstance(module, nn.Linear)
+            and type(module).forward is nn.Linear.forward
+            and "forward" not in vars(module)
+        ):
             vars(module)["forward"] = partial(_in_company, module.forward)
 
 
-def _in_company(linear: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+def _is_of_one_pixel(module: nn.Conv1d | nn.Conv2d) -> bool:
+    """Say whether a kernel is of one pixel: by its weights too, as parametrizations and subclasses may have others."""
+    weight = getattr(module, "weight", None)
+    return set(module.kernel_size) == {1} and isinstance(weight, Tensor) and set(weight.shape[2:]) == {1}
+
+
+def _in_company(linear: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name
     """Return what a linear layer puts out; of few rows beside others, as the product of few rows is other code."""
-    if rows.ndim != 2 or len(rows) >= FEWEST_ROWS:
-        return linear(rows)
-    return linear(torch.cat([rows, rows.new_zeros(FEWEST_ROWS - len(rows), rows.shape[1])]))[: len(rows)]
+    if input.ndim < 2 or input.is_nested:
+        return linear(input)
+    input = input.contiguous()  # noqa: A001 - of other memory orders torch would add the bias apart
+    rows = input.flatten(0, -2)
+    missing = -len(rows) % ALIKE_ROWS
+    if not missing or len(rows) >= MANY_ROWS:
+        return linear(input)
+    output = linear(torch.cat([rows, rows.new_zeros(missing, rows.shape[1])]))[: len(rows)]
+    return output.view(*input.shape[:-1], output.shape[1])
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:

@@ -56,12 +56,13 @@ def reduce_maps(  # noqa: C901
     it holds no images it is left alone.
 
     Ties go to the first position. `within` is the sum of squared distances from the map's own mean; counting from the
-    first position's value keeps large sums from cancelling. Where a map has a value that is not a number, so is all
-    that is said of it.
+    first position's value, where that is finite, keeps large sums from cancelling. Where a map has a value that is not
+    a number, so is all that is said of it.
     """
     images, positions, channels = maps.shape
     scaling = scaled.shape[0] > 0
     high, low = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    origins = np.empty(channels, np.float32)
     high_at, low_at = np.empty(channels, np.int32), np.empty(channels, np.int32)
     total, squares = np.empty(channels, np.float64), np.empty(channels, np.float64)
     part, part_squares = np.empty(channels, np.float32), np.empty(channels, np.float32)
@@ -70,6 +71,7 @@ def reduce_maps(  # noqa: C901
         for c in range(channels):
             high[c] = low[c] = first[c]
             high_at[c] = low_at[c] = 0
+            origins[c] = first[c] if np.isfinite(first[c]) else np.float32(0)
             total[c] = squares[c] = 0.0
         for start in range(0, positions, BLOCK):
             stop = min(start + BLOCK, positions)
@@ -103,7 +105,7 @@ def reduce_maps(  # noqa: C901
                     less = e < best
                     low[c] = e if less else best
                     low_at[c] = here + np.int32(3) if less else place
-                    origin = first[c]
+                    origin = origins[c]
                     a, b, d, e = a - origin, b - origin, d - origin, e - origin
                     part[c] += (a + b) + (d + e)
                     part_squares[c] += (a * a + b * b) + (d * d + e * e)
@@ -117,7 +119,7 @@ def reduce_maps(  # noqa: C901
                     more, less = a > high[c], a < low[c]
                     high[c], high_at[c] = (a if more else high[c]), (np.int32(at) if more else high_at[c])
                     low[c], low_at[c] = (a if less else low[c]), (np.int32(at) if less else low_at[c])
-                    a = a - first[c]
+                    a = a - origins[c]
                     part[c] += a
                     part_squares[c] += a * a
                 at += 1
@@ -129,8 +131,9 @@ def reduce_maps(  # noqa: C901
             peak[image, c] = np.float32(np.nan) if broken else high[c]
             trough[image, c] = np.float32(np.nan) if broken else low[c]
             peak_at[image, c], trough_at[image, c] = high_at[c], low_at[c]
-            mean[image, c] = np.float32(first[c] + total[c] / positions)
-            within[image, c] = max(0.0, squares[c] - total[c] * total[c] / positions)
+            mean[image, c] = np.float32(origins[c] + total[c] / positions)
+            spread = squares[c] - total[c] * total[c] / positions
+            within[image, c] = 0.0 if spread < 0 else spread
 
 
 @compiled

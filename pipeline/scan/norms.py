@@ -29,7 +29,11 @@ def reduced(model: nn.Module, layers: Sequence[LayerSpec], reducer: Reducer) -> 
 
     To be used without gradients, but not in inference mode, where nobody can see whether a map was changed in place.
     """
-    found = [_Norm.of(module) for module in model.modules() if type(module) is nn.BatchNorm2d]
+    found = [
+        _Norm.of(module)
+        for module in model.modules()
+        if type(module) is nn.BatchNorm2d and "forward" not in vars(module)
+    ]
     norms = [norm for norm in found if norm is not None]
     waiting = _Waiting(reducer, patient=bool(norms))
     with capture(model, layers, waiting.receive, stop=True) as run, contextlib.ExitStack() as patched:
@@ -70,8 +74,8 @@ class _Waiting:
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce a layer's maps, or let them wait."""
         self.reduce()
-        self._waits = layer.name in self.followed_by
-        self._last = (layer, maps, maps._version) if self.patient else None
+        self._last = (layer, maps, maps._version) if self.patient and _is_plain(maps) else None
+        self._waits = self._last is not None and layer.name in self.followed_by
         if not self._waits:
             self._reducer.receive(layer, maps)
 
@@ -84,22 +88,26 @@ class _Waiting:
                 raise _ChangedError
             self._reducer.receive(layer, maps)
 
-    def normalize(self, norm: _Norm, forward: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+    def normalize(self, norm: _Norm, forward: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """Return what a normalization returns; `forward` is its own."""
         if self._last is None:
-            return forward(given)
+            return forward(input)
         layer, maps, version = self._last
-        if given is not maps or maps._version != version or not _is_plain(maps):
-            return forward(given)
-        self._last = None
-        if self._waits and self.followed_by[layer.name] is norm:
+        if input is not maps or maps._version != version or not norm.holds:
+            return forward(input)
+        if not self._waits:
+            self._last = None
+            self.followed_by[layer.name] = norm
+        elif self.followed_by[layer.name] is norm:
+            self._last = None
             return self._reducer.receive_scaled(layer, maps, norm.scale, norm.shift)
-        self.followed_by[layer.name] = norm
-        return forward(given)
+        return forward(input)
 
 
 def _is_plain(maps: Tensor) -> bool:
-    return maps.dtype == torch.float32 and maps.is_contiguous(memory_format=torch.channels_last)
+    """Say whether maps are what the compiled pass reads, need no gradient, and count their changes."""
+    read = maps.dtype == torch.float32 and maps.is_contiguous(memory_format=torch.channels_last)
+    return read and not maps.requires_grad and not maps.is_inference()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,16 +115,42 @@ class _Norm:
     """A normalization by fixed numbers: maps * scale + shift."""
 
     module: nn.BatchNorm2d
+    made_of: tuple[tuple[Tensor | None, int], ...]
+    """The module's tensors, and how often each had been changed; of training only the count of batches tells."""
     scale: Floats
     shift: Floats
 
     @classmethod
     def of(cls, module: nn.BatchNorm2d) -> _Norm | None:
         """Return a module's numbers, computed as torch does; None where they are not fixed, or not in memory."""
-        tensors = (module.running_mean, module.running_var, module.weight, module.bias)
-        if module.training or any(one is None or one.dtype != torch.float32 or not one.is_cpu for one in tensors):
+        tensors = [one for one in _tensors(module) if one is not None and _is_readable(one)]
+        if module.training or len(tensors) < len(_tensors(module)):
             return None
-        mean, variance, weight, bias = (one.detach().numpy() for one in tensors if one is not None)
-        scale = np.float32(1) / np.sqrt(variance + np.float32(module.eps)) * weight
-        shift = bias - mean.astype(np.float64) * scale  # rounded once
-        return cls(module, scale, shift.astype(np.float32))
+        mean, variance, weight, bias = (one.detach().numpy() for one in tensors)
+        with np.errstate(all="ignore"):
+            scale = np.float32(1) / np.sqrt(variance + np.float32(module.eps)) * weight
+            shift = (bias - mean.astype(np.float64) * scale).astype(np.float32)  # rounded once
+        made_of = tuple((one, _changes(one)) for one in (*tensors, module.num_batches_tracked))
+        return cls(module, made_of, scale, shift)
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the module still normalizes by these numbers."""
+        return not self.module.training and all(
+            now is one and _changes(one) == changes
+            for now, (one, changes) in zip(
+                (*_tensors(self.module), self.module.num_batches_tracked), self.made_of, strict=True
+            )
+        )
+
+
+def _tensors(module: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
+    return module.running_mean, module.running_var, module.weight, module.bias
+
+
+def _changes(one: Tensor | None) -> int:
+    return 0 if one is None or one.is_inference() else one._version
+
+
+def _is_readable(one: Tensor) -> bool:
+    return one.dtype == torch.float32 and one.is_cpu and not one.is_inference()

@@ -65,6 +65,58 @@ def test_a_model_on_its_device_puts_out_what_it_did_before() -> None:
     assert torch.allclose(again(images), before, atol=1e-5)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["rows", "tokens", "turned", "subclass", "parametrized"])
+def test_a_linear_layer_rounds_alike_for_any_number_of_rows(kind: str, threads: int) -> None:
+    linear = type("Own", (torch.nn.Linear,), {})(768, 3072) if kind == "subclass" else torch.nn.Linear(768, 3072)
+    if kind == "parametrized":
+        torch.nn.utils.parametrizations.weight_norm(linear)
+    rows = torch.randn(16, 768, generator=torch.Generator().manual_seed(0))
+    if kind == "tokens":
+        rows = rows[:, None]
+    elif kind == "turned":
+        rows = torch.stack([rows] * 3, dim=2).transpose(1, 2)
+    on_device(linear, torch.device("cpu"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        expected = linear(rows)
+        assert all(torch.equal(linear(rows[:count]), expected[:count]) for count in range(2, 16))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_convolution_of_single_tokens_rounds_alike_for_any_number_of_images() -> None:
+    convolution = on_device(torch.nn.Conv1d(64, 128, 1), torch.device("cpu"))
+    tokens = torch.randn(16, 64, 50, generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        expected = convolution(tokens)
+        assert all(torch.equal(convolution(tokens[:count]), expected[:count]) for count in (2, 3, 15))
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Padded(torch.nn.Module):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(weight, (1, 1, 1, 1), value=0.5)
+
+
+def test_a_convolution_whose_weights_are_more_than_its_kernel_size_says_is_left_alone() -> None:
+    convolution = torch.nn.Conv2d(3, 4, 1)
+    torch.nn.utils.parametrize.register_parametrization(convolution, "weight", Padded(), unsafe=True)
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    before = convolution(images)
+    assert torch.allclose(on_device(convolution, torch.device("cpu"))(images), before, atol=1e-5)
+
+
+def test_a_linear_layer_on_its_device_may_be_given_its_input_by_name() -> None:
+    linear, rows = torch.nn.Linear(8, 5), torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    before = linear(rows)
+    assert torch.allclose(on_device(linear, torch.device("cpu"))(input=rows), before, atol=1e-5)
+
+
 def test_normalization_is_the_models_own() -> None:
     config = model_config().input
     white = normalize(torch.ones(1, 3, 2, 2), config)

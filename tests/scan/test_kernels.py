@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.scan import kernels
@@ -57,11 +57,22 @@ def test_what_is_not_a_number_is_seen() -> None:
     maps = torch.zeros(1, 2, 3, 3)
     maps[0, 1, 1, 1] = float("nan")
     found = reduced(maps)
-    assert np.isnan([found[name][0, 1] for name in ("peak", "trough", "mean")]).all()
-    assert not np.isnan([found[name][0, 0] for name in ("peak", "trough", "mean")]).any()
+    assert np.isnan([found[name][0, 1] for name in ("peak", "trough", "mean", "within")]).all()
+    assert not np.isnan([found[name][0, 0] for name in ("peak", "trough", "mean", "within")]).any()
+
+
+@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_the_infinite_is_told_from_what_is_not_a_number_wherever_it_stands(value: float, place: int) -> None:
+    maps = torch.ones(1, 1, 3, 3)
+    maps.view(-1)[place] = value
+    found, torchs = reduced(maps), on_device(maps)
+    for name, values in torchs.items():
+        np.testing.assert_array_equal(found[name], values.numpy(), err_msg=name)
 
 
 @given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 7), st.sampled_from([1, -1]))
+@settings(deadline=None)  # the first call compiles
 def test_lists_of_the_best_are_those_of_sorting(seed: int, count: int, batch: int, sign: int) -> None:
     generator = np.random.default_rng(seed)
     values = generator.integers(-3, 4, (count, 3)).astype(np.float32)
@@ -83,6 +94,7 @@ def test_lists_of_the_best_are_those_of_sorting(seed: int, count: int, batch: in
 
 
 @given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 7))
+@settings(deadline=None)  # the first call compiles
 def test_lists_of_classes_hold_the_best_example_of_each(seed: int, count: int, batch: int) -> None:
     generator = np.random.default_rng(seed)
     values = generator.integers(-3, 4, (count, 2)).astype(np.float32)
@@ -104,6 +116,7 @@ def test_lists_of_classes_hold_the_best_example_of_each(seed: int, count: int, b
 
 
 @given(st.integers(0, 2**16), st.integers(1, 30))
+@settings(deadline=None)  # the first call compiles
 def test_running_moments_are_those_of_all_values(seed: int, count: int) -> None:
     values = np.random.default_rng(seed).normal(100.0, 3.0, (count, 4)).astype(np.float32)
     empty = Moments.empty(4)

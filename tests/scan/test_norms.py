@@ -146,3 +146,75 @@ def test_what_does_not_normalize_by_fixed_numbers_is_left_to_torch(model: Networ
         model.norm.running_mean = model.norm.running_var = None
     given = [images.to(model.plain.weight.dtype) for images in batches()]
     same(on_the_way(model, given), at_once(model, given))
+
+
+def test_a_layer_that_another_normalization_follows_than_before_is_reduced_all_the_same(model: Network) -> None:
+    def given() -> Iterator[Tensor]:
+        for images in batches(4):
+            yield images
+            model.norm, model.after_change = model.after_change, model.norm
+
+    same(on_the_way(model, given()), at_once(model, given()))
+
+
+def test_a_normalization_whose_forward_was_replaced_keeps_it(model: Network) -> None:
+    own = model.norm.forward
+    model.norm.forward = tripled = lambda maps: own(maps) * 3
+    expected = at_once(model, batches())
+    same(on_the_way(model, batches()), expected)
+    assert model.norm.forward is tripled
+
+
+def test_a_normalization_may_be_given_its_input_by_name(model: Network) -> None:
+    model.norm.register_forward_pre_hook(lambda _, given, __: ((), {"input": given[0]}), with_kwargs=True)
+    same(on_the_way(model, batches()), at_once(model, batches()))
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.enable_grad])
+def test_a_model_may_choose_for_itself_whether_there_are_gradients(
+    model: Network, mode: Callable[[], AbstractContextManager[None]]
+) -> None:
+    expected = at_once(model, batches())
+    own = model.forward
+
+    def forward(images: Tensor) -> Tensor:
+        with mode():
+            return own(images.detach().requires_grad_(mode is torch.enable_grad))
+
+    model.forward = forward
+    same(on_the_way(model, batches()), expected)
+
+
+@pytest.mark.parametrize("change", ["in place", "replaced", "training", "trained"])
+def test_a_normalization_whose_numbers_change_during_the_scan_is_left_to_torch(model: Network, change: str) -> None:
+    norm = model.norm
+    start = copy.deepcopy(norm.state_dict())
+
+    def given() -> Iterator[Tensor]:
+        norm.load_state_dict(start)
+        norm.eval()
+        norm.momentum = 0.5 if change == "trained" else 0.0
+        for images in batches():
+            yield images
+            if change == "in place":
+                norm.running_mean.add_(1)
+            elif change == "replaced":
+                norm.running_mean = norm.running_mean + 1
+            elif change == "training":
+                norm.train()
+            else:
+                norm.train()(images)
+                norm.eval()
+
+    same(on_the_way(model, given()), at_once(model, given()))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_that_are_none_are_passed_on_without_a_warning(model: Network) -> None:
+    norm = model.norm
+    norm.running_var[:3], norm.running_mean[3], norm.running_mean[4] = torch.tensor([-1, np.inf, 3e38]), np.nan, 3e38
+    norm.weight.data[4] = 3e38
+    expected = at_once(model, batches())
+    found = on_the_way(model, batches())
+    same(found, expected)
+    assert np.isnan(found["peak"]).any()

@@ -103,10 +103,11 @@ class SpanScan:
     @property
     def class_sums(self) -> ClassSums:
         """Return the sums of the classes that had a readable example."""
-        found = [number for number, count in enumerate(self._class_counts) if count]
+        found = self._class_counts > 0
         return ClassSums(
-            counts={self._labels[number]: int(self._class_counts[number]) for number in found},
-            sums={self._labels[number]: self._class_sums[number] for number in found},
+            labels=tuple(label for label, there in zip(self._labels, found, strict=True) if there),
+            counts=self._class_counts[found],
+            sums=self._class_sums if found.all() else self._class_sums[found],
         )
 
     @property

@@ -86,7 +86,7 @@ class ScanWorker:
             put_sample(self._store, task.layers, scan.sampled),
             put_examples(self._store, span.start, span.example_ids, span.labels),
         ]
-        if sums.counts:
+        if sums.labels:
             files.append(put_class_sums(self._store, task.layers, sums, start=span.start, stop=span.stop))
         return files
 

@@ -155,17 +155,20 @@ def _classes_of(lists: Lists, k: int) -> TopClasses:
 
 def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *, start: int, stop: int) -> FileEntry:
     """Write the class sums of a span; each row of `sums` holds the channels of `layers`, one after the other."""
-    labels, ends = sums.labels, np.cumsum([layer.channels for layer in layers])
-    rows = [(layer, end, label) for layer, end in zip(layers, ends, strict=True) for label in labels]
-    values = [sums.sums[label][end - layer.channels : end] for layer, end, label in rows]
+    classes, ends = len(sums.labels), np.cumsum([layer.channels for layer in layers])
+    flat = np.empty(sums.sums.size)
+    for layer, end in zip(layers, ends.tolist(), strict=True):
+        own = slice(end - layer.channels, end)
+        flat[own.start * classes : end * classes].reshape(classes, layer.channels)[:] = sums.sums[:, own]
+    rows = classes * len(layers)
     columns: dict[str, Column] = {
-        "layer_index": np.array([layer.index for layer, _, _ in rows], np.int32),
-        "layer": [layer.name for layer, _, _ in rows],
-        "start": np.full(len(rows), start, np.int64),
-        "stop": np.full(len(rows), stop, np.int64),
-        "label": [label for _, _, label in rows],
-        "count": np.array([sums.counts[label] for _, _, label in rows], np.int64),
-        "sum": Lists(np.array([len(one) for one in values]), np.concatenate(values)),
+        "layer_index": np.repeat([layer.index for layer in layers], classes).astype(np.int32),
+        "layer": [layer.name for layer in layers for _ in sums.labels],
+        "start": np.full(rows, start, np.int64),
+        "stop": np.full(rows, stop, np.int64),
+        "label": list(sums.labels) * len(layers),
+        "count": np.tile(sums.counts, len(layers)),
+        "sum": Lists(np.repeat([layer.channels for layer in layers], classes), flat),
     }
     return put_columns(store, CLASSES, columns, schemas.CLASS_SUMS)
 
@@ -173,12 +176,9 @@ def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *
 def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[int, ClassSums]:
     """Return the start of a span, and its class sums for a layer."""
     columns = read_columns(store, path, ["start", "label", "count", "sum"], layer_index=layer.index)
-    sums = columns["sum"].values.reshape(len(columns["label"]), layer.channels)
-    labels = columns["label"].tolist()
-    found = ClassSums(
-        counts=dict(zip(labels, columns["count"].tolist(), strict=True)), sums=dict(zip(labels, sums, strict=True))
-    )
-    return int(columns["start"][0]) if labels else 0, found
+    labels = tuple(columns["label"].tolist())
+    sums = columns["sum"].values.reshape(len(labels), layer.channels)
+    return int(columns["start"][0]) if labels else 0, ClassSums(labels=labels, counts=columns["count"], sums=sums)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,12 +162,12 @@ class LayerScan(Mapping[int, ChannelScan]):
 
     def best_classes(self, channel: int) -> list[dict[str, Any]]:
         """Return the classes with the highest mean of the channel's spatial means, highest first."""
-        if self.classes is None or not self.classes.counts:
+        if self.classes is None or not self.classes.labels:
             return []
         means, labels = self._class_means[:, channel], self.classes.labels
         order = sorted(range(len(labels)), key=lambda place: (-float(means[place]), labels[place]))[:CLASSES_NAMED]
         return [
-            {"label": labels[place], "count": self.classes.counts[labels[place]], "mean": float(means[place])}
+            {"label": labels[place], "count": int(self.classes.counts[place]), "mean": float(means[place])}
             for place in order
         ]
 
@@ -190,7 +190,7 @@ class LayerScan(Mapping[int, ChannelScan]):
     @cached_property
     def _class_means(self) -> NDArray[np.float64]:
         assert self.classes is not None
-        return self.classes.means()
+        return self.classes.means
 
 
 def read_layer_scan(

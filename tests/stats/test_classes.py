@@ -9,9 +9,11 @@ from pipeline.stats.moments import Moments
 
 def sums_of(values: dict[str, list[list[float]]]) -> ClassSums:
     """Return the sums of examples per class, each a list of the values of its channels."""
+    labels = tuple(sorted(values))
     return ClassSums(
-        counts={label: len(examples) for label, examples in values.items()},
-        sums={label: np.sum(examples, axis=0, dtype=np.float64) for label, examples in values.items()},
+        labels=labels,
+        counts=np.array([len(values[label]) for label in labels]),
+        sums=np.array([np.sum(values[label], axis=0, dtype=np.float64) for label in labels]),
     )
 
 
@@ -41,5 +43,5 @@ def test_merging_adds_classes_and_their_examples() -> None:
     one, other = {"cat": [[1.0], [2.0]], "dog": [[3.0]]}, {"dog": [[4.0]], "eel": [[5.0]]}
     merged = sums_of(one).merge(sums_of(other))
     assert merged.labels == ("cat", "dog", "eel")
-    assert dict(merged.counts) == {"cat": 2, "dog": 2, "eel": 1}
-    assert merged.means()[:, 0].tolist() == [1.5, 3.5, 5.0]
+    assert merged.counts.tolist() == [2, 2, 1]
+    assert merged.means[:, 0].tolist() == [1.5, 3.5, 5.0]

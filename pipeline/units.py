@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -95,6 +96,12 @@ class LayerSpec:
         """Return '<index>-<name>' made safe for file names and URLs: '0042-blocks.4'."""
         safe = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name)[:80]
         return f"{self.index:04d}-{safe}"
+
+
+def parts_of(layers: Sequence[LayerSpec]) -> list[slice]:
+    """Return where each layer's channels are in an array that holds those of all layers side by side."""
+    ends = itertools.accumulate(layer.channels for layer in layers)
+    return [slice(end - layer.channels, end) for layer, end in zip(layers, ends, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

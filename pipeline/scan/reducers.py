@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.scan import kernels
 from pipeline.stats.sample import positions_of
-from pipeline.units import LayerSpec
+from pipeline.units import LayerSpec, parts_of
 
 FIELDS: dict[str, type] = {
     "peak": np.float32,
@@ -60,11 +60,8 @@ class Reducer:
     """
 
     def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
-        ends = np.cumsum([layer.channels for layer in layers])
-        self.channels = int(ends[-1]) if len(ends) else 0
-        self.parts = {
-            layer.name: slice(int(end) - layer.channels, int(end)) for layer, end in zip(layers, ends, strict=True)
-        }
+        self.channels = sum(layer.channels for layer in layers)
+        self.parts = {layer.name: part for layer, part in zip(layers, parts_of(layers), strict=True)}
         rows = KEPT + max(2, batch)
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()

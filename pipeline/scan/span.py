@@ -20,6 +20,7 @@ from pipeline.stats.moments import Moments
 from pipeline.stats.partial import Partial
 from pipeline.stats.sample import positions_of, sample_hash
 from pipeline.stats.topk import TopClasses, TopK
+from pipeline.units import parts_of
 
 KEPT_FIELDS: dict[str, type] = {"mean": np.float32, "peak": np.float32, "peak_at": np.int32, "vectors": np.float16}
 
@@ -121,9 +122,8 @@ class _Kept:
 
     def __init__(self, task: ScanTask) -> None:
         self._task = task
-        self._ends = np.cumsum([layer.channels for layer in task.layers])
         self._limit = sum(self._belongs(place) for place in range(len(task.span.example_ids)))
-        size = self._limit * (int(self._ends[-1]) if len(self._ends) else 0)
+        size = self._limit * sum(layer.channels for layer in task.layers)
         self._flat: dict[str, NDArray[Any]] = {name: np.empty(size, type_) for name, type_ in KEPT_FIELDS.items()}
         self._places: list[int] = []
 
@@ -132,10 +132,9 @@ class _Kept:
 
     def _parts(self, name: str) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Yield the channels of each layer, and the array (examples, channels) that holds them."""
-        for layer, end in zip(self._task.layers, self._ends.tolist(), strict=True):
-            start = end - layer.channels
-            block = self._flat[name][start * self._limit : end * self._limit]
-            yield slice(start, end), block.reshape(self._limit, layer.channels)
+        for part in parts_of(self._task.layers):
+            block = self._flat[name][part.start * self._limit : part.stop * self._limit]
+            yield part, block.reshape(self._limit, part.stop - part.start)
 
     def add(self, places: Sequence[int], reduced: Reduced) -> None:
         images = [image for image, place in enumerate(places) if self._belongs(place)]

@@ -28,7 +28,7 @@ from pipeline.store import schemas
 from pipeline.store.columns import Column, Lists, put_columns, read_columns
 from pipeline.store.paths import Store
 from pipeline.store.shards import FileEntry
-from pipeline.units import LayerSpec
+from pipeline.units import LayerSpec, parts_of
 
 PARTIALS, CLASSES, SAMPLES, EXAMPLES = "scan/partials", "scan/classes", "activation_samples", "examples"
 FOLDERS = (PARTIALS, CLASSES, SAMPLES, EXAMPLES)
@@ -155,11 +155,9 @@ def _classes_of(lists: Lists, k: int) -> TopClasses:
 
 def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *, start: int, stop: int) -> FileEntry:
     """Write the class sums of a span; each row of `sums` holds the channels of `layers`, one after the other."""
-    classes, ends = len(sums.labels), np.cumsum([layer.channels for layer in layers])
-    flat = np.empty(sums.sums.size)
-    for layer, end in zip(layers, ends.tolist(), strict=True):
-        own = slice(end - layer.channels, end)
-        flat[own.start * classes : end * classes].reshape(classes, layer.channels)[:] = sums.sums[:, own]
+    classes, flat = len(sums.labels), np.empty(sums.sums.size)
+    for part in parts_of(layers):
+        flat[part.start * classes : part.stop * classes].reshape(classes, -1)[:] = sums.sums[:, part]
     rows = classes * len(layers)
     columns: dict[str, Column] = {
         "layer_index": np.repeat([layer.index for layer in layers], classes).astype(np.int32),

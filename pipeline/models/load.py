@@ -68,11 +68,7 @@ def _round_alike(model: nn.Module) -> None:
     for module in model.modules():
         if onednn and isinstance(module, nn.Conv1d | nn.Conv2d) and _is_of_one_pixel(module):
             module.dilation = (2,) * len(module.kernel_size)
-        elif (
-            isinstance(module, nn.Linear)
-            and type(module).forward is nn.Linear.forward
-            and "forward" not in vars(module)
-        ):
+        elif getattr(module.forward, "__func__", None) is nn.Linear.forward:
             vars(module)["forward"] = partial(_in_company, module.forward)
 
 

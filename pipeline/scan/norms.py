@@ -29,11 +29,7 @@ def reduced(model: nn.Module, layers: Sequence[LayerSpec], reducer: Reducer) -> 
 
     To be used without gradients, but not in inference mode, where nobody can see whether a map was changed in place.
     """
-    found = [
-        _Norm.of(module)
-        for module in model.modules()
-        if type(module) is nn.BatchNorm2d and "forward" not in vars(module)
-    ]
+    found = [_Norm.of(module) for module in model.modules() if type(module) is nn.BatchNorm2d]
     norms = [norm for norm in found if norm is not None]
     waiting = _Waiting(reducer, patient=bool(norms))
     with capture(model, layers, waiting.receive, stop=True) as run, contextlib.ExitStack() as patched:
@@ -116,36 +112,38 @@ class _Norm:
 
     module: nn.BatchNorm2d
     made_of: tuple[tuple[Tensor | None, int], ...]
-    """The module's tensors, and how often each had been changed; of training only the count of batches tells."""
+    """The module's state; of training only the count of batches tells."""
     scale: Floats
     shift: Floats
 
     @classmethod
     def of(cls, module: nn.BatchNorm2d) -> _Norm | None:
-        """Return a module's numbers, computed as torch does; None where they are not fixed, or not in memory."""
-        tensors = [one for one in _tensors(module) if one is not None and _is_readable(one)]
-        if module.training or len(tensors) < len(_tensors(module)):
+        """Return a module's numbers, computed as torch does; None where they are not fixed, or not in memory, or where
+        its forward is not torch's.
+        """
+        made_of = _state(module)
+        tensors = [one for one, _ in made_of[:-1] if one is not None and _is_readable(one)]
+        if module.training or "forward" in vars(module) or len(tensors) < len(made_of) - 1:
             return None
         mean, variance, weight, bias = (one.detach().numpy() for one in tensors)
         with np.errstate(all="ignore"):
             scale = np.float32(1) / np.sqrt(variance + np.float32(module.eps)) * weight
             shift = (bias - mean.astype(np.float64) * scale).astype(np.float32)  # rounded once
-        made_of = tuple((one, _changes(one)) for one in (*tensors, module.num_batches_tracked))
         return cls(module, made_of, scale, shift)
 
     @property
     def holds(self) -> bool:
         """Say whether the module still normalizes by these numbers."""
         return not self.module.training and all(
-            now is one and _changes(one) == changes
-            for now, (one, changes) in zip(
-                (*_tensors(self.module), self.module.num_batches_tracked), self.made_of, strict=True
-            )
+            now is one and changes_now == changes
+            for (now, changes_now), (one, changes) in zip(_state(self.module), self.made_of, strict=True)
         )
 
 
-def _tensors(module: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
-    return module.running_mean, module.running_var, module.weight, module.bias
+def _state(module: nn.BatchNorm2d) -> tuple[tuple[Tensor | None, int], ...]:
+    """Return what a module normalizes by, and last its count of batches, each with how often it was changed."""
+    tensors = (module.running_mean, module.running_var, module.weight, module.bias, module.num_batches_tracked)
+    return tuple((one, _changes(one)) for one in tensors)
 
 
 def _changes(one: Tensor | None) -> int:

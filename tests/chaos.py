@@ -210,7 +210,7 @@ class Chaos:
     def _start(self, root: Path) -> Driver:
         given = [f'dataset.root="{self._images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS]
         ray = ["executor=ray", f"executor.address={self._nodes.address}", f"executor.workers={NODES}"]
-        command = [sys.executable, "-m", "pipeline", "run", *TINY, *given, *ray, *self._overrides]
+        command = [sys.executable, "-m", "network_atlas", "run", *TINY, *given, *ray, *self._overrides]
         return Driver(command, self._folder / f"{root.name}.log")
 
     def _undisturbed(self) -> Snapshot:

@@ -10,14 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
+from tiny_network import build
 
-from pipeline.config.compose import compose
-from pipeline.config.schema import RunConfig
-from pipeline.progress import Progress
-from pipeline.result import Result
-from pipeline.stages import run
+from network_atlas.cli.progress import Progress
+from network_atlas.config.compose import compose
+from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.schema import RunConfig
+from network_atlas.models.facts import model_facts
+from network_atlas.pictures.target import Target
+from network_atlas.run.result import Result
+from network_atlas.run.stages import run
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
@@ -117,3 +122,22 @@ def needs(*modules: str) -> pytest.MarkDecorator:
     """Return a mark that skips a test where one of the modules is not installed."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+
+
+@pytest.fixture
+def target(tiny: Callable[..., RunConfig]) -> Callable[..., Target]:
+    """Return a function from names of layers to the tiny network, read in these layers."""
+    model, config = build(), tiny().model
+    layers = {layer.name: layer for layer in model_facts(model, config).layers}
+
+    def make(*names: str) -> Target:
+        return Target(
+            model=model, layers=[layers[name] for name in names], input=config.input, device=torch.device("cpu")
+        )
+
+    return make
+
+
+@pytest.fixture
+def recipe(tiny: Callable[..., RunConfig]) -> OptimizeConfig:
+    return tiny("optimize.steps=24").optimize

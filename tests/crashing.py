@@ -91,7 +91,7 @@ class Steps:
         """Count from now on, until this process ends."""
         from pyarrow import fs
 
-        from pipeline.store import paths
+        from network_atlas.store import paths
 
         steps, sync = self, os.fsync
 
@@ -163,10 +163,10 @@ def commit_some(root: str) -> None:
     """Commit three tasks, fold their receipts, publish a snapshot: each kind of commit there is."""
     import pyarrow as pa
 
-    from pipeline.store.manifest import publish
-    from pipeline.store.paths import Store
-    from pipeline.store.receipts import Receipt, commit, fold
-    from pipeline.store.shards import put_shard
+    from network_atlas.store.manifest import publish
+    from network_atlas.store.paths import Store
+    from network_atlas.store.receipts import Receipt, commit, fold
+    from network_atlas.store.shards import put_shard
 
     store, schema = Store.open(root), pa.schema([("key", pa.string())])
     files = []
@@ -184,7 +184,7 @@ def _worked(kind: str, order: dict[str, Any]) -> int:
         if kind == "commit":
             commit_some(order["root"])
             return 0
-        from pipeline.cli import main
+        from network_atlas.cli.main import main
 
         return main(["run", *order["overrides"], f"store.root={order['root']}"])
     except Exception as error:
@@ -196,16 +196,16 @@ def _worked(kind: str, order: dict[str, Any]) -> int:
 
 def _serve(kind: str) -> None:
     """Fork for each order that comes in, and answer with the exit code. This process itself does no work."""
-    import pipeline.store.manifest
-    import pipeline.store.receipts
+    import network_atlas.store.manifest
+    import network_atlas.store.receipts
 
     if kind == "run":
-        import pipeline.assemble.worker
-        import pipeline.calibrate.worker
-        import pipeline.commands
-        import pipeline.optimize.worker
-        import pipeline.scan.worker
-        import pipeline.site.worker  # noqa: F401
+        import network_atlas.assemble.worker
+        import network_atlas.calibrate.worker
+        import network_atlas.cli.commands
+        import network_atlas.optimize.worker
+        import network_atlas.scan.worker
+        import network_atlas.site.worker  # noqa: F401
     for line in sys.stdin:
         child = os.fork()
         if not child:

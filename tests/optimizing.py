@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.config.recipe import OptimizeConfig
-from pipeline.optimize.loop import Made, Recipe, optimize
-from pipeline.optimize.parameterizations import parameterization, shared
-from pipeline.optimize.target import Target
-from pipeline.plan.pictures import Picture
-from pipeline.units import fingerprint
+from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.fingerprints import fingerprint
+from network_atlas.optimize.loop import Made, Recipe, optimize
+from network_atlas.pictures.parameterizations import parameterization, shared
+from network_atlas.pictures.target import Target
+from network_atlas.plan.pictures import Picture
 
 
 def picture(unit: Any, *, sign: int = 1, seed: int = 0, **given: Any) -> Picture:

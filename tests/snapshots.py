@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipeline.store.manifest import latest
-from pipeline.store.paths import STAGING, Store
-from pipeline.store.receipts import read_receipts
-from pipeline.store.results import RESULTS
+from network_atlas.store.manifest import latest
+from network_atlas.store.paths import STAGING, Store
+from network_atlas.store.receipts import read_receipts
+from network_atlas.store.results import RESULTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import needs
 
-from pipeline.config.compose import compose
-from pipeline.dataset import Preprocessing, open_source
-from pipeline.models.load import class_names, load_model, normalize
+from network_atlas.config.compose import compose
+from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.models.load import class_names, load_model, normalize
 
 BATCH = 64
 

@@ -17,9 +17,9 @@ from conftest import INLINE, TINY
 from crashing import STOPPED, Crashing, Ended
 from snapshots import differences, partial_files, snapshot, staged
 
-from pipeline.store.manifest import latest
-from pipeline.store.paths import STAGING, STAGING_SECONDS, Store
-from pipeline.store.receipts import is_whole, read_receipts
+from network_atlas.store.manifest import latest
+from network_atlas.store.paths import STAGING, STAGING_SECONDS, Store
+from network_atlas.store.receipts import is_whole, read_receipts
 
 GIVEN = os.environ.get("ATLAS_TEST_STEPS")
 EVERY = int(GIVEN or 60)

@@ -42,7 +42,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def command(root: Path, images: Path, executor: list[str]) -> list[str]:
     given = [*TINY, *executor, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    return [sys.executable, "-m", "pipeline", "run", *given, "sweep.block=2", "optimize.steps=40"]
+    return [sys.executable, "-m", "network_atlas", "run", *given, "sweep.block=2", "optimize.steps=40"]
 
 
 def atlas_run(root: Path, images: Path, executor: list[str]) -> tuple[int, str]:

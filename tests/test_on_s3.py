@@ -15,13 +15,13 @@ from conftest import quietly
 from faulty_proxy import FAULTS, Fault, FaultyProxy
 from s3_server import moto_version, needs_s3, s3_bucket, uri
 
-from pipeline.cli import main
-from pipeline.config.schema import RunConfig
-from pipeline.doctor import checkup
-from pipeline.status import read_status
-from pipeline.store import filesystems, patience
-from pipeline.store.paths import Store
-from pipeline.store.receipts import fold
+from network_atlas.cli.checks import checkup
+from network_atlas.cli.main import main
+from network_atlas.config.schema import RunConfig
+from network_atlas.files import filesystems, retries
+from network_atlas.run.status import read_status
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import fold
 
 pytestmark = needs_s3
 
@@ -36,7 +36,7 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for hundredths of a second."""
-    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(filesystems, "S3_TRIES", 1)
 
 

@@ -14,17 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, TESTS, TINY, quietly
 
-from pipeline.cli import main
-from pipeline.config.schema import RunConfig
-from pipeline.errors import RootBusyError
-from pipeline.inputs import with_pictures
-from pipeline.plan.calibration import calibrate_tasks
-from pipeline.prepare import prepare, what_is_done
-from pipeline.status import read_status
-from pipeline.store.lease import Lease, lease_files, read_lease
-from pipeline.store.manifest import latest
-from pipeline.store.paths import Store
-from pipeline.store.receipts import read_receipts
+from network_atlas.cli.main import main
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import RootBusyError
+from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.run.inputs import with_pictures
+from network_atlas.run.prepare import prepare, what_is_done
+from network_atlas.run.status import read_status
+from network_atlas.store.lease import Lease, lease_files, read_lease
+from network_atlas.store.manifest import latest
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import read_receipts
 
 SHARES = ("1/3", "2/3", "3/3")
 
@@ -73,7 +73,7 @@ def test_shares_at_the_same_time_make_the_atlas_of_one_run(
 ) -> None:
     root = tmp_path / "atlas"
     given = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    command = [sys.executable, "-m", "pipeline", "run", *given]
+    command = [sys.executable, "-m", "network_atlas", "run", *given]
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     runs = [
         subprocess.Popen([*command, f"sweep.shard={share}"], env=environment, stderr=subprocess.PIPE, text=True)

@@ -51,7 +51,7 @@ def locked_down(folder: Path, executor: list[str], prefix: list[str]) -> subproc
         "TMPDIR": str(folder / "temporary"),
         "PYTHONPATH": str(TESTS),
     }
-    command = [*prefix, sys.executable, "-m", "pipeline", "run", *given, f"store.root={folder}/atlases/tiny"]
+    command = [*prefix, sys.executable, "-m", "network_atlas", "run", *given, f"store.root={folder}/atlases/tiny"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
 
 

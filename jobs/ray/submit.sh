@@ -6,4 +6,4 @@ set -euo pipefail
 export RAY_AUTH_MODE=${RAY_AUTH_MODE:-token}
 id=$(atlas plan --id executor.address=auto "$@")
 exec ray job submit --no-wait --submission-id "$id" --runtime-env "$(dirname "$0")/runtime-env.yaml" \
-  -- exec python -m pipeline run executor.address=auto "$@"
+  -- exec python -m network_atlas run executor.address=auto "$@"

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.schema import RunConfig
-from pipeline.plan.tasks import OptimizeTask
-from pipeline.store.paths import Store
-from pipeline.store.receipts import Receipt, commit
+from network_atlas.config.schema import RunConfig
+from network_atlas.plan.tasks import OptimizeTask
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import Receipt, commit
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from conftest import quietly
 from PIL import Image
 from tiny_network import build
 
-from pipeline.config.schema import RunConfig
+from network_atlas.config.schema import RunConfig
 
 SEEDS = "sweep.variants=[{objective: channel}, {objective: channel, seed: 1}, {objective: channel, sign: '-'}]"
 ONE = ["sweep.select.0.include=[conv2]", "sweep.select.0.channels=[0,1,2]", SEEDS, "optimize.steps=24"]

@@ -5,9 +5,9 @@ import pytest
 import torch
 from optimizing import picture
 
-from pipeline.calibrate.measures import frequency_distance, path_similarity, rank_of
-from pipeline.models.colours import magnitude_of
-from pipeline.units import Channel, Layer, Neuron
+from network_atlas.calibrate.measures import frequency_distance, path_similarity, rank_of
+from network_atlas.pictures.colours import magnitude_of
+from network_atlas.units import Channel, Layer, Neuron
 
 MAPS = torch.tensor([[1.0, 3.0], [5.0, 0.0], [2.0, 2.5]]).reshape(3, 1, 2)  # means 2, 2.5, 2.25
 

@@ -13,9 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config.compose import compose, compose_all, config_folder, expand
-from pipeline.config.schema import InlineConfig, RayConfig, RunConfig
-from pipeline.errors import ConfigError
+from network_atlas.config.compose import compose, compose_all, config_folder, expand
+from network_atlas.config.schema import InlineConfig, RayConfig, RunConfig
+from network_atlas.errors import ConfigError
 
 CONF = config_folder()
 GIVEN = {

@@ -4,9 +4,9 @@ import json
 
 from pydantic import TypeAdapter
 
-from pipeline.config.compose import compose
-from pipeline.config.plain import differences, flatten, folder_name, to_plain
-from pipeline.config.schema import RunConfig
+from network_atlas.config.compose import compose
+from network_atlas.config.plain import differences, flatten, folder_name, to_plain
+from network_atlas.config.schema import RunConfig
 
 
 def test_plain_survives_json_and_makes_the_same_config() -> None:

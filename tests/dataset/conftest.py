@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config.dataset import DatasetConfig
-from pipeline.config.schema import InputConfig
+from network_atlas.config.dataset import DatasetConfig
+from network_atlas.config.schema import InputConfig
 
 MakeConfig = Callable[..., DatasetConfig]
 

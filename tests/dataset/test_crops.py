@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config.schema import InputConfig
-from pipeline.dataset import Preprocessing
-from pipeline.dataset.crops import crop as crop_box
-from pipeline.dataset.crops import original_box, seen_box
-from pipeline.units import LayerSpec, ReceptiveField
+from network_atlas.config.schema import InputConfig
+from network_atlas.dataset import Preprocessing
+from network_atlas.dataset.crops import crop as crop_box
+from network_atlas.dataset.crops import original_box, seen_box
+from network_atlas.layers import LayerSpec, ReceptiveField
 
 Crop = Callable[..., Image.Image]
 

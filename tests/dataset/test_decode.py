@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.dataset.decode import FORMATS, decode, pixel_limit
-from pipeline.errors import UnreadableImageError
+from network_atlas.dataset.decode import FORMATS, decode, pixel_limit
+from network_atlas.errors import UnreadableImageError
 
 MAX_PIXELS = 1_000_000
 WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)

@@ -12,11 +12,11 @@ from made_shards import IMAGES, NAMES, write_folder, write_parquet, write_tar
 from pyarrow import fs
 from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
 
-from pipeline.config.dataset import DatasetConfig
-from pipeline.dataset import open_source
-from pipeline.errors import DatasetError, UnreadableImageError
-from pipeline.store import filesystems, patience
-from pipeline.store.filesystems import open_filesystem
+from network_atlas.config.dataset import DatasetConfig
+from network_atlas.dataset import open_source
+from network_atlas.errors import DatasetError, UnreadableImageError
+from network_atlas.files import filesystems, retries
+from network_atlas.files.filesystems import open_filesystem
 
 MakeConfig = Callable[..., DatasetConfig]
 
@@ -83,7 +83,7 @@ def test_what_is_not_there_is_said_so(bucket: Callable[[str], str], make_config:
 def test_a_server_that_is_gone_is_not_the_images_fault(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0)
     dead = "s3://x/y?endpoint_override=127.0.0.1:9&scheme=http&request_timeout=1&connect_timeout=1"
     with pytest.raises(DatasetError, match=r"dataset\.root='s3://x/y.*can't") as caught:
         open_source(make_config(root=dead, source="folder"))
@@ -94,7 +94,7 @@ def test_a_server_that_is_gone_is_not_the_images_fault(
 def test_every_source_is_read_through_a_network_that_fails(
     port: int, bucket: Callable[[str], str], make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(filesystems, "S3_TRIES", 1)
     local = open_source(make_config(root=str(write_folder(tmp_path)), label="folder"))
     ids = [example.example_id for example in local.examples()]

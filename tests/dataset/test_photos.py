@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.config.dataset import DatasetConfig
-from pipeline.dataset import open_source
-from pipeline.dataset.photos import FOLDERS, PHOTOS
-from pipeline.errors import DatasetError, UnreadableImageError
+from network_atlas.config.dataset import DatasetConfig
+from network_atlas.dataset import open_source
+from network_atlas.dataset.photos import FOLDERS, PHOTOS
+from network_atlas.errors import DatasetError, UnreadableImageError
 
 MakeConfig = Callable[..., DatasetConfig]
 
 needs_photos = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in FOLDERS),
-    reason="needs pip install 'whole-network-atlases[demo]'",
+    reason="needs pip install 'network-atlas[demo]'",
 )
 
 
@@ -50,20 +50,20 @@ def test_only_the_photos_can_be_read(example_id: str, make_config: MakeConfig) -
 
 def test_missing_packages_are_named_with_the_fix(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DatasetError, match=r"skimage and sklearn; pip install 'whole-network-atlases\[demo\]'"):
+    with pytest.raises(DatasetError, match=r"skimage and sklearn; pip install 'network-atlas\[demo\]'"):
         open_source(make_config(source="photos"))
 
 
 @needs_photos
 def test_a_photo_that_a_version_lacks_is_left_out(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.dataset.photos.PHOTOS", ("skimage/moon.png", "skimage/not_yet.png"))
+    monkeypatch.setattr("network_atlas.dataset.photos.PHOTOS", ("skimage/moon.png", "skimage/not_yet.png"))
     (example,) = open_source(make_config(source="photos")).examples()
     assert example.example_id == "skimage/moon.png"
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = (
-        "import sys, pipeline.dataset; "
+        "import sys, network_atlas.dataset; "
         "print([name for name in ('torch', 'pyarrow', 'hydra', 'ray', 'skimage', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

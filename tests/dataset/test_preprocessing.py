@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from torchvision.transforms import functional
 
-from pipeline.config.schema import InputConfig
-from pipeline.dataset import Preprocessing
-from pipeline.dataset.preprocessing import RESAMPLING
-from pipeline.errors import ConfigError
+from network_atlas.config.schema import InputConfig
+from network_atlas.dataset import Preprocessing
+from network_atlas.dataset.preprocessing import RESAMPLING
+from network_atlas.errors import ConfigError
 
 MakeInput = Callable[..., InputConfig]
 

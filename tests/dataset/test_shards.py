@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from made_shards import IMAGES, NAMES, png, write_folder, write_parquet, write_tar
 
-from pipeline.config.dataset import DatasetConfig
-from pipeline.dataset import Source, open_source
-from pipeline.errors import DatasetError, UnreadableImageError
-from pipeline.store.remote import find_files
+from network_atlas.config.dataset import DatasetConfig
+from network_atlas.dataset import Source, open_source
+from network_atlas.errors import DatasetError, UnreadableImageError
+from network_atlas.files.remote import find_files
 
 MakeConfig = Callable[..., DatasetConfig]
 

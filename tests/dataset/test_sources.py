@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config.dataset import DatasetConfig
-from pipeline.dataset import Source, open_source
-from pipeline.dataset.folder import escape, unescape
-from pipeline.errors import DatasetError, UnreadableImageError
-from pipeline.store import patience
+from network_atlas.config.dataset import DatasetConfig
+from network_atlas.dataset import Source, open_source
+from network_atlas.dataset.folder import escape, unescape
+from network_atlas.errors import DatasetError, UnreadableImageError
+from network_atlas.files import retries
 
 MakeConfig = Callable[..., DatasetConfig]
 Save = Callable[..., Path]
@@ -266,12 +266,12 @@ def test_a_folder_that_vanishes_is_a_dataset_error(tmp_path: Path, make_config: 
 def test_an_image_on_a_disk_that_fails_for_a_moment_is_read_when_it_works_again(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.05)
     Image.new("RGB", (8, 8), (200, 10, 10)).save(tmp_path / "b.png")
     (tmp_path / "a.png").symlink_to("/proc/self/mem")
     source = open_source(make_config(root=str(tmp_path)))
     with monkeypatch.context() as hurried:
-        hurried.setattr(patience, "PATIENCE_SECONDS", 0.1)
+        hurried.setattr(retries, "PATIENCE_SECONDS", 0.1)
         with pytest.raises(OSError, match="Input/output error") as caught:
             source.read("a.png")
     assert "tried" in caught.value.__notes__[0]

@@ -8,9 +8,9 @@ import pytest
 from conftest import needs
 from made_shards import NAMES, write_folder
 
-from pipeline.config.dataset import DatasetConfig
-from pipeline.dataset import open_source
-from pipeline.errors import DatasetError, UnreadableImageError
+from network_atlas.config.dataset import DatasetConfig
+from network_atlas.dataset import open_source
+from network_atlas.errors import DatasetError, UnreadableImageError
 
 MakeConfig = Callable[..., DatasetConfig]
 

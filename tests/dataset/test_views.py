@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.dataset.views import crop_view, view_box
+from network_atlas.dataset.views import crop_view, view_box
 
 FIRST_BOX = (129, 72, 289, 213)
 

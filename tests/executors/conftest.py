@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from executors.example_workers import ray_config
 
-from pipeline.config.schema import InlineConfig
-from pipeline.executors import open_executor
-from pipeline.executors.base import Executor
+from network_atlas.config.schema import InlineConfig
+from network_atlas.executors import open_executor
+from network_atlas.executors.base import Executor
 
 
 @pytest.fixture(scope="session")

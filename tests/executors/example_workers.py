@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.schema import RayConfig
-from pipeline.errors import ModelError, StoreError
-from pipeline.executors.base import WorkerSpec
+from network_atlas.config.schema import RayConfig
+from network_atlas.errors import ModelError, StoreError
+from network_atlas.executors.base import WorkerSpec
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 from executors.example_workers import ExampleTask, ExampleWorker
 
-from pipeline.store.paths import Store
-from pipeline.store.receipts import Receipt, commit
-from pipeline.store.shards import put_shard
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.shards import put_shard
 
 ROOM_BYTES = 256 << 20
 """What a task may take beyond what its process has: the limit is the process's own, never the machine's."""

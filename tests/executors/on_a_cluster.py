@@ -19,8 +19,8 @@ from dataclasses import replace
 from executors.example_workers import ExampleTask, ray_config, spec
 from ray.cluster_utils import Cluster
 
-from pipeline.executors import open_executor
-from pipeline.executors.base import Done
+from network_atlas.executors import open_executor
+from network_atlas.executors.base import Done
 
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 

@@ -8,8 +8,8 @@ from executors.example_workers import ExampleTask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.executors.base import Done, Failed, Outcome, Task
-from pipeline.executors.dispatch import Dispatch
+from network_atlas.executors.base import Done, Failed, Outcome, Task
+from network_atlas.executors.dispatch import Dispatch
 
 
 def tasks(count: int) -> list[Task]:

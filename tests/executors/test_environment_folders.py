@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.executors.environment import temporary_folder
+from network_atlas.executors.environment import temporary_folder
 
 
 def test_folders_of_killed_drivers_go_and_those_of_living_ones_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.executors.environment.tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr("pipeline.executors.environment.LONGEST_TEMPORARY", 500)
+    monkeypatch.setattr("network_atlas.executors.environment.tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("network_atlas.executors.environment.LONGEST_TEMPORARY", 500)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     for name in (f"atlas-{ended.pid:x}-dead", f"atlas-{os.getpid():x}-alive", "atlas-of-mine", "other"):

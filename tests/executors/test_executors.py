@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from executors.example_workers import ExampleTask, ray_config, spec
 
-from pipeline.config.schema import InlineConfig
-from pipeline.errors import ConfigError, UnfitError, WorkerBuildError
-from pipeline.executors import open_executor
-from pipeline.executors.base import Done, Executor, Failed, Outcome
-from pipeline.executors.environment import knock, room
+from network_atlas.config.schema import InlineConfig
+from network_atlas.errors import ConfigError, UnfitError, WorkerBuildError
+from network_atlas.executors import open_executor
+from network_atlas.executors.base import Done, Executor, Failed, Outcome
+from network_atlas.executors.environment import knock, room
 
 
 def outcomes(executor: Executor, tasks: list[ExampleTask], **how: object) -> dict[str, Outcome]:
@@ -114,7 +114,8 @@ def test_inline_does_tasks_in_order(inline_executor: Executor) -> None:
 
 def test_open_executor_loads_neither_ray_nor_torch_for_inline() -> None:
     done = python(
-        "import sys; from pipeline.executors import open_executor; from pipeline.config.schema import InlineConfig;"
+        "import sys; from network_atlas.executors import open_executor;"
+        "from network_atlas.config.schema import InlineConfig;"
         "open_executor(InlineConfig(name='inline', threads=0));"
         "assert not {'ray', 'torch'} & set(sys.modules)"
     )
@@ -172,7 +173,7 @@ def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path)
     long_folder.mkdir()
     tasks = f"[ExampleTask('k', 'kill', {str(tmp_path)!r}, times=1)]"
     code = (
-        "from executors.example_workers import *; from pipeline.executors import open_executor\n"
+        "from executors.example_workers import *; from network_atlas.executors import open_executor\n"
         f"with open_executor(ray_config(workers=1)) as executor: print(len(list(executor.run(spec(), {tasks}))))"
     )
     done = python(code, HOME="/nonexistent", TMPDIR=str(long_folder))
@@ -216,7 +217,7 @@ def test_address_where_nobody_answers_is_an_error_at_once(address: str) -> None:
 @pytest.mark.ray
 def test_run_on_a_cluster_that_is_not_there_says_so(tmp_path: Path) -> None:
     code = (
-        "from executors.example_workers import *; from pipeline.executors import open_executor\n"
+        "from executors.example_workers import *; from network_atlas.executors import open_executor\n"
         "with open_executor(ray_config(address='127.0.0.1:1')) as executor:\n"
         "    list(executor.run(spec(), [ExampleTask('t')]))"
     )

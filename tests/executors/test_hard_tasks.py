@@ -10,9 +10,9 @@ import pytest
 from executors.example_workers import ExampleTask
 from snapshots import partial_files, staged
 
-from pipeline.executors.base import Done, Executor, Failed, Outcome, WorkerSpec
-from pipeline.store.paths import Store
-from pipeline.store.receipts import is_whole, read_receipts
+from network_atlas.executors.base import Done, Executor, Failed, Outcome, WorkerSpec
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import is_whole, read_receipts
 
 
 def outcomes(executor: Executor, name: str, tasks: list[ExampleTask]) -> dict[str, Outcome]:

@@ -17,17 +17,17 @@ from pathlib import Path
 import pytest
 from executors.example_workers import ExampleTask, spec
 
-from pipeline.executors.base import Done, Failed, Outcome, WorkerSpec
-from pipeline.executors.ray_metrics import StageMetrics, stage_of
+from network_atlas.executors.base import Done, Failed, Outcome, WorkerSpec
+from network_atlas.executors.ray_metrics import StageMetrics, stage_of
 
-SCAN = WorkerSpec("pipeline.scan.worker:ScanWorker", spec().config)
+SCAN = WorkerSpec("network_atlas.scan.worker:ScanWorker", spec().config)
 
 
 @pytest.mark.parametrize(
     ("target", "stage"),
     [
-        ("pipeline.scan.worker:ScanWorker", "scan"),
-        ("pipeline.optimize.worker:OptimizeWorker", "optimize"),
+        ("network_atlas.scan.worker:ScanWorker", "scan"),
+        ("network_atlas.optimize.worker:OptimizeWorker", "optimize"),
         ("my_workers:Mine", "my_workers"),
     ],
 )
@@ -51,7 +51,7 @@ def test_tasks_are_counted_by_stage_and_outcome_and_pass_unchanged(monkeypatch: 
     recorders = [Recorder(), Recorder(), Recorder()]
     waiting = iter(recorders)
     for name in ("Counter", "Histogram"):
-        monkeypatch.setattr(f"pipeline.executors.ray_metrics.{name}", lambda *_, **__: next(waiting))
+        monkeypatch.setattr(f"network_atlas.executors.ray_metrics.{name}", lambda *_, **__: next(waiting))
     tasks, items, seconds = recorders
     given: list[Outcome] = [
         *(Done(ExampleTask(str(number)), receipt=None, seconds=2.0) for number in range(3)),
@@ -66,7 +66,7 @@ def test_tasks_are_counted_by_stage_and_outcome_and_pass_unchanged(monkeypatch: 
 RUN = """
 import time, ray, sys
 from executors.example_workers import ExampleTask, ray_config, spec
-from pipeline.executors import open_executor
+from network_atlas.executors import open_executor
 ray.init(num_cpus=2, include_dashboard=False, _metrics_export_port=int(sys.argv[1]), logging_level="ERROR")
 with open_executor(ray_config()) as executor:
     tasks = [*(ExampleTask(str(number)) for number in range(5)), ExampleTask("bad", "fail")]

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pipeline.executors.stopping import Stopping
+from network_atlas.executors.stopping import Stopping
 
 
 def test_first_signal_asks_and_the_second_ends() -> None:

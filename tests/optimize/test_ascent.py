@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipeline.config.compose import compose
-from pipeline.config.recipe import OptimizeConfig
-from pipeline.optimize.ascent import ascent, conditioned
+from network_atlas.config.compose import compose
+from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.optimize.ascent import ascent, conditioned
 
 RULES = ["adam", "nadam", "l2", "linf"]
 

@@ -11,31 +11,21 @@ from optimizing import made, picture
 from tiny_network import build
 from torch import nn
 
-from pipeline.config.recipe import OptimizeConfig, StopConfig
-from pipeline.config.schema import RunConfig
-from pipeline.models.layers import model_facts
-from pipeline.optimize.loop import Made
-from pipeline.optimize.magnitude import packaged_magnitude
-from pipeline.optimize.objectives import scores
-from pipeline.optimize.parameterizations import PARAMETERIZATIONS, parameterization
-from pipeline.optimize.pixels import measure, quantize
-from pipeline.optimize.regularizers import penalty
-from pipeline.optimize.slots import has_flattened, thinned
-from pipeline.optimize.target import Target, takes_half_size
-from pipeline.optimize.transforms import draw_warps, warp
-from pipeline.plan.pictures import Picture
-from pipeline.units import (
-    OUTPUT,
-    Channel,
-    ClassLogit,
-    ClassProbability,
-    Direction,
-    Layer,
-    Neuron,
-    Single,
-    Sum,
-    Term,
-)
+from network_atlas.config.recipe import OptimizeConfig, StopConfig
+from network_atlas.config.schema import RunConfig
+from network_atlas.layers import OUTPUT
+from network_atlas.models.facts import model_facts
+from network_atlas.optimize.loop import Made
+from network_atlas.optimize.slots import has_flattened, thinned
+from network_atlas.pictures.magnitude import packaged_magnitude
+from network_atlas.pictures.objectives import scores
+from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, parameterization
+from network_atlas.pictures.regularizers import penalty
+from network_atlas.pictures.stored import measure, quantize
+from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.transforms import draw_warps, warp
+from network_atlas.plan.pictures import Picture
+from network_atlas.units import Channel, ClassLogit, ClassProbability, Direction, Layer, Neuron, Single, Sum, Term
 
 MakeTarget = Callable[..., Target]
 GREY_START = np.full((1, 16, 16, 3), 128, np.uint8)

@@ -12,13 +12,13 @@ from conftest import INLINE, TINY, quietly
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pipeline.cli import main
-from pipeline.config.schema import RunConfig
-from pipeline.plan.calibration import calibration_keys
-from pipeline.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
-from pipeline.plan.work import BACKWARD_FACTOR
-from pipeline.prepare import Prepared, prepare, what_is_done
-from pipeline.speeds import speeds_of
+from network_atlas.cli.main import main
+from network_atlas.config.schema import RunConfig
+from network_atlas.plan.calibration import calibration_keys
+from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
+from network_atlas.plan.work import BACKWARD_FACTOR
+from network_atlas.run.prepare import Prepared, prepare, what_is_done
+from network_atlas.run.speeds import speeds_of
 
 SPEEDS = Speeds(
     step=0.5, image=2.0, measure=1.0, row=0.25, pictures={},

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.config.schema import RunConfig
-from pipeline.errors import ConfigError
-from pipeline.plan.make import make_plan
-from pipeline.plan.pictures import Picture, grouped
-from pipeline.plan.sweep import expand_sweep
-from pipeline.plan.tasks import Plan
-from pipeline.plan.variants import random_direction
-from pipeline.units import OUTPUT, ClassProbability, Coactive, Direction, Layer, LayerSpec, ModelFacts, Neuron, Sum
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError
+from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
+from network_atlas.plan.make import make_plan
+from network_atlas.plan.pictures import Picture, grouped
+from network_atlas.plan.sweep import expand_sweep
+from network_atlas.plan.tasks import Plan
+from network_atlas.plan.variants import random_direction
+from network_atlas.units import ClassProbability, Coactive, Direction, Layer, Neuron, Sum
 
 LAYERS = (
     LayerSpec(index=0, name="first", type="Conv2d", channels=8, height=4, width=4),

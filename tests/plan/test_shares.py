@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.schema import RunConfig
-from pipeline.errors import ConfigError
-from pipeline.plan.make import make_plan
-from pipeline.plan.shares import Share
-from pipeline.plan.sweep import expand_sweep
-from pipeline.plan.tasks import Plan
-from pipeline.units import LayerSpec, ModelFacts
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError
+from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.plan.make import make_plan
+from network_atlas.plan.shares import Share
+from network_atlas.plan.sweep import expand_sweep
+from network_atlas.plan.tasks import Plan
 
 COUNTS = (1, 2, 3, 8)
 

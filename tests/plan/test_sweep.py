@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.compose import compose
-from pipeline.config.sweep import SelectConfig, SweepConfig, VariantConfig
-from pipeline.errors import SelectionError
-from pipeline.plan.patterns import matches
-from pipeline.plan.sweep import Selection, Sweep, expand_sweep, spread
-from pipeline.plan.variants import unit_of
-from pipeline.units import Channel, ClassLogit, LayerSpec, Neuron, Unit
+from network_atlas.config.compose import compose
+from network_atlas.config.sweep import SelectConfig, SweepConfig, VariantConfig
+from network_atlas.errors import SelectionError
+from network_atlas.layers import LayerSpec
+from network_atlas.plan.patterns import matches
+from network_atlas.plan.sweep import Selection, Sweep, expand_sweep, spread
+from network_atlas.plan.variants import unit_of
+from network_atlas.units import Channel, ClassLogit, Neuron, Unit
 
 
 def layer(index: int, name: str, kind: str = "Conv2d", channels: int = 8, **sizes: int) -> LayerSpec:

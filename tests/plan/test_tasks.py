@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.config.schema import RunConfig
-from pipeline.plan.make import make_plan
-from pipeline.plan.sweep import expand_sweep
-from pipeline.plan.tasks import Plan
-from pipeline.units import LayerSpec, ModelFacts
+from network_atlas.config.schema import RunConfig
+from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.plan.make import make_plan
+from network_atlas.plan.sweep import expand_sweep
+from network_atlas.plan.tasks import Plan
 
 LAYERS = tuple(
     LayerSpec(index=index, name=name, type="Conv2d", channels=8, height=4, width=4)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import ConfigError
-from pipeline.plan.unit_text import read_unit
-from pipeline.units import OUTPUT, Channel, ClassLogit, ClassProbability, Layer, LayerSpec, Neuron, Sum, Term
+from network_atlas.errors import ConfigError
+from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.plan.unit_text import read_unit
+from network_atlas.units import Channel, ClassLogit, ClassProbability, Layer, Neuron, Sum, Term
 
 LAYERS = {
     "layer3.5": LayerSpec(index=0, name="layer3.5", type="Conv2d", channels=8, height=4, width=6),

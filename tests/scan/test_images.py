@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
 
-from pipeline.config.schema import RunConfig
-from pipeline.dataset import Preprocessing, open_source
-from pipeline.errors import MergeError
-from pipeline.models.colours import colour_matrix
-from pipeline.stats.images import IMAGES, merge_images
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.errors import MergeError
+from network_atlas.pictures.colours import colour_matrix
+from network_atlas.stats.images import IMAGES, merge_images
 
 LITTLE = ["sweep.select.0.include=[conv1]", "sweep.select.0.channels=[0]", "optimize.steps=1"]
 

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.scan import kernels
-from pipeline.scan.reducers import FIELDS, Reducer, on_device
-from pipeline.stats import histogram
-from pipeline.stats.moments import Moments
-from pipeline.units import LayerSpec
+from network_atlas.layers import LayerSpec
+from network_atlas.scan import kernels
+from network_atlas.scan.reducers import FIELDS, Reducer, on_device
+from network_atlas.stats import histogram
+from network_atlas.stats.moments import Moments
 
 
 def spec(channels: int, rows: int, columns: int) -> LayerSpec:

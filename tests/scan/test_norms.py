@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.trace import capture
-from pipeline.scan.norms import reduced
-from pipeline.scan.reducers import FIELDS, Reducer
-from pipeline.units import LayerSpec
+from network_atlas.layers import LayerSpec
+from network_atlas.models.capture import capture
+from network_atlas.scan.norms import reduced
+from network_atlas.scan.reducers import FIELDS, Reducer
 
 CHANNELS = 12
 

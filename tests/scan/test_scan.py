@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from brute_force import activations, skewness
 
-from pipeline.config.schema import RunConfig
-from pipeline.inputs import scanned_files
-from pipeline.plan.tasks import ScanTask
-from pipeline.prepare import prepare
-from pipeline.scan.worker import ScanWorker
-from pipeline.stats.files import SAMPLES
-from pipeline.stats.merge import LayerScan, read_layer_scan
-from pipeline.stats.sample import QUANTILES, position_of
-from pipeline.store.columns import read_columns
-from pipeline.store.paths import Store
-from pipeline.store.receipts import Receipt
-from pipeline.store.shards import read_rows
+from network_atlas.config.schema import RunConfig
+from network_atlas.plan.tasks import ScanTask
+from network_atlas.run.inputs import scanned_files
+from network_atlas.run.prepare import prepare
+from network_atlas.scan.worker import ScanWorker
+from network_atlas.stats.files import SAMPLES
+from network_atlas.stats.merge import LayerScan, read_layer_scan
+from network_atlas.stats.sample import QUANTILES, position_of
+from network_atlas.store.columns import read_columns
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import Receipt
+from network_atlas.store.shards import read_rows
 
 ROUNDING = {"conv1": 0.0, "conv2": 0.0, "conv3": 0.0, "fc": 3e-6}
 """Torch's matrix products round differently in batches of another size; its convolutions don't."""

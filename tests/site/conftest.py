@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageStat
 
-from pipeline.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
-from pipeline.units import LayerSpec
+from network_atlas.layers import LayerSpec
+from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
 
 Colour = tuple[int, int, int]
 Row = dict[str, Any]

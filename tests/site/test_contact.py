@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.cli import main
-from pipeline.site.contact import HEAD_PX, MARGIN_PX, NAME_PX, contact_sheet
+from network_atlas.cli.main import main
+from network_atlas.site.contact import HEAD_PX, MARGIN_PX, NAME_PX, contact_sheet
 
 Row = dict[str, Any]
 

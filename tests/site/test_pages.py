@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.site.pages import CELLS_PER_SHEET, index_files, layer_facts, layer_files, script_json
-from pipeline.units import OUTPUT
+from network_atlas.layers import OUTPUT
+from network_atlas.site.pages import CELLS_PER_SHEET, index_files, layer_facts, layer_files, script_json
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
 

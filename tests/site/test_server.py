@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError
-from pipeline.site.server import HOST, make_server, site_path
-from pipeline.store.paths import Store
+from network_atlas.errors import ConfigError
+from network_atlas.site.server import HOST, make_server, site_path
+from network_atlas.store.paths import Store
 
 Answer = tuple[int, dict[str, str], bytes]
 

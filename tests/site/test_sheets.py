@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from pipeline.site.sheets import COLUMNS, pack
+from network_atlas.site.sheets import COLUMNS, pack
 
 GREY = (128, 128, 128)
 

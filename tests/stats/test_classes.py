@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.stats.classes import ClassSums
-from pipeline.stats.moments import Moments
+from network_atlas.stats.classes import ClassSums
+from network_atlas.stats.moments import Moments
 
 
 def sums_of(values: dict[str, list[list[float]]]) -> ClassSums:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stats.histogram import BUCKETS, SIDE, bucket_of, edges, entries
+from network_atlas.stats.histogram import BUCKETS, SIDE, bucket_of, edges, entries
 
 
 @given(st.floats(width=32, allow_nan=False))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import MergeError
-from pipeline.stats.partial import check_cover
+from network_atlas.errors import MergeError
+from network_atlas.stats.partial import check_cover
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.stats.moments import Moments
-from pipeline.stats.tree import merge_tree
+from network_atlas.stats.moments import Moments
+from network_atlas.stats.tree import merge_tree
 
 
 def moments_of(values: NDArray[np.float64]) -> Moments:

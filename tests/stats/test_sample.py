@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stats.sample import (
+from network_atlas.stats.sample import (
     QUANTILES,
     Sample,
     percentile_of,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.stats.topk import NONE, TopClasses, TopK
+from network_atlas.stats.topk import NONE, TopClasses, TopK
 
 
 def best_of(values: NDArray[np.float32], first: int, k: int, sign: int) -> TopK:

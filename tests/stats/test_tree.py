@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stats.tree import merge_tree
+from network_atlas.stats.tree import merge_tree
 
 
 @given(st.integers(1, 40))

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from pipeline.errors import StoreError
-from pipeline.store import receipts
-from pipeline.store.folds import decode, encode
-from pipeline.store.paths import Store
-from pipeline.store.receipts import FOLDS_AT_MOST, Receipt, commit, fold, read_receipts
-from pipeline.store.shards import FileEntry
+from network_atlas.errors import StoreError
+from network_atlas.store import receipts
+from network_atlas.store.folds import decode, encode
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import FOLDS_AT_MOST, Receipt, commit, fold, read_receipts
+from network_atlas.store.shards import FileEntry
 
 
 @pytest.fixture

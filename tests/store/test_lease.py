@@ -13,11 +13,11 @@ import pytest
 from faulty_proxy import FaultyProxy
 from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
 
-from pipeline.errors import RootBusyError, StoreError
-from pipeline.store import filesystems
-from pipeline.store import lease as module
-from pipeline.store.lease import LEASE_FILE, Lease, read_lease
-from pipeline.store.paths import Store
+from network_atlas.errors import RootBusyError, StoreError
+from network_atlas.files import filesystems
+from network_atlas.store import lease as module
+from network_atlas.store.lease import LEASE_FILE, Lease, read_lease
+from network_atlas.store.paths import Store
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_lease_from_a_clock_that_is_ahead_counts_only_while_it_beats(
 ) -> None:
     tomorrow = time.time() + 86_400
     lease = {"host": "elsewhere", "pid": 1, "run": "x", "since": tomorrow, "heartbeat": tomorrow}
-    monkeypatch.setattr("pipeline.store.lease.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("network_atlas.store.lease.HEARTBEAT_SECONDS", 0.2)
     store.write(LEASE_FILE, json.dumps(lease).encode())
     if beats:
         again = json.dumps(lease | {"heartbeat": tomorrow + 1}).encode()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import CorruptShardError, StoreError
-from pipeline.store import schemas
-from pipeline.store.manifest import latest, publish
-from pipeline.store.paths import Store
-from pipeline.store.receipts import Receipt, commit, read_receipts, receipts_by_key
-from pipeline.store.shards import encode, entry_for, put_shard, read_first_rows, read_rows
+from network_atlas.errors import CorruptShardError, StoreError
+from network_atlas.store import schemas
+from network_atlas.store.manifest import latest, publish
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import Receipt, commit, read_receipts, receipts_by_key
+from network_atlas.store.shards import encode, entry_for, put_shard, read_first_rows, read_rows
 
 PICTURE_BYTES = 300_000
 

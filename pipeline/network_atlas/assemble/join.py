@@ -1,0 +1,197 @@
+"""Join pictures, examples and statistics into one row per channel, as `store.schemas.ATLAS` has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from network_atlas.assemble.examples import Place, Row, Shown, examples_of, place_of
+from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.plan.pictures import Picture
+from network_atlas.plan.tasks import LayerPlan
+from network_atlas.stats.merge import ChannelScan, LayerScan
+from network_atlas.stats.sample import DECIMALS, percentile_of
+from network_atlas.store import schemas
+from network_atlas.units import Channel, ClassLogit
+
+STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "unstable")
+"""A channel is called by the worst of its pictures."""
+MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
+UNSTABLE_BELOW = 0.5
+"""Pictures of one unit that agree less than this over seeds excite different things."""
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where a row's parts come from."""
+
+    model: str
+    class_names: Sequence[str]
+    scan: LayerScan | None
+    """None without a dataset."""
+    pictures: Mapping[str, Mapping[str, Any]]
+    """Picture key to the row of its shard."""
+    calibrations: Mapping[str, Mapping[str, Any]]
+    """Picture key to what was measured of it."""
+    label: Callable[[str], str]
+    spectrum_k: int
+    """Examples of each kind out of the middle of the range."""
+    crops: Mapping[Place, Shown | None]
+
+
+def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
+    """Return one row per selected channel of a layer, then one per unit that is no selected channel."""
+    subjects: dict[int | str, list[Picture]] = {channel: [] for channel in plan.channels}
+    for picture in plan.pictures:
+        channel = picture.channel if picture.channel in plan.channels else None
+        subjects.setdefault(picture.subject if channel is None else channel, []).append(picture)
+    return [_row(plan, subject, wanted, sources) for subject, wanted in subjects.items()]
+
+
+def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources: Sources) -> Row:
+    layer = plan.layer
+    channel = subject if isinstance(subject, int) else None
+    scan = sources.scan[channel] if sources.scan and channel is not None else None
+    made = [(picture, sources.pictures[picture.key]) for picture in wanted if picture.key in sources.pictures]
+    agreements = agreement([picture for picture, _ in made], sources)
+    shown = [_visualization(picture, row, scan, sources, agreements.get(picture.key)) for picture, row in made]
+    names = sources.class_names if layer.name == OUTPUT else ()
+    return {
+        "model": sources.model,
+        "layer_index": layer.index,
+        "layer": layer.name,
+        "channel": channel,
+        "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
+        "class_name": names[channel] if channel is not None and channel < len(names) else None,
+        "status": _status(scan, wanted, shown),
+        "visualizations": shown,
+        "examples": joined_examples(channel, sources) if channel is not None else [],
+        **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
+    }
+
+
+def unit_label(layer: LayerSpec, channel: int) -> str:
+    """Return the text form of the channel that a row is about."""
+    kind = ClassLogit if layer.name == OUTPUT else Channel
+    return kind(layer=layer.name, channel=channel).label
+
+
+def _status(scan: ChannelScan | None, wanted: Sequence[Picture], made: Sequence[Mapping[str, Any]]) -> str:
+    if scan and scan.dead:
+        return "dead"
+    found = {row["picture_status"] for row in made}
+    for status in STATUS_ORDER:
+        if status in found:
+            return status
+    return "missing" if len(made) < len(wanted) else "ok"
+
+
+def _visualization(
+    picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None, sources: Sources, agreed: float | None
+) -> Row:
+    percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
+    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed")
+    measured = sources.calibrations.get(picture.key, {})
+    shown = {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
+    unstable = row["status"] == "ok" and agreed is not None and agreed < UNSTABLE_BELOW
+    status = "unstable" if unstable else row["status"]
+    return shown | {name: measured.get(name) for name in MEASURED} | {"agreement": agreed, "picture_status": status}
+
+
+def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
+    """Return, for pictures that differ in nothing but the seed, how alike what they excite is, by key.
+
+    The mean cosine of a picture's activations with those of the others, from the dataset's channel means.
+    """
+    alike: dict[object, list[Picture]] = {}
+    for picture in pictures:
+        if picture.key in sources.calibrations and picture.together is None:
+            same = (picture.unit, picture.sign, picture.recipe, picture.start)
+            alike.setdefault(same, []).append(picture)
+    found: dict[str, float] = {}
+    for group in (group for group in alike.values() if len(group) > 1):
+        vectors = np.array([sources.calibrations[picture.key]["activations"] for picture in group], dtype=np.float64)
+        centred = vectors - (sources.scan.whole.mean.mean if sources.scan else 0.0)
+        units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALLEST)
+        cosines = units @ units.T
+        for number, picture in enumerate(group):
+            others = (cosines[number].sum() - cosines[number, number]) / (len(group) - 1)
+            found[picture.key] = round(float(others), DECIMALS)
+    return found
+
+
+def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:
+    """Return where a score stands among the sampled examples: percentile, and multiple of their best.
+
+    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. A minimized
+    picture is compared downwards; for neurons, and for objectives that the scan doesn't know, there is nothing to
+    compare with.
+    """
+    if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
+        return None, None
+    values = scan.sample_maximum if picture.objective == "neuron" else scan.sample_mean
+    percentile = percentile_of(picture.sign * score, picture.sign * values)
+    finite = picture.sign * values[np.isfinite(values)]
+    best = float(finite.max()) if len(finite) else 0.0
+    times = picture.sign * score / best if best > 0 and np.isfinite(score) else None
+    return percentile, times
+
+
+def joined_examples(channel: int, sources: Sources) -> list[Row]:
+    """Return the examples of a channel with their labels, boxes and crops."""
+    if sources.scan is None:
+        return []
+    return [
+        {
+            **example,
+            "label": sources.label(example["example_id"]),
+            "box": shown.box if shown else None,
+            "crop": {"bytes": shown.jpeg if shown else None, "path": None},
+        }
+        for example in examples_of(sources.scan, channel, sources.spectrum_k)
+        for shown in [sources.crops.get(place_of(example))]
+    ]
+
+
+def channel_statistics(scan: LayerScan, channel: int) -> Row:
+    """Return the numbers of a channel, as `STATISTICS` and `CHANNEL_STATISTICS` have them."""
+    own = scan[channel]
+    return {
+        **{name: getattr(own, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
+        "spatial_maximum": scan.of_maximum(channel),
+        "spatial_mean": scan.of_mean(channel),
+        "noise_floor": scan.noise_floor,
+        "partners": scan.partners(channel),
+        "duplicates": scan.duplicates(channel),
+        "classes": scan.best_classes(channel),
+        "class_selectivity": scan.selectivity(channel),
+    }
+
+
+NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*schemas.STATISTICS, *schemas.CHANNEL_STATISTICS))
+"""Of a unit that is no channel, or without a dataset."""
+
+
+def statistics_rows(layer: LayerSpec, sources: Sources) -> list[Row]:
+    """Return one row per channel of a layer, selected or not, as `store.schemas.CHANNEL_STATS` has them."""
+    scan = sources.scan
+    if scan is None:
+        return []
+    return [
+        {
+            "model": sources.model,
+            "layer_index": layer.index,
+            "layer": layer.name,
+            "channel": channel,
+            **channel_statistics(scan, channel),
+            "examples": [
+                {**example, "label": sources.label(example["example_id"])}
+                for example in examples_of(scan, channel, sources.spectrum_k)
+            ],
+        }
+        for channel in scan
+    ]

@@ -1,0 +1,76 @@
+"""The assemble worker: reads what the store holds about one layer and writes its atlas table."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import Any
+
+from network_atlas.assemble.examples import Crops, Place, Shown, examples_of, place_of
+from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.plan.joining import AssembleTask
+from network_atlas.stats.merge import LayerScan, read_layer_scan
+from network_atlas.store import schemas
+from network_atlas.store.paths import Store, atlas_path, statistics_path
+from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.shards import put_table, read_rows
+
+
+class AssembleWorker:
+    """Assembles layers. Needs no model and no torch."""
+
+    def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
+        self._config = config
+        self._store = Store.open(config.store.root)
+        self._source = open_source(config.dataset)
+        self._preprocessing = Preprocessing(config.model.input)
+
+    def run(self, task: AssembleTask) -> Receipt:
+        """Join one layer and commit its table."""
+        started = time.monotonic()
+        layer = task.plan.layer
+        scan = self._scan(task)
+        sources = Sources(
+            model=self._config.model.name,
+            class_names=task.class_names,
+            scan=scan,
+            pictures=self._pictures(task),
+            calibrations=self._calibrations(task),
+            label=cache(self._source.label),
+            spectrum_k=self._config.scan.spectrum_k,
+            crops=self._crops(task, scan) if scan else {},
+        )
+        files = [put_table(self._store, atlas_path(layer), layer_rows(task.plan, sources), schemas.ATLAS)]
+        if scan:
+            rows = statistics_rows(layer, sources)
+            files.append(put_table(self._store, statistics_path(layer), rows, schemas.CHANNEL_STATS))
+        seconds = time.monotonic() - started
+        receipt = Receipt(stage="assemble", task=task.id, keys=(task.key,), files=tuple(files), seconds=seconds)
+        return commit(self._store, receipt)
+
+    def _scan(self, task: AssembleTask) -> LayerScan | None:
+        if not task.examples:
+            return None  # dataset=none
+        scan, layer = self._config.scan, task.plan.layer
+        return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
+
+    def _crops(self, task: AssembleTask, scan: LayerScan) -> dict[Place, Shown | None]:
+        crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
+        found = (
+            place_of(example)
+            for channel in task.plan.channels
+            for example in examples_of(scan, channel, self._config.scan.spectrum_k)
+        )
+        return crops.shown(task.plan.layer, found)
+
+    def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
+        wanted = {picture.key for picture in task.plan.pictures}
+        rows = (row for path in task.picture_files for row in read_rows(self._store, path))
+        return {str(row["key"]): row for row in rows if row["key"] in wanted}
+
+    def _calibrations(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
+        wanted = set(task.calibrations)
+        rows = (row for path in task.calibration_files for row in read_rows(self._store, path))
+        return {str(row["key"]): row for row in rows if row["calibration"] in wanted}

@@ -1,0 +1,169 @@
+"""The calibration worker: measures finished pictures of one layer and commits one shard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from network_atlas.calibrate.measures import Vectors, frequency_distance, path_similarity, rank_of, robustness_loss
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.errors import UnreadableImageError
+from network_atlas.models.device import use_device
+from network_atlas.models.load import load_model, on_device
+from network_atlas.models.memory import Room
+from network_atlas.pictures.magnitude import scanned_magnitude
+from network_atlas.pictures.scanned import Scanned
+from network_atlas.pictures.stored import shown
+from network_atlas.pictures.target import Target
+from network_atlas.plan.calibration import CalibrateTask
+from network_atlas.plan.pictures import Picture
+from network_atlas.stats.merge import ChannelScan
+from network_atlas.store import schemas
+from network_atlas.store.paths import Store
+from network_atlas.store.png import decode_png
+from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.shards import put_shard, read_rows
+
+AT_ONCE = 16
+"""Images per forward pass."""
+TOP_EXAMPLES = 5
+"""Best examples that a picture is compared with."""
+
+
+class CalibrateWorker:
+    """Measures finished pictures; holds one model, so that it is loaded once per process."""
+
+    def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
+        self._config = config
+        self._device = use_device(config.executor, threads=threads)
+        self._model = on_device(load_model(config.model), self._device)
+        self._store = Store.open(config.store.root)
+        self._scanned = Scanned(config, self._store)
+        self._source = open_source(config.dataset)
+        self._preprocessing = Preprocessing(config.model.input)
+        self.room = Room(AT_ONCE)
+        self._magnitude: tuple[str, Tensor] | None = None
+        """The statistics file that was read last, and what it says."""
+
+    def run(self, task: CalibrateTask) -> Receipt:
+        """Measure the task's pictures and commit what was found."""
+        started = time.monotonic()
+        rows = _Calibration(self, task).rows()
+        file = put_shard(self._store, f"calibrations/layer_slug={task.layer.slug}", rows, schemas.CALIBRATIONS)
+        receipt = Receipt(
+            stage="calibrate", task=task.id, keys=task.keys, files=(file,), seconds=time.monotonic() - started
+        )
+        return commit(self._store, receipt)
+
+    def target(self, layers: Sequence[Any]) -> Target:
+        """Return the network, read in some layers."""
+        return Target(model=self._model, layers=layers, input=self._config.model.input, device=self._device)
+
+    def stored(self, task: CalibrateTask) -> dict[str, dict[str, Any]]:
+        """Return the rows of the task's pictures by key."""
+        wanted = {picture.key for picture in task.pictures}
+        rows = (row for path in task.picture_files for row in read_rows(self._store, path))
+        return {str(row["key"]): row for row in rows if row["key"] in wanted}
+
+    def pixels(self, row: dict[str, Any]) -> NDArray[np.uint8]:
+        """Return a stored picture's pixels, (height, width, channels)."""
+        return decode_png(row["image"]["bytes"], channels=self._config.model.input.channels)
+
+    def magnitude(self, task: CalibrateTask) -> Tensor | None:
+        """Return the dataset's frequency magnitude, where the scan has one."""
+        path = task.statistics_file
+        if not path:
+            return None
+        if self._magnitude is None or self._magnitude[0] != path:
+            self._magnitude = (path, scanned_magnitude(self._store, path))
+        return self._magnitude[1]
+
+    def resolved(self, picture: Picture, task: CalibrateTask) -> Picture:
+        """Return the picture with a unit that can be read."""
+        return self._scanned.resolved(picture, task.layer, task.scan_files)
+
+    def scans(self, task: CalibrateTask) -> dict[int, ChannelScan]:
+        """Return what the scan says about the layer's channels."""
+        return dict(self._scanned.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
+
+    def examples(self, example_ids: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
+        """Return the examples that can be read, as the model is shown them."""
+        found = {}
+        for example_id in example_ids:
+            try:
+                found[example_id] = self._preprocessing.apply(self._source.read(example_id))
+            except UnreadableImageError:
+                continue  # the scan has put it among the failures
+        return found
+
+
+class _Calibration:
+    """The measuring of one task."""
+
+    def __init__(self, worker: CalibrateWorker, task: CalibrateTask) -> None:
+        self._task = task
+        self._worker = worker
+        self._stored = worker.stored(task)
+        self._scans = worker.scans(task)
+        self._magnitude = worker.magnitude(task)
+        self._path = worker.target((*task.path, task.layer))
+        ids = {name for picture in task.pictures for name in self._best(picture)} | set(task.random_ids)
+        images = worker.examples(sorted(ids)) if task.path else {}
+        self._natural = dict(zip(images, self._vectors(list(images.values())), strict=True))
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return one row per picture, as `network_atlas.store.schemas.CALIBRATIONS` has them."""
+        return [self._row(picture) for picture in self._task.pictures if picture.key in self._stored]
+
+    @torch.inference_mode()
+    def _row(self, picture: Picture) -> dict[str, object]:
+        stored = self._stored[picture.key]
+        pixels = self._worker.pixels(stored)
+        reader = self._worker.target(self._task.layers_of(picture))
+        image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().to(reader.device) / 255
+        maps = self._worker.target((self._task.layer,)).maps(shown(reader, pixels[None]))[self._task.layer.name][0]
+        resolved = self._worker.resolved(picture, self._task)
+        return {
+            "key": picture.key,
+            "calibration": self._task.key_of(picture),
+            "rank": rank_of(picture, maps),
+            "robustness_loss": robustness_loss(reader, resolved, image, float(stored["score"]), room=self._worker.room),
+            "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
+            "path_similarity": self._similarity(picture, pixels),
+            "activations": maps.float().mean(dim=(1, 2)).tolist(),
+        }
+
+    def _best(self, picture: Picture) -> list[str]:
+        scan = self._scans.get(picture.channel) if picture.channel is not None else None
+        if scan is None or picture.objective == "coactive":
+            return []
+        best = scan.top if picture.sign > 0 else scan.bottom
+        return [str(example["example_id"]) for example in best[:TOP_EXAMPLES]]
+
+    def _similarity(self, picture: Picture, pixels: NDArray[np.uint8]) -> float | None:
+        top = [self._natural[name] for name in self._best(picture) if name in self._natural]
+        others = [self._natural[name] for name in self._task.random_ids if name in self._natural]
+        if not top or not others:
+            return None
+        (own,) = self._vectors([pixels])
+        layers = range(len(self._task.path))
+        stacked = [[np.stack([one[layer] for one in images]) for layer in layers] for images in ([own], top, others)]
+        return path_similarity(*stacked)
+
+    @torch.inference_mode()
+    def _vectors(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Vectors]]:
+        """Return each image's spatial means in every layer of the path."""
+
+        def of_part(part: slice) -> list[list[Vectors]]:
+            maps = self._path.maps(shown(self._path, np.stack(images[part])))
+            means = [maps[layer.name].float().mean(dim=(2, 3)).double().cpu().numpy() for layer in self._task.path]
+            return [[mean[number] for mean in means] for number in range(len(images[part]))]
+
+        return self._worker.room.over(of_part, len(images))

@@ -1,0 +1,122 @@
+"""What `atlas status` prints: a table for people, or one JSON object for programs."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from network_atlas.cli.console import duration, output, rate, table
+from network_atlas.run.status import Holder, StageStatus, Status, read_status
+from network_atlas.store.lease import is_gone
+
+FORMAT = 1
+"""Of the JSON object. Fields may be added; none is renamed or given another meaning."""
+
+
+def status_command(root: str, *, as_json: bool = False) -> int:
+    """Print how far an atlas is."""
+    gc.disable()  # of a hundred thousand receipts none is part of a cycle, and looking for one takes half the time
+    try:
+        status, now = read_status(root), time.time()
+    finally:
+        gc.enable()
+    if as_json:
+        print(json.dumps(plain_status(status, now), indent=1))  # noqa: T201
+    else:
+        _print(status, now)
+    return 0
+
+
+def plain_status(status: Status, now: float) -> dict[str, object]:
+    """Return a status as plain values; `atlas status --help` describes them."""
+    return {
+        "format": FORMAT,
+        "root": status.root,
+        "model": status.model,
+        "dataset": status.dataset,
+        "examples": status.examples,
+        "stages": [_plain_stage(stage) for stage in status.stages],
+        "holder": _plain_holder(status.holders[0], now) if status.holders else None,
+        "holders": [_plain_holder(holder, now) for holder in status.holders],
+        "unreadable": [{"example_id": name, "reason": reason} for name, reason in status.unreadable],
+        "snapshot": {"number": status.snapshot, "created": status.created} if status.snapshot else None,
+    }
+
+
+def _plain_stage(stage: StageStatus) -> dict[str, object]:
+    return {
+        "name": stage.name,
+        "unit": stage.unit,
+        "done": stage.done,
+        "total": stage.total,
+        "failures": list(stage.failures),
+        "per_second": stage.per_second,
+        "seconds_left": stage.seconds_left,
+        "last_activity": _iso(stage.last) if stage.last else None,
+    }
+
+
+def _plain_holder(holder: Holder, now: float) -> dict[str, object]:
+    return {
+        "host": holder.host,
+        "pid": holder.pid,
+        "run": holder.run,
+        "since": _iso(holder.since),
+        "heartbeat": _iso(holder.heartbeat),
+        "alive": _is_alive(holder),
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _is_alive(holder: Holder) -> bool:
+    return not is_gone(asdict(holder))
+
+
+def _print(status: Status, now: float) -> None:
+    console = output()
+    console.print(f"{status.model} on {status.dataset} ({status.examples} examples)", markup=False)
+    rows = table("stage", counts=("done", "total", "failed"))
+    for name in ("", "rate", "left", "last"):
+        rows.add_column(name, overflow="fold")
+    for stage in status.stages:
+        rows.add_row(*_cells(stage, now))
+    console.print(rows)
+    for stage in status.stages:
+        for failure in stage.failures:
+            console.print(f"failed: {stage.name} {failure}", markup=False)
+    for _, reason in status.unreadable:
+        console.print(f"unreadable: {reason}", markup=False)
+    for holder in status.holders or (None,):
+        console.print(_holder_line(holder, now), markup=False)
+    snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
+    console.print(snapshot, markup=False)
+
+
+def _cells(stage: StageStatus, now: float) -> tuple[str, ...]:
+    left = stage.seconds_left
+    return (
+        stage.name,
+        f"{stage.done:,}",
+        f"{stage.total:,}",
+        f"{len(stage.failures):,}",
+        stage.unit,
+        rate(stage.per_second) if stage.per_second else "",
+        duration(left) if left else "",
+        f"{duration(max(0.0, now - stage.last))} ago" if stage.last else "",
+    )
+
+
+def _holder_line(holder: Holder | None, now: float) -> str:
+    if holder is None:
+        return "nobody is working on it"
+    who = f"process {holder.pid} on {holder.host} (run {holder.run})"
+    heard = f"last heard of {duration(max(0.0, now - holder.heartbeat))} ago"
+    if _is_alive(holder):
+        return f"{who} has been working on it for {duration(max(0.0, now - holder.since))}, {heard}"
+    return f"{who} worked on it and stopped without a word, {heard}; a run goes on from there"

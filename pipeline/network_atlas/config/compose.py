@@ -1,0 +1,216 @@
+"""From YAML and overrides to a checked `RunConfig`. Only this module and `overrides` know Hydra.
+
+    compose(["model=torchvision", "model.name=resnet50", "sweep=all"])   # one run
+    compose_all(["optimize.steps=64,128"])                              # a grid of runs, each with its own root
+
+Composing writes no file, changes no directory and leaves no Hydra behind; `${now:}` and `${hydra:}` do not resolve,
+since a run must mean the same tomorrow. Every mistake raises ConfigError, whose message lists all that was found.
+
+Overrides follow Hydra's grammar, with two reliefs. Text need not be quoted (see `config.overrides`), and a
+setting that the YAML leaves to its default in the schema can be set without Hydra's `+`. Unknown settings are refused
+all the same, by the schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from pydantic import TypeAdapter, ValidationError
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from network_atlas.config.explain import explain, missing
+from network_atlas.config.overrides import options, parse, refuse_early, refuse_unlisted, whole_list, words
+from network_atlas.config.plain import flatten, folder_name
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError, did_you_mean
+
+VERSION_BASE = "1.3"
+MISSING = "???"
+FOREIGN = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, LookupError, OSError)
+
+
+def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> RunConfig:
+    """Return the run that `conf/` and the overrides describe.
+
+    Files in `config_dir`, a folder laid out like `conf/`, add to the package's own and win over those of the same name.
+    """
+    loader = _loader(config_dir)
+    parsed = parse(overrides, loader)
+    refuse_early(parsed, loader)
+    lines = [_forced(override, loader) for override in parsed]
+    return _checked(_load(lines, loader))
+
+
+def expand(overrides: Sequence[str], *, config_dir: str | None = None) -> list[list[str]]:
+    """Return the overrides of each job of a grid: `a=1,2`, `a=range(1,4)` and `model=glob(*)` name several values."""
+    loader = _loader(config_dir)
+    parsed = parse(overrides, loader)
+    with _translated(loader):
+        refuse_unlisted(parsed)
+        jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+    # Hydra rewrites '~key' as '~key=null', which then matches nothing.
+    fixed = {f"{item.get_key_element()}={_value_text(item)}": str(item.input_line) for item in parsed}
+    return [[fixed.get(line, line) for line in job] for job in jobs]
+
+
+def compose_all(overrides: Sequence[str], *, config_dir: str | None = None) -> list[RunConfig]:
+    """Return the run of each job of a grid. Where two jobs would share a root, each gets a folder of its own below it.
+
+    The folder is named by the swept overrides alone ('model.name=resnet18,seed=3'), so it stays when the grid grows.
+    """
+    jobs = expand(overrides, config_dir=config_dir)
+    runs = [compose(job, config_dir=config_dir) for job in jobs]
+    roots = [run.store.root.rstrip("/") for run in runs]
+    swept = {item.get_key_element() for item in parse(overrides, _loader(config_dir)) if item.is_sweep_override()}
+    names = [folder_name(line for line in job if line.partition("=")[0] in swept) for job in jobs]
+    own = [f"{root}/{name}" if roots.count(root) > 1 else root for root, name in zip(roots, names, strict=True)]
+    twice = sorted({root for root in own if own.count(root) > 1})
+    if twice:
+        raise ConfigError(f"two jobs would write to the same root {twice[0]!r}: a swept value is given twice")
+    return [
+        run if len(runs) == 1 else replace(run, store=replace(run.store, root=root))
+        for run, root in zip(runs, own, strict=True)
+    ]
+
+
+def config_folder() -> Path:
+    """Return the folder of the package's own YAML: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    found = [folder for folder in (package / "conf", package.parents[1] / "conf") if (folder / "config.yaml").is_file()]
+    if not found:
+        raise ConfigError(
+            f"no conf/config.yaml in {package} or beside it: the installation is incomplete, install again"
+        )
+    return found[0]
+
+
+def _loader(config_dir: str | None) -> ConfigLoaderImpl:
+    """Return Hydra's loader by itself: Hydra's global state, which an embedding program may use, stays as it is.
+
+    `hydra.searchpath` would append the user's folder, so that it could add files but never win.
+    """
+    version.setbase(VERSION_BASE)
+    search_path = create_config_search_path(str(config_folder()))
+    if config_dir is not None:
+        folder = Path(config_dir).expanduser().resolve()
+        if not folder.is_dir():
+            raise ConfigError(f"the configuration folder {config_dir!r} is not a folder; give one laid out like conf/")
+        search_path.prepend(provider="user", path=str(folder), anchor="main")
+    return ConfigLoaderImpl(config_search_path=search_path)
+
+
+def _load(lines: list[str], loader: ConfigLoaderImpl) -> DictConfig:
+    with _translated(loader):
+        try:
+            return loader.load_configuration("config", lines, run_mode=RunMode.RUN, from_shell=False)
+        except HydraException as error:
+            if isinstance(error.__cause__, IndexError):
+                raise ConfigError(_beyond(error, lines, loader)) from error
+            raise
+
+
+def _beyond(error: HydraException, lines: list[str], loader: ConfigLoaderImpl) -> str:
+    """Return how many items the list has that an override reaches beyond, as the overrides before it leave it."""
+    told = str(error).splitlines()[0].removeprefix("Error merging override ")
+    if told not in lines:
+        return words(error)
+    place = lines.index(told)
+    before = _load(lines[:place] + [line for line in lines[place + 1 :] if not line.startswith("+")], loader)
+    line = told.lstrip("+")
+    parts = line.partition("=")[0].split(".")
+    for depth in range(1, len(parts)):
+        path = ".".join(parts[:depth])
+        found = OmegaConf.select(before, path)
+        if isinstance(found, ListConfig) and int(parts[depth]) >= len(found):
+            has = (
+                ["no items", "1 item, 0"][len(found)] if len(found) < 2 else f"{len(found)} items, 0..{len(found) - 1}"
+            )
+            return f"{line}: {path} has {has}; {whole_list(path)}"
+    return words(error)
+
+
+def _value_text(override: Override) -> str:
+    return "" if override.is_sweep_override() else override.get_value_element_as_str()
+
+
+def _forced(override: Override, loader: ConfigLoaderImpl) -> str:
+    """Return the override's text; one that sets a value gets Hydra's '++', since our schema says which keys exist."""
+    line = str(override.input_line)
+    if override.type is not OverrideType.CHANGE or override.package is not None:
+        return line
+    is_choice = bool(options(loader, override.key_or_group)) and not isinstance(override.value(), dict)
+    return line if is_choice else f"++{line}"
+
+
+def _checked(config: DictConfig) -> RunConfig:
+    """Return the composed configuration as a RunConfig, or raise with every problem there is."""
+    OmegaConf.set_struct(config, False)
+    config.pop("hydra", None)
+    blank = [path for path, value in flatten(_container(config, resolve=False)).items() if value == MISSING]
+    for path in blank:
+        OmegaConf.update(config, path, "-")  # a stand-in, so that the rest can be checked too
+    values = _resolved(config)
+    problems = [missing(path, values) for path in blank]
+    try:
+        run = _adapter().validate_python(values)
+    except ValidationError as error:
+        problems += explain(map(dict, error.errors(include_url=False)), values, RunConfig)
+        raise ConfigError("\n".join(problems)) from error
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return run
+
+
+@cache
+def _adapter() -> TypeAdapter[RunConfig]:
+    return TypeAdapter(RunConfig)
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    try:
+        return _container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        place = getattr(error, "full_key", None) or "the configuration"
+        known = flatten(_container(config, resolve=False))
+        names = (
+            re.findall(r"Interpolation key '([^']*)'", str(error)) if isinstance(error, InterpolationKeyError) else []
+        )
+        guess = did_you_mean(names[0], known) if names else ""
+        raise ConfigError(f"{place}: cannot be resolved: {words(error)}.{guess}") from error
+
+
+def _container(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+@contextmanager
+def _translated(loader: ConfigLoaderImpl) -> Iterator[None]:
+    try:
+        yield
+    except MissingConfigException as error:
+        wanted = str(error.missing_cfg_file)
+        group = wanted
+        while group and not options(loader, group):
+            group = group.rpartition("/")[0]
+        choice, choices = wanted.removeprefix(f"{group}/"), options(loader, group)
+        message = f"{group}={choice}: there is no such choice.{did_you_mean(choice, choices)}"
+        raise ConfigError(f"{message} The choices of {group}: {', '.join(choices)}") from error
+    except FOREIGN as error:
+        raise ConfigError(words(error)) from error

@@ -1,0 +1,158 @@
+"""Read overrides, and refuse those whose mistake Hydra would take in silence or report without naming it.
+
+Overrides follow Hydra's grammar, with one relief: text that the grammar cannot read is taken as it is written where
+the schema wants nothing but text, so that `store.root=~/a(b)` needs no quotes inside the shell's. Commas keep their
+meaning of several values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, get_origin
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from network_atlas.config.explain import kinds_at
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError
+
+GRAMMAR = (
+    "Write key=value, for example optimize.steps=64 or model=torchvision; what has brackets, commas, spaces or other "
+    "signs needs quotes inside the shell's: 'key=\"value\"', 'sweep.select.0.include=[\"layer3.*\"]'."
+)
+SEVERAL = "names several values: add -m to run them all, or put them in quotes to mean one text"
+CHOICES = "a grid needs the values themselves: write {key}=a,b,c or {key}=range(1,5), with -m"
+ROOTS = frozenset(field.name for field in fields(RunConfig))
+ITEMS = {"sweep.select": "[{include: [...]}]", "sweep.variants": "[{objective: channel}]"}
+
+
+def parse(overrides: Sequence[str], loader: ConfigLoaderImpl) -> list[Override]:
+    """Return the overrides as Hydra reads them, or raise with every one that it cannot read."""
+    parser = OverridesParser.create(config_loader=loader)
+    parsed: list[Override] = []
+    problems: list[str] = []
+    cause: Exception | None = None
+    for line in overrides:
+        try:
+            parsed += _read(line, parser)
+        except HydraException as error:
+            cause = error
+            problems.append(f"cannot read the override {line!r}: {words(error)}. {GRAMMAR}")
+    if problems:
+        raise ConfigError("\n".join(problems)) from cause
+    return parsed
+
+
+def refuse_early(parsed: Iterable[Override], loader: ConfigLoaderImpl) -> None:
+    """Raise for overrides whose mistake Hydra would not report, or report without naming them."""
+    problems = [problem for override in parsed if (problem := _problem(override, loader))]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def refuse_unlisted(parsed: Iterable[Override]) -> None:
+    """Raise for overrides that name several values but do not list them, or list none."""
+    problems = []
+    for override in (item for item in parsed if item.is_sweep_override()):
+        line = str(override.input_line)
+        if not override.is_discrete_sweep():
+            problems.append(f"{line}: {CHOICES.format(key=override.get_key_element())}")
+        elif not any(True for _ in override.sweep_string_iterator()):
+            problems.append(f"{line} names nothing: no choice matches, or the range is empty")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def options(loader: ConfigLoaderImpl, group: str) -> list[str]:
+    """Return the choices of a group, none where there is no such group."""
+    return sorted(set(loader.get_group_options(group)))
+
+
+def whole_list(path: str) -> str:
+    """Return the example of an override that gives the whole list."""
+    return f"give the whole list instead: '{path}={ITEMS.get(path, '[...]')}'"
+
+
+def words(error: BaseException) -> str:
+    """Return what a foreign error says, without its advice on Hydra, search paths and inner keys."""
+    cause = error.__cause__
+    text = str(error).split("Config search path")[0]
+    if isinstance(cause, OmegaConfBaseException):
+        text = f"{text}: {cause}".replace("Error merging override ++", "").removeprefix(": ")
+    noise = r"\s*(See http|Error parsing override|full_key:|object_type=|Set the environment|Or add a second)"
+    lines = [line.strip() for line in text.splitlines() if not re.match(noise, line)]
+    return " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
+
+
+def _read(line: str, parser: OverridesParser) -> list[Override]:
+    try:
+        return parser.parse_overrides([line])
+    except HydraException:
+        quoted = _quoted(line)
+        if quoted is None:
+            raise
+        return parser.parse_overrides([quoted])
+
+
+def _quoted(line: str) -> str | None:
+    """Return the override of a text setting with its value in quotes; None for others, and for lists of values."""
+    key, equals, value = line.partition("=")
+    if not equals or "," in value or _kinds(key) != {str}:
+        return None
+    return f"{key}={QuotedString(text=value.strip(), quote=Quote.double).with_quotes()}"
+
+
+def _kinds(key: str) -> set[Any]:
+    return set(kinds_at(RunConfig, key.split(".")))
+
+
+def _problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
+    key, line = override.key_or_group, str(override.input_line)
+    if not key:
+        return f"the override {line!r} has no key. {GRAMMAR}"
+    if re.split(r"[./]", key)[0] == "hydra":
+        return f"{line}: Hydra's own settings do nothing here; all that a run writes is in store.root, set that"
+    if override.is_sweep_override():
+        return f"{line} {SEVERAL}" if override.is_discrete_sweep() else f"{line}: {CHOICES.format(key=key)}"
+    choices = options(loader, key)
+    if not choices:
+        return next(_place_problems(override), None)
+    if override.is_add() and key in ROOTS and override.package is None:
+        return f"{line}: {key} has a choice already; write {line.removeprefix('+')}, without the '+'"
+    if not override.is_delete() and not isinstance(override.value(), str | list | dict):
+        return f"{line}: name a choice of {key}: {', '.join(choices)}"
+    return None
+
+
+def _place_problems(override: Override) -> Iterator[str]:
+    """Yield where the override does not fit the schema's lists and mappings, which Hydra could not merge."""
+    key, line = override.key_or_group, str(override.input_line)
+    parts = key.split(".")
+    for depth, part in enumerate(parts[1:], start=1):
+        path = ".".join(parts[:depth])
+        if not _is_list(_kinds(path)):
+            continue
+        if not part.isdigit():
+            yield f"{line}: {path} is a list; name an item by its number, as in {path}.0"
+        elif override.is_delete() and depth == len(parts) - 1:
+            yield f"{line}: items of a list cannot be deleted; {whole_list(path)}"
+    if override.is_delete():
+        return
+    kinds, value = _kinds(key), override.value()
+    if isinstance(value, Mapping) and _is_list(kinds):
+        yield f"{line}: {key} must be a list; {whole_list(key)}"
+    elif isinstance(value, list) and any(get_origin(kind) is dict for kind in kinds):
+        yield f"{line}: {key} must be a mapping, such as '{key}={{key: value}}'"
+    elif isinstance(value, list) and any(is_dataclass(kind) for kind in kinds):
+        names = dict.fromkeys(field.name for kind in kinds if is_dataclass(kind) for field in fields(kind))
+        yield f"{line}: {key} must be a group of settings ({', '.join(names)})"
+
+
+def _is_list(kinds: set[Any]) -> bool:
+    return bool(kinds) and all(get_origin(kind) is tuple for kind in kinds)

@@ -1,0 +1,84 @@
+"""A configuration as plain JSON values: to store it, and to say what changed between two runs.
+
+    differences(to_plain(before), to_plain(now))   # ['model.name: efficientnet_lite0 -> resnet18']
+
+Nothing here knows Hydra or YAML.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+
+from network_atlas.config.schema import RunConfig
+
+ABSENT = "(not there)"
+
+
+def to_plain(config: RunConfig) -> dict[str, object]:
+    """Return the resolved configuration as nested dictionaries and lists that JSON can hold."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def flatten(value: object, prefix: str = "") -> dict[str, object]:
+    """Return every leaf under its dotted path: {'sweep.select.0.spread': 5, ...}.
+
+    Lists without dictionaries in them, and empty containers, are leaves.
+    """
+    children = _children(value)
+    if children is None:
+        return {prefix: value}
+    flat: dict[str, object] = {}
+    for name, child in children:
+        flat.update(flatten(child, f"{prefix}.{name}" if prefix else name))
+    return flat
+
+
+def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    """Return one line 'dotted.path: old -> new' for each leaf that differs, in the order of `new`.
+
+    Give it only the parts that matter to you: `differences({"model": old["model"]}, {"model": new["model"]})`.
+    """
+    before, after = flatten(old), flatten(new)
+    return [
+        f"{path}: {_shown(before, path)} -> {_shown(after, path)}"
+        for path in [*after, *(path for path in before if path not in after)]
+        if path not in before or path not in after or before[path] != after[path]
+    ]
+
+
+def folder_name(overrides: Iterable[str]) -> str:
+    """Return 'a=1,b=2' for the sorted overrides, made safe for paths; what had to be changed adds a short hash."""
+    text = ",".join(sorted(overrides))
+    safe = re.sub(r"[^A-Za-z0-9._=,-]+", "_", text)[:120]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _children(value: object) -> list[tuple[str, object]] | None:
+    if isinstance(value, dict) and value:
+        return [(str(key), item) for key, item in value.items()]
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return [(str(index), item) for index, item in enumerate(value)]
+    return None
+
+
+def _shown(flat: dict[str, object], path: str) -> str:
+    if path not in flat:
+        return ABSENT
+    value = flat[path]
+    if isinstance(value, str) and value and value == value.strip():
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,255 @@
+"""The configuration of a run, as frozen values.
+
+One `RunConfig` makes one atlas. The classes here hold types and checks; the values and what they mean to a
+user are in `conf/`. Nothing here knows Hydra; `network_atlas.config.compose` builds these from YAML.
+
+Fields that do not change the result (batch sizes, executor, paths) are kept apart from those that do: see
+`RunConfig.result_settings`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from network_atlas.config.dataset import DatasetConfig
+from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.sweep import Count, Positive, Seed, SweepConfig
+
+Price = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+SHARE_TOLERANCE = 1e-3  # people write a third as 0.333
+
+
+def _check_gpu_share(share: float) -> None:
+    """Raise ValueError unless whole workers fill a GPU, or whole GPUs a worker."""
+    if share >= 1:
+        below = float(math.floor(share))
+        near = (below, below + 1)
+    else:
+        workers = math.floor(1 / share) if share > 0 else 0
+        near = (1 / (workers + 1), 1 / workers) if workers else (0.0, 0.0)
+    if min(abs(share - allowed) for allowed in near) > SHARE_TOLERANCE:
+        raise ValueError(
+            f"gpus_per_worker={share} must be 0, a whole number, or 1/n to share a GPU among n workers; "
+            f"the nearest are {near[0]:.4g} and {near[1]:.4g}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputConfig:
+    """What the model's input looks like, and how an image becomes one.
+
+    An image is resized so that its shorter side is `resize`, cropped around its centre to
+    (`height`, `width`), put on the range 0..`value_range`, and normalized as (x - mean) / std per channel.
+    """
+
+    channels: Positive
+    height: Positive
+    width: Positive
+    resize: Positive
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
+    value_range: Annotated[float, Field(gt=0)]
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            got = len(getattr(self, name))
+            if got not in (1, self.channels):
+                raise ValueError(f"{name} has {got} values for {self.channels} channels; give 1 or {self.channels}")
+        if self.resize < min(self.height, self.width):
+            raise ValueError(
+                f"resize={self.resize} is smaller than the {self.height} x {self.width} crop; "
+                f"give at least {min(self.height, self.width)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which network, with which weights, fed how."""
+
+    source: Literal["packaged", "torchvision", "timm", "function"]
+    name: str
+    weights: str
+    """'default' (the source's own), 'none' (random, from `seed`), or the path of a checkpoint file."""
+    arguments: dict[str, str | int | float | bool | None]
+    seed: Seed
+    allow_code: bool
+    input: InputConfig
+    classes: str
+    """'imagenet', 'none', or the path of a text file with one class name a line."""
+    main_layers: tuple[str, ...]
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanConfig:
+    """How the dataset is scanned."""
+
+    span: Positive
+    """Examples per task."""
+    batch: Count
+    """0: 4 on processors, 64 on GPUs."""
+    top_k: Positive
+    bottom_k: Count
+    spectrum_k: Count
+    """Examples of each kind that is ranked by spatial mean."""
+    class_k: Count
+    """Classes that each channel's record shows an example of; 0 leaves classes out altogether."""
+    sample: Positive
+    """Examples (chosen by hash of their ids) whose values are all kept, for percentiles."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlineConfig:
+    """Run everything in this process."""
+
+    name: Literal["inline"]
+    threads: Count
+    """Torch threads; 0 leaves torch's own choice."""
+    price_per_hour: Price = 0.0
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+def _count_or_auto(value: object) -> object:
+    if isinstance(value, str) and value != "auto":
+        raise ValueError("must be a whole number, or 'auto' for as many as there is room for")
+    return 0 if value == "auto" else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayConfig:
+    """Run workers on Ray."""
+
+    name: Literal["ray"]
+    address: str
+    """'local' starts Ray on this machine; 'auto' or an address joins a running cluster."""
+    workers: Annotated[Count, BeforeValidator(_count_or_auto)]
+    """0, or 'auto': as many as there is room for, more or fewer as the cluster grows or shrinks."""
+    cpus_per_worker: Annotated[float, Field(gt=0)]
+    gpus_per_worker: Annotated[float, Field(ge=0)]
+    """0, a whole number, or 1/n to share a GPU among n workers."""
+    verbose: bool
+    """Show Ray's own messages."""
+    grace_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long tasks in flight may go on after SIGTERM or Ctrl-C."""
+    price_per_hour: Price = 0.0
+    """Of one worker, in any currency; 0 where it is not known."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        if not self.address.strip():
+            raise ValueError("address is empty; give 'local', 'auto' or the address of a running cluster")
+        _check_gpu_share(self.gpus_per_worker)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """Where the atlas is kept."""
+
+    root: Annotated[str, Field(min_length=1)]
+    """A folder or the URI of any pyarrow filesystem: s3://bucket/path, gs://..."""
+    allow_changes: bool
+    """Go on in a root whose atlas was made by other settings, and publish a new snapshot there."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembleConfig:
+    """How the joined tables and the pages look."""
+
+    crop_px: Annotated[int, Field(ge=16, le=1024)]
+    """Side of the stored crops of dataset examples."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything one run needs."""
+
+    model: ModelConfig
+    dataset: DatasetConfig
+    sweep: SweepConfig
+    scan: ScanConfig
+    optimize: OptimizeConfig
+    """The recipe of variants that name none."""
+    recipes: dict[str, OptimizeConfig]
+    """Further recipes, by the name that variants call them."""
+    assemble: AssembleConfig
+    executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
+    store: StoreConfig
+    retry_failed: bool
+    """Try again what earlier runs could not do and left out."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        _check_dataset(self)
+        _check_recipes(self)
+        if self.retry_failed and self.sweep.shard:
+            raise ValueError(
+                f"retry_failed=true empties the whole quarantine, and sweep.shard={self.sweep.shard} is one run of "
+                "several; leave sweep.shard out"
+            )
+
+    def recipe(self, name: str) -> OptimizeConfig:
+        """Return a recipe by name; '' is the run's own."""
+        return self.recipes[name] if name else self.optimize
+
+
+def _check_dataset(config: RunConfig) -> None:
+    """Raise ValueError when the dataset can't give what the model or the sweep asks of it."""
+    channels, sweep = config.model.input.channels, config.sweep
+    none = config.dataset.source == "none"
+    if channels not in (1, 3) and not none:
+        raise ValueError(
+            f"model.input.channels={channels}, but the images of a dataset are grey or RGB; give 1 or 3, or "
+            "dataset=none for pictures without examples"
+        )
+    for variant in sweep.variants:
+        if none and (variant.facets or variant.start == "example" or variant.objective == "coactive"):
+            raise ValueError(f"sweep: variant {variant.name!r} takes something from the scan; dataset=none has none")
+        few = config.scan.top_k if variant.sign == "+" else config.scan.bottom_k
+        if variant.facets > few:
+            raise ValueError(
+                f"sweep: facets={variant.facets} are clusters of best examples, of which the scan keeps {few}; "
+                "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times as many"
+            )
+    given = [config.optimize.parameterization, *(recipe.parameterization for recipe in config.recipes.values())]
+    if none and any(one.name == "maco" and one.magnitude == "dataset" for one in given):
+        raise ValueError(
+            "maco takes its magnitude from the dataset, and dataset=none has none; give magnitude=packaged"
+        )
+
+
+def _check_recipes(config: RunConfig) -> None:
+    """Raise ValueError when the sweep names a recipe that isn't there, or that can't do what is asked."""
+    known, sweep = ("", *config.recipes), config.sweep
+    named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
+    for name in dict.fromkeys(named):
+        if name not in known:
+            raise ValueError(
+                f"sweep: recipe={name!r} is not among recipes ({', '.join(config.recipes) or 'none given'}); "
+                f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
+            )
+    for variant in sweep.variants:
+        kind = config.recipe(variant.recipe).parameterization.name
+        if kind == "cppn" and (variant.facets or variant.start == "example"):
+            raise ValueError(
+                f"sweep: variant {variant.name!r} starts from images, which parameterization cppn can't; "
+                "give it a recipe with pixels, fourier, laplacian_pyramid or maco"
+            )
+    for row in sweep.interpolate:
+        kind = config.recipe(row.recipe).parameterization.name
+        if kind in ("cppn", "maco"):
+            raise ValueError(
+                f"sweep: interpolations share coarse parts, which parameterization {kind} has not; "
+                "give them a recipe with fourier, pixels or laplacian_pyramid"
+            )

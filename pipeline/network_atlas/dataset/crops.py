@@ -1,0 +1,96 @@
+"""What a position of a layer saw of an image: its box, and a crop of that from the original image's pixels.
+
+    box = seen_box(layer, row, column, config.model.input)     # in the model's input
+    original_box(image, preprocessing, box)                    # in the image
+    crop(image, preprocessing, box, side_px=96)                # JPEG
+
+Boxes are (top, left, bottom, right), in pixels. In the model's input they may reach beyond its edges.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+
+from PIL import Image
+
+from network_atlas.config.schema import InputConfig
+from network_atlas.dataset.preprocessing import Box, Preprocessing
+from network_atlas.layers import LayerSpec
+
+JPEG_QUALITY = 90
+SIDE_MIN_PX = 16
+"""Smallest side of a crop in the model's input: what a first layer sees alone (3 pixels) shows a person nothing."""
+
+
+def seen_box(layer: LayerSpec, row: int, column: int, config: InputConfig) -> Box:
+    """Return what position (row, column) of a layer sees of the model's input.
+
+    The receptive field as measured; where only its size is known, a square of that size at the position's share of the
+    input. A token's patch, though through attention it sees more. All of the input for class tokens, vectors and
+    wherever nothing is known.
+    """
+    whole = (0.0, 0.0, float(config.height), float(config.width))
+    if layer.tokens is not None:
+        return _patch(row, layer.tokens, config) or whole
+    if layer.receptive_field is not None:
+        return layer.receptive_field.box(row, column)
+    side, (rows, columns) = layer.receptive_field_px, layer.positions
+    if side is None or side >= max(config.height, config.width):
+        return whole
+    middle = ((row + 0.5) / rows * config.height, (column + 0.5) / columns * config.width)
+    return middle[0] - side / 2, middle[1] - side / 2, middle[0] + side / 2, middle[1] + side / 2
+
+
+def _patch(token: int, tokens: int, config: InputConfig) -> Box | None:
+    """Return the patch of a token, where the tokens are a grid over the input, alone or behind one class token."""
+    for extra in (0, 1):
+        rows = math.isqrt(round((tokens - extra) * config.height / config.width))
+        columns = (tokens - extra) // rows if rows else 0
+        if rows and rows * columns == tokens - extra and rows * config.width == columns * config.height:
+            if token < extra:
+                return None
+            row, column = divmod(token - extra, columns)
+            height, width = config.height / rows, config.width / columns
+            return row * height, column * width, (row + 1) * height, (column + 1) * width
+    return None
+
+
+def original_box(image: Image.Image, preprocessing: Preprocessing, box: Box) -> Box:
+    """Return a box of the model's input in the pixels of `image`, cut to what the model is shown of it."""
+    config = preprocessing.config
+    top, left, bottom, right = box
+    inside = (max(0.0, top), max(0.0, left), min(float(config.height), bottom), min(float(config.width), right))
+    return preprocessing.source_box((image.height, image.width), inside)
+
+
+def crop(image: Image.Image, preprocessing: Preprocessing, box: Box, *, side_px: int) -> bytes:
+    """Return a JPEG of a box of the model's input, from the pixels of `image`.
+
+    Less than 16 px of the input become 16; what reaches beyond the input is moved inside, and cut where it is larger.
+    The longer side of the result is `side_px`.
+    """
+    config = preprocessing.config
+    top, bottom = _interval(box[0], box[2], config.height)
+    left, right = _interval(box[1], box[3], config.width)
+    source = preprocessing.source_box((image.height, image.width), (top, left, bottom, right))
+    longer = max(bottom - top, right - left)
+    size = (max(1, round(side_px * (bottom - top) / longer)), max(1, round(side_px * (right - left) / longer)))
+    return _jpeg(image, source, size)
+
+
+def _interval(start: float, stop: float, length: int) -> tuple[float, float]:
+    """Return an interval, made long enough, cut to and moved inside 0..`length`."""
+    side = min(max(stop - start, SIDE_MIN_PX), length)
+    first = min(max(0.0, (start + stop - side) / 2), length - side)
+    return first, first + side
+
+
+def _jpeg(image: Image.Image, box: Box, size: tuple[int, int]) -> bytes:
+    """Return the `box` of `image`, resized to `size` (height, width), as JPEG."""
+    top, left, bottom, right = box
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    shown = rgb.resize(size[::-1], Image.Resampling.LANCZOS, box=(left, top, right, bottom))
+    stream = io.BytesIO()
+    shown.save(stream, format="JPEG", quality=JPEG_QUALITY)
+    return stream.getvalue()

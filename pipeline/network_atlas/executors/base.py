@@ -1,0 +1,147 @@
+"""What stages know of executors: a worker, a task, an outcome.
+
+A stage hands over a `WorkerSpec` and tasks, and gets outcomes back in any order. Whether the worker runs in
+this process or on a hundred machines is the executor's business alone.
+
+    with open_executor(config.executor) as executor:
+        for outcome in executor.run(WorkerSpec("network_atlas.scan.worker:ScanWorker", config), tasks):
+            ...
+
+Workers commit their own results to the store; only the receipt (a few KB) comes back. What every executor
+does alike is here too: build a worker once (`BuiltWorkers`), do one task (`attempt`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+import traceback
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import AtlasError, StoreError, WorkerBuildError
+
+
+class Task(Protocol):
+    """A piece of work that one worker does and commits whole."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def warm(self) -> str:
+        """Return what a worker keeps from this task for others that say the same; '' where nothing is worth it."""
+        ...
+
+    def halves(self) -> tuple[Task, ...]:
+        """Return the parts to try apart when the whole fails: two, or none where it can't be divided."""
+        ...
+
+
+class Worker(Protocol):
+    """Does tasks of one stage; built once per process, so that a model is loaded once.
+
+    Executors construct it as `Class(config, threads=threads)`: it sets so many torch threads itself, and
+    leaves torch's own choice for 0.
+    """
+
+    def run(self, task: Task) -> object:
+        """Do and commit one task; return its receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """How to build a worker anywhere: an importable 'module:Class' and the run's configuration.
+
+    `computes` says that it runs the network; workers that don't are not given a GPU. `threads` is for the executor to
+    fill in; stages leave it.
+    """
+
+    target: str
+    config: RunConfig
+    computes: bool = True
+    threads: int = 0
+
+    def build(self) -> Worker:
+        """Import the class and return a new worker; raise WorkerBuildError, with the reason, if that fails."""
+        module, _, name = self.target.partition(":")
+        try:
+            worker: Worker = getattr(importlib.import_module(module), name)(self.config, threads=self.threads)
+        except Exception as error:
+            reason = str(error) if isinstance(error, AtlasError) else f"{type(error).__name__}: {error}"
+            raise WorkerBuildError(f"the worker {self.target} cannot be built: {reason}") from error
+        return worker
+
+
+class BuiltWorkers:
+    """The workers of one process, each built when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, tuple[WorkerSpec, Worker]] = {}
+
+    def get(self, spec: WorkerSpec) -> Worker:
+        """Return the worker of `spec`; build it anew only if its class or its settings are new."""
+        built = self._built.get(spec.target)
+        if built is None or built[0] != spec:
+            built = self._built[spec.target] = (spec, spec.build())
+        return built[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A task is committed."""
+
+    task: Task
+    receipt: object
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A task could not be done. `fatal` says that every other task would meet the same end."""
+
+    task: Task
+    error: str
+    details: str
+    fatal: bool = False
+
+
+Outcome = Done | Failed
+
+
+class Executor(Protocol):
+    """Runs tasks on workers. Leaving the context stops every worker within seconds."""
+
+    def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Generator[Outcome]:
+        """Yield one outcome per task, in the order of completion. Starts nothing when `tasks` is empty.
+
+        A task that raises is tried once more, then halved, as often as it can be; the outcomes are then those of its
+        parts, so that only what is to blame fails. A StoreError is fatal at once. WorkerBuildError ends the run.
+        Closing the iterator early abandons the rest.
+        """
+
+    def __enter__(self) -> Executor: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def attempt(worker: Worker, task: Task) -> Outcome:
+    """Do `task` and return what came of it; let KeyboardInterrupt and SystemExit pass."""
+    started = time.monotonic()
+    try:
+        receipt = worker.run(task)
+    except Exception as error:  # whatever a worker raises is an outcome of its task, not the run's end
+        return failure(task, error)
+    return Done(task=task, receipt=receipt, seconds=time.monotonic() - started)
+
+
+def failure(task: Task, error: BaseException) -> Failed:
+    """Return `error` as the outcome of `task`, with its traceback as details."""
+    return Failed(
+        task=task,
+        error=f"{type(error).__name__}: {error}",
+        details="".join(traceback.format_exception(error)),
+        fatal=isinstance(error, StoreError),
+    )

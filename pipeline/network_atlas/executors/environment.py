@@ -1,0 +1,113 @@
+"""What Ray must be told of this process and machine, and must be told before it is imported.
+
+Nothing here knows Ray: these are environment variables, counts and folders.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from network_atlas.config.schema import RayConfig
+from network_atlas.errors import UnfitError
+
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, and no prompt about it
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, workers would get another Python
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # workers without a GPU must not see the machine's GPUs
+}
+CONNECT_SECONDS = 5.0
+"""How long a cluster may take to answer."""
+LONGEST_TEMPORARY = 23
+"""Ray's sockets lie about 75 characters below its folder, and a socket's path may have 107 (macOS: 103)."""
+
+
+def set_environment(*, local: bool) -> None:
+    """Set Ray's environment variables, except those the user has set.
+
+    A local Ray listens on every network interface. Its default guard is a token that it writes into the
+    home folder, and a read-only home then stops it; so it gets a token of its own, by the environment.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if local and not any(name.startswith("RAY_AUTH_") for name in os.environ):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def count_cpus() -> int:
+    """Return how many processors this process may use: its affinity, and its container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(count, int(quota) // int(period)))
+    except (OSError, ValueError):  # no control group, or quota 'max'
+        return count
+
+
+def cpus_for(config: RayConfig) -> int:
+    """Return how many processors a local Ray should count: all, and at least what the wanted workers need."""
+    return max(count_cpus(), math.ceil(config.cpus_per_worker * max(1, config.workers)))
+
+
+def room(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Return how many workers with so many processors and GPUs each a machine with these Ray resources has room for."""
+    fits = _parts(resources.get("CPU", 0), cpus)
+    if gpus:
+        there = resources.get("GPU", 0)
+        fits = min(fits, _parts(there, gpus) if gpus >= 1 else int(there) * _parts(1, gpus))
+    return fits
+
+
+def _parts(whole: float, share: float) -> int:
+    return math.floor(whole / share + 1e-6)  # 1 / 0.1 and the like must not come out just below the number
+
+
+def search_path() -> list[str]:
+    """Return the absolute folders from which this process imports modules."""
+    return [os.path.abspath(entry) for entry in sys.path]
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a new folder for a local Ray's sockets and logs, with a path short enough for a socket's.
+
+    Folders of drivers that were killed, which nobody else would ever remove, go.
+    """
+    usual = tempfile.gettempdir()
+    short = usual if len(usual) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108 - the folder made there is private
+    for folder in Path(short).glob("atlas-*-*"):
+        owner = re.match(r"atlas-([0-9a-f]{1,8})-", folder.name)
+        if owner and not _is_alive(int(owner[1], 16)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"atlas-{os.getpid():x}-", dir=short, ignore_cleanup_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
+
+
+def knock(address: str) -> None:
+    """Raise UnfitError at once where nobody listens: Ray itself would try for a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise UnfitError(
+            f"nobody answers at executor.address={address!r} ({error.strerror or error}); start Ray there "
+            "(ray start --head), or give the address that it printed"
+        ) from error

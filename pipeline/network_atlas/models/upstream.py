@@ -1,0 +1,139 @@
+"""Name everything that determines a layer's output: the upstream hash.
+
+A Merkle hash over the traced graph (torch.fx): a node's hash covers its operation, the settings, parameters and
+buffers of its module, and its parents' hashes. So a layer's hash changes when, and only when, something before it or
+in it changes: retraining the head leaves the hashes of a frozen backbone as they were.
+
+Where the graph can't be traced (control flow that depends on data), a layer's hash covers all modules that ran up to
+it, in order; that is safe, and coarser.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from network_atlas.fingerprints import fingerprint
+from network_atlas.layers import OUTPUT
+from network_atlas.models.capture import module_of
+
+IGNORED_BUFFERS = ("num_batches_tracked",)
+"""Counts training steps; evaluation never reads it."""
+
+SETTINGS = (bool, int, float, str, type(None))
+
+log = logging.getLogger(__name__)
+
+
+def upstream_hashes(model: nn.Module, layers: Sequence[str], order: Sequence[str]) -> dict[str, str]:
+    """Return each layer's upstream hash. `order` lists all modules in the order in which they finish."""
+    try:
+        return _by_graph(model, layers)
+    except Exception as error:  # fx raises whatever the model's own code raises on proxies
+        log.debug("torch.fx can't trace %s (%s); hashing by order of execution", type(model).__name__, error)
+        return _by_order(model, layers, order)
+
+
+class _Tracer(fx.Tracer):
+    """Notes which node is the output of each module, containers included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, fx.Node] = {}
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        result = super().call_module(m, forward, args, kwargs)
+        if isinstance(result, fx.Proxy):
+            self.outputs[self.path_of_module(m)] = result.node
+        return result
+
+
+def _by_graph(model: nn.Module, layers: Sequence[str]) -> dict[str, str]:
+    tracer = _Tracer()
+    graph = tracer.trace(model)
+    hashes: dict[fx.Node, str] = {}
+    for node in graph.nodes:
+        hashes[node] = _node_hash(model, node, hashes)
+    result = {name: hashes[tracer.outputs[name]] for name in layers if name in tracer.outputs}
+    # By its node, not by name: a module called 'output' may be something else.
+    result[OUTPUT] = hashes[next(node for node in graph.nodes if node.op == "output")]
+    missing = [name for name in layers if name not in result]
+    if missing:
+        raise ValueError(f"modules {missing} are not in the graph")
+    return result
+
+
+def _node_hash(model: nn.Module, node: fx.Node, parents: Mapping[fx.Node, str]) -> str:
+    arguments = fx.node.map_arg((node.args, node.kwargs), lambda parent: "node:" + parents[parent])
+    what: object = repr(node.target) if node.op == "placeholder" else ""
+    if node.op == "call_module":
+        what = module_hash(model.get_submodule(str(node.target)))
+    elif node.op == "get_attr":
+        what = _tensor_hash(_attribute(model, str(node.target)))
+    elif node.op == "call_function":
+        what = f"{getattr(node.target, '__module__', '')}.{getattr(node.target, '__name__', node.target)}"
+    elif node.op == "call_method":
+        what = str(node.target)
+    return fingerprint(node.op, what, repr(arguments))
+
+
+def _attribute(model: nn.Module, path: str) -> object:
+    owner, _, name = path.rpartition(".")
+    return getattr(model.get_submodule(owner), name)
+
+
+def _by_order(model: nn.Module, layers: Sequence[str], order: Sequence[str]) -> dict[str, str]:
+    """Return hashes over all modules that finished up to each layer; a parent's own tensors count from the start."""
+    running = fingerprint(
+        type(model).__qualname__, [_own_hash(module) for module in model.modules() if _is_parent(module)]
+    )
+    result: dict[str, str] = {}
+    for name in order:
+        running = fingerprint(running, name, module_hash(module_of(model, name)))
+        result[name] = running
+    return {name: result[name] for name in layers}
+
+
+def _is_parent(module: nn.Module) -> bool:
+    return next(module.children(), None) is not None
+
+
+def module_hash(module: nn.Module) -> str:
+    """Return a hash of a module's class, settings, parameters and buffers, children included."""
+    parts = [(name, _own_hash(child)) for name, child in module.named_modules()]
+    return fingerprint(parts)
+
+
+def _own_hash(module: nn.Module) -> str:
+    own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    tensors = {name: _tensor_hash(value) for name, value in own if name not in IGNORED_BUFFERS}
+    return fingerprint(type(module).__qualname__, module.extra_repr(), _settings(module), tensors)
+
+
+def _settings(module: nn.Module) -> dict[str, object]:
+    """Return the plain public attributes of a module: strides, sizes, modes."""
+    plain = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name != "training" and _is_plain(value)
+    }
+    return dict(sorted(plain.items()))
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain(item) for item in value)
+    return isinstance(value, SETTINGS)
+
+
+def _tensor_hash(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value)
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+    return hashlib.sha256(f"{value.dtype}{tuple(value.shape)}".encode() + content).hexdigest()[:32]

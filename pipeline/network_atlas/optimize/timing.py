@@ -1,0 +1,73 @@
+"""How fast this machine makes pictures: a few steps of the real model at the real sizes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError
+from network_atlas.fingerprints import fingerprint
+from network_atlas.layers import LayerSpec
+from network_atlas.models.device import device_of, optimize_dtype, use_threads
+from network_atlas.models.load import on_device
+from network_atlas.optimize.loop import Recipe, optimize
+from network_atlas.pictures.magnitude import packaged_magnitude
+from network_atlas.pictures.parameterizations import parameterization
+from network_atlas.pictures.target import Target
+from network_atlas.plan.pictures import Picture
+from network_atlas.units import Channel
+
+PICTURES = 4
+"""Pictures at a time on a processor, whose pace hardly depends on it; on a GPU as many as the recipe says."""
+STEPS = 2
+SECONDS = 1.0
+"""After so long, no further steps are timed."""
+ROUNDS = 4
+
+
+def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threads: int) -> float:
+    """Return the seconds that one step of one picture of `layer` takes here, for each view of its recipe.
+
+    Times the run's own recipe. Where the configuration asks for a GPU that isn't here, the processor is timed.
+    """
+    use_threads(threads)
+    device = _device(config)
+    recipe, target = (
+        config.optimize,
+        Target(model=on_device(model, device), layers=(layer,), input=config.model.input, device=device),
+    )
+    count = max(2, recipe.batch // recipe.transform.views) if device.type == "cuda" else PICTURES
+    pictures = [_picture(layer, number) for number in range(count)]
+    ready = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
+    optimize(target, pictures, ready)  # a first round, so that one-time work does not count
+    rounds: list[float] = []
+    while not rounds or (sum(rounds) < SECONDS and len(rounds) < ROUNDS):
+        began = time.perf_counter()
+        optimize(target, pictures, ready)
+        rounds.append(time.perf_counter() - began)
+    return min(rounds) / (count * STEPS * recipe.transform.views)
+
+
+def _device(config: RunConfig) -> torch.device:
+    try:
+        return device_of(config.executor)
+    except ConfigError:  # planning on a machine without the GPUs that the run is for
+        return torch.device("cpu")
+
+
+def _ready(recipe: OptimizeConfig, config: RunConfig, device: torch.device, *, slots: int) -> Recipe:
+    channels = config.model.input.channels
+    learned = parameterization(recipe, channels=channels, device=device, magnitude=packaged_magnitude())
+    return Recipe(config=recipe, dtype=optimize_dtype(recipe, config.executor), learned=learned, slots=slots)
+
+
+def _picture(layer: LayerSpec, number: int) -> Picture:
+    unit = Channel(layer=layer.name, channel=number % layer.channels)
+    return Picture(
+        key=fingerprint("timing", number), unit=unit, variant="timing", objective="channel", sign=1, seed=number
+    )

@@ -1,0 +1,75 @@
+"""The picture as a small network from a pixel's place to its colour: smooth, and sharp at any size.
+
+Compositional pattern producing networks (Stanley 2007), learned by gradient as in Mordvintsev et al., "Differentiable
+Image Parameterizations" (Distill 2018): hidden units pass through (atan(x) / 0.67, atan(x)^2 / 0.6), which keeps
+their variance near one through many layers. Every picture has a network of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from network_atlas.config.recipe import CppnConfig
+from network_atlas.errors import ConfigError
+
+EXTENT = math.sqrt(3.0)
+"""Places run over -EXTENT..EXTENT along the longer side, which gives them variance one."""
+
+
+class Cppn:
+    """Parameters of shape (batch, values): weights and biases of all layers, one after the other."""
+
+    def __init__(self, config: CppnConfig, *, channels: int, height: int, width: int, device: torch.device) -> None:
+        self._size = (height, width)
+        self._device = device
+        # A hidden layer's output is twice as wide as the layer: two functions of every unit.
+        widths = [2, *[config.hidden] * config.layers, channels]
+        inputs = [2, *[2 * config.hidden] * config.layers]
+        self._layers = list(zip(inputs, widths[1:], strict=True))
+        self._places = places(height, width).to(device)
+
+    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return new networks: weights N(0, 1 / inputs), no bias, and a last layer of zeros, so that all start grey."""
+        return torch.stack([self._network(generator) for generator in generators]).to(self._device)
+
+    def _network(self, generator: torch.Generator) -> Tensor:
+        parts = []
+        for number, (inputs, outputs) in enumerate(self._layers):
+            weights = torch.randn(inputs * outputs, generator=generator) / math.sqrt(inputs)
+            last = number == len(self._layers) - 1
+            parts += [torch.zeros_like(weights) if last else weights, torch.zeros(outputs)]
+        return torch.cat(parts)
+
+    def image(self, parameters: Tensor) -> Tensor:
+        """Return images on 0..1."""
+        values = self._places.expand(len(parameters), -1, -1)
+        start = 0
+        for number, (inputs, outputs) in enumerate(self._layers):
+            weights = parameters[:, start : start + inputs * outputs].reshape(-1, inputs, outputs)
+            start += inputs * outputs
+            values = values @ weights + parameters[:, None, start : start + outputs]
+            start += outputs
+            if number < len(self._layers) - 1:
+                bent = values.atan()
+                values = torch.cat([bent / 0.67, bent.square() / 0.6], dim=-1)
+        images: Tensor = values.sigmoid().transpose(1, 2).reshape(len(parameters), -1, *self._size)
+        return images
+
+    def parameters_of(self, images: Tensor) -> Tensor:
+        """Raise ConfigError: the network that draws a given image is not known."""
+        raise ConfigError(
+            "parameterization cppn can't start from an image; give another recipe to variants with start=example or "
+            "facets: pixels, fourier, laplacian_pyramid or maco"
+        )
+
+
+def places(height: int, width: int) -> Tensor:
+    """Return the (row, column) of every pixel, row by row, shape (height * width, 2), centred and in one scale."""
+    longest = max(height, width)
+    rows = (torch.arange(height) - (height - 1) / 2) / longest
+    columns = (torch.arange(width) - (width - 1) / 2) / longest
+    return torch.cartesian_prod(rows, columns) * 2 * EXTENT

@@ -1,0 +1,103 @@
+"""Penalties on a picture, each a function from images on 0..1, (batch, channels, height, width), to (batch,).
+
+They are sums over pixels, as in Lucid, so that weights from the literature carry over: in the demonstration of Olah
+et al. (2017) L1 has .05 (around grey), total variation .25, blur 1. Register a new one in `REGULARIZERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from network_atlas.config.recipe import RegularizerConfig
+
+GREY = 0.5
+BORDER_SHARE = 0.1
+"""Width of the penalized border, as a share of the shorter side."""
+BILATERAL_RADIUS_PX = 2
+BILATERAL_RANGE = 0.1
+"""Neighbours that differ by much more than this count little."""
+
+Regularizer = Callable[[Tensor], Tensor]
+
+
+def l1(images: Tensor) -> Tensor:
+    """Return the sum of absolute distances from grey."""
+    return (images - GREY).abs().flatten(1).sum(dim=1)
+
+
+def l2(images: Tensor) -> Tensor:
+    """Return half the sum of squared distances from grey (Simonyan et al. 2013)."""
+    return 0.5 * (images - GREY).square().flatten(1).sum(dim=1)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Return the sum of absolute differences between neighbours (Mahendran, Vedaldi 2014)."""
+    down = images.diff(dim=2).abs().flatten(1).sum(dim=1)
+    along = images.diff(dim=3).abs().flatten(1).sum(dim=1)
+    return down + along
+
+
+def blur(images: Tensor) -> Tensor:
+    """Return half the squared distance from the blurred picture: a blur at every step (Nguyen et al. 2014)."""
+    return 0.5 * (images - blurred(images).detach()).square().flatten(1).sum(dim=1)
+
+
+def bilateral(images: Tensor) -> Tensor:
+    """Return half the squared distance from the bilaterally filtered picture, which keeps edges (Tyka 2016)."""
+    return 0.5 * (images - bilaterally_filtered(images).detach()).square().flatten(1).sum(dim=1)
+
+
+def border(images: Tensor) -> Tensor:
+    """Return the squared distance from grey along the border, so that forms move inward."""
+    height, width = images.shape[-2:]
+    margin = max(1, round(BORDER_SHARE * min(height, width)))
+    inside = torch.zeros(height, width, device=images.device)
+    inside[margin : height - margin, margin : width - margin] = 1.0
+    return ((images - GREY).square() * (1 - inside)).flatten(1).sum(dim=1)
+
+
+REGULARIZERS: dict[str, Regularizer] = {
+    "l1": l1,
+    "l2": l2,
+    "total_variation": total_variation,
+    "blur": blur,
+    "bilateral": bilateral,
+    "border": border,
+}
+
+
+def penalty(images: Tensor, regularizers: Sequence[RegularizerConfig]) -> Tensor:
+    """Return the weighted sum of all penalties, shape (batch,)."""
+    total = torch.zeros(len(images), device=images.device)
+    for regularizer in regularizers:
+        total = total + regularizer.weight * REGULARIZERS[regularizer.name](images)
+    return total
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Return images blurred by [1 2 1] / 4 along both axes, edges repeated."""
+    kernel = torch.tensor([0.25, 0.5, 0.25], device=images.device)
+    channels = images.shape[1]
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    down = F.conv2d(padded, kernel.view(1, 1, 3, 1).expand(channels, 1, 3, 1), groups=channels)
+    return F.conv2d(down, kernel.view(1, 1, 1, 3).expand(channels, 1, 1, 3), groups=channels)
+
+
+def bilaterally_filtered(images: Tensor) -> Tensor:
+    """Return images averaged over near neighbours of like colour."""
+    radius = BILATERAL_RADIUS_PX
+    padded = F.pad(images, (radius,) * 4, mode="replicate")
+    height, width = images.shape[-2:]
+    total, weights = torch.zeros_like(images), torch.zeros_like(images[:, :1])
+    for row in range(2 * radius + 1):
+        for column in range(2 * radius + 1):
+            neighbour = padded[:, :, row : row + height, column : column + width]
+            distance = (row - radius) ** 2 + (column - radius) ** 2
+            likeness = (neighbour - images).square().mean(dim=1, keepdim=True) / (2 * BILATERAL_RANGE**2)
+            weight = torch.exp(-distance / (2 * radius**2) - likeness)
+            total, weights = total + weight * neighbour, weights + weight
+    return total / weights

@@ -1,0 +1,66 @@
+"""The network as pictures see it: images in, the maps of the layers that are read out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from network_atlas.config.schema import InputConfig
+from network_atlas.layers import LayerSpec
+from network_atlas.models.batches import filled, pieces
+from network_atlas.models.capture import capture
+from network_atlas.models.load import normalize
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The network and the layers that are read."""
+
+    model: nn.Module
+    layers: Sequence[LayerSpec]
+    input: InputConfig
+    device: torch.device
+    takes_half: bool = False
+    """The model also runs on images of half its input's height and width."""
+    before_activation: bool = False
+    """Read layers that are activations (ReLU and the like) by what goes into them."""
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the layers' maps by name, each (batch, channels, rows, columns), in the network's number format.
+
+        The model runs in batches of fixed sizes, so that a picture's numbers don't depend on the others.
+
+        `images` are on 0..1 at the model's input size.
+        """
+        read: dict[str, list[Tensor]] = {layer.name: [] for layer in self.layers}
+        kept = slice(0)
+        prepared = normalize(images, self.input)
+
+        def receive(layer: LayerSpec, maps: Tensor) -> None:
+            read[layer.name].append(maps[kept])
+
+        # With several layers, a later in-place operation would change what was captured, and break its gradient.
+        keep = len(self.layers) > 1
+        with capture(self.model, self.layers, receive, stop=True, keep=keep, before=self.before_activation) as run:
+            for part, rows in pieces(len(images), images.device):
+                kept = slice(part.stop - part.start)
+                run(filled(prepared[part], rows).contiguous(memory_format=torch.channels_last))
+        return {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in read.items()}
+
+
+@torch.inference_mode()
+def takes_half_size(model: nn.Module, config: InputConfig, device: torch.device) -> bool:
+    """Say whether a model runs on images of half its input size, as most convolutional ones do."""
+    images = torch.zeros(2, config.channels, config.height // 2, config.width // 2, device=device)
+    try:
+        model(normalize(images, config))
+    except Exception as error:  # foreign code: any exception is possible, and says no
+        log.info("the model takes no half-size images (%s: %s)", type(error).__name__, error)
+        return False
+    return True

@@ -1,0 +1,182 @@
+"""What the missing part of a plan will cost: work, seconds by number of workers, bytes, money. Pure.
+
+Seconds are those of one worker like the one that was measured (`Speeds`). A stage's tasks are shared out among
+workers, so it takes at least as long as its longest task, and no more workers help than it has tasks; stages follow
+each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.layers import ModelFacts
+from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.pictures import Picture
+from network_atlas.plan.tasks import OptimizeTask, Plan
+from network_atlas.plan.work import passes_of_picture, work_of
+
+PNG_SHARE = 0.85
+"""Optimized pictures compress this little as PNG."""
+COPIES = 3
+"""A picture is kept in its shard, in the atlas table and in the site."""
+CROP_BYTES_PER_PIXEL = 0.35
+"""A crop as JPEG, quality 90."""
+WORKERS = (1, 8, 64)
+SECONDS_AN_HOUR = 3600
+
+EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speeds:
+    """Seconds that one worker takes, and for each stage where they come from."""
+
+    step: float
+    """A step of one picture through the whole network; less in a layer that comes before its end."""
+    image: float
+    """Reading one image and passing it through the whole network."""
+    measure: float
+    """Measuring one finished picture in the last layer."""
+    row: float
+    """Joining one channel's row: its examples are read and cut."""
+    pictures: Mapping[str, float]
+    """One picture, by layer, where earlier tasks tell."""
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCost:
+    """What is missing of one stage. `seconds` are of one worker, `longest` of its longest task."""
+
+    name: str
+    unit: str
+    total: int
+    reused: int
+    tasks: int
+    seconds: float
+    longest: float
+    source: str
+
+    def seconds_with(self, workers: int) -> float:
+        """Return how long so many workers take."""
+        return max(self.longest, self.seconds / max(1, min(workers, self.tasks)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Cost of what is missing."""
+
+    stages: tuple[StageCost, ...]
+    forward_passes: float
+    """Work in passes of one image through the whole network; a step counts as three."""
+    bytes_written: int
+
+    def seconds(self, workers: int) -> float:
+        """Return how long a run with so many workers takes, without starting up."""
+        return sum(stage.seconds_with(workers) for stage in self.stages)
+
+    def price(self, workers: int, per_hour: float) -> float:
+        """Return what so many workers cost, from the first task to the last, idle ones included."""
+        return workers * per_hour * self.seconds(workers) / SECONDS_AN_HOUR
+
+
+def estimate(
+    config: RunConfig,
+    facts: ModelFacts,
+    plan: Plan,
+    *,
+    done: Collection[str],
+    measured: Collection[str],
+    speeds: Speeds,
+) -> Estimate:
+    """Return what the missing results cost; `done` are keys of the scan and of pictures, `measured` of calibrations.
+
+    Pictures stop when their score has flattened, so what comes from a timed step is an upper bound.
+    """
+    scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
+    missing = {picture.key for task in blocks for picture in task.pictures}
+    pictures = plan.own_pictures
+    calibrations = calibrate_tasks(plan, made=pictures, done=measured)
+    rows = [] if config.sweep.shard else [len(layer.channels) for layer in plan.layers]
+    stages = (
+        _stage(
+            "scan",
+            "spans",
+            speeds,
+            total=len(plan.own_spans),
+            tasks=[(1, work_of(task, config, facts) * speeds.image) for task in scans],
+        ),
+        _stage(
+            "optimize",
+            "pictures",
+            speeds,
+            total=len(pictures),
+            tasks=[
+                (len(task.pictures), len(task.pictures) * _picture_seconds(task, config, facts, speeds))
+                for task in blocks
+            ],
+        ),
+        _stage(
+            "calibrate",
+            "pictures",
+            speeds,
+            total=len(pictures),
+            tasks=[
+                (len(task.pictures), len(task.pictures) * speeds.measure * facts.share[task.layer.name])
+                for task in calibrations
+            ],
+        ),
+        # Which tables change is known only when the pictures are there: all do, or none does.
+        _stage(
+            "assemble",
+            "layers",
+            speeds,
+            total=len(rows),
+            tasks=[(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else [],
+        ),
+    )
+    return Estimate(
+        stages=stages,
+        forward_passes=sum(work_of(task, config, facts) for task in (*scans, *blocks, *calibrations)),
+        bytes_written=bytes_of(config, plan, len(missing), len(scans)),
+    )
+
+
+def _stage(name: str, unit: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]]) -> StageCost:
+    """Return the cost of a stage whose tasks make so many items in so many seconds."""
+    return StageCost(
+        name=name,
+        unit=unit,
+        total=total,
+        reused=max(0, total - sum(items for items, _ in tasks)),
+        tasks=len(tasks),
+        seconds=sum(seconds for _, seconds in tasks),
+        longest=max((seconds for _, seconds in tasks), default=0.0),
+        source=speeds.sources[name],
+    )
+
+
+def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> float:
+    known = speeds.pictures.get(task.layer.name)
+    return passes_of_picture(task, config, facts) * speeds.step if known is None else known
+
+
+def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
+    """Return the steps that pictures take at most, one for each view."""
+    recipes = [config.recipe(picture.recipe) for picture in pictures]
+    return sum(recipe.steps * recipe.transform.views for recipe in recipes)
+
+
+def bytes_of(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
+    """Return how many bytes so many missing pictures, and the scan of so many spans, add to the root."""
+    picture = config.optimize.height_px * config.optimize.width_px * config.model.input.channels * PNG_SHARE
+    if not pictures and not spans:
+        return 0
+    channels = sum(len(layer.channels) for layer in plan.layers)
+    crops = channels * (config.scan.top_k + config.scan.bottom_k) * config.assemble.crop_px**2 * CROP_BYTES_PER_PIXEL
+    scanned = sum(layer.layer.channels for layer in plan.layers) * spans
+    partials = scanned * ((config.scan.top_k + config.scan.bottom_k) * 24 + 100)
+    partials += sum(layer.layer.channels for layer in plan.layers) * config.scan.sample * 8
+    return int(COPIES * pictures * picture + 2 * crops + partials)

@@ -1,0 +1,126 @@
+"""Turn a sweep into a plan: every layer, picture and span, each with the key that names its result. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import nsmallest
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.config.sweep import SweepConfig
+from network_atlas.errors import ConfigError
+from network_atlas.fingerprints import fingerprint
+from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.plan.calibration import RANDOM_EXAMPLES
+from network_atlas.plan.pictures import Context, Picture, extra_pictures, pictures_of
+from network_atlas.plan.recipes import recipe_of
+from network_atlas.plan.shares import Share
+from network_atlas.plan.sweep import Selection
+from network_atlas.plan.tasks import LayerPlan, Plan, Span
+from network_atlas.plan.variants import has_units
+from network_atlas.stats.sample import sample_hash
+
+STATISTICS_ALGORITHM = 1
+"""Raise when the images give other statistics."""
+SCAN_ALGORITHM = 3
+"""Raise when the same scan gathers other numbers."""
+
+
+def make_plan(
+    config: RunConfig,
+    facts: ModelFacts,
+    selections: Sequence[Selection],
+    examples: Sequence[tuple[str, str]],
+    *,
+    labels: Sequence[str] = (),
+    sample_limit: str,
+    images_limit: str,
+    dtypes: Mapping[str, str],
+) -> Plan:
+    """Return the plan for `selections` over `examples`, pairs of (example_id, version) sorted by id.
+
+    `labels` are the examples' labels; none are known where it is empty.
+    `sample_limit` and `images_limit` are the largest hashes of examples whose values are kept, and whose pixels
+    go into the statistics of the images.
+    `dtypes` are the resolved types of each recipe's optimization ('float32' or 'bfloat16'), by the recipe's name.
+    Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
+    """
+    spans = _spans(examples, labels or [""] * len(examples), config)
+
+    def scan_keys(layer: LayerSpec) -> tuple[str, ...]:
+        place = (facts.upstream[layer.name], layer.name, layer.index)
+        return tuple(_scan_key(place, span, config, sample_limit) for span in spans)
+
+    dataset = fingerprint("dataset", [span.content for span in spans])
+    recipes = {
+        name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
+        for name, dtype in dtypes.items()
+    }
+    context = Context(config=config, facts=facts, recipes=recipes, scan_keys=scan_keys, dataset=dataset)
+    _check_variants(config.sweep, [selection.layer for selection in selections])
+    return Plan(
+        layers=tuple(
+            _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
+        ),
+        spans=spans,
+        statistics_keys=tuple(_statistics_key(span, config, images_limit) for span in spans),
+        sample_limit=sample_limit,
+        images_limit=images_limit,
+        block=config.sweep.block,
+        dtypes=dtypes,
+        random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
+        known={layer.name: layer for layer in facts.layers},
+        share=Share.of(config.sweep.shard),
+    )
+
+
+def _check_variants(sweep: SweepConfig, layers: Sequence[LayerSpec]) -> None:
+    for number, variant in enumerate(sweep.variants):
+        if not any(has_units(layer, variant, sweep.cosine_power) for layer in layers):
+            raise ConfigError(
+                f"sweep.variants.{number} ({variant.name}) means nothing in any selected layer: probabilities are of "
+                "the output, class tokens of token layers, directions and whole layers of any layer but the output"
+            )
+
+
+def _pictures(selections: Sequence[Selection], context: Context) -> Iterator[tuple[Selection, tuple[Picture, ...]]]:
+    """Yield every layer that the atlas is about, with its pictures: the selected ones, and those of extra pictures."""
+    extra = extra_pictures(context)
+    selected = {selection.layer.name: selection for selection in selections}
+    for layer in sorted(context.facts.layers, key=lambda layer: layer.index):
+        if layer.name in selected or layer.name in extra:
+            selection = selected.get(layer.name, Selection(layer=layer, channels=(), variants=()))
+            yield selection, pictures_of(selection, context) + extra.get(layer.name, ())
+
+
+def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Context) -> LayerPlan:
+    return LayerPlan(
+        layer=selection.layer,
+        upstream=context.facts.upstream[selection.layer.name],
+        channels=selection.channels,
+        pictures=pictures,
+        scan_keys=context.scan_keys(selection.layer),
+    )
+
+
+def _spans(examples: Sequence[tuple[str, str]], labels: Sequence[str], config: RunConfig) -> tuple[Span, ...]:
+    # What changes the pixels behind an id: the seed of the views, and the limit that refuses an image.
+    reading = (config.dataset.seed, config.dataset.max_pixels)
+    size, spans = config.scan.span, []
+    for start in range(0, len(examples), size):
+        part = examples[start : start + size]
+        ids = tuple(example_id for example_id, _ in part)
+        content = fingerprint("span", start, part, reading)
+        own = tuple(labels[start : start + size])
+        place, named = {"start": start, "stop": start + len(part)}, fingerprint("labels", own)
+        spans.append(Span(**place, example_ids=ids, content=content, labels=own, named=named))
+    return tuple(spans)
+
+
+def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -> str:
+    scan = config.scan
+    settings = (scan.top_k, scan.bottom_k, scan.spectrum_k, scan.class_k, sample_limit)
+    return fingerprint("scan", SCAN_ALGORITHM, place, span.content, span.named, config.model.input, settings)
+
+
+def _statistics_key(span: Span, config: RunConfig, images_limit: str) -> str:
+    return fingerprint("dataset", STATISTICS_ALGORITHM, span.content, config.model.input, images_limit)

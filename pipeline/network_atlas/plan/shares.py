@@ -1,0 +1,33 @@
+"""One share of a sweep, so that independent runs can work on one root at the same time (`sweep.shard=2/8`). Pure.
+
+    Share.of("2/8").has(key)
+
+A share is told from a key alone: every key is in exactly one of the n shares, whatever else the sweep holds and
+whatever is done already. Shares are even only by chance: of 100 blocks, one of 8 shares gets 12 or 13 give or take 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from network_atlas.fingerprints import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Share `number` (from 1) of `count`; 1 of 1 is the whole."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def of(cls, text: str) -> Share:
+        """Return the share that a checked `sweep.shard` names; '' is the whole."""
+        return cls(*map(int, text.split("/"))) if text else WHOLE
+
+    def has(self, key: str) -> bool:
+        """Say whether a result is this share's to make."""
+        return self.count == 1 or int(fingerprint("share", key)[:16], 16) % self.count == self.number - 1
+
+
+WHOLE = Share(1, 1)

@@ -1,0 +1,220 @@
+"""From a sweep, which is data, to the channels and pictures it means in one model.
+
+    sweep = expand_sweep(layers, bases=bases, unsupported=unsupported, config=config.sweep)
+    for selection in sweep.selections: ...      # a layer, its channels, its variants
+
+What a layer's selection holds depends on the selects that match it and on nothing else: neither the order of the
+selects nor how many other layers are swept changes it. Names: see `network_atlas.plan.patterns`; channels: see
+`network_atlas.plan.channels`. The pseudo-layer 'output' is taken only by its exact name, and `types` do not concern it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+from network_atlas.config.sweep import SelectConfig, SweepConfig, VariantConfig
+from network_atlas.errors import ConfigError, SelectionError, did_you_mean
+from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.plan.channels import check_channels, choose_channels
+from network_atlas.plan.patterns import is_glob, literal, matches
+from network_atlas.plan.variants import variants_for
+
+LISTED = "run `atlas layers` to list them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The channels of one layer that get pictures, and which pictures each of them gets."""
+
+    layer: LayerSpec
+    channels: tuple[int, ...]
+    variants: tuple[VariantConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """An expanded sweep: selections in the order of layer index."""
+
+    selections: tuple[Selection, ...]
+    passed_over: Mapping[str, str]
+    """Layers that a glob matched but that cannot be captured, with the reason, sorted by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """What a select can choose from."""
+
+    layers: Mapping[str, LayerSpec]
+    bases: Mapping[str, tuple[str, ...]]
+    unsupported: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.layers, *(name for name in self.unsupported if name not in self.layers)]
+
+    def types(self, name: str) -> tuple[str, ...]:
+        own = (self.layers[name].type,) if name in self.layers else ()
+        return (*own, *self.bases.get(name, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What one select takes."""
+
+    channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def expand_sweep(
+    layers: Sequence[LayerSpec],
+    *,
+    bases: Mapping[str, tuple[str, ...]],
+    unsupported: Mapping[str, str],
+    config: SweepConfig,
+) -> Sweep:
+    """Return what the sweep selects in a model with these layers.
+
+    `bases` has the class names of each module (its own and its bases'), `unsupported` the reason why a layer
+    cannot be captured. Raises one SelectionError with every problem of every select.
+    """
+    ordered = sorted((layer for layer in layers if layer.name not in unsupported), key=lambda layer: layer.index)
+    model = _Model(layers={layer.name: layer for layer in ordered}, bases=bases, unsupported=unsupported)
+    found = [_find(index, model, config) for index in range(len(config.select))]
+    problems = [problem for one in found for problem in one.problems]
+    if problems:
+        raise SelectionError("\n".join(problems))
+    passed_over = {name: reason for one in found for name, reason in one.passed_over.items()}
+    united = {name: _union(one.channels.get(name, ()) for one in found) for name in model.layers}
+    return Sweep(
+        selections=tuple(
+            Selection(layer=layer, channels=united[layer.name], variants=variants_for(layer, config.variants))
+            for layer in ordered
+            if united[layer.name]
+        ),
+        passed_over=dict(sorted(passed_over.items())),
+    )
+
+
+def _find(index: int, model: _Model, config: SweepConfig) -> _Found:
+    select, place = config.select[index], f"sweep.select.{index}"
+    problems = [*_name_problems(select, place, model), *_form_problems(select, place)]
+    if OUTPUT in select.include and OUTPUT in model.unsupported:
+        problems.append(f"{place}.include: {_output_problem(model.unsupported[OUTPUT], config)}")
+    matched = [name for name in model.names if _takes(select, name, model)]
+    captured = [name for name in matched if name in model.layers]
+    passed_over = {name: model.unsupported[name] for name in matched if name not in model.layers}
+    if not captured and not problems:
+        problems.append(_no_match(select, place, model, passed_over))
+    if problems:
+        return _Found(problems=tuple(problems))
+    channels, problems = _choose(select, place, [model.layers[name] for name in captured], config.seed)
+    return _Found(channels=channels, passed_over=passed_over, problems=tuple(problems))
+
+
+def _choose(
+    select: SelectConfig, place: str, layers: Sequence[LayerSpec], seed: int
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    channels: dict[str, tuple[int, ...]] = {}
+    problems: list[str] = []
+    for layer in spread(layers, select.spread):
+        try:
+            channels[layer.name] = choose_channels(select.channels, layer, seed=seed)
+        except SelectionError as error:
+            problems.append(f"{place}.channels: {error}")
+    return channels, problems
+
+
+def spread(layers: Sequence[LayerSpec], count: int) -> list[LayerSpec]:
+    """Return `count` of the layers, evenly spaced, first and last included; 0 returns all, 1 the first."""
+    if count == 0 or count >= len(layers):
+        return list(layers)
+    steps = max(count - 1, 1)
+    # round(linspace) in whole numbers, halves up: no platform rounds it otherwise.
+    return [layers[(2 * step * (len(layers) - 1) + steps) // (2 * steps)] for step in range(count)]
+
+
+def _takes(select: SelectConfig, name: str, model: _Model) -> bool:
+    typed = any(matches(pattern, kind) for pattern in select.types for kind in model.types(name))
+    return _named(select, name) and (typed or name == OUTPUT or not select.types)
+
+
+def _named(select: SelectConfig, name: str) -> bool:
+    return _any_matches(select.include, name) and not _any_matches(select.exclude, name)
+
+
+def _any_matches(patterns: Iterable[str], name: str) -> bool:
+    return any(pattern == name if name == OUTPUT else matches(pattern, name) for pattern in patterns)
+
+
+def _name_problems(select: SelectConfig, place: str, model: _Model) -> Iterable[str]:
+    for side, patterns in (("include", select.include), ("exclude", select.exclude)):
+        for name in (pattern for pattern in patterns if not is_glob(pattern)):
+            if name not in model.names:
+                guess = did_you_mean(name, model.names)
+                yield f"{place}.{side}: the model has no layer '{name}'.{guess} The names are the model's own: {LISTED}"
+            elif side == "include" and name in model.unsupported and name != OUTPUT:
+                yield f"{place}.include: layer '{name}' cannot be captured: {model.unsupported[name]}"
+
+
+def _output_problem(reason: str, config: SweepConfig) -> str:
+    """Return why the output cannot be taken, and the sweep without it, as an override."""
+    others = [replace(one, include=tuple(name for name in one.include if name != OUTPUT)) for one in config.select]
+    kept = [one for one in others if one.include] or [SelectConfig(include=("**",))]
+    return (
+        f"layer '{OUTPUT}' cannot be captured: {reason}. Leave the model's output out: give the whole list without it, "
+        f"'sweep.select=[{', '.join(map(_as_override, kept))}]'"
+    )
+
+
+def _as_override(select: SelectConfig) -> str:
+    plain = SelectConfig(include=())
+    given = {item.name: getattr(select, item.name) for item in fields(select)}
+    told = {name: value for name, value in given.items() if value != getattr(plain, name)}
+    return "{" + ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in told.items()) + "}"
+
+
+def _form_problems(select: SelectConfig, place: str) -> Iterable[str]:
+    try:
+        check_channels(select.channels)
+    except ConfigError as error:
+        yield f"{place}.channels: {error}"
+
+
+def _no_match(select: SelectConfig, place: str, model: _Model, passed_over: Mapping[str, str]) -> str:
+    asked = ", ".join(f"{key}={list(getattr(select, key))}" for key in ("include", "exclude", "types"))
+    lines = [f"{place} matches no layer that can be captured: {asked}."]
+    if passed_over:
+        lines.append(f"It matches {_some(f'{name} ({reason})' for name, reason in sorted(passed_over.items()))}.")
+    typed_out = [name for name in model.layers if select.types and _named(select, name)]
+    if typed_out:
+        left_out = dict.fromkeys(model.layers[name].type for name in typed_out)
+        lines.append(
+            f"Its include matches {_some(typed_out)}, but its types leave none of them: these are of type "
+            f"{_some(left_out, limit=40)}; set {place}.types to one of these, or to [] for any."
+        )
+        return " ".join(lines)
+    near = [name for pattern in select.include for name in _near(pattern, model.layers)]
+    lines.append(f"Layers are for example {_some(dict.fromkeys(near or model.layers))}; {LISTED}.")
+    if select.types:
+        kinds = {kind for name in model.layers for kind in model.types(name) if name != OUTPUT}
+        lines.append(f"Types are {_some(sorted(kinds), limit=40)}.")
+    lines.append(f"Set {place}.include, or model.main_layers where the sweep takes its layers from there.")
+    return " ".join(lines)
+
+
+def _near(pattern: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(literal(pattern), list(names), n=4, cutoff=0.4)
+
+
+def _some(texts: Iterable[str], *, limit: int = 6) -> str:
+    listed = list(texts)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + more
+
+
+def _union(parts: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sorted({channel for part in parts for channel in part}))

@@ -1,0 +1,187 @@
+"""From a configuration to what must be done: the model's facts, the examples, the plan, and what the store already has.
+
+Reads; writes nothing, starts no worker. `atlas plan` prints what this returns; `run.stages` carries it out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from network_atlas.config.plain import differences, to_plain
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Example, open_source
+from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
+from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
+from network_atlas.models.device import optimize_dtype
+from network_atlas.models.facts import model_facts
+from network_atlas.models.load import load_model
+from network_atlas.models.receptive_field import with_receptive_fields
+from network_atlas.plan.make import make_plan
+from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
+from network_atlas.plan.tasks import OptimizeTask, Plan, ScanTask
+from network_atlas.stats.images import IMAGES
+from network_atlas.stats.sample import sample_limit
+from network_atlas.store.paths import Store
+from network_atlas.store.results import LAYERS_FILE, Done, read_run_file, what_is_done
+from network_atlas.store.shards import read_rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["LAYERS_FILE", "Done", "Prepared", "missing_tasks", "prepare", "read_run_file", "what_is_done"]
+
+log = logging.getLogger(__name__)
+
+FREE = {
+    "model": ("weights", "classes", "allow_code", "main_layers"),
+    "dataset": ("version", "readers", "download"),
+    "scan": ("batch", "span"),
+    "optimize": ("batch",),
+    "assemble": ("crop_px",),
+}
+"""Sections that must stay the same in one root, and their fields that may change all the same.
+
+A retrained checkpoint is what re-runs are for. Sections that aren't here (sweep, executor, store) are free altogether.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything known before work starts."""
+
+    config: RunConfig
+    store: Store
+    facts: ModelFacts
+    sweep: Sweep
+    examples: tuple[Example, ...]
+    plan: Plan
+
+
+def prepare(config: RunConfig, *, receptive_fields: bool = True) -> Prepared:
+    """Return the plan of a run. Raises before any work when the configuration does not fit the model, data or root.
+
+    Measuring receptive fields takes a backward pass for each new layer. Crops need them; no key of a picture or of a
+    scan does, so that who only wants to know what is to do may leave them out.
+    """
+    config = with_absolute_paths(config)
+    store = Store.open(config.store.root)
+    check_settings(store, config)
+    check_places(store, config)
+    model = load_model(config.model)
+    facts = model_facts(model, config.model)
+    sweep = expand_sweep(facts.layers, bases=facts.bases, unsupported=facts.unsupported, config=config.sweep)
+    examples = open_source(config.dataset).examples()
+    ids = [example.example_id for example in examples]
+    plan = make_plan(
+        config,
+        facts,
+        _measured(store, model, sweep.selections, facts, config) if receptive_fields else sweep.selections,
+        [(example.example_id, example.version) for example in examples],
+        labels=[example.label for example in examples],
+        sample_limit=sample_limit(ids, config.scan.sample),
+        images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
+        dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
+    )
+    return Prepared(config=config, store=store, facts=facts, sweep=sweep, examples=examples, plan=plan)
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Return the configuration with local paths made absolute: workers may run in another folder."""
+
+    def absolute(path: str, *words: str) -> str:
+        return path if not path or path in words or "://" in path else os.path.abspath(os.path.expanduser(path))
+
+    return replace(
+        config,
+        model=replace(
+            config.model,
+            weights=absolute(config.model.weights, "default", "none"),
+            classes=absolute(config.model.classes, "imagenet", "none"),
+        ),
+        dataset=replace(config.dataset, root=absolute(config.dataset.root), only=absolute(config.dataset.only)),
+        store=replace(config.store, root=absolute(config.store.root)),
+    )
+
+
+def missing_tasks(prepared: Prepared, done: Done) -> tuple[list[ScanTask], list[OptimizeTask]]:
+    """Return the tasks that scanning and optimizing still need."""
+    return prepared.plan.scan_tasks(done.scan), prepared.plan.optimize_tasks(done.optimize)
+
+
+def check_settings(store: Store, config: RunConfig) -> None:
+    """Raise RootMismatchError when the root holds an atlas made by other settings, and say which."""
+    before = read_run_file(store)
+    if before is None or config.store.allow_changes:
+        return
+    changed = differences(_bound(before["config"]), _bound(to_plain(config)))
+    if changed:
+        listed = "\n  ".join(changed)
+        raise RootMismatchError(
+            f"store.root={store.root!r} holds an atlas made by other settings:\n  {listed}\n"
+            "Give another store.root, the same settings, or store.allow_changes=true to publish a new snapshot there."
+        )
+
+
+def check_places(store: Store, config: RunConfig) -> None:
+    """Raise ConfigError when the atlas would lie in its own dataset and be scanned by the next run."""
+    if config.dataset.source != "folder" or not store.is_local or "://" in config.dataset.root:
+        return
+    data, root = os.path.realpath(config.dataset.root), os.path.realpath(store.base)
+    if os.path.commonpath([data, root]) == data:
+        raise ConfigError(
+            f"store.root={store.root!r} lies in dataset.root={config.dataset.root!r}: the next run would take "
+            "the pictures of the atlas for images of the dataset. Give a store.root outside of it."
+        )
+
+
+def _bound(plain: dict[str, Any]) -> dict[str, object]:
+    return {
+        section: {name: value for name, value in plain.get(section, {}).items() if name not in free}
+        for section, free in FREE.items()
+    }
+
+
+def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
+    """Return what the last run measured, by layer and upstream hash; nothing if that can't be read."""
+    if not store.exists(LAYERS_FILE):
+        return {}
+    try:
+        rows = read_rows(store, LAYERS_FILE)
+    except CorruptShardError as error:
+        log.warning("%s; measuring receptive fields anew", error)
+        return {}
+    return {(row["layer"], row["upstream"]): row for row in rows if "receptive_field" in row}
+
+
+def _measured(
+    store: Store, model: nn.Module, selections: Sequence[Selection], facts: ModelFacts, config: RunConfig
+) -> list[Selection]:
+    """Return the selections with receptive fields: those that the last run wrote down, the others measured now."""
+    known = _known_receptive_fields(store)
+
+    def key(layer: LayerSpec) -> object:
+        return layer.name, facts.upstream[layer.name]
+
+    new = [selection.layer for selection in selections if key(selection.layer) not in known]
+    measured = {layer.name: layer for layer in with_receptive_fields(model, new, config.model.input)}
+    return [
+        replace(
+            selection,
+            layer=measured.get(selection.layer.name) or _as_known(selection.layer, known[key(selection.layer)]),
+        )
+        for selection in selections
+    ]
+
+
+def _as_known(layer: LayerSpec, row: dict[str, Any]) -> LayerSpec:
+    """Return a layer with the receptive field of its row in `layers.parquet`."""
+    field = row["receptive_field"]
+    return replace(
+        layer,
+        receptive_field_px=row["receptive_field_px"],
+        receptive_field=ReceptiveField(**{name: tuple(pair) for name, pair in field.items()}) if field else None,
+    )

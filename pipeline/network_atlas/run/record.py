@@ -1,0 +1,89 @@
+"""What a run writes down before it starts: what it is about to make. From that, `atlas status` tells how far it got."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict
+
+import network_atlas
+from network_atlas.config.plain import to_plain
+from network_atlas.fingerprints import fingerprint
+from network_atlas.plan.calibration import calibration_keys
+from network_atlas.plan.tasks import LayerPlan
+from network_atlas.run.log import versions
+from network_atlas.run.prepare import Prepared
+from network_atlas.store import schemas
+from network_atlas.store.results import ITEMS_FILE, LAYERS_FILE, RUN_FILE
+from network_atlas.store.shards import put_table
+
+
+def record_plan(prepared: Prepared) -> None:
+    """Write what this run is about to make, so that the store alone can say how far it got."""
+    store, plan = prepared.store, prepared.plan
+    layers = {layer.layer.name: layer for layer in plan.layers}
+    put_table(store, LAYERS_FILE, [_layer_row(layer, prepared) for layer in layers.values()], schemas.LAYERS)
+    put_table(store, ITEMS_FILE, [row for layer in plan.layers for row in _item_rows(layer, prepared)], schemas.ITEMS)
+    record = {
+        "version": network_atlas.__version__,
+        "config": to_plain(prepared.config),
+        "examples": len(prepared.examples),
+        "layers": [layer.layer.slug for layer in plan.layers],
+    }
+    store.write(RUN_FILE, json.dumps(record, indent=1).encode())
+
+
+def about(prepared: Prepared) -> dict[str, object]:
+    """Return what a run's log says of it before it starts."""
+    config = prepared.config
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "version": network_atlas.__version__,
+        "versions": versions(),
+        "settings": fingerprint(to_plain(config)),
+        "model": config.model.name,
+        "executor": config.executor.name,
+        "examples": len(prepared.examples),
+        "pictures": len(prepared.plan.picture_keys),
+    }
+
+
+def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:
+    spec = layer.layer
+    return {
+        "layer_index": spec.index,
+        "layer": spec.name,
+        "type": spec.type,
+        "channels": spec.channels,
+        "height": spec.height,
+        "width": spec.width,
+        "tokens": spec.tokens,
+        "receptive_field_px": spec.receptive_field_px,
+        "receptive_field": asdict(spec.receptive_field) if spec.receptive_field else None,
+        "upstream": layer.upstream,
+        "selected": len(layer.channels),
+    }
+
+
+def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
+    place = {"layer_index": layer.layer.index, "layer": layer.layer.name}
+    scans: list[dict[str, object]] = [
+        {"stage": "scan", "key": key, "unit": f"{span.start}..{span.stop}", "channel": None, "variant": None, **place}
+        for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
+    ]
+    keys = calibration_keys(prepared.plan, layer)
+    pictures: list[dict[str, object]] = [
+        {
+            "stage": stage,
+            "key": key,
+            "unit": picture.unit.label,
+            "channel": picture.channel,
+            "variant": picture.variant,
+            **place,
+        }
+        for picture in layer.pictures
+        for stage, key in (("optimize", picture.key), ("calibrate", keys[picture.key]))
+    ]
+    return scans + pictures

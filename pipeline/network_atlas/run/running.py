@@ -1,0 +1,151 @@
+"""A run under way: has tasks of a stage done, shows how far it is, writes down what failed.
+
+run = Run(prepared=prepared, progress=progress, executor=executor, log=log)
+run.stage("scan", "network_atlas.scan.worker:ScanWorker", tasks, total=8, unit="spans")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from network_atlas.errors import StoreError, TasksFailedError
+from network_atlas.executors.base import Executor, Failed, Task, WorkerSpec
+from network_atlas.plan.calibration import CalibrateTask
+from network_atlas.plan.tasks import OptimizeTask
+from network_atlas.plan.work import work_of
+from network_atlas.run.inputs import merge_statistics
+from network_atlas.run.log import RunLog
+from network_atlas.run.prepare import Done, Prepared, what_is_done
+from network_atlas.store.failures import QUARANTINED, FailedTask, put_failure
+from network_atlas.store.paths import Store
+from network_atlas.store.receipts import FOLD_AT, fold
+from network_atlas.store.results import RESULTS
+
+HOPELESS = 50
+"""Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""
+
+
+class Progress(Protocol):
+    """Shows how far a run is; `network_atlas.cli.progress` has the one for terminals."""
+
+    def stage(self, name: str, total: int, already: int = 0, unit: str = "tasks", work: float = 0.0) -> None:
+        """Begin a stage of `total` items, of which `already` were done by earlier runs."""
+
+    def advance(self, count: int = 1, note: str = "", work: float = 0.0) -> None:
+        """Count `count` more items as done."""
+
+    def message(self, text: str) -> None:
+        """Show a line of its own."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run under way."""
+
+    prepared: Prepared
+    progress: Progress
+    executor: Executor
+    log: RunLog
+    failed: list[tuple[str, Failed]] = field(default_factory=list)
+    _known: Done | None = None
+
+    @property
+    def store(self) -> Store:
+        return self.prepared.store
+
+    def done(self) -> Done:
+        """Return what the store has. Receipts are many requests: read again only once something was done since.
+
+        Runs that do other shares of the sweep write them too; there, each look is a new one.
+        """
+        if self._known is None or self.prepared.config.sweep.shard:
+            self._known = what_is_done(self.store)
+        return self._known
+
+    def merge_statistics(self) -> None:
+        """Write the statistics of all images together, where they are missing and can be told."""
+        if merge_statistics(self.prepared, self.done()):
+            self._known = None
+
+    def stage(self, name: str, target: str, tasks: Sequence[Task], *, total: int, unit: str) -> None:
+        """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
+        missing = sum(_size(task) for task in tasks)
+        self.progress.stage(name, total, total - missing, unit=unit, work=sum(map(self._work, tasks)))
+        if not tasks:
+            return
+        self._known = None
+        began, failed = time.monotonic(), len(self.failed)
+        self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
+        # Results are what the network is run for; what is derived from them is only read and written.
+        done, items, spec = 0, 0, WorkerSpec(target, self.prepared.config, computes=name in RESULTS)
+        longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
+        with closing(self.executor.run(spec, longest_first)) as outcomes:
+            for number, outcome in enumerate(outcomes, start=1):
+                if isinstance(outcome, Failed):
+                    self._note_failure(name, outcome)
+                    self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
+                else:
+                    done, items = done + 1, items + _size(outcome.task)
+                    self.progress.advance(_size(outcome.task), work=self._work(outcome.task))
+                if name in RESULTS and number % FOLD_AT == 0:
+                    fold(self.store, name)
+        if name in RESULTS:
+            fold(self.store, name)
+        failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
+        self.log.event("stage_ended", stage=name, done=done, items=items, failed=failed, seconds=seconds)
+
+    def _work(self, task: Task) -> float:
+        return work_of(task, self.prepared.config, self.prepared.facts)
+
+    @staticmethod
+    def _stop_if_hopeless(stage: str, done: int, failed: int, outcome: Failed) -> None:
+        if not done and failed >= HOPELESS:
+            raise TasksFailedError(
+                f"{stage}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
+                "Mend that and run again with retry_failed=true."
+            )
+
+    def _note_failure(self, stage: str, outcome: Failed) -> None:
+        if outcome.fatal:
+            raise StoreError(outcome.error.partition(": ")[2])
+        self.failed.append((stage, outcome))
+        failed = _failed_task(stage, outcome)
+        self.log.event("task_failed", stage=stage, task=failed.task, error=failed.error, units=failed.units)
+        what = ", ".join(failed.units[:2]) or f"task {failed.task[:12]}"
+        self.progress.message(f"{stage}: {what} failed: {failed.error}")
+        put_failure(self.store, failed)
+
+    def stop_if_failed(self, stage: str | None = None) -> None:
+        """Raise TasksFailedError if tasks failed that can't be left out: of one stage, or of any."""
+        failed = [
+            (name, outcome)
+            for name, outcome in self.failed
+            if (name not in QUARANTINED if stage is None else name == stage)
+        ]
+        if failed:
+            lines = "\n  ".join(f"{name} {outcome.task.id[:12]}: {outcome.error}" for name, outcome in failed[:10])
+            raise TasksFailedError(
+                f"{len(failed)} tasks could not be done; everything else is kept under {self.store.root!r}:\n"
+                f"  {lines}\nDetails are in its folder failures/. Run the same command to try them again."
+            )
+
+
+def _failed_task(stage: str, outcome: Failed) -> FailedTask:
+    """Return what is written down of a failure: results that are missing, and what they would show."""
+    task = outcome.task
+    keys: tuple[str, ...] = ()
+    pictures = task.pictures if isinstance(task, OptimizeTask | CalibrateTask) else ()
+    if isinstance(task, OptimizeTask):
+        keys = tuple(picture.key for picture in task.pictures)
+    elif isinstance(task, CalibrateTask):
+        keys = task.keys
+    units = tuple(f"{picture.unit.label} {picture.variant}" for picture in pictures)
+    return FailedTask(stage=stage, task=task.id, error=outcome.error, details=outcome.details, keys=keys, units=units)
+
+
+def _size(task: Task) -> int:
+    return len(task.pictures) if isinstance(task, OptimizeTask | CalibrateTask) else 1

@@ -1,0 +1,132 @@
+"""How fast one worker is: told by this root's receipts where there are any, else timed on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+
+from network_atlas.config.schema import InlineConfig, RunConfig
+from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.errors import UnreadableImageError
+from network_atlas.layers import LayerSpec
+from network_atlas.models.load import load_model
+from network_atlas.optimize.timing import step_seconds
+from network_atlas.plan.calibration import calibration_keys
+from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, steps_of
+from network_atlas.plan.work import BACKWARD_FACTOR, CALIBRATION_PASSES
+from network_atlas.run.prepare import Done, Prepared
+from network_atlas.store.receipts import Receipt, read_receipts
+
+READ_PROBES = 4
+"""Images read to time the reading."""
+
+
+def speeds_of(prepared: Prepared, done: Done) -> Speeds:
+    """Return what one worker takes for each kind of work, and where that comes from.
+
+    Times a few steps only where pictures are missing and no receipt tells how long they take.
+    """
+    pictures = _seconds_per_picture(prepared, done)
+    step, image = _step_by_receipts(prepared, pictures), _image_by_receipts(prepared, done)
+    measure, row = _measure_by_receipts(prepared, done), _row_by_receipts(prepared)
+    missing = any(key not in done.optimize for key in prepared.plan.picture_keys)
+    stepped = step if step is not None else (_timed_step(prepared) if missing else _thrice_forward(prepared))
+    read = _read_seconds(prepared) if image is None or row is None else 0.0
+    config = prepared.config
+    found = {"scan": image, "optimize": step, "calibrate": measure, "assemble": row}
+    return Speeds(
+        step=stepped,
+        image=read + prepared.facts.forward_seconds if image is None else image,
+        measure=CALIBRATION_PASSES * stepped / BACKWARD_FACTOR if measure is None else measure,
+        row=read * (config.scan.top_k + config.scan.bottom_k) if row is None else row,
+        pictures=pictures,
+        sources={stage: TIMED if value is None else EARLIER for stage, value in found.items()},
+    )
+
+
+def threads_of(config: RunConfig) -> int:
+    """Return the torch threads of one worker; 0 leaves torch's own choice."""
+    executor = config.executor
+    return executor.threads if isinstance(executor, InlineConfig) else max(1, int(executor.cpus_per_worker))
+
+
+def _distinct(keys: Collection[str], receipts: Mapping[str, Receipt]) -> list[Receipt]:
+    """Return the receipts of `keys`, each once, that say how long they took."""
+    found = {receipts[key].task: receipts[key] for key in keys if key in receipts}
+    return [receipt for receipt in found.values() if receipt.seconds > 0]
+
+
+def _seconds_per_picture(prepared: Prepared, done: Done) -> dict[str, float]:
+    """Return mean seconds per picture of each layer that has receipts."""
+    measured = {}
+    for layer in prepared.plan.layers:
+        receipts = _distinct([picture.key for picture in layer.pictures], done.optimize)
+        if receipts:
+            made = sum(len(receipt.keys) for receipt in receipts)
+            measured[layer.layer.name] = sum(receipt.seconds for receipt in receipts) / made
+    return measured
+
+
+def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> float | None:
+    """Return the seconds of a step through the whole network, as layers that have receipts tell."""
+    layers = [layer for layer in prepared.plan.layers if layer.layer.name in pictures]
+    seconds = sum(pictures[layer.layer.name] * len(layer.pictures) for layer in layers)
+    passes = sum(steps_of(layer.pictures, prepared.config) * prepared.facts.share[layer.layer.name] for layer in layers)
+    return seconds / passes if passes else None
+
+
+def _timed_step(prepared: Prepared) -> float:
+    """Return the seconds of a step through the whole network, timed in the last layer that pictures are made of."""
+    layers = [layer.layer for layer in prepared.plan.layers if layer.pictures]
+    last: LayerSpec = max(layers, key=lambda layer: prepared.facts.share[layer.name])
+    model = load_model(prepared.config.model)
+    seconds = step_seconds(model, last, prepared.config, threads=threads_of(prepared.config))
+    return seconds / max(prepared.facts.share[last.name], 1e-3)
+
+
+def _thrice_forward(prepared: Prepared) -> float:
+    return BACKWARD_FACTOR * prepared.facts.forward_seconds
+
+
+def _image_by_receipts(prepared: Prepared, done: Done) -> float | None:
+    """Return the seconds of reading an image and passing it through, as the spans that are scanned tell."""
+    plan = prepared.plan
+    share = max((prepared.facts.share[layer.layer.name] for layer in plan.layers), default=0.0)
+    seconds = images = 0.0
+    for number, span in enumerate(plan.spans):
+        receipts = _distinct([layer.scan_keys[number] for layer in plan.layers], done.scan)
+        if len(receipts) == 1:  # scanned at once, for all layers
+            seconds += receipts[0].seconds
+            images += (span.stop - span.start) * share
+    return seconds / images if images else None
+
+
+def _measure_by_receipts(prepared: Prepared, done: Done) -> float | None:
+    if not done.calibrate:
+        return None
+    seconds = passes = 0.0
+    for layer in prepared.plan.layers:
+        receipts = _distinct(calibration_keys(prepared.plan, layer).values(), done.calibrate)
+        seconds += sum(receipt.seconds for receipt in receipts)
+        passes += sum(len(receipt.keys) for receipt in receipts) * prepared.facts.share[layer.layer.name]
+    return seconds / passes if passes else None
+
+
+def _row_by_receipts(prepared: Prepared) -> float | None:
+    channels = {layer.layer.slug: len(layer.channels) for layer in prepared.plan.layers}
+    receipts = [one for one in read_receipts(prepared.store, "assemble") if one.task in channels and one.seconds > 0]
+    rows = sum(channels[receipt.task] for receipt in receipts)
+    return sum(receipt.seconds for receipt in receipts) / rows if rows else None
+
+
+def _read_seconds(prepared: Prepared) -> float:
+    """Return the seconds it takes to read and prepare one image here; 0 without images."""
+    source, preprocessing = open_source(prepared.config.dataset), Preprocessing(prepared.config.model.input)
+    probes = prepared.examples[:: max(1, len(prepared.examples) // READ_PROBES)][:READ_PROBES]
+    started = time.perf_counter()
+    for example in probes:
+        try:
+            preprocessing.apply(source.read(example.example_id, side_min_px=preprocessing.side_min_px))
+        except UnreadableImageError:
+            continue  # the scan will count and name it
+    return (time.perf_counter() - started) / max(1, len(probes))

@@ -1,0 +1,188 @@
+"""A run from start to end: plan, scan, optimize, assemble, publish, show.
+
+    run(compose(["sweep=demo"]), progress)
+
+Stages hand over through the store alone: each asks what is missing, gives tasks for that to the executor, and goes
+on. So resuming is running again, and a killed run loses what was in flight, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import network_atlas
+from network_atlas.config.plain import to_plain
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import DatasetError
+from network_atlas.executors import open_executor
+from network_atlas.fingerprints import fingerprint
+from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
+from network_atlas.plan.joining import AssembleTask, SiteTask
+from network_atlas.run.inputs import assemble_task, with_pictures, with_scan
+from network_atlas.run.log import RunLog
+from network_atlas.run.prepare import Done, Prepared, missing_tasks, prepare
+from network_atlas.run.record import about, record_plan
+from network_atlas.run.result import Result, result_of, unreadable
+from network_atlas.run.running import Progress, Run
+from network_atlas.site.pages import VERSION as SITE_VERSION
+from network_atlas.site.worker import put_index, remove_stale_pages
+from network_atlas.store.failures import quarantined, release
+from network_atlas.store.lease import Lease
+from network_atlas.store.manifest import Manifest, latest, publish
+from network_atlas.store.paths import DERIVED, Store, atlas_path, statistics_path
+from network_atlas.store.receipts import Receipt, is_whole, read_receipts
+from network_atlas.store.shards import FileEntry
+
+UNSEEN = ("executor", "store", "retry_failed")
+"""Parts of the configuration that leave no trace in an atlas."""
+
+
+def run(config: RunConfig, progress: Progress) -> Result:
+    """Make or complete the atlas that `config` describes and return what was published.
+
+    A share of a sweep is scanned, optimized and calibrated as far as it goes; a run without `sweep.shard` does what is
+    left of all shares and publishes. Pictures that can't be made are left out and counted, now and in later runs, until
+    `retry_failed` asks for them. Raises RootBusyError when another run works on the root; TasksFailedError, after
+    everything else is done and committed, when a span, a table or a page could not be made.
+    """
+    prepared = prepare(config)
+    log = RunLog(prepared.store)
+    with Lease(prepared.store, log.run, config.sweep.shard), log, open_executor(config.executor) as executor:
+        record_plan(prepared)
+        prepared.store.clear_staging()
+        if config.retry_failed:
+            release(prepared.store)
+        log.note("run_started", **about(prepared), run=log.run)
+        current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
+        _scan_and_optimize(current)
+        _calibrate(current)
+        done = current.done()
+        current.stop_if_failed("scan")
+        if config.sweep.shard:
+            return result_of(prepared, done, manifest=None)
+        _assemble(current, done)
+        current.stop_if_failed("assemble")
+        manifest = _publish(current, done)
+        _show(current, manifest)
+        current.stop_if_failed()
+    return result_of(prepared, done, manifest)
+
+
+def _stop_if_nothing_was_readable(current: Run) -> None:
+    prepared, count = current.prepared, len(current.prepared.examples)
+    if count and unreadable(prepared, current.done()) == count:
+        raise DatasetError(
+            f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
+            "Give another dataset, or mend the files and change dataset.version."
+        )
+
+
+def _scan_and_optimize(current: Run) -> None:
+    plan = current.prepared.plan
+    scan, _ = missing_tasks(current.prepared, current.done())
+    current.stage("scan", "network_atlas.scan.worker:ScanWorker", scan, total=len(plan.own_spans), unit="spans")
+    _stop_if_nothing_was_readable(current)
+    current.merge_statistics()
+    done = current.done()
+    optimize = plan.optimize_tasks({*done.optimize, *quarantined(current.store, "optimize")})
+    current.stage(
+        "optimize",
+        "network_atlas.optimize.worker:OptimizeWorker",
+        [ready for task in optimize if (ready := with_scan(task, current.prepared, done))],
+        total=len(plan.own_pictures),
+        unit="pictures",
+    )
+
+
+def _calibrate(current: Run) -> None:
+    if current.prepared.config.sweep.shard:  # other shares may have scanned the rest meanwhile
+        current.merge_statistics()
+    plan, done = current.prepared.plan, current.done()
+    left_out = quarantined(current.store, "calibrate")
+    made = plan.own_pictures & set(done.optimize)
+    missing = calibrate_tasks(plan, made=made, done={*done.calibrate, *left_out})
+    tasks = [ready for task in missing if (ready := with_pictures(task, current.prepared, done))]
+    current.stage(
+        "calibrate", "network_atlas.calibrate.worker:CalibrateWorker", tasks, total=len(made), unit="pictures"
+    )
+
+
+def _assemble(current: Run, done: Done) -> None:
+    tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
+    missing = _outdated(current.store, "assemble", tasks)
+    current.stage("assemble", "network_atlas.assemble.worker:AssembleWorker", missing, total=len(tasks), unit="layers")
+    layers = [layer.layer for layer in current.prepared.plan.layers]
+    dropped = set(current.store.list("atlas")) - {atlas_path(layer) for layer in layers}
+    statistics = set(current.store.list("channel_stats")) - {statistics_path(layer) for layer in layers}
+    for path in dropped | statistics:
+        current.store.delete(path)
+    if dropped:
+        current.progress.message(
+            f"{len(dropped)} layers are not in this sweep: their tables left atlas/, what they were made from is kept"
+        )
+
+
+def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
+    """Return the tasks whose last receipt is for another key, or whose files are gone or of another size."""
+    receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
+    sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
+
+    def current(task: AssembleTask | SiteTask) -> bool:
+        receipt = receipts.get(task.id)
+        return receipt is not None and receipt.keys == (task.key,) and is_whole(receipt, sizes)
+
+    return [task for task in tasks if not current(task)]
+
+
+def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
+    """Yield the receipts of what was measured of pictures and images."""
+    plan = prepared.plan
+    wanted = {key for layer in plan.layers for key in calibration_keys(plan, layer).values()}
+    yield from (done.calibrate[key] for key in sorted(wanted & set(done.calibrate)))
+    yield from (done.scan[key] for key in plan.statistics_keys if key in done.scan)
+    if plan.statistics_key in done.statistics:
+        yield done.statistics[plan.statistics_key]
+
+
+def _publish(current: Run, done: Done) -> Manifest:
+    prepared = current.prepared
+    slugs = {layer.layer.slug for layer in prepared.plan.layers}
+    receipts: list[Receipt] = [
+        *(done.scan[key] for key in prepared.plan.scan_keys),
+        *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
+        *_measured(prepared, done),
+        *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
+    ]
+    files: dict[str, FileEntry] = {file.path: file for receipt in receipts for file in receipt.files}
+    before = latest(prepared.store)
+    manifest = publish(
+        prepared.store,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=network_atlas.__version__,
+        config={name: value for name, value in to_plain(prepared.config).items() if name not in UNSEEN},
+        upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
+        files=list(files.values()),
+    )
+    if before is None or before.number != manifest.number:
+        current.log.event("published", snapshot=manifest.number, files=len(files))
+    return manifest
+
+
+def _show(current: Run, manifest: Manifest) -> None:
+    layers = [layer.layer for layer in current.prepared.plan.layers]
+    hashes = {file.path: file.sha256 for file in manifest.files}
+    neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
+    tasks = [
+        SiteTask(
+            key=fingerprint("site", SITE_VERSION, hashes[atlas_path(layer)], layer, before, after),
+            layer=layer,
+            previous=before,
+            following=after,
+        )
+        for before, layer, after in neighbours
+    ]
+    missing = _outdated(current.store, "site", tasks)
+    current.stage("site", "network_atlas.site.worker:SiteWorker", missing, total=len(tasks), unit="pages")
+    put_index(current.prepared.store, current.prepared.config, layers, manifest, len(current.prepared.examples))
+    remove_stale_pages(current.prepared.store, layers)

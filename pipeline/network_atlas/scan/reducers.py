@@ -1,0 +1,154 @@
+"""Reduce layers' maps to numbers per example and channel, on the device, inside the hook.
+
+Nothing larger than (batch, channels) leaves the device, and nothing is kept across an in-place layer. Reductions are
+in float32, whatever the model computes in, so that near-ties are ranked by the same numbers everywhere. On a processor
+they are one compiled pass over the map; elsewhere they are torch's, and are copied to the host once per batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from network_atlas.layers import LayerSpec, parts_of
+from network_atlas.scan import kernels
+from network_atlas.stats.sample import positions_of
+
+FIELDS: dict[str, type] = {
+    "peak": np.float32,
+    "peak_at": np.int32,
+    "trough": np.float32,
+    "trough_at": np.int32,
+    "mean": np.float32,
+    "within": np.float64,
+}
+"""What a map becomes: spatial maximum and minimum with their flat positions, spatial mean, and the sum of squared
+distances from it."""
+
+
+Floats = NDArray[np.float32]
+NO_MAPS, NO_NUMBERS = np.empty((0, 0, 0), np.float32), np.empty(0, np.float32)
+
+KEPT = 64
+"""Images whose numbers are kept before they go into the statistics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduced:
+    """Some images; arrays of shape (examples, channels of all layers)."""
+
+    peak: NDArray[np.float32]
+    peak_at: NDArray[np.int32]
+    trough: NDArray[np.float32]
+    trough_at: NDArray[np.int32]
+    mean: NDArray[np.float32]
+    within: NDArray[np.float64]
+    vectors: NDArray[np.float16]
+    """Of the sampled examples: the values at one position."""
+
+
+class Reducer:
+    """Takes in the maps of one batch after the other, for as many layers as there are, and keeps them until `taken`.
+
+    What is done with the numbers of many images at once touches each channel's memory once, not once per batch.
+    """
+
+    def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
+        self.channels = sum(layer.channels for layer in layers)
+        self.parts = {layer.name: part for layer, part in zip(layers, parts_of(layers), strict=True)}
+        rows = KEPT + max(2, batch)
+        self._arrays: dict[str, NDArray[Any]] = {
+            name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()
+        }
+        self._vectors = np.empty((rows, self.channels), np.float32)  # NumPy halves numbers slowly, torch all at once
+        self._on_device: dict[str, dict[str, Tensor]] = {}
+        self._images = self._sampled = 0
+        self._drawn: list[tuple[int, str]] = []
+        self._places: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def start(self, drawn: Sequence[tuple[int, str]]) -> None:
+        """Expect a batch; `drawn` are the images whose vectors are kept: their places in it and their ids."""
+        self._on_device = {}
+        self._drawn = list(drawn)
+        self._places = {}
+
+    def receive(self, layer: LayerSpec, maps: Tensor) -> None:
+        """Reduce `maps`, (batch, channels, rows, columns), at once."""
+        if maps.device.type == "cpu":
+            self._reduce(layer, _flat(maps.detach().float()), NO_MAPS, NO_NUMBERS, NO_NUMBERS)
+            return
+        images, positions = self._where(*layer.positions)
+        vectors = maps.flatten(2)[torch.from_numpy(images), :, torch.from_numpy(positions)].float()
+        self._on_device[layer.name] = on_device(maps) | {"vectors": vectors}
+
+    def receive_scaled(self, layer: LayerSpec, maps: Tensor, scale: Floats, shift: Floats) -> Tensor:
+        """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, with a number of
+        each per channel: both in one pass.
+        """
+        scaled = torch.empty_like(maps)
+        self._reduce(layer, _flat(maps), _flat(scaled), scale, shift)
+        return scaled
+
+    def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, scale: Floats, shift: Floats) -> None:
+        part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
+        kernels.reduce_maps(flat, scaled, scale, shift, *(self._arrays[name][rows, part] for name in FIELDS))
+        images, positions = self._where(*layer.positions)
+        if len(images):
+            self._vectors[self._sampled : self._sampled + len(images), part] = flat[images, positions]
+
+    def _where(self, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which images of the batch have a vector kept, and at which flat position of a map of this size."""
+        if (rows, columns) not in self._places:
+            images = np.array([image for image, _ in self._drawn], np.int64)
+            down, along = positions_of([name for _, name in self._drawn], rows, columns).astype(np.int64).T
+            self._places[rows, columns] = (images, down * columns + along)
+        return self._places[rows, columns]
+
+    def end(self, images: int) -> None:
+        """Keep the first `images` of the batch."""
+        if self._on_device:
+            rows = slice(self._images, self._images + len(next(iter(self._on_device.values()))["peak"]))
+            for name in FIELDS:
+                self._arrays[name][rows] = self._joined(name)
+            if self._drawn:
+                self._vectors[self._sampled : self._sampled + len(self._drawn)] = self._joined("vectors")
+        self._images += images
+        self._sampled += len(self._drawn)
+
+    def _joined(self, name: str) -> NDArray[Any]:
+        array: NDArray[Any] = torch.cat([self._on_device[layer][name] for layer in self.parts], dim=1).cpu().numpy()
+        return array
+
+    @property
+    def full(self) -> bool:
+        """Say whether enough images are kept."""
+        return self._images >= KEPT
+
+    def taken(self) -> Reduced:
+        """Return what is kept, and keep nothing; valid until the next batch starts."""
+        images, sampled = self._images, self._sampled
+        self._images = self._sampled = 0
+        vectors = torch.from_numpy(self._vectors[:sampled]).half().numpy()
+        return Reduced(**{name: self._arrays[name][:images] for name in FIELDS}, vectors=vectors)
+
+
+def _flat(maps: Tensor) -> Floats:
+    """Return maps as (images, positions, channels), without a copy where they are channels-last."""
+    last: Floats = maps.permute(0, 2, 3, 1).contiguous().numpy()
+    return last.reshape(last.shape[0], -1, last.shape[3])
+
+
+def on_device(maps: Tensor) -> dict[str, Tensor]:
+    """Return the reductions of `maps`, (batch, channels, rows, columns), by torch: tensors of (batch, channels)."""
+    flat = maps.flatten(2).float()
+    peak, peak_at = flat.max(dim=2)
+    trough, trough_at = flat.min(dim=2)
+    mean = flat.mean(dim=2)
+    within = (flat - mean[:, :, None]).square().sum(dim=2)
+    return dict(zip(FIELDS, (peak, peak_at, trough, trough_at, mean, within), strict=True))

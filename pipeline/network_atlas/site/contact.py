@@ -1,0 +1,70 @@
+"""A contact sheet: pictures of an atlas side by side in one PNG, a row for each unit, a column for each variant."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from network_atlas.site.sheets import see_through
+
+Row = Mapping[str, Any]
+
+MARGIN_PX = 6
+HEAD_PX = 34
+NAME_PX = 150
+TEXT_PX = 12
+PAPER = (250, 250, 250)
+INK = (40, 40, 40)
+
+
+def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
+    """Return the pictures of atlas rows as one PNG. Units without a variant have an empty place there."""
+    variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
+    step = cell_px + MARGIN_PX
+    sheet = Image.new("RGB", (NAME_PX + len(variants) * step + MARGIN_PX, HEAD_PX + len(rows) * step), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
+    for column, variant in enumerate(variants):
+        _write(draw, font, variant, (NAME_PX + column * step, 4), cell_px)
+    for number, row in enumerate(rows):
+        top = HEAD_PX + number * step
+        _write(
+            draw, font, row.get("class_name") or row["unit"], (MARGIN_PX, top + cell_px // 2 - TEXT_PX), NAME_PX - 12
+        )
+        for picture in row["visualizations"]:
+            place = NAME_PX + variants.index(picture["variant"]) * step, top
+            sheet.paste(_cell(picture, cell_px), place)
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _cell(picture: Row, cell_px: int) -> Image.Image:
+    data: bytes = picture["image"]["bytes"]
+    if picture.get("opacity"):
+        data = see_through(data, picture["opacity"]["bytes"])
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        scale = cell_px / max(image.size)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        resized = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    cell = Image.new("RGB", (cell_px, cell_px), PAPER)
+    cell.paste(resized, ((cell_px - resized.width) // 2, (cell_px - resized.height) // 2))
+    return cell
+
+
+def _write(draw: ImageDraw.ImageDraw, font: Any, text: str, place: tuple[int, int], width_px: int) -> None:
+    """Write text on at most two lines of a width, cut where it is longer."""
+    lines: list[str] = [""]
+    for word in text.replace("→", "to").split(" "):  # the font that comes with Pillow has no arrow
+        longer = f"{lines[-1]} {word}".strip()
+        if draw.textlength(longer, font=font) <= width_px or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    for number, line in enumerate(lines[:2]):
+        while line and draw.textlength(line, font=font) > width_px:
+            line = line[:-1]
+        draw.text((place[0], place[1] + number * (TEXT_PX + 2)), line, fill=INK, font=font)

@@ -1,0 +1,96 @@
+"""Serve the pages of an atlas on this machine, from any store."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import urllib.parse
+import webbrowser
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from network_atlas.errors import ConfigError, StoreError
+from network_atlas.store.paths import Store
+
+HOST = "127.0.0.1"
+
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+}
+"""Said here and not asked of the machine: some of them call scripts plain text, which browsers then refuse."""
+
+
+def serve(store: Store, *, port: int, browser: bool) -> int:
+    """Serve `site/` until interrupted; return 0."""
+    with make_server(store, port=port) as server:
+        address = f"http://{HOST}:{server.server_address[1]}/"
+        print(f"{address}  (Ctrl-C ends)", flush=True)  # noqa: T201
+        if browser:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def make_server(store: Store, *, port: int) -> ThreadingHTTPServer:
+    """Return a server bound to this machine only; port 0 takes a free one."""
+
+    class Handler(_Handler):
+        pages = store
+
+    try:
+        return ThreadingHTTPServer((HOST, port), Handler)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"port {port} can't be used: {error}. Give another --port, or none for a free one."
+        ) from error
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: Store
+
+    def do_GET(self) -> None:
+        with contextlib.suppress(ConnectionError):  # browsers hang up when they no longer want a file
+            self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = site_path(self.path)
+        try:
+            data = self.pages.read(path) if "\0" not in path and self.pages.exists(path) else None
+        except StoreError as error:
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain=str(error))
+            return
+        if data is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", CONTENT_TYPES.get(posixpath.splitext(path)[1], "application/octet-stream"))
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Cache-Control", "no-cache")
+        self.end_headers()
+        if with_body:
+            self.wfile.write(data)
+
+    def log_message(
+        self,
+        format: str,  # noqa: A002 - the base class' name
+        *args: object,
+    ) -> None:
+        """Stay quiet: a page view is not an event."""
+
+
+def site_path(request: str) -> str:
+    """Return the stored path behind a request; it can't leave `site/`."""
+    path = urllib.parse.unquote(request.partition("#")[0].partition("?")[0])
+    inside = posixpath.normpath("/" + path.replace("\\", "/")).lstrip("/")
+    return f"site/{inside}" if inside and not path.endswith("/") else posixpath.join("site", inside, "index.html")

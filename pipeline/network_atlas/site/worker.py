@@ -1,0 +1,90 @@
+"""The site worker: turns a layer's atlas table into its pages; and the index, once all layers have theirs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.layers import LayerSpec
+from network_atlas.plan.joining import SiteTask
+from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
+from network_atlas.store.manifest import Manifest
+from network_atlas.store.paths import Store, atlas_path
+from network_atlas.store.receipts import Receipt, commit, read_receipts
+from network_atlas.store.shards import entry_for, read_first_rows, read_rows
+
+COVERS = 8
+"""Pictures of a layer shown on the index."""
+
+
+class SiteWorker:
+    """Writes the pages of layers. Needs no model and no torch."""
+
+    def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
+        self._config = config
+        self._store = Store.open(config.store.root)
+
+    def run(self, task: SiteTask) -> Receipt:
+        """Write the pages of one layer and commit them."""
+        started = time.monotonic()
+        rows = read_rows(self._store, atlas_path(task.layer))
+        pages = layer_files(atlas_info(self._config), task.layer, rows, task.previous, task.following)
+        files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
+        for path, data in pages.items():
+            self._store.write(f"site/{path}", data)
+        for path in set(self._store.list(f"site/layers/{task.layer.slug}")) - {file.path for file in files}:
+            self._store.delete(path)  # sheets of a table that had more channels
+        receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)
+        return commit(self._store, receipt)
+
+
+def atlas_info(config: RunConfig, *, examples: int = 0, created: str = "", snapshot: int = 0) -> AtlasInfo:
+    """Return what the pages say about the atlas as a whole; layer pages leave out what changes with every snapshot."""
+    recipe = config.optimize
+    dataset = " ".join(part for part in (config.dataset.source, config.dataset.root) if part)
+    facts = {
+        "Weights": config.model.weights,
+        "Recipe": f"{recipe.parameterization.name}, {recipe.steps} steps, {recipe.height_px} x {recipe.width_px} px",
+        "Snapshot": str(snapshot) if snapshot else "",
+    }
+    return AtlasInfo(
+        model=config.model.name,
+        dataset=f"{dataset} ({examples} examples)" if examples else dataset,
+        examples=examples,
+        created=created,
+        facts=tuple((name, value) for name, value in facts.items() if value),
+    )
+
+
+def put_index(store: Store, config: RunConfig, layers: Sequence[LayerSpec], manifest: Manifest, examples: int) -> None:
+    """Write the index page and what all pages share."""
+    info = atlas_info(config, examples=examples, created=manifest.created, snapshot=manifest.number)
+    for path, data in index_files(info, [_summary(store, layer) for layer in layers]).items():
+        store.write_if_changed(f"site/{path}", data)
+
+
+def _summary(store: Store, layer: LayerSpec) -> LayerSummary:
+    path = atlas_path(layer)
+    statuses = Counter(str(row["status"]) for row in read_rows(store, path, columns=["status"]))
+    first = read_first_rows(store, path, COVERS, columns=["visualizations"])
+    return LayerSummary(
+        spec=layer,
+        channels_shown=statuses.total(),
+        status_counts=dict(sorted(statuses.items())),
+        covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in first if row["visualizations"]),  # type: ignore[index]
+    )
+
+
+def remove_stale_pages(store: Store, layers: Sequence[LayerSpec]) -> None:
+    """Remove the pages of layers that are no longer part of the atlas."""
+    current = {layer.slug for layer in layers}
+    receipts = read_receipts(store, "site")
+    wanted = {file.path for receipt in receipts if receipt.task in current for file in receipt.files}
+    for receipt in receipts:
+        if receipt.task not in current:
+            for file in receipt.files:
+                if file.path not in wanted:
+                    store.delete(file.path)
+            store.delete(f"receipts/site/{receipt.task}.json")

@@ -1,0 +1,250 @@
+"""How statistics lie in the store: one partial per span, and the tables beside it.
+
+    scan/partials/        per layer and channel: sums, best examples (by their number), histograms
+    scan/classes/         per layer and class: sums
+    activation_samples/   per layer and sampled example: all channels' values, and one activation vector
+    examples/             per example: number, id, label
+
+Examples are numbered in the order of their ids, so that comparing numbers is comparing ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from network_atlas.config.schema import ScanConfig
+from network_atlas.layers import LayerSpec, parts_of
+from network_atlas.stats.classes import ClassSums
+from network_atlas.stats.histogram import BUCKETS
+from network_atlas.stats.moments import Moments
+from network_atlas.stats.partial import Partial
+from network_atlas.stats.sample import Sample
+from network_atlas.stats.topk import NONE, TopClasses, TopK
+from network_atlas.store import schemas
+from network_atlas.store.columns import Column, Lists, put_columns, read_columns
+from network_atlas.store.paths import Store
+from network_atlas.store.shards import FileEntry
+
+PARTIALS, CLASSES, SAMPLES, EXAMPLES = "scan/partials", "scan/classes", "activation_samples", "examples"
+FOLDERS = (PARTIALS, CLASSES, SAMPLES, EXAMPLES)
+
+MOMENTS = ("mean", "m2", "m3", "minimum", "maximum", "active")
+BEST = {"top": 1, "bottom": -1, "top_mean": 1, "bottom_mean": -1}
+"""Lists of examples, with the sign of their order."""
+
+
+def put_partial(store: Store, layers: Sequence[LayerSpec], partial: Partial) -> FileEntry:
+    """Write the partial of a span; its channels are those of `layers`, one layer after the other."""
+    return put_columns(store, PARTIALS, _channel_columns(layers) | _partial_columns(partial), schemas.PARTIALS)
+
+
+def _channel_columns(layers: Sequence[LayerSpec]) -> dict[str, Column]:
+    sizes = [layer.channels for layer in layers]
+    return {
+        "layer_index": np.repeat([layer.index for layer in layers], sizes).astype(np.int32),
+        "layer": [layer.name for layer in layers for _ in range(layer.channels)],
+        "channel": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes]),
+    }
+
+
+def _partial_columns(partial: Partial) -> dict[str, Column]:
+    channels = len(partial.within)
+    columns: dict[str, Column] = {
+        name: np.full(channels, getattr(partial, name), np.int64) for name in ("start", "stop", "count")
+    }
+    columns |= {name: getattr(partial, name) for name in ("positions", "within", "minimum")}
+    for kind in ("maximum", "mean"):
+        moments = getattr(partial, kind)
+        columns |= {f"spatial_{kind}_{name}": getattr(moments, name) for name in MOMENTS}
+        columns[f"spatial_{kind}_histogram"] = _sparse(getattr(partial, f"{kind}_histogram"))
+    columns |= {name: _best_column(getattr(partial, name)) for name in BEST}
+    return columns | {"classes": _classes_column(partial.classes)}
+
+
+def _sparse(counts: NDArray[np.integer]) -> Lists:
+    there = counts != 0  # NumPy finds what is true many times faster than what is not zero
+    places = np.flatnonzero(there)
+    buckets = (places % counts.shape[1]).astype(np.int16)
+    return Lists(there.sum(axis=1), {"bucket": buckets, "count": counts.reshape(-1)[places]})
+
+
+def _best_column(best: TopK, **more: Any) -> Lists:
+    there = best.numbers != NONE
+    values = {"number": best.numbers[there], "value": best.values[there], "at": best.at[there]}
+    return Lists(there.sum(axis=1), values | more)
+
+
+def _classes_column(classes: TopClasses) -> Lists:
+    there = classes.best.numbers != NONE
+    return _best_column(classes.best, label=[classes.labels[place] for place in classes.classes[there]])
+
+
+def read_span(store: Store, path: str, layer: LayerSpec) -> tuple[int, int]:
+    """Return where the span of a partial starts and stops."""
+    columns = read_columns(store, path, ["start", "stop"], layer_index=layer.index)
+    return int(columns["start"][0]), int(columns["stop"][0])
+
+
+def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) -> Partial:
+    """Return what one partial says about a layer, its lists as long as the configuration has them."""
+    names = [name for name in schemas.PARTIALS.names if name not in ("layer_index", "layer", "channel")]
+    columns = read_columns(store, path, names, layer_index=layer.index)
+    count = int(columns["count"][0])
+
+    def moments(kind: str) -> Moments:
+        return Moments(count=count, **{name: columns[f"spatial_{kind}_{name}"] for name in MOMENTS})
+
+    lengths = (config.top_k, config.bottom_k, config.spectrum_k, config.spectrum_k)
+    best = {name: _best_of(columns[name], sign, k) for (name, sign), k in zip(BEST.items(), lengths, strict=True)}
+    return Partial(
+        start=int(columns["start"][0]),
+        stop=int(columns["stop"][0]),
+        positions=columns["positions"],
+        within=columns["within"],
+        minimum=columns["minimum"],
+        maximum=moments("maximum"),
+        mean=moments("mean"),
+        maximum_histogram=_dense(columns["spatial_maximum_histogram"]),
+        mean_histogram=_dense(columns["spatial_mean_histogram"]),
+        top=best["top"],
+        bottom=best["bottom"],
+        top_mean=best["top_mean"],
+        bottom_mean=best["bottom_mean"],
+        classes=_classes_of(columns["classes"], config.class_k),
+    )
+
+
+def _dense(lists: Lists) -> NDArray[np.int64]:
+    assert isinstance(lists.values, Mapping)
+    counts = np.zeros((len(lists.lengths), BUCKETS), np.int64)
+    rows = np.repeat(np.arange(len(counts)), lists.lengths)
+    counts[rows, np.asarray(lists.values["bucket"])] = lists.values["count"]
+    return counts
+
+
+def _places(lists: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the row of each entry, and the place within it."""
+    rows = np.repeat(np.arange(len(lists.lengths)), lists.lengths)
+    starts = np.cumsum(lists.lengths) - lists.lengths
+    return rows, np.arange(len(rows)) - starts[rows]
+
+
+def _best_of(lists: Lists, sign: int, k: int) -> TopK:
+    rows, places = _places(lists)
+    assert isinstance(lists.values, Mapping)
+    best = TopK.empty(len(lists.lengths), k, sign=sign)
+    best.values[rows, places] = lists.values["value"]
+    best.numbers[rows, places] = lists.values["number"]
+    best.at[rows, places] = lists.values["at"]
+    return best
+
+
+def _classes_of(lists: Lists, k: int) -> TopClasses:
+    rows, places = _places(lists)
+    assert isinstance(lists.values, Mapping)
+    labels, classes = np.unique(np.asarray(lists.values["label"], dtype=np.str_), return_inverse=True)
+    table = np.zeros((len(lists.lengths), k), np.int32)
+    table[rows, places] = classes
+    return TopClasses(labels=tuple(labels.tolist()), best=_best_of(lists, 1, k), classes=table)
+
+
+def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *, start: int, stop: int) -> FileEntry:
+    """Write the class sums of a span; each row of `sums` holds the channels of `layers`, one after the other."""
+    classes, flat = len(sums.labels), np.empty(sums.sums.size)
+    for part in parts_of(layers):
+        flat[part.start * classes : part.stop * classes].reshape(classes, -1)[:] = sums.sums[:, part]
+    rows = classes * len(layers)
+    columns: dict[str, Column] = {
+        "layer_index": np.repeat([layer.index for layer in layers], classes).astype(np.int32),
+        "layer": [layer.name for layer in layers for _ in sums.labels],
+        "start": np.full(rows, start, np.int64),
+        "stop": np.full(rows, stop, np.int64),
+        "label": list(sums.labels) * len(layers),
+        "count": np.tile(sums.counts, len(layers)),
+        "sum": Lists(np.repeat([layer.channels for layer in layers], classes), flat),
+    }
+    return put_columns(store, CLASSES, columns, schemas.CLASS_SUMS)
+
+
+def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[int, ClassSums]:
+    """Return the start of a span, and its class sums for a layer."""
+    columns = read_columns(store, path, ["start", "label", "count", "sum"], layer_index=layer.index)
+    labels = tuple(columns["label"].tolist())
+    sums = columns["sum"].values.reshape(len(labels), layer.channels)
+    return int(columns["start"][0]) if labels else 0, ClassSums(labels=labels, counts=columns["count"], sums=sums)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """The sampled examples of a span: per layer arrays (examples, channels), laid flat, one layer after the other."""
+
+    ids: Sequence[str]
+    labels: Sequence[str]
+    mean: NDArray[np.float32]
+    maximum: NDArray[np.float32]
+    maximum_at: NDArray[np.int32]
+    vectors: NDArray[np.float16]
+    vectors_at: NDArray[np.int32]
+    """Row and column: (layers * examples, 2)."""
+
+
+def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> FileEntry:
+    """Write the sampled examples of a span, one layer after the other."""
+    count = len(sample.ids)
+    lengths = np.repeat([layer.channels for layer in layers], count)
+    columns: dict[str, Column] = {
+        "layer_index": np.repeat([layer.index for layer in layers], count).astype(np.int32),
+        "layer": [layer.name for layer in layers for _ in range(count)],
+        "example_id": list(sample.ids) * len(layers),
+        "label": list(sample.labels) * len(layers),
+        "spatial_mean": Lists(lengths, sample.mean),
+        "spatial_maximum": Lists(lengths, sample.maximum),
+        "maximum_at": Lists(lengths, sample.maximum_at),
+        "row": sample.vectors_at[:, 0],
+        "column": sample.vectors_at[:, 1],
+        "vector": Lists(lengths, sample.vectors),
+    }
+    return put_columns(store, SAMPLES, columns, schemas.ACTIVATION_SAMPLES)
+
+
+def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
+    """Return the sample of a layer from the shards of all spans, in the order of ids."""
+    names = ("spatial_mean", "spatial_maximum", "maximum_at")
+    shards = [read_columns(store, path, ["example_id", *names], layer_index=layer.index) for path in paths]
+    ids = np.array([name for shard in shards for name in shard["example_id"].tolist()], dtype=object)
+    order = np.argsort(ids, kind="stable")
+
+    def matrix(name: str, type_: type) -> NDArray[Any]:
+        parts = [shard[name].values.reshape(-1, layer.channels) for shard in shards]
+        return np.concatenate([np.empty((0, layer.channels), type_), *parts])[order].astype(type_, copy=False)
+
+    return Sample(
+        ids=tuple(ids[order].tolist()),
+        mean=matrix("spatial_mean", np.float32),
+        maximum=matrix("spatial_maximum", np.float32),
+        maximum_at=matrix("maximum_at", np.int32),
+    )
+
+
+def put_examples(store: Store, start: int, ids: Sequence[str], labels: Sequence[str]) -> FileEntry:
+    """Write what the examples of a span are called; the first has the number `start`."""
+    columns: dict[str, Column] = {
+        "number": np.arange(start, start + len(ids), dtype=np.int64),
+        "example_id": list(ids),
+        "label": list(labels),
+    }
+    return put_columns(store, EXAMPLES, columns, schemas.EXAMPLES)
+
+
+def read_ids(store: Store, paths: Iterable[str]) -> NDArray[np.object_]:
+    """Return all examples' ids by number, from the shards of all spans."""
+    shards = [read_columns(store, path, ["number", "example_id"]) for path in paths]
+    ids: NDArray[np.object_] = np.empty(sum(len(shard["number"]) for shard in shards), dtype=object)
+    for shard in shards:
+        ids[shard["number"]] = shard["example_id"]
+    return ids

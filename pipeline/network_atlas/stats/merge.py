@@ -1,0 +1,225 @@
+"""What the whole dataset says about a layer: its partials merged, its sample, its classes.
+
+The result depends on what was scanned, not on how or in which order. Partials are merged in the order of their spans,
+in a tree of fixed shape, and only when the spans cover the dataset exactly: a gap or an overlap is an error that names
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from network_atlas.config.schema import ScanConfig
+from network_atlas.errors import MergeError
+from network_atlas.layers import LayerSpec
+from network_atlas.stats.classes import ClassSums
+from network_atlas.stats.files import (
+    CLASSES,
+    EXAMPLES,
+    FOLDERS,
+    PARTIALS,
+    SAMPLES,
+    read_class_sums,
+    read_ids,
+    read_partial,
+    read_sample,
+    read_span,
+)
+from network_atlas.stats.histogram import entries
+from network_atlas.stats.moments import Moments
+from network_atlas.stats.partial import Partial, check_cover
+from network_atlas.stats.sample import DUPLICATES_FROM, Sample, quantiles_of
+from network_atlas.stats.topk import NONE, TopK
+from network_atlas.stats.tree import merge_tree
+from network_atlas.store.paths import Store
+
+PARTNERS = 5
+"""Most correlated channels that a channel's record names."""
+CLASSES_NAMED = 5
+"""Classes with the highest mean that a channel's record names."""
+
+Example = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelScan:
+    """What the whole dataset says about one channel; examples have `example_id, value, row, column`."""
+
+    count: int
+    mean: float
+    variance: float
+    minimum: float
+    maximum: float
+    """Over all positions of all examples."""
+    top: tuple[Example, ...]
+    bottom: tuple[Example, ...]
+    sample_mean: NDArray[np.float32]
+    sample_maximum: NDArray[np.float32]
+
+    @property
+    def dead(self) -> bool:
+        """Say whether the channel has one value everywhere."""
+        return self.minimum == self.maximum
+
+
+class LayerScan(Mapping[int, ChannelScan]):
+    """What the whole dataset says about one layer; as a mapping, about each of its channels."""
+
+    def __init__(
+        self, layer: LayerSpec, whole: Partial, sample: Sample, classes: ClassSums | None, ids: NDArray[np.object_]
+    ) -> None:
+        self.layer = layer
+        self.whole = whole
+        self.sample = sample
+        self.classes = classes
+        self._ids = ids
+
+    def __getitem__(self, channel: int) -> ChannelScan:
+        if not 0 <= channel < self.layer.channels:
+            raise KeyError(channel)
+        whole = self.whole
+        return ChannelScan(
+            count=whole.count,
+            mean=float(whole.mean.mean[channel]) if whole.count else float("nan"),
+            variance=float(self._variance[channel]),
+            minimum=float(whole.minimum[channel]),
+            maximum=float(whole.maximum.maximum[channel]),
+            top=self.examples(whole.top, channel),
+            bottom=self.examples(whole.bottom, channel),
+            sample_mean=self.sample.mean[:, channel],
+            sample_maximum=self.sample.maximum[:, channel],
+        )
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.layer.channels))
+
+    def __len__(self) -> int:
+        return self.layer.channels
+
+    def examples(self, best: TopK, channel: int) -> tuple[Example, ...]:
+        """Return a channel's examples out of a list of the partial, best first."""
+        numbers = best.numbers[channel]
+        found = zip(numbers.tolist(), best.values[channel].tolist(), best.at[channel].tolist(), strict=True)
+        return tuple(self.example(self._ids[number], value, at) for number, value, at in found if number != NONE)
+
+    def example(self, example_id: str, value: float, at: int) -> Example:
+        """Return an example with the place `at`, counted row by row, as row and column."""
+        row, column = divmod(at, self.layer.positions[1])
+        return {"example_id": example_id, "value": value, "row": row, "column": column}
+
+    def of_maximum(self, channel: int) -> dict[str, Any]:
+        """Return a channel's statistics of the spatial maximum over examples, as the tables have them."""
+        return self._statistics(channel, self.whole.maximum, self.whole.maximum_histogram, self.sample.maximum)
+
+    def of_mean(self, channel: int) -> dict[str, Any]:
+        """Return a channel's statistics of the spatial mean over examples, as the tables have them."""
+        return self._statistics(channel, self.whole.mean, self.whole.mean_histogram, self.sample.mean)
+
+    def _statistics(
+        self, channel: int, moments: Moments, histogram: NDArray[np.integer], sample: NDArray[np.float32]
+    ) -> dict[str, Any]:
+        values = sample[:, channel]
+        low, high = float(moments.minimum[channel]), float(moments.maximum[channel])
+        numbers = {name: float(getattr(moments, name)[channel]) for name in ("mean", "variance", "skewness")}
+        return {
+            **{name: None if np.isnan(number) else number for name, number in numbers.items()},
+            "minimum": low,
+            "maximum": high,
+            "fraction_active": float(moments.active[channel]) / moments.count if moments.count else None,
+            "fraction_above_noise": float(np.mean(values > self.noise_floor)) if len(values) else None,
+            "quantiles": quantiles_of(values),
+            "histogram": entries(histogram[channel], low, high),
+        }
+
+    @cached_property
+    def noise_floor(self) -> float:
+        """Return what counts as noise in this layer."""
+        return self.sample.noise_floor()
+
+    def partners(self, channel: int) -> list[dict[str, Any]]:
+        """Return the channels whose spatial means follow this one's most closely over the sample, closest first."""
+        row = self._correlations[channel]
+        others = [int(other) for other in np.flatnonzero(np.isfinite(row)) if other != channel]
+        closest = sorted(others, key=lambda other: (-float(row[other]), other))[:PARTNERS]
+        return [{"channel": other, "correlation": float(row[other])} for other in closest]
+
+    def duplicates(self, channel: int) -> list[int]:
+        """Return the channels that rise and fall with this one so closely that they say the same."""
+        row = self._correlations[channel]
+        with np.errstate(invalid="ignore"):
+            return [int(other) for other in np.flatnonzero(row >= DUPLICATES_FROM) if other != channel]
+
+    def selectivity(self, channel: int) -> float | None:
+        """Return which share of the channel's variance lies between classes; None where that can't be said."""
+        share = None if self._selectivity is None else float(self._selectivity[channel])
+        return None if share is None or np.isnan(share) else share
+
+    def best_classes(self, channel: int) -> list[dict[str, Any]]:
+        """Return the classes with the highest mean of the channel's spatial means, highest first."""
+        if self.classes is None or not self.classes.labels:
+            return []
+        means, labels = self._class_means[:, channel], self.classes.labels
+        order = sorted(range(len(labels)), key=lambda place: (-float(means[place]), labels[place]))[:CLASSES_NAMED]
+        return [
+            {"label": labels[place], "count": int(self.classes.counts[place]), "mean": float(means[place])}
+            for place in order
+        ]
+
+    def class_examples(self, channel: int) -> tuple[Example, ...]:
+        """Return the best example of each of the classes that hold the channel's best, by spatial maximum."""
+        return self.examples(self.whole.classes.best, channel)
+
+    @cached_property
+    def _variance(self) -> NDArray[np.float64]:
+        return self.whole.variance
+
+    @cached_property
+    def _correlations(self) -> NDArray[np.float64]:
+        return self.sample.correlations()
+
+    @cached_property
+    def _selectivity(self) -> NDArray[np.float64] | None:
+        return self.classes.selectivity(self.whole.mean) if self.classes else None
+
+    @cached_property
+    def _class_means(self) -> NDArray[np.float64]:
+        assert self.classes is not None
+        return self.classes.means
+
+
+def read_layer_scan(
+    store: Store,
+    files: Sequence[str],
+    layer: LayerSpec,
+    config: ScanConfig,
+    *,
+    examples: int | None = None,
+    with_classes: bool = False,
+) -> LayerScan:
+    """Return what the scan's files say about a layer, of a dataset of `examples` (None: as many as there are).
+
+    Raises MergeError when the spans do not cover the dataset exactly.
+    """
+    under = {folder: [path for path in files if path.startswith(f"{folder}/")] for folder in FOLDERS}
+    spans = sorted((*read_span(store, path, layer), path) for path in under[PARTIALS])
+    covered = [(start, stop) for start, stop, _ in spans]
+    if not spans:
+        raise MergeError(f"no partial of {layer.name} is there; run the scan again")
+    check_cover(covered, covered[-1][1] if examples is None else examples)
+    classes = None
+    if with_classes and under[CLASSES]:
+        parts = sorted((read_class_sums(store, path, layer) for path in under[CLASSES]), key=lambda part: part[0])
+        classes = merge_tree((sums for _, sums in parts), ClassSums.merge)
+    return LayerScan(
+        layer,
+        merge_tree((read_partial(store, path, layer, config) for _, _, path in spans), Partial.merge),
+        read_sample(store, under[SAMPLES], layer),
+        classes,
+        read_ids(store, under[EXAMPLES]),
+    )

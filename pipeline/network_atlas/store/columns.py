@@ -1,0 +1,71 @@
+"""Tables as columns of numbers: for what is too large to go through a dictionary per row.
+
+    put_columns(store, "scan/partials", {"channel": numbers, "top": Lists(lengths, {"value": values})}, schema)
+    read_columns(store, path, ["channel", "top"], layer_index=3)["top"].values["value"]
+
+A column is an array, a list of texts, or `Lists`: one list per row, laid end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from network_atlas.store.paths import Store
+from network_atlas.store.shards import FileEntry, encode_table, put_encoded, read_table
+
+Flat = NDArray[Any] | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """One list per row: how long each is, and all of them end to end; lists of structs have a column per field."""
+
+    lengths: NDArray[np.integer]
+    values: Flat | Mapping[str, Flat]
+
+
+Column = Flat | Lists
+
+
+def put_columns(store: Store, directory: str, columns: Mapping[str, Column], schema: pa.Schema) -> FileEntry:
+    """Write columns as `<directory>/part-<content hash>.parquet`, rows in the order given."""
+    table = pa.table([_array(columns[field.name], field.type) for field in schema], schema=schema)
+    return put_encoded(store, directory, encode_table(table), table.num_rows)
+
+
+def read_columns(store: Store, path: str, names: Sequence[str], *, layer_index: int | None = None) -> dict[str, Any]:
+    """Return columns of a shard by name, only the rows of one layer if asked: arrays, arrays of texts, or `Lists`."""
+    table = read_table(store, path, columns=names, layer_index=layer_index)
+    return {name: _column(table.column(name).combine_chunks()) for name in names}
+
+
+def _array(column: Column, type_: pa.DataType) -> pa.Array:
+    if not isinstance(column, Lists):
+        return pa.array(column, type=type_)
+    offsets = np.concatenate([[0], np.cumsum(column.lengths)]).astype(np.int32)
+    if isinstance(column.values, Mapping):
+        fields = list(type_.value_type)
+        parts = [_array(column.values[field.name], field.type) for field in fields]
+        values = pa.StructArray.from_arrays(parts, fields=fields)
+    else:
+        values = _array(column.values, type_.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=type_)
+
+
+def _column(array: pa.Array) -> Any:
+    if isinstance(array, pa.ChunkedArray):  # an empty table has no chunk to combine
+        array = array.combine_chunks() if array.num_chunks else pa.array([], type=array.type)
+    if not pa.types.is_list(array.type):
+        return array.to_numpy(zero_copy_only=False)
+    lengths = np.diff(array.offsets.to_numpy())
+    flat = array.flatten()
+    if pa.types.is_struct(flat.type):
+        names = [field.name for field in flat.type]
+        return Lists(lengths, {name: _column(part) for name, part in zip(names, flat.flatten(), strict=True)})
+    return Lists(lengths, _column(flat))

@@ -1,0 +1,237 @@
+"""The root of an atlas, on a local folder or any pyarrow filesystem, and where things lie under it.
+
+Files appear whole or not at all: locally through a hidden staging file, fsync and rename; on object stores
+through one put. Paths given to a `Store` are relative to the root, with forward slashes. What fails in a way that may
+pass is tried again for a minute (`network_atlas.files.retries`).
+
+    store = Store.open("s3://bucket/atlas")
+    store.write("plan/run.json", b"{}")
+    store.read("plan/run.json")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
+
+import pyarrow as pa
+from pyarrow import fs
+
+from network_atlas.errors import StoreError
+from network_atlas.files.filesystems import open_filesystem
+from network_atlas.files.retries import may_pass, patiently, reason
+from network_atlas.layers import LayerSpec
+
+STAGING = ".staging"
+READ_WHOLE_BYTES = 1_000_000
+"""An object store's smaller files are read in one request: their footer and columns by themselves take longer."""
+STAGING_SECONDS = 3600
+"""No writer takes this long for one file."""
+REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have the quota raised,",
+    errno.EROFS: "mount it for writing again",
+    errno.EACCES: "let this user write there",
+    errno.EPERM: "let this user write there",
+}
+"""What mends an error of the filesystem, by its number."""
+
+
+Data: TypeAlias = bytes | pa.Buffer
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One atlas root. Every failure of the filesystem becomes a `StoreError` that names the path.
+
+    Everything here may be done twice, as happens when the answer to a request gets lost. A put holds the whole file, so
+    the second leaves what the first did: shards are named by their content; tables, pages, receipts and manifests are
+    written by the one run that holds the lease, which has the number of its manifest before it writes. Only a lease is
+    written by several; see `network_atlas.store.lease`.
+    """
+
+    filesystem: fs.FileSystem
+    base: str
+    root: str
+    """The root as the user wrote it, for messages."""
+    patience_seconds: float | None = None
+    """How long a failure that may pass is borne with, if not `network_atlas.files.retries.PATIENCE_SECONDS`."""
+
+    @classmethod
+    def open(cls, root: str) -> Store:
+        """Return the store at a local path or filesystem URI; creates nothing."""
+        if "://" not in root:
+            folder = os.path.abspath(os.path.expanduser(root))
+            if os.path.exists(folder) and not os.path.isdir(folder):
+                raise StoreError(f"store.root={root!r} is a file; give a folder, which need not exist yet.")
+            return cls(fs.LocalFileSystem(), folder, root)
+        try:
+            # Asks S3 for the bucket's region, unless the URI has it.
+            filesystem, base = patiently(lambda: open_filesystem(root), what=f"open store.root={root!r}")
+        except (pa.ArrowException, ValueError, OSError) as error:
+            raise StoreError(
+                f"store.root={root!r} can't be opened: {reason(error)}. Give a folder or a URI such as s3://bucket/atlas."
+            ) from error
+        return cls(filesystem, base.rstrip("/"), root)
+
+    def within(self, seconds: float) -> Store:
+        """Return the same store for callers who can't wait so long, or come again by themselves."""
+        return replace(self, patience_seconds=seconds)
+
+    @property
+    def is_local(self) -> bool:
+        """Say whether the root is a folder of this machine."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def read(self, path: str) -> bytes:
+        """Return a whole file."""
+        return self.use(path, _whole)
+
+    def read_if_there(self, path: str) -> bytes | None:
+        """Return a whole file, or None where there is none."""
+        try:
+            return self.read(path)
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    def use(self, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
+        """Return what `reading` makes of a random-access file; it is called again where the filesystem fails."""
+
+        def work() -> _T:
+            with self.filesystem.open_input_file(self._full(path)) as file:
+                if self.is_local or file.size() > READ_WHOLE_BYTES:
+                    return reading(file)
+                return reading(pa.BufferReader(file.read()))
+
+        return self._done("read", path, work)
+
+    def write(self, path: str, data: Data) -> None:
+        """Put a whole file under its name, atomically, replacing what was there."""
+        put = self._write_local if self.is_local else self._put
+        self._done("write", path, lambda: put(path, data))
+
+    def _put(self, path: str, data: Data) -> None:
+        with self.filesystem.open_output_stream(self._full(path)) as stream:
+            stream.write(data)
+
+    def write_if_changed(self, path: str, data: bytes) -> None:
+        """Put a file unless the same one is there already."""
+        if self.read_if_there(path) != data:
+            self.write(path, data)
+
+    def _write_local(self, path: str, data: Data) -> None:
+        # Staged beside the tables, never inside one: readers that glob a table see finished files only.
+        staging = os.path.join(self.base, STAGING)
+        final = self._full(path)
+        os.makedirs(staging, exist_ok=True)
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        temporary = os.path.join(staging, uuid.uuid4().hex)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    def clear_staging(self) -> None:
+        """Remove what killed writers left unfinished; young files may belong to a writer that is alive."""
+        staging = os.path.join(self.base, STAGING)
+        if not self.is_local or not os.path.isdir(staging):
+            return
+
+        def work() -> None:
+            with os.scandir(staging) as entries:
+                for entry in entries:
+                    if entry.is_file() and time.time() - entry.stat().st_mtime > STAGING_SECONDS:
+                        os.unlink(entry.path)
+
+        self._done("clear", STAGING, work)
+
+    def delete(self, path: str) -> None:
+        """Remove one file, if it is there."""
+
+        def work() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self.filesystem.delete_file(self._full(path))
+
+        self._done("delete", path, work)
+        if self.is_local:
+            with contextlib.suppress(OSError):  # not empty: other files need it
+                os.rmdir(os.path.dirname(self._full(path)))
+
+    def exists(self, path: str) -> bool:
+        """Say whether a file of that name is there."""
+        return self.size(path) is not None
+
+    def size(self, path: str) -> int | None:
+        """Return a file's size in bytes, or None where there is no file."""
+        info = self._done("look at", path, lambda: self.filesystem.get_file_info(self._full(path)))
+        return int(info.size) if info.type == fs.FileType.File else None
+
+    def list(self, directory: str) -> list[str]:
+        """Return the paths of all files below a directory, sorted; empty when there is none."""
+        return sorted(self.sizes(directory))
+
+    def sizes(self, directory: str) -> dict[str, int]:
+        """Return the size in bytes of every file below a directory, by path."""
+        selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
+        infos = self._done("list", directory, lambda: self.filesystem.get_file_info(selector))
+        prefix = len(self.base) + 1
+        return {info.path[prefix:]: int(info.size) for info in infos if info.type == fs.FileType.File}
+
+    def _full(self, path: str) -> str:
+        return f"{self.base}/{path}" if path else self.base
+
+    def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
+        what = f"{verb} {path!r} under store.root={self.root!r}"
+        try:
+            return patiently(work, what=what, seconds=self.patience_seconds)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"can't {what}: {reason(error)}. What was made before is kept; {_remedy(error)}"
+            ) from error
+
+
+def _whole(file: pa.NativeFile) -> bytes:
+    data: bytes = file.read()
+    return data
+
+
+def _remedy(error: BaseException) -> str:
+    if may_pass(error):
+        return "run the same command again when the storage answers, with fewer workers if it has too much to do."
+    return f"{REMEDIES.get(getattr(error, 'errno', None) or 0, 'mend this')} and run the same command again."
+
+
+def visualizations_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's pictures.
+
+    Readers of partitioned folders add its name as a column; 'layer' would hide the column of that name in the files.
+    """
+    return f"visualizations/layer_slug={layer.slug}"
+
+
+DERIVED = ("atlas", "channel_stats", "site")
+"""Folders whose files are made anew, under the same names, when what they come from changes."""
+
+
+def statistics_path(layer: LayerSpec) -> str:
+    """Return the path of the table of all channels' statistics of a layer."""
+    return f"channel_stats/layer={layer.slug}.parquet"
+
+
+def atlas_path(layer: LayerSpec) -> str:
+    """Return the path of a layer's joined table."""
+    return f"atlas/layer={layer.slug}.parquet"

@@ -1,0 +1,179 @@
+"""Receipts: small JSON files that say a task's files are committed. What has no receipt is not done.
+
+A receipt is written after its files, so a kill at any moment leaves either both or an orphan that nobody reads. Resume
+asks which keys (fingerprints of single results) the receipts of a stage hold.
+
+Many receipts are folded into one file, so that a root of any size is read quickly. A fold is put first and whole,
+under a name derived from its content; only then are the receipts in it deleted. A kill in between leaves both, which
+readers take as one. They read single receipts first and folds after: one that is deleted meanwhile is in a fold that
+was put before.
+
+    receipts/optimize/<task>.json                as workers commit them
+    receipts/folded/optimize/<content>.parquet   a thousand and more
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
+
+import pyarrow as pa
+
+from network_atlas.errors import StoreError
+from network_atlas.store.folds import decode, encode
+from network_atlas.store.paths import Store
+from network_atlas.store.shards import FileEntry
+
+FOLD_AT = 1000
+"""Single receipts of a stage that make a fold worth while; reading so many takes a tenth of a second locally."""
+FOLDS_AT_MOST = 8
+"""Folds of a stage; with more, all become one."""
+AT_ONCE = 16
+"""Receipts read or deleted at a time on an object store, where each takes tens of milliseconds."""
+TRIES = 5
+"""How often folds are listed anew when another process puts several into one meanwhile."""
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A committed task: the keys it made and the files that hold them."""
+
+    stage: str
+    task: str
+    keys: tuple[str, ...]
+    files: tuple[FileEntry, ...]
+    seconds: float
+    unreadable: int = 0
+    """Images of a scan task that could not be read."""
+    finished: float = 0.0
+    """When it was committed, in seconds since 1970 by the clock of its machine; 0 in receipts of old."""
+
+
+def files_under(receipts: Iterable[Receipt], folder: str) -> tuple[str, ...]:
+    """Return the files of `receipts` that lie under a folder of the root, each once."""
+    paths = (file.path for receipt in receipts for file in receipt.files)
+    return tuple(dict.fromkeys(path for path in paths if path.startswith(f"{folder}/")))
+
+
+def commit(store: Store, receipt: Receipt) -> Receipt:
+    """Write the receipt, last of all that a task writes; return it with the time."""
+    receipt = replace(receipt, finished=round(time.time(), 3))
+    data = json.dumps(asdict(receipt), indent=1, sort_keys=True).encode()
+    store.write(_path(receipt.stage, receipt.task), data)
+    return receipt
+
+
+def read_receipts(store: Store, stage: str) -> list[Receipt]:
+    """Return the receipts of a stage, single and folded, in order of their tasks.
+
+    A damaged one counts as none: what it stood for is made again, under the same names.
+    """
+    singles = _read_singles(store, _single_paths(store, stage))
+    found = {receipt.task: receipt for receipt in _read_folds(store, stage)}
+    found |= {receipt.task: receipt for receipt in singles}  # a task done anew since it was folded has a newer one
+    return [found[task] for task in sorted(found)]
+
+
+def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
+    """Fold the single receipts of a stage if there are `at_least` so many; return how many were folded.
+
+    For stages whose tasks are named by their content, so that all receipts of one task are alike.
+    """
+    paths = _single_paths(store, stage)
+    singles = _read_singles(store, paths) if len(paths) >= at_least else []
+    if not singles:
+        return 0
+    folds = _fold_paths(store, stage)
+    merged = folds if len(folds) >= FOLDS_AT_MOST else []
+    earlier = _read_folds(store, stage) if merged else []
+    whole = {receipt.task: receipt for receipt in [*earlier, *singles]}
+    data = encode([whole[task] for task in sorted(whole)])
+    path = f"{_folder(stage)}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+    store.write(path, data)
+    gone = [_path(stage, one.task) for one in singles] + [one for one in merged if one != path]
+    _each(store, store.delete, gone)
+    return len(singles)
+
+
+def is_whole(receipt: Receipt, sizes: Mapping[str, int]) -> bool:
+    """Say whether every file of a receipt is there in its full size; `sizes` has the files there are."""
+    return all(sizes.get(file.path) == file.size_bytes for file in receipt.files)
+
+
+def receipts_by_key(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """Return which receipt holds each key; the last in order wins, so the choice is the same every time."""
+    return {key: receipt for receipt in receipts for key in receipt.keys}
+
+
+def _path(stage: str, task: str) -> str:
+    return f"receipts/{stage}/{task}.json"
+
+
+def _folder(stage: str) -> str:
+    return f"receipts/folded/{stage}"
+
+
+def _single_paths(store: Store, stage: str) -> list[str]:
+    return [path for path in store.list(f"receipts/{stage}") if path.endswith(".json")]
+
+
+def _fold_paths(store: Store, stage: str) -> list[str]:
+    return [path for path in store.list(_folder(stage)) if path.endswith(".parquet")]
+
+
+def _each(store: Store, work: Callable[[str], _T], paths: Sequence[str]) -> list[_T]:
+    """Do `work` for every path: many at a time on an object store, one after the other on a disk."""
+    if store.is_local:
+        return [work(path) for path in paths]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(work, paths))
+
+
+def _read_singles(store: Store, paths: Sequence[str]) -> list[Receipt]:
+    """Return the receipts at `paths`; one that has gone since it was listed is in a fold."""
+    found = zip(paths, _each(store, store.read_if_there, paths), strict=True)
+    parsed = (_parse(path, data) for path, data in found if data is not None)
+    return [receipt for receipt in parsed if receipt is not None]
+
+
+def _read_folds(store: Store, stage: str) -> list[Receipt]:
+    """Return what the folds of a stage hold; where several hold a task, the one that was committed last comes last."""
+    for _ in range(TRIES):
+        paths = _fold_paths(store, stage)
+        try:
+            found = [receipt for path in paths for receipt in _read_fold(store, stage, path)]
+            return sorted(found, key=lambda receipt: receipt.finished)
+        except StoreError:
+            if all(store.exists(path) for path in paths):
+                raise
+    raise StoreError(
+        f"{_folder(stage)!r} under store.root={store.root!r} changes faster than it can be read: "
+        "several runs work on it. Stop all but one."
+    )
+
+
+def _read_fold(store: Store, stage: str, path: str) -> list[Receipt]:
+    try:
+        return [Receipt(stage=stage, **fields) for fields in decode(store.read(path))]
+    except (pa.ArrowException, ValueError) as error:
+        log.error("%s is no list of receipts (%s); what it stood for counts as missing", path, error)
+        return []
+
+
+def _parse(path: str, data: bytes) -> Receipt | None:
+    try:
+        raw = json.loads(data)
+        files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
+        return Receipt(files=files, keys=tuple(raw.pop("keys")), **raw)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        log.error("%s is no receipt (%s); what it stood for counts as missing", path, error)
+        return None

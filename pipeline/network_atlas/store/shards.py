@@ -1,0 +1,183 @@
+"""Immutable Parquet files: encoded whole in memory, checked, then put under a name derived from their content.
+
+Image bytes are stored plain, uncompressed and without statistics (they are compressed already, and statistics would
+copy whole pictures into the footer), and so are lists of numbers, which hardly get smaller. Other
+columns have zstd, statistics and a page index. Row groups are cut by bytes: fetching a row reads a few MB at most.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from network_atlas.errors import CorruptShardError
+from network_atlas.files.retries import may_pass
+from network_atlas.store.paths import Data, Store
+
+ROW_GROUP_BYTES = 6_000_000
+ROW_GROUP_ROWS = 50_000
+VALUES_AT_ONCE = 65_536
+"""Values of a column that go to Parquet's encoder together: lists of numbers take two thirds of the time they take in
+its own 1,024."""
+
+Row = Mapping[str, object]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One immutable file of an atlas, as receipts and manifests list it."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    rows: int
+
+
+def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
+    """Return `rows` as a whole Parquet file, its footer read back and its row count checked."""
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    if sorted_by and table.num_rows:
+        table = table.sort_by([(name, "ascending") for name in sorted_by])
+    return encode_table(table, sorted_by=sorted_by)
+
+
+def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
+    """Return a table as a whole Parquet file, its footer read back and its row count checked."""
+    stream = pa.BufferOutputStream(pa.system_memory_pool())  # whose freed memory workers keep
+    _write(table, stream, sorted_by)
+    data = stream.getvalue()
+    if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:
+        raise CorruptShardError(f"encoded {table.num_rows} rows but the footer says otherwise")
+    return data
+
+
+def _write(table: pa.Table, stream: pa.BufferOutputStream, sorted_by: Sequence[str]) -> None:
+    raw, texts, others = _leaf_columns(table.schema)
+    order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorted_by]
+    with pq.ParquetWriter(
+        stream,
+        table.schema,
+        compression=dict.fromkeys(raw, "none") | dict.fromkeys(others, "zstd"),
+        use_dictionary=texts,
+        column_encoding=dict.fromkeys(raw, "PLAIN") or None,
+        write_statistics=others,
+        write_page_index=True,
+        write_batch_size=VALUES_AT_ONCE,
+        sorting_columns=order or None,
+    ) as writer:
+        for start, stop in _row_groups(table):
+            writer.write_table(table.slice(start, stop - start), row_group_size=max(1, stop - start))
+
+
+def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str], list[str]]:
+    """Return the Parquet paths of what is stored raw (image bytes, and lists of numbers), of texts, and of all leaves
+    but the raw ones.
+    """
+    parquet = pq.ParquetFile(_empty(schema)).schema
+    paths = [parquet.column(index).path for index in range(len(parquet))]
+    lists = {
+        item.name for item in schema if pa.types.is_list(item.type) and pa.types.is_primitive(item.type.value_type)
+    }
+    raw = [path for path in paths if path.rsplit(".", 1)[-1] == "bytes" or path.split(".")[0] in lists]
+    leaves = {parquet.column(index).path: parquet.column(index).physical_type for index in range(len(parquet))}
+    others = [path for path in paths if path not in raw]
+    return raw, [path for path in others if leaves[path] == "BYTE_ARRAY"], others
+
+
+def _empty(schema: pa.Schema) -> io.BytesIO:
+    buffer = io.BytesIO()
+    pq.write_table(schema.empty_table(), buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
+    rows_per_group = ROW_GROUP_ROWS
+    if table.num_rows:
+        rows_per_group = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES * table.num_rows // max(1, table.nbytes)))
+    starts = range(0, table.num_rows, rows_per_group)
+    return [(start, min(start + rows_per_group, table.num_rows)) for start in starts]
+
+
+def entry_for(path: str, data: Data, rows: int) -> FileEntry:
+    """Return the entry that describes `data` at `path`."""
+    return FileEntry(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=rows)
+
+
+def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
+    """Write a whole file as `<directory>/part-<content hash>.parquet`."""
+    entry = entry_for("", data, rows)
+    entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
+    store.write(entry.path, data)
+    return entry
+
+
+def put_shard(
+    store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()
+) -> FileEntry:
+    """Write `rows` as `<directory>/part-<content hash>.parquet`; a late second writer can only write the same name."""
+    return put_encoded(store, directory, encode(rows, schema, sorted_by=sorted_by), len(rows))
+
+
+def put_table(
+    store: Store, path: str, rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()
+) -> FileEntry:
+    """Write `rows` under a fixed name, replacing what was there."""
+    data = encode(rows, schema, sorted_by=sorted_by)
+    store.write(path, data)
+    return entry_for(path, data, len(rows))
+
+
+def read_rows(
+    store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
+) -> list[dict[str, object]]:
+    """Return the rows of a shard as dictionaries, only those of one layer if asked; skips other row groups unread."""
+    rows: list[dict[str, object]] = read_table(store, path, columns=columns, layer_index=layer_index).to_pylist()
+    return rows
+
+
+def read_table(
+    store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
+) -> pa.Table:
+    """Return a shard as a table, only the rows of one layer if asked; skips other row groups unread."""
+    filters = None if layer_index is None else [("layer_index", "=", layer_index)]
+    wanted = list(columns) if columns else None
+    return _use(store, path, lambda file: pq.read_table(file, columns=wanted, filters=filters))
+
+
+def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
+    """Return the first `count` rows of a shard, reading no more row groups than they take."""
+
+    def first(file: pa.NativeFile) -> list[dict[str, object]]:
+        batches = pq.ParquetFile(file).iter_batches(batch_size=count, columns=list(columns))
+        return next((batch.to_pylist() for batch in batches), [])
+
+    return _use(store, path, first)
+
+
+def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
+    """Return what `reading` makes of a shard; what is no whole Parquet file is a CorruptShardError, at once."""
+
+    def parsed(file: pa.NativeFile) -> _T:
+        try:
+            return reading(file)
+        except (pa.ArrowException, OSError) as error:
+            if may_pass(error):  # the filesystem's fault, not the file's
+                raise
+            raise _cut_short(store, path, error) from error
+
+    return store.use(path, parsed)
+
+
+def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:
+    return CorruptShardError(
+        f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
+        "Delete it and run again: what it held will be made anew."
+    )

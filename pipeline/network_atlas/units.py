@@ -1,0 +1,145 @@
+"""Units: what a picture describes, as plain values that know no model and no tensor.
+
+A *unit* is a channel, a neuron (a channel at one row and column), a class's logit or probability, a direction, a whole
+layer, or a sum of these.
+
+    Channel(layer="layer3.5", channel=12).label        # 'layer3.5:12'
+    Neuron(layer="layer3.5", channel=12, row=7, column=7).label  # 'layer3.5:12@7,7'
+
+Rows come before columns, everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One feature map of a layer, over all its positions."""
+
+    layer: str
+    channel: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:{self.channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neuron:
+    """A channel at one (row, column)."""
+
+    layer: str
+    channel: int
+    row: int
+    column: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:{self.channel}@{self.row},{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassLogit:
+    """One entry of the model's output, before any softmax."""
+
+    layer: str
+    channel: int
+
+    @property
+    def label(self) -> str:
+        return f"logit:{self.channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassProbability:
+    """One entry of the model's output, after softmax over all of them."""
+
+    layer: str
+    channel: int
+
+    @property
+    def label(self) -> str:
+        return f"probability:{self.channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A layer as a whole: everything it responds to at once (DeepDream)."""
+
+    layer: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Direction:
+    """A vector in a layer's channel space."""
+
+    layer: str
+    name: str
+    vector: tuple[float, ...]
+    cosine_power: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coactive:
+    """A channel together with the channel of its layer that rises and falls most with it, as the scan found."""
+
+    layer: str
+    channel: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:{self.channel} + most co-active"
+
+
+Single = Channel | Neuron | ClassLogit | ClassProbability | Layer | Direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A unit with its weight in a sum."""
+
+    weight: float
+    unit: Single
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """A weighted sum of units, of one layer or of several (neuron arithmetic)."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def label(self) -> str:
+        text = ""
+        for term in self.terms:
+            size = abs(term.weight)
+            sign = "-" if term.weight < 0 else "+"
+            factor = "" if size == 1 else f"{size:g}*"
+            lead = ("-" if sign == "-" else "") if not text else f" {sign} "
+            text += f"{lead}{factor}{term.unit.label}"
+        return text
+
+
+Unit = Single | Sum | Coactive
+
+
+def terms_of(unit: Single | Sum) -> tuple[Term, ...]:
+    """Return a unit as a sum: its terms, or itself with weight one."""
+    return unit.terms if isinstance(unit, Sum) else (Term(weight=1.0, unit=unit),)
+
+
+def layers_of(unit: Unit) -> tuple[str, ...]:
+    """Return the names of the layers that a unit is read from."""
+    if isinstance(unit, Coactive):
+        return (unit.layer,)
+    return tuple(dict.fromkeys(term.unit.layer for term in terms_of(unit)))

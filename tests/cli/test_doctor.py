@@ -1,0 +1,208 @@
+"""What `atlas doctor` says of things that are really broken, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import INLINE, TESTS, TINY
+
+from network_atlas.cli.checks import Check, checkup, versions_fit
+from network_atlas.cli.main import main
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import UnfitError
+
+LINES = ["versions", "device", "threads", "cluster", "store", "model", "dataset", "plan", "space"]
+Tiny = Callable[..., RunConfig]
+
+
+def checked(config: RunConfig) -> dict[str, Check]:
+    return {check.name: check for check in checkup(config)}
+
+
+def only_wrong(config: RunConfig, name: str) -> str:
+    """Return what the one line says that is not ok; the plan depends on others."""
+    found = checked(config)
+    wrong = [one for one, check in found.items() if not check.ok]
+    assert wrong in ([name], [name, "plan"]), {one: found[one].says for one in wrong}
+    return found[name].says
+
+
+def test_where_all_is_well_every_line_says_ok_and_nothing_is_left(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "deep" / "atlas"}"']
+    assert main(["doctor", *given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["ok", name] for name in LINES]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_json_says_the_same(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [*TINY, *INLINE, f'dataset.root="{tmp_path / "nowhere"}"', f'store.root="{tmp_path / "atlas"}"']
+    assert main(["doctor", *given, "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["format"], report["ok"]) == (1, False)
+    assert [check["name"] for check in report["checks"]] == LINES[:-1]  # without a plan there is nothing to weigh
+    assert all(list(check) == ["name", "ok", "says"] for check in report["checks"])
+    assert main(["doctor", *given]) == 1
+    assert "NOT OK  dataset" in capsys.readouterr().out
+
+
+def test_an_atlas_that_is_there_stays_as_it_is(atlas_root: Path, tiny: Tiny) -> None:
+    before = sorted(atlas_root.rglob("*"))
+    assert all(check.ok for check in checkup(tiny(root=atlas_root)))
+    assert sorted(atlas_root.rglob("*")) == before
+
+
+def test_a_package_of_another_version_is_named(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "old" / "numpy-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "old"))
+    assert "numpy is 0.1, needed is numpy>=1.26" in only_wrong(tiny(), "versions")
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "ours-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: ours\nVersion: 1.0\nRequires-Dist: not-there>=2\n"
+        'Requires-Dist: nor-this; extra == "more"\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UnfitError, match=r"^not-there is missing, needed is not-there>=2\. Install"):
+        versions_fit("ours")
+    with pytest.raises(UnfitError, match="pip install"):
+        versions_fit("no-such-distribution")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_named(tiny: Tiny) -> None:
+    says = only_wrong(tiny("executor=ray", "~executor.threads", "executor.gpus_per_worker=1"), "device")
+    assert "set executor.gpus_per_worker=0" in says
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["executor.threads=5000"], ["executor.threads=5000", "processors", "or 0"]),
+        (
+            ["executor=ray", "~executor.threads", "executor.workers=5000"],
+            ["executor.workers=5000", "executor.workers=0"],
+        ),
+    ],
+)
+def test_more_threads_than_processors_are_named(tiny: Tiny, overrides: list[str], words: list[str]) -> None:
+    says = only_wrong(tiny(*overrides), "threads")
+    assert all(word in says for word in words), says
+
+
+def test_a_cluster_that_does_not_answer_is_named(tiny: Tiny) -> None:
+    config = tiny("executor=ray", "~executor.threads", "executor.address=127.0.0.1:9")
+    says = only_wrong(config, "cluster")
+    assert "127.0.0.1:9" in says
+    assert "ray start --head" in says
+
+
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+from network_atlas.cli.main import main
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+for cpus in ("1", "64"):
+    main(["doctor", *sys.argv[1:], f"executor.address={cluster.address}", f"executor.cpus_per_worker={cpus}"])
+cluster.shutdown()
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_cluster_is_joined_and_asked_for_room(images: Path, tmp_path: Path) -> None:
+    given = [*TINY, "executor=ray", f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+    environment = os.environ | {"PYTHONPATH": str(TESTS), "RAY_AUTH_MODE": "disabled"}
+    command = [sys.executable, "-c", CLUSTER, *given]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    lines = [line for line in ended.stdout.splitlines() if " cluster " in line]
+    assert len(lines) == 2, ended
+    assert lines[0].startswith("ok")
+    assert "room for 1 workers" in lines[0]
+    assert lines[1].startswith("NOT OK")
+    assert "no machine with room for a worker of 64 processors" in lines[1]
+
+
+def test_a_root_that_cannot_be_written_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    found = checked(tiny(root=tmp_path / "file" / "atlas"))
+    assert not found["store"].ok
+    assert "file/atlas" in found["store"].says
+
+
+def test_weights_that_cannot_be_read_are_named(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "torn.pth").write_bytes(b"PK no checkpoint")
+    assert "torn.pth" in only_wrong(tiny(f'model.weights="{tmp_path / "torn.pth"}"'), "model")
+
+
+def test_a_model_that_cannot_be_imported_is_named(tiny: Tiny) -> None:
+    assert "no_such_module" in only_wrong(tiny("model.name=no_such_module:build"), "model")
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, images: Path) -> Callable[[int, int], str]:
+    """Return a function that makes a folder of so many broken images, before so many whole ones."""
+
+    def make(broken: int, whole: int) -> str:
+        folder = tmp_path / "mixed"
+        folder.mkdir()
+        for number in range(broken):
+            (folder / f"a{number}.png").write_bytes(b"no image")
+        for path in sorted(images.iterdir())[:whole]:
+            (folder / path.name).write_bytes(path.read_bytes())
+        return f'dataset.root="{folder}"'
+
+    return make
+
+
+def test_images_that_cannot_be_read_are_named(tiny: Tiny, mixed: Callable[[int, int], str]) -> None:
+    says = only_wrong(tiny(mixed(5, 5)), "dataset")
+    assert "none of the first 5 images" in says
+    assert "a0.png" in says
+
+
+def test_some_broken_images_are_mentioned_and_ok(tiny: Tiny, mixed: Callable[[int, int], str]) -> None:
+    found = checked(tiny(mixed(2, 6)))
+    assert all(check.ok for check in found.values())
+    assert "3 of the first 5 read; a0.png" in found["dataset"].says
+
+
+def test_a_folder_that_is_not_there_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    assert "nowhere" in only_wrong(tiny(f'dataset.root="{tmp_path / "nowhere"}"'), "dataset")
+
+
+def test_a_sweep_that_fits_nothing_is_named(tiny: Tiny) -> None:
+    assert "conv77" in only_wrong(tiny("sweep.select.0.include=[conv77]"), "plan")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a megabyte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs leave to mount a file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_without_room_is_named(tiny: Tiny, small_disk: Path) -> None:
+    big = ["optimize.height_px=512", "optimize.width_px=512"]
+    says = only_wrong(tiny(*big, root=small_disk / "atlas"), "space")
+    assert "free and the plan writes" in says
+    assert list(small_disk.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Runs that do a share of a sweep each (`sweep.shard`), on one root."""
+"""Runs that do a share of a sweep each (`sweep.share`), on one root."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_shares_one_after_the_other_and_a_plain_run_make_the_atlas_of_one_run(
     tiny: Callable[..., RunConfig], tmp_path: Path, atlas_root: Path
 ) -> None:
     for share in (*SHARES, *SHARES):  # the second time, measurements that waited for the whole scan
-        result = quietly(tiny(f"sweep.shard={share}"))
+        result = quietly(tiny(f"sweep.share={share}"))
         assert result.manifest is None
     store = Store.open(str(tmp_path / "atlas"))
     assert latest(store) is None
@@ -52,7 +52,7 @@ def test_shares_one_after_the_other_and_a_plain_run_make_the_atlas_of_one_run(
 def test_what_a_first_round_leaves_waiting_the_plain_run_does(
     tiny: Callable[..., RunConfig], tmp_path: Path, atlas_root: Path
 ) -> None:
-    waiting = [quietly(tiny(f"sweep.shard={share}")).waiting for share in SHARES]
+    waiting = [quietly(tiny(f"sweep.share={share}")).waiting for share in SHARES]
     assert waiting[0] > 0
     assert waiting[-1] == 0  # all spans were there when it came to measure
     quietly(tiny())
@@ -61,9 +61,9 @@ def test_what_a_first_round_leaves_waiting_the_plain_run_does(
 
 def test_pictures_that_start_from_the_scan_wait_for_all_of_it(tiny: Callable[..., RunConfig]) -> None:
     facets = "sweep.variants=[{objective: channel, start: example}]"
-    first = [quietly(tiny(facets, f"sweep.shard={share}")) for share in SHARES]
+    first = [quietly(tiny(facets, f"sweep.share={share}")) for share in SHARES]
     assert [result.pictures for result in first[:-1]] == [0, 0]
-    again = [quietly(tiny(facets, f"sweep.shard={share}")) for share in SHARES]
+    again = [quietly(tiny(facets, f"sweep.share={share}")) for share in SHARES]
     assert sum(result.pictures for result in again) == 18
     assert [result.waiting for result in again] == [0, 0, 0]
 
@@ -76,7 +76,7 @@ def test_shares_at_the_same_time_make_the_atlas_of_one_run(
     command = [sys.executable, "-m", "network_atlas", "run", *given]
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     runs = [
-        subprocess.Popen([*command, f"sweep.shard={share}"], env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, f"sweep.share={share}"], env=environment, stderr=subprocess.PIPE, text=True)
         for share in SHARES
     ]
     errors = [run.communicate(timeout=200)[1] for run in runs]
@@ -126,12 +126,12 @@ def test_shares_of_one_division_work_at_the_same_time_and_are_all_named(finished
 @pytest.fixture
 def finished_lease(tiny: Callable[..., RunConfig], tmp_path: Path) -> Store:
     """The root of a share that is through."""
-    quietly(tiny("sweep.shard=1/3", "sweep.select.0.channels='0:1'"))
+    quietly(tiny("sweep.share=1/3", "sweep.select.0.channels='0:1'"))
     return Store.open(str(tmp_path / "atlas"))
 
 
 def test_a_refused_run_says_which_share_is_under_way(store: Store) -> None:
-    with Lease(store, "a", "2/8"), pytest.raises(RootBusyError, match=r"sweep\.shard=2/8, since"), Lease(store, "b"):
+    with Lease(store, "a", "2/8"), pytest.raises(RootBusyError, match=r"sweep\.share=2/8, since"), Lease(store, "b"):
         pass
 
 
@@ -139,11 +139,11 @@ def test_a_share_says_that_nothing_is_published_and_what_waits(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
-    assert main(["run", *given, "sweep.shard=1/3"]) == 0
+    assert main(["run", *given, "sweep.share=1/3"]) == 0
     output = capsys.readouterr().out
     assert "Share 1/3: " in output
     assert "wait for what other shares scan" in output
-    assert "without sweep.shard" in output
+    assert "without sweep.share" in output
 
 
 def test_the_plan_of_a_share_counts_its_own_only(
@@ -155,7 +155,7 @@ def test_the_plan_of_a_share_counts_its_own_only(
         assert main(["plan", *given, *overrides, "--json"]) == 0
         return [stage["total"] for stage in json.loads(capsys.readouterr().out)["stages"][:3]]
 
-    shares = [totals(f"sweep.shard={share}") for share in SHARES]
+    shares = [totals(f"sweep.share={share}") for share in SHARES]
     assert [sum(column) for column in zip(*shares, strict=True)] == totals() == [3, 36, 36]
 
 
@@ -172,5 +172,5 @@ def test_the_name_of_a_run_says_what_it_makes_and_where(
     assert first.startswith("atlas-")
     assert len(first) <= 40
     assert first == name() == name("scan.batch=2", "executor.threads=2", "optimize.batch=3")
-    others = [name("sweep.shard=1/3"), name("optimize.steps=5"), name(f"store.root={tmp_path / 'other'}")]
+    others = [name("sweep.share=1/3"), name("optimize.steps=5"), name(f"store.root={tmp_path / 'other'}")]
     assert len({first, *others}) == 4

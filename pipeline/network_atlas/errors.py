@@ -11,7 +11,7 @@
     │   ├── RootMismatchError  a root made by other settings
     │   └── RootBusyError      a root that another run is working on
     ├── MergeError             partials that overlap, leave a gap or disagree
-    ├── UnfitError             an installation, a machine or a cluster that a run can't use
+    ├── SetupError             an installation, a machine or a cluster that a run can't use
     ├── WorkerBuildError       a worker that cannot be built, or dies before it is ready
     ├── ClusterLostError       Ray itself died
     └── TasksFailedError       a run that ended with tasks that could not be done
@@ -69,7 +69,7 @@ class MergeError(AtlasError):
     """Partials overlap, leave a gap or disagree about what they describe."""
 
 
-class UnfitError(AtlasError):
+class SetupError(AtlasError):
     """An installation, a machine or a cluster is not as a run needs it."""
 
 

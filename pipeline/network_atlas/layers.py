@@ -87,7 +87,7 @@ class LayerSpec:
         return f"{self.index:04d}-{safe}"
 
 
-def parts_of(layers: Sequence[LayerSpec]) -> list[slice]:
+def channel_slices(layers: Sequence[LayerSpec]) -> list[slice]:
     """Return where each layer's channels are in an array that holds those of all layers side by side."""
     ends = itertools.accumulate(layer.channels for layer in layers)
     return [slice(end - layer.channels, end) for layer, end in zip(layers, ends, strict=True)]

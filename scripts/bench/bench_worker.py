@@ -20,7 +20,7 @@ class Sleep:
     id: str
     seconds: float = 0.0
     folder: str = ""
-    warm: str = ""
+    cached_input: str = ""
 
     def halves(self) -> tuple[Sleep, ...]:
         return ()

@@ -16,7 +16,7 @@ from conftest import INLINE, TESTS, TINY
 from network_atlas.cli.checks import Check, checkup, versions_fit
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
-from network_atlas.errors import UnfitError
+from network_atlas.errors import SetupError
 
 LINES = ["versions", "device", "threads", "cluster", "store", "model", "dataset", "plan", "space"]
 Tiny = Callable[..., RunConfig]
@@ -77,9 +77,9 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
         'Requires-Dist: nor-this; extra == "more"\n'
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UnfitError, match=r"^not-there is missing, needed is not-there>=2\. Install"):
+    with pytest.raises(SetupError, match=r"^not-there is missing, needed is not-there>=2\. Install"):
         versions_fit("ours")
-    with pytest.raises(UnfitError, match="pip install"):
+    with pytest.raises(SetupError, match="pip install"):
         versions_fit("no-such-distribution")
 
 

@@ -83,7 +83,7 @@ def test_what_is_not_there_is_said_so(bucket: Callable[[str], str], make_config:
 def test_a_server_that_is_gone_is_not_the_images_fault(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0)
     dead = "s3://x/y?endpoint_override=127.0.0.1:9&scheme=http&request_timeout=1&connect_timeout=1"
     with pytest.raises(DatasetError, match=r"dataset\.root='s3://x/y.*can't") as caught:
         open_source(make_config(root=dead, source="folder"))

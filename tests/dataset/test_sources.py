@@ -271,7 +271,7 @@ def test_an_image_on_a_disk_that_fails_for_a_moment_is_read_when_it_works_again(
     (tmp_path / "a.png").symlink_to("/proc/self/mem")
     source = open_source(make_config(root=str(tmp_path)))
     with monkeypatch.context() as hurried:
-        hurried.setattr(retries, "PATIENCE_SECONDS", 0.1)
+        hurried.setattr(retries, "RETRY_SECONDS", 0.1)
         with pytest.raises(OSError, match="Input/output error") as caught:
             source.read("a.png")
     assert "tried" in caught.value.__notes__[0]

@@ -22,7 +22,7 @@ class ExampleTask:
     folder: str = ""
     times: int = 1_000_000
     """How often the action comes before an echo."""
-    warm: str = ""
+    cached_input: str = ""
     parts: tuple[ExampleTask, ...] = ()
     """What it consists of: halves are named by their parts, joined with '+'."""
 

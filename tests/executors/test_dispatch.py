@@ -20,8 +20,8 @@ def block(*names: str) -> ExampleTask:
     return ExampleTask("+".join(names), parts=tuple(ExampleTask(name) for name in names))
 
 
-def warm(name: str, *layers: str) -> list[Task]:
-    return [ExampleTask(f"{name}{number}", warm=layer) for number, layer in enumerate(layers)]
+def with_input(name: str, *layers: str) -> list[Task]:
+    return [ExampleTask(f"{name}{number}", cached_input=layer) for number, layer in enumerate(layers)]
 
 
 def done(task: Task) -> Outcome:
@@ -117,30 +117,30 @@ def test_tasks_are_taken_in_the_order_given_and_again_where_they_were() -> None:
 
 
 def test_host_goes_on_with_the_layer_it_has_warm_and_begins_what_no_other_has() -> None:
-    given = warm("t", "a", "a", "a", "b", "b", "b")
+    given = with_input("t", "a", "a", "a", "b", "b", "b")
     dispatch = Dispatch(given)
     taken: dict[int, list[str]] = {0: [], 1: []}
     for _ in range(3):
         for host in taken:
             task = dispatch.take(host, hosts=2)
             assert task is not None
-            taken[host].append(task.warm)
+            taken[host].append(task.cached_input)
             dispatch.settle(host, done(task))
     assert taken == {0: ["a"] * 3, 1: ["b"] * 3}
 
 
 def test_host_without_a_layer_of_its_own_helps_another() -> None:
-    dispatch = Dispatch(warm("t", "a", "a", "a", "a"))
+    dispatch = Dispatch(with_input("t", "a", "a", "a", "a"))
     assert all(dispatch.take(host, hosts=3) is not None for host in range(3))
 
 
 def test_layer_of_a_lost_host_is_taken_up_by_the_next() -> None:
-    dispatch = Dispatch(warm("t", "a", "b", "b"))
-    assert [task.warm for host in (0, 1) if (task := dispatch.take(host, hosts=2))] == ["a", "b"]
+    dispatch = Dispatch(with_input("t", "a", "b", "b"))
+    assert [task.cached_input for host in (0, 1) if (task := dispatch.take(host, hosts=2))] == ["a", "b"]
     dispatch.lose(0, blame=False, reason="preempted")
     again = dispatch.take(2, hosts=2)
     assert again is not None
-    assert again.warm == "a"
+    assert again.cached_input == "a"
 
 
 @given(
@@ -152,7 +152,7 @@ def test_every_unit_ends_exactly_once_whatever_happens(
     given_blocks: list[tuple[int, str]], hosts: int, random: object
 ) -> None:
     blocks = [
-        dataclasses.replace(block(*(f"b{number}u{part}" for part in range(size))), warm=layer)
+        dataclasses.replace(block(*(f"b{number}u{part}" for part in range(size))), cached_input=layer)
         for number, (size, layer) in enumerate(given_blocks)
     ]
     dispatch, outcomes = Dispatch(blocks), []

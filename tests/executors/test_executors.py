@@ -13,10 +13,10 @@ import pytest
 from executors.example_workers import ExampleTask, ray_config, spec
 
 from network_atlas.config.schema import InlineConfig
-from network_atlas.errors import ConfigError, UnfitError, WorkerBuildError
+from network_atlas.errors import ConfigError, SetupError, WorkerBuildError
 from network_atlas.executors import open_executor
 from network_atlas.executors.base import Done, Executor, Failed, Outcome
-from network_atlas.executors.environment import knock, room
+from network_atlas.executors.environment import check_reachable, workers_that_fit
 
 
 def outcomes(executor: Executor, tasks: list[ExampleTask], **how: object) -> dict[str, Outcome]:
@@ -188,7 +188,7 @@ def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path)
 def test_room_counts_processors_and_gpus(gpus: int, share: float, expected: int) -> None:
     config = ray_config()
     object.__setattr__(config, "gpus_per_worker", share)
-    assert room({"CPU": 8, "GPU": gpus}, config.cpus_per_worker, config.gpus_per_worker) == expected
+    assert workers_that_fit({"CPU": 8, "GPU": gpus}, config.cpus_per_worker, config.gpus_per_worker) == expected
 
 
 def test_cluster_that_is_not_there_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,8 +209,8 @@ def test_cluster_that_is_not_there_is_a_config_error(monkeypatch: pytest.MonkeyP
 def test_address_where_nobody_answers_is_an_error_at_once(address: str) -> None:
     """Ray itself would try for minutes, deaf to signals."""
     began = time.monotonic()
-    with pytest.raises(UnfitError, match=r"nobody answers at executor\.address="):
-        knock(address)
+    with pytest.raises(SetupError, match=r"nobody answers at executor\.address="):
+        check_reachable(address)
     assert time.monotonic() - began < 10
 
 

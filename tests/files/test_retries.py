@@ -12,8 +12,9 @@ from pyarrow import fs
 from s3_server import needs_s3, s3_bucket, uri
 
 from network_atlas.errors import CorruptShardError, StoreError
-from network_atlas.files import filesystems, retries, schemas
-from network_atlas.files.retries import may_pass, patiently, reason
+from network_atlas.files import filesystems, retries
+from network_atlas.files.retries import is_transient, reason, with_retries
+from network_atlas.store import schemas
 from network_atlas.store.paths import Store
 from network_atlas.store.shards import put_shard, read_rows
 
@@ -44,7 +45,7 @@ class Failing:
 @pytest.mark.parametrize("number", [errno.EINTR, errno.EAGAIN, errno.ESTALE, errno.EIO, errno.ETIMEDOUT])
 def test_what_may_pass_is_tried_again_until_it_has(number: int) -> None:
     work = Failing(OSError(number, os.strerror(number)), times=3)
-    assert patiently(work, what="look") == "done"
+    assert with_retries(work, what="look") == "done"
     assert work.calls == 4
 
 
@@ -64,7 +65,7 @@ def test_what_may_pass_is_tried_again_until_it_has(number: int) -> None:
 def test_what_stays_wrong_is_raised_at_once(error: Exception) -> None:
     work = Failing(error, times=1)
     with pytest.raises(type(error)) as caught:
-        patiently(work, what="look")
+        with_retries(work, what="look")
     assert work.calls == 1
     assert caught.value is error
 
@@ -83,13 +84,13 @@ def test_what_stays_wrong_is_raised_at_once(error: Exception) -> None:
     ids=str,
 )
 def test_an_object_stores_faults_may_pass(error: OSError) -> None:
-    assert may_pass(error)
+    assert is_transient(error)
 
 
 def test_patience_ends_and_says_how_often_was_tried(caplog: pytest.LogCaptureFixture) -> None:
     work = Failing(OSError(errno.EIO, "Input/output error"), times=10**9)
     with pytest.raises(OSError, match="Input/output") as caught:
-        patiently(work, what="look at 'x'", seconds=0.2)
+        with_retries(work, what="look at 'x'", seconds=0.2)
     assert 3 < work.calls < 1000
     assert f"input/output error, tried {work.calls} times in 0 s" in reason(caught.value)
     assert caplog.text.count("can't look at 'x' at the moment (input/output error); trying again, for 0 s at most") == 1

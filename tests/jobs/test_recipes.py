@@ -142,8 +142,8 @@ def test_a_job_of_an_array_does_its_share(commands_around: dict[str, str]) -> No
     array = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "8"}
     subprocess.run(["bash", JOBS / "slurm/node.sbatch", "sweep=all"], env={**commands_around, **array}, check=True)
     called = Path(commands_around["NOTES"]).read_text().split()
-    assert called == ["atlas", "run", "sweep=all", "sweep.shard=2/8"]
-    assert compose(called[2:]).sweep.shard == "2/8"
+    assert called == ["atlas", "run", "sweep=all", "sweep.share=2/8"]
+    assert compose(called[2:]).sweep.share == "2/8"
 
 
 def test_an_array_ends_with_a_job_that_publishes(commands_around: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from conftest import quietly
 
 from network_atlas.calibrate import worker as calibrate
 from network_atlas.config.schema import RunConfig
-from network_atlas.models.memory import Room
+from network_atlas.models.memory import FittingBatch
 from network_atlas.optimize import worker as optimize
 from network_atlas.run.prepare import prepare
 from network_atlas.scan.worker import ScanWorker
@@ -37,12 +37,12 @@ def summed(numbers: list[int], room: int, part: slice) -> list[int]:
 @pytest.mark.parametrize("count", [0, 1, 5, 64, 100])
 @pytest.mark.parametrize("memory", [1, 3, 200])
 def test_all_items_are_done_once_and_in_order_whatever_fits(count: int, memory: int) -> None:
-    numbers, room = list(range(count)), Room(64)
+    numbers, room = list(range(count)), FittingBatch(64)
     assert room.over(lambda part: summed(numbers, memory, part), count) == [number + 1 for number in numbers]
 
 
 def test_what_fits_is_remembered_and_nothing_larger_tried_again() -> None:
-    room, tried = Room(64), list[int]()
+    room, tried = FittingBatch(64), list[int]()
 
     def work(size: int) -> int:
         tried.append(size)
@@ -59,7 +59,7 @@ def test_what_never_fits_is_raised() -> None:
         raise torch.OutOfMemoryError(f"no room for {size}")
 
     with pytest.raises(torch.OutOfMemoryError, match="no room for 1"):
-        Room(8).fit(work)
+        FittingBatch(8).fit(work)
 
 
 def table(root: Path, folder: str) -> pa.Table:

@@ -56,7 +56,7 @@ def plan_of(config: RunConfig) -> Plan:
 @pytest.mark.parametrize("count", COUNTS)
 def test_shares_together_are_the_whole_plan_and_no_task_is_in_two(tiny: Callable[..., RunConfig], count: int) -> None:
     whole = plan_of(tiny())
-    shares = [plan_of(tiny(f"sweep.shard={number}/{count}")) for number in range(1, count + 1)]
+    shares = [plan_of(tiny(f"sweep.share={number}/{count}")) for number in range(1, count + 1)]
     for tasks in ("optimize_tasks", "scan_tasks"):
         ids = [task.id for share in shares for task in getattr(share, tasks)(())]
         assert sorted(ids) == sorted(task.id for task in getattr(whole, tasks)(()))
@@ -65,13 +65,13 @@ def test_shares_together_are_the_whole_plan_and_no_task_is_in_two(tiny: Callable
 
 
 def test_a_share_names_the_same_results_as_the_whole(tiny: Callable[..., RunConfig]) -> None:
-    share, whole = plan_of(tiny("sweep.shard=2/3")), plan_of(tiny())
+    share, whole = plan_of(tiny("sweep.share=2/3")), plan_of(tiny())
     assert share.picture_keys == whole.picture_keys
     assert share.scan_keys == whole.scan_keys
 
 
 def test_what_others_have_done_moves_no_block_to_another_share(tiny: Callable[..., RunConfig]) -> None:
-    plan = plan_of(tiny("sweep.shard=1/2"))
+    plan = plan_of(tiny("sweep.share=1/2"))
     first, *rest = plan.optimize_tasks(())
     done = {picture.key for picture in first.pictures} | (set(plan.picture_keys) - plan.own_pictures)
     assert plan.optimize_tasks(done) == rest
@@ -80,9 +80,9 @@ def test_what_others_have_done_moves_no_block_to_another_share(tiny: Callable[..
 @pytest.mark.parametrize("text", ["0/8", "9/8", "1/0", "1", "a/b", "1/8/2", "-1/8", "1.5/8", "01/8", "٢/٨"])
 def test_what_is_no_share_is_refused(tiny: Callable[..., RunConfig], text: str) -> None:
     with pytest.raises(ConfigError, match="is no share; give '1/8' to '8/8'"):
-        tiny(f"sweep.shard='{text}'")
+        tiny(f"sweep.share='{text}'")
 
 
 def test_a_share_does_not_empty_the_quarantine_of_all(tiny: Callable[..., RunConfig]) -> None:
-    with pytest.raises(ConfigError, match=r"leave sweep\.shard out"):
-        tiny("sweep.shard=1/2", "retry_failed=true")
+    with pytest.raises(ConfigError, match=r"leave sweep\.share out"):
+        tiny("sweep.share=1/2", "retry_failed=true")

@@ -95,7 +95,7 @@ def test_a_holder_stays_one_while_the_storage_fails_for_a_moment(monkeypatch: py
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(module, "BEAT_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "BEAT_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(filesystems, "S3_TRIES", 1)
     with s3_server() as port, FaultyProxy(port) as proxy:
         store = Store.open(uri(proxy.port, "bucket/atlas"))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from network_atlas.config.recipe import TransformConfig
-from network_atlas.models.memory import Room
+from network_atlas.models.memory import FittingBatch
 from network_atlas.pictures.colours import magnitude_of
 from network_atlas.pictures.objectives import scores
 from network_atlas.pictures.parameterizations.maco import resized
@@ -62,7 +62,7 @@ def rank_of(picture: Picture, maps: Tensor) -> int | None:
 
 @torch.inference_mode()
 def robustness_loss(
-    target: Target, picture: Picture, image: Tensor, score: float, *, room: Room | None = None
+    target: Target, picture: Picture, image: Tensor, score: float, *, room: FittingBatch | None = None
 ) -> float | None:
     """Return the share of the score that is lost, on average, under the standard transforms; None for a score of zero.
 
@@ -80,7 +80,7 @@ def robustness_loss(
     def of_part(part: slice) -> list[Tensor]:
         return list(scores(target.maps(seen[part]), [picture.readable] * len(seen[part])))
 
-    values = torch.stack((room or Room(STANDARD.views)).over(of_part, STANDARD.views))
+    values = torch.stack((room or FittingBatch(STANDARD.views)).over(of_part, STANDARD.views))
     return float((score - values.mean().item()) / abs(score))
 
 

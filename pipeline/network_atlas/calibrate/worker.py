@@ -17,7 +17,7 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.models.device import use_device
 from network_atlas.models.load import load_model, on_device
-from network_atlas.models.memory import Room
+from network_atlas.models.memory import FittingBatch
 from network_atlas.pictures.magnitude import scanned_magnitude
 from network_atlas.pictures.scanned import Scanned
 from network_atlas.pictures.stored import shown
@@ -48,7 +48,7 @@ class CalibrateWorker:
         self._scanned = Scanned(config, self._store)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
-        self.room = Room(AT_ONCE)
+        self.room = FittingBatch(AT_ONCE)
         self._magnitude: tuple[str, Tensor] | None = None
         """The statistics file that was read last, and what it says."""
 

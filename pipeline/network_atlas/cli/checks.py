@@ -21,8 +21,8 @@ from packaging.requirements import Requirement
 from network_atlas.cli.console import size
 from network_atlas.config.schema import InlineConfig, RunConfig
 from network_atlas.dataset import open_source
-from network_atlas.errors import AtlasError, DatasetError, StoreError, UnfitError, UnreadableImageError
-from network_atlas.executors import room_in_cluster
+from network_atlas.errors import AtlasError, DatasetError, SetupError, StoreError, UnreadableImageError
+from network_atlas.executors import cluster_capacity
 from network_atlas.executors.environment import count_cpus
 from network_atlas.models.device import device_words
 from network_atlas.models.facts import model_facts
@@ -70,11 +70,11 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
 
 
 def versions_fit(distribution: str) -> str:
-    """Return the versions that are installed. Raises UnfitError for what is missing or of another version."""
+    """Return the versions that are installed. Raises SetupError for what is missing or of another version."""
     try:
         requirements = [Requirement(line) for line in metadata.requires(distribution) or ()]
     except metadata.PackageNotFoundError as error:
-        raise UnfitError(f"{distribution} is not installed; install it from its checkout: pip install .") from error
+        raise SetupError(f"{distribution} is not installed; install it from its checkout: pip install .") from error
     found, wrong = [f"python {platform.python_version()}"], []
     for one in requirements:
         if one.marker is not None and not one.marker.evaluate({"extra": ""}):
@@ -85,7 +85,7 @@ def versions_fit(distribution: str) -> str:
         elif one.name in ("torch", "ray", "pyarrow"):
             found.append(f"{one.name} {version}")
     if wrong:
-        raise UnfitError(f"{'; '.join(wrong)}. Install again: pip install --upgrade .")
+        raise SetupError(f"{'; '.join(wrong)}. Install again: pip install --upgrade .")
     return ", ".join(found)
 
 
@@ -104,11 +104,11 @@ def _device(config: RunConfig) -> str:
 
 
 def threads_fit(config: RunConfig, processors: int) -> str:
-    """Say how many threads work. Raises UnfitError where workers of this machine would push each other aside."""
+    """Say how many threads work. Raises SetupError where workers of this machine would push each other aside."""
     executor = config.executor
     if isinstance(executor, InlineConfig):
         if executor.threads > processors:
-            raise UnfitError(
+            raise SetupError(
                 f"executor.threads={executor.threads}, but there are {processors} processors; "
                 f"give at most {processors}, or 0 for torch's own choice"
             )
@@ -118,7 +118,7 @@ def threads_fit(config: RunConfig, processors: int) -> str:
         return f"{each} a worker, on the cluster's machines"
     workers = executor.workers or max(1, processors // each)
     if workers * each > processors:
-        raise UnfitError(
+        raise SetupError(
             f"executor.workers={executor.workers} with executor.cpus_per_worker={executor.cpus_per_worker:g} take "
             f"{workers * each} threads, but there are {processors} processors; executor.workers=0 takes as many as fit"
         )
@@ -131,10 +131,10 @@ def _cluster(config: RunConfig) -> str:
         return "none is needed (executor=inline)"
     if executor.address == "local":
         return "none is needed: a run starts Ray on this machine"
-    workers = room_in_cluster(executor)
+    workers = cluster_capacity(executor)
     if not workers:
         wanted = f"{executor.cpus_per_worker:g} processors and {executor.gpus_per_worker:g} GPUs"
-        raise UnfitError(
+        raise SetupError(
             f"the cluster at executor.address={executor.address!r} has no machine with room for a worker of {wanted}; "
             "ask for less, or add machines"
         )
@@ -221,7 +221,7 @@ def _space(prepared: Prepared) -> str:
     folder = os.path.dirname((_missing(store.base) or [f"{store.base}/."])[-1])
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise UnfitError(
+        raise SetupError(
             f"store.root={prepared.config.store.root!r} has {size(free)} free and the plan writes {size(needed)}; "
             "make room, give another store.root, or a smaller sweep"
         )

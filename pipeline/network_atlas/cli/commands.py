@@ -60,12 +60,12 @@ def _run_one(config: RunConfig) -> int:
 
 
 def _outcome(config: RunConfig, result: Result, time: str) -> list[str]:
-    root, share = config.store.root.rstrip("/"), config.sweep.shard
+    root, share = config.store.root.rstrip("/"), config.sweep.share
     if result.manifest is None:
         waiting = f"; {result.waiting} wait for what other shares scan" if result.waiting else ""
         return [
             f"Share {share}: {result.pictures} pictures of {result.layers} layers in {time}{waiting}.",
-            "Nothing is published yet: when all shares are through, give the same command without sweep.shard.",
+            "Nothing is published yet: when all shares are through, give the same command without sweep.share.",
         ]
     return [
         f"{result.pictures} pictures of {result.layers} layers in {time}, snapshot {result.manifest.number}.",

@@ -89,7 +89,7 @@ stretch of work, of all workers together. --json prints one object:
   stages             [{name, unit, done, total, failures, per_second, seconds_left, last_activity}], in order;
                      null where it is not known; times as ISO 8601, UTC
   holder             who works on the root: {host, pid, run, since, heartbeat, alive}, or null
-  holders            all of them, where several do a share of the sweep each (sweep.shard)
+  holders            all of them, where several do a share of the sweep each (sweep.share)
   unreadable         [{example_id, reason}]
   snapshot           {number, created} of the newest one, or null""",
     "view": """\

@@ -55,7 +55,7 @@ def plan_id(prepared: Prepared) -> str:
     """Return the same name for the same results under the same root, so that a scheduler can refuse a second job."""
     plan = prepared.plan
     made = (plan.picture_keys, plan.scan_keys, plan.statistics_keys)
-    return f"atlas-{fingerprint('run', prepared.config.store.root, prepared.config.sweep.shard, made)[:32]}"
+    return f"atlas-{fingerprint('run', prepared.config.store.root, prepared.config.sweep.share, made)[:32]}"
 
 
 def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, object]:

@@ -193,10 +193,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_dataset(self)
         _check_recipes(self)
-        if self.retry_failed and self.sweep.shard:
+        if self.retry_failed and self.sweep.share:
             raise ValueError(
-                f"retry_failed=true empties the whole quarantine, and sweep.shard={self.sweep.shard} is one run of "
-                "several; leave sweep.shard out"
+                f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "
+                "several; leave sweep.share out"
             )
 
     def recipe(self, name: str) -> OptimizeConfig:

@@ -127,13 +127,13 @@ class SelectConfig:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
-def _check_shard(text: str) -> None:
+def _check_share(text: str) -> None:
     """Raise ValueError unless `text` is '' or names one of n shares."""
     if not text:
         return
     parts = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text, re.ASCII)
     if parts is None or int(parts[1]) > int(parts[2]):
-        raise ValueError(f"shard={text!r} is no share; give '1/8' to '8/8' for eight shares, or '' for everything")
+        raise ValueError(f"share={text!r} is no share; give '1/8' to '8/8' for eight shares, or '' for everything")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +150,12 @@ class SweepConfig:
     """Pictures per task."""
     seed: Seed
     """Chooses the channels of 'sample:N'."""
-    shard: str = ""
+    share: str = ""
     """'2/8': do only the second of eight shares; '' does everything, and publishes."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
-        _check_shard(self.shard)
+        _check_share(self.share)
         names = [name for variant in self.variants for name in variant.names]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -36,7 +36,7 @@ from network_atlas.dataset.photos import PhotoFiles
 from network_atlas.dataset.torchvision import TorchvisionFiles
 from network_atlas.dataset.views import crop_view, view_box
 from network_atlas.errors import DatasetError, UnreadableImageError
-from network_atlas.files.retries import patiently
+from network_atlas.files.retries import with_retries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +177,7 @@ class FileSource:
             return self._view_of(file, side_min_px)
         # A network disk fails for a moment now and then; bytes have been read with patience already.
         what = f"read {file.name!r} of dataset.root={self.config.root!r}"
-        return patiently(lambda: self._view_of(file, side_min_px), what=what)
+        return with_retries(lambda: self._view_of(file, side_min_px), what=what)
 
     def _view_of(self, file: Path | bytes, side_min_px: int) -> Image.Image:
         if self.config.views == 1:

@@ -16,7 +16,7 @@ from network_atlas.config.schema import InlineConfig, RayConfig
 from network_atlas.executors.base import Executor, Outcome, Task, WorkerSpec
 from network_atlas.executors.environment import set_environment
 
-__all__ = ["open_executor", "room_in_cluster"]
+__all__ = ["cluster_capacity", "open_executor"]
 
 
 def open_executor(config: InlineConfig | RayConfig) -> Executor:
@@ -60,12 +60,12 @@ def _made(config: InlineConfig | RayConfig) -> Executor:
     return RayExecutor(config)
 
 
-def room_in_cluster(config: RayConfig) -> int:
+def cluster_capacity(config: RayConfig) -> int:
     """Join the cluster for a moment and return how many workers it has room for now.
 
-    Raises UnfitError where nobody answers at the address, ConfigError, with the reason, where no cluster does.
+    Raises SetupError where nobody answers at the address, ConfigError, with the reason, where no cluster does.
     """
     set_environment(local=False)
-    from network_atlas.executors.ray_session import room_now
+    from network_atlas.executors.ray_session import capacity_now
 
-    return room_now(config)
+    return capacity_now(config)

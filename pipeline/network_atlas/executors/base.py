@@ -31,7 +31,7 @@ class Task(Protocol):
     def id(self) -> str: ...
 
     @property
-    def warm(self) -> str:
+    def cached_input(self) -> str:
         """Return what a worker keeps from this task for others that say the same; '' where nothing is worth it."""
         ...
 

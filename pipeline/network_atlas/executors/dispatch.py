@@ -56,7 +56,7 @@ class Dispatch:
         self._held: dict[int, deque[Attempted]] = {}
         self._warm: dict[int, str] = {}
         for order, task in enumerate(tasks):
-            self._queues.setdefault(task.warm, deque()).append(Attempted(task, order))
+            self._queues.setdefault(task.cached_input, deque()).append(Attempted(task, order))
         self._waiting = len(tasks)
 
     @property
@@ -82,9 +82,9 @@ class Dispatch:
             return None
         held.append(queue.popleft())
         self._waiting -= 1
-        self._warm[host] = held[-1].task.warm
+        self._warm[host] = held[-1].task.cached_input
         if not queue:
-            del self._queues[held[-1].task.warm]
+            del self._queues[held[-1].task.cached_input]
         return held[-1].task
 
     def _choice(self, host: int) -> str:
@@ -134,7 +134,7 @@ class Dispatch:
 
     def _put_back(self, attempted: Sequence[Attempted]) -> None:
         for one in reversed(attempted):
-            self._queues.setdefault(one.task.warm, deque()).appendleft(one)
+            self._queues.setdefault(one.task.cached_input, deque()).appendleft(one)
         self._waiting += len(attempted)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from network_atlas.config.schema import RayConfig
-from network_atlas.errors import UnfitError
+from network_atlas.errors import SetupError
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, and no prompt about it
@@ -57,7 +57,7 @@ def cpus_for(config: RayConfig) -> int:
     return max(count_cpus(), math.ceil(config.cpus_per_worker * max(1, config.workers)))
 
 
-def room(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
+def workers_that_fit(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
     """Return how many workers with so many processors and GPUs each a machine with these Ray resources has room for."""
     fits = _parts(resources.get("CPU", 0), cpus)
     if gpus:
@@ -99,15 +99,15 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def knock(address: str) -> None:
-    """Raise UnfitError at once where nobody listens: Ray itself would try for a minute."""
+def check_reachable(address: str) -> None:
+    """Raise SetupError at once where nobody listens: Ray itself would try for a minute."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        raise UnfitError(
+        raise SetupError(
             f"nobody answers at executor.address={address!r} ({error.strerror or error}); start Ray there "
             "(ray start --head), or give the address that it printed"
         ) from error

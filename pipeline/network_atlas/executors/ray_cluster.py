@@ -46,7 +46,7 @@ PULSE_SECONDS = 1.0
 """How long a wait lasts at most before somebody looks around: for a wish to stop, and for the cluster."""
 LOOK_SECONDS = 5.0
 """How often the size of the cluster is looked at, and whether it is still there."""
-PATIENCE_SECONDS = 120.0
+UNREADY_WARNING_SECONDS = 120.0
 """How long no host may be ready before a warning."""
 
 log = logging.getLogger(__name__)
@@ -211,8 +211,8 @@ def _warn_if_none_is_ready(places: Sequence[Place], since: float) -> float:
     now = time.monotonic()
     if any(place.preparing is None for place in places):
         return now
-    if now - since >= PATIENCE_SECONDS:
-        log.warning("no worker is ready after %.0f s; waiting until the cluster has room", PATIENCE_SECONDS)
+    if now - since >= UNREADY_WARNING_SECONDS:
+        log.warning("no worker is ready after %.0f s; waiting until the cluster has room", UNREADY_WARNING_SECONDS)
         return math.inf
     return since
 

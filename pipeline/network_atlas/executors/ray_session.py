@@ -10,7 +10,7 @@ import ray
 
 from network_atlas.config.schema import RayConfig
 from network_atlas.errors import ClusterLostError, ConfigError
-from network_atlas.executors.environment import cpus_for, knock, room, temporary_folder
+from network_atlas.executors.environment import check_reachable, cpus_for, temporary_folder, workers_that_fit
 from network_atlas.executors.ray_quirks import no_notices, own_sigterm_handler
 
 OBJECT_STORE_BYTES = 100_000_000  # only specs and receipts travel through Ray; it refuses less than 75 MiB
@@ -23,7 +23,7 @@ class Session:
         self._config = config
         self._cleanup = contextlib.ExitStack()
         if config.address != "local":
-            knock(config.address)
+            check_reachable(config.address)
         with contextlib.ExitStack() as stack:  # undone here if anything below fails
             if not config.verbose:
                 stack.enter_context(no_notices())
@@ -44,7 +44,7 @@ class Session:
         nodes = [node for node in _nodes() if node["Alive"]]
         if not nodes:
             raise ClusterLostError("Ray itself has died, with every worker. What was finished is kept; run it again.")
-        return sum([room(node["Resources"], self._config.cpus_per_worker, gpus) for node in nodes])
+        return sum([workers_that_fit(node["Resources"], self._config.cpus_per_worker, gpus) for node in nodes])
 
     def workers(self, *, gpus: float) -> int:
         """Return how many workers to run: those asked for, or as many as fit, and one at least.
@@ -65,7 +65,7 @@ class Session:
             )
 
 
-def room_now(config: RayConfig) -> int:
+def capacity_now(config: RayConfig) -> int:
     """Return how many workers the cluster at `config.address` has room for now; joins and leaves it."""
     with contextlib.closing(Session(config)) as session:
         return session.fitting(gpus=config.gpus_per_worker)

@@ -23,7 +23,7 @@ from pyarrow import fs
 
 from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.files.filesystems import open_filesystem
-from network_atlas.files.retries import patiently, reason
+from network_atlas.files.retries import reason, with_retries
 
 OPEN_FILES = 64
 """Shards kept open per process; opening one on an object store costs a request."""
@@ -118,7 +118,7 @@ def _read_at(file: RemoteFile, offset: int, size: int) -> bytes:
     """Return `size` bytes from `offset`, fewer where the file ends before; raise DatasetError if it can't be read."""
     what = f"read {file.name!r} of {file.root!r}"
     try:
-        data: bytes = patiently(lambda: _kept_open(file).read_at(size, offset), what=what)
+        data: bytes = with_retries(lambda: _kept_open(file).read_at(size, offset), what=what)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
     return data
@@ -134,7 +134,7 @@ def read_below(root: str, path: str) -> bytes:
         return data
 
     try:
-        return patiently(work, what=f"read {path!r} of {root!r}")
+        return with_retries(work, what=f"read {path!r} of {root!r}")
     except FileNotFoundError as error:
         raise UnreadableImageError("there is no such file") from error
     except (OSError, pa.ArrowException) as error:
@@ -162,7 +162,7 @@ def _opened(root: str) -> tuple[fs.FileSystem, str]:
     try:
         # Only the bucket is handed over: a URI may hold no braces.
         only = f"{scheme}://{bucket}/{mark}{query}"
-        filesystem, base = patiently(lambda: open_filesystem(only), what=f"open {root!r}")
+        filesystem, base = with_retries(lambda: open_filesystem(only), what=f"open {root!r}")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DatasetError(
             f"dataset.root={root!r} can't be opened: {reason(error)}. Give a folder, a pattern or a URI such as "
@@ -177,7 +177,7 @@ def _type(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileType:
 
 def _info(filesystem: fs.FileSystem, path: str, root: str) -> fs.FileInfo:
     try:
-        return patiently(lambda: filesystem.get_file_info(path), what=f"look at {path!r} of {root!r}")
+        return with_retries(lambda: filesystem.get_file_info(path), what=f"look at {path!r} of {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be looked at: {reason(error)}") from error
 
@@ -194,7 +194,7 @@ def _matching(filesystem: fs.FileSystem, pattern: str, root: str) -> list[fs.Fil
     base = pattern if info.type == fs.FileType.Directory else folder
     selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
     try:
-        infos = patiently(lambda: filesystem.get_file_info(selector), what=f"list {root!r}")
+        infos = with_retries(lambda: filesystem.get_file_info(selector), what=f"list {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be listed: {reason(error)}") from error
     return [found for found in infos if found.type == fs.FileType.File and whole.fullmatch(found.path)]

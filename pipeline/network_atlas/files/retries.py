@@ -1,6 +1,6 @@
 """Storage that fails for a moment: which failures may pass, and trying again until they have or patience ends.
 
-    patiently(lambda: store.filesystem.get_file_info(path), what="look at 'plan/run.json'")
+    with_retries(lambda: store.filesystem.get_file_info(path), what="look at 'plan/run.json'")
 
 Waits double from half a second to ten and are drawn at random below that, so that a hundred workers that failed
 together don't come back together. What can't pass (a full disk, a wrong name, no permission) is raised at once.
@@ -16,11 +16,11 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
-PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 """No new try begins later than this after the first one."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 10.0
 
-PASSING_ERRNOS = frozenset(
+TRANSIENT_ERRNOS = frozenset(
     {
         errno.EAGAIN,
         errno.EINTR,
@@ -38,7 +38,7 @@ PASSING_ERRNOS = frozenset(
         errno.ENETUNREACH,
     }
 )
-PASSING_WORDS = re.compile(
+TRANSIENT_WORDS = re.compile(
     # Codes 1, 3: no such protocol, no address; 51, 58 to 60, 77: certificates. Those stay wrong.
     r"AWS Error NETWORK_CONNECTION (?!.*curlCode: (?:1|3|51|58|59|60|77)\b)"
     r"|AWS Error (?:INTERNAL_FAILURE|SERVICE_UNAVAILABLE|SLOW_DOWN|THROTTLING|REQUEST_TIMEOUT)\b"
@@ -52,17 +52,17 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Say whether the same call may succeed in a moment."""
     if not isinstance(error, OSError):  # what else Arrow raises is about what was asked for
         return False
     if error.errno is not None:
-        return error.errno in PASSING_ERRNOS
-    return isinstance(error, ConnectionError | TimeoutError) or bool(PASSING_WORDS.search(str(error)))
+        return error.errno in TRANSIENT_ERRNOS
+    return isinstance(error, ConnectionError | TimeoutError) or bool(TRANSIENT_WORDS.search(str(error)))
 
 
-def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None) -> _T:
-    """Return what `work` returns, called again while it fails in a way that may pass and `seconds` (PATIENCE_SECONDS)
+def with_retries(work: Callable[[], _T], *, what: str, seconds: float | None = None) -> _T:
+    """Return what `work` returns, called again while it fails in a way that may pass and `seconds` (RETRY_SECONDS)
     are not over.
 
     `work` must come to the same whether it is done once or twice: a call whose answer got lost has been done. Raises
@@ -71,9 +71,9 @@ def patiently(work: Callable[[], _T], *, what: str, seconds: float | None = None
     try:
         return work()  # almost always; tenacity would take 50 microseconds to begin
     except OSError as error:
-        if not may_pass(error):
+        if not is_transient(error):
             raise
-        return _again(work, first=error, what=what, seconds=PATIENCE_SECONDS if seconds is None else seconds)
+        return _again(work, first=error, what=what, seconds=RETRY_SECONDS if seconds is None else seconds)
 
 
 def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float) -> _T:
@@ -92,7 +92,7 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
             )
 
     retrying = Retrying(
-        retry=retry_if_exception(may_pass),
+        retry=retry_if_exception(is_transient),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
         stop=stop_before_delay(seconds),
         before_sleep=tell,
@@ -101,7 +101,7 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
     try:
         return retrying(tried)
     except OSError as error:
-        if may_pass(error):
+        if is_transient(error):
             tries, spent = retrying.statistics["attempt_number"], retrying.statistics["delay_since_first_attempt"]
             error.add_note(f"tried {tries} times in {spent:.0f} s")
         raise

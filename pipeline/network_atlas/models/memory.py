@@ -1,6 +1,6 @@
 """How many images the device's memory has room for at once, found out by trying.
 
-room = Room(64)
+room = FittingBatch(64)
 room.fit(lambda count: scan(images[:count]))      # 64, then 32, ... until it fits; remembered
 room.over(lambda part: score(images[part]), 100)  # all of them, in pieces that fit
 """
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class Room:
-    """Room for some images at once: `at_once` at first, and half of that each time they did not fit."""
+class FittingBatch:
+    """FittingBatch for some images at once: `at_once` at first, and half of that each time they did not fit."""
 
     def __init__(self, at_once: int) -> None:
         self.at_once = at_once

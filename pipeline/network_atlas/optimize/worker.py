@@ -15,7 +15,7 @@ from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.device import use_device
 from network_atlas.models.load import load_model, on_device
-from network_atlas.models.memory import Room
+from network_atlas.models.memory import FittingBatch
 from network_atlas.optimize.loop import Made, Recipe, optimize
 from network_atlas.pictures.magnitude import magnitude_for
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
@@ -47,9 +47,9 @@ class OptimizeWorker:
         self._store = Store.open(config.store.root)
         self._scanned = Scanned(config, self._store)
         self._half: bool | None = None
-        self._slots: dict[str, Room] = {}
-        """Room for views, by recipe."""
-        self._measuring = Room(MEASURED_AT_ONCE)
+        self._slots: dict[str, FittingBatch] = {}
+        """FittingBatch for views, by recipe."""
+        self._measuring = FittingBatch(MEASURED_AT_ONCE)
 
     def run(self, task: OptimizeTask) -> Receipt:
         """Make the task's pictures and commit them."""
@@ -77,7 +77,7 @@ class OptimizeWorker:
             config=config,
             dtype=task.dtype,
             learned=self._learned(config, task),
-            slots=self._slots.setdefault(task.recipe, Room(config.batch)).at_once,
+            slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
             starts=self._scanned.starts(target, pictures, task, (config.height_px, config.width_px)),
         )
         made = self._make(target, pictures, recipe, task)

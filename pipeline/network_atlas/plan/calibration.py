@@ -40,7 +40,7 @@ class CalibrateTask:
         return fingerprint("calibrate", self.keys)
 
     @property
-    def warm(self) -> str:
+    def cached_input(self) -> str:
         """Return the layer, where its scan is read."""
         return self.layer.name if self.scan_files else ""
 

@@ -99,7 +99,7 @@ def estimate(
     missing = {picture.key for task in blocks for picture in task.pictures}
     pictures = plan.own_pictures
     calibrations = calibrate_tasks(plan, made=pictures, done=measured)
-    rows = [] if config.sweep.shard else [len(layer.channels) for layer in plan.layers]
+    rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
     stages = (
         _stage(
             "scan",

@@ -30,7 +30,7 @@ class AssembleTask:
         return self.plan.layer.slug
 
     @property
-    def warm(self) -> str:
+    def cached_input(self) -> str:
         """Return '': each layer has one task."""
         return ""
 
@@ -53,7 +53,7 @@ class SiteTask:
         return self.layer.slug
 
     @property
-    def warm(self) -> str:
+    def cached_input(self) -> str:
         """Return '': each layer has one task."""
         return ""
 

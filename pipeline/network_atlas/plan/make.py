@@ -69,7 +69,7 @@ def make_plan(
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
         known={layer.name: layer for layer in facts.layers},
-        share=Share.of(config.sweep.shard),
+        share=Share.of(config.sweep.share),
     )
 
 

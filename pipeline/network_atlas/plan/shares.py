@@ -1,4 +1,4 @@
-"""One share of a sweep, so that independent runs can work on one root at the same time (`sweep.shard=2/8`). Pure.
+"""One share of a sweep, so that independent runs can work on one root at the same time (`sweep.share=2/8`). Pure.
 
     Share.of("2/8").has(key)
 
@@ -22,7 +22,7 @@ class Share:
 
     @classmethod
     def of(cls, text: str) -> Share:
-        """Return the share that a checked `sweep.shard` names; '' is the whole."""
+        """Return the share that a checked `sweep.share` names; '' is the whole."""
         return cls(*map(int, text.split("/"))) if text else WHOLE
 
     def has(self, key: str) -> bool:

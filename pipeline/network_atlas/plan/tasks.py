@@ -36,7 +36,7 @@ class OptimizeTask:
         return fingerprint("optimize", [picture.key for picture in self.pictures])
 
     @property
-    def warm(self) -> str:
+    def cached_input(self) -> str:
         """Return the layer, where its scan is read."""
         return self.layer.name if self.scan_files else ""
 
@@ -82,7 +82,7 @@ class ScanTask:
         return fingerprint("scan", self.keys, self.statistics_key)
 
     @property
-    def warm(self) -> str:
+    def cached_input(self) -> str:
         """Return '': spans have nothing in common."""
         return ""
 

@@ -25,7 +25,7 @@ from network_atlas.errors import AtlasError, StoreError
 from network_atlas.store.paths import Store
 
 WRITE_SECONDS = 5.0
-PATIENCE_SECONDS = 10.0
+RETRY_SECONDS = 10.0
 """The next write has these lines too; and a run whose root is gone should not wait long to say so."""
 PACKAGES = ("numpy", "pillow", "pyarrow", "ray", "torch", "torchvision")
 
@@ -53,7 +53,7 @@ class RunLog:
 
     def __init__(self, store: Store, run: str = "", *, every_seconds: float = WRITE_SECONDS) -> None:
         self.run = run or new_run_id()
-        self._store = store.within(PATIENCE_SECONDS)
+        self._store = store.within(RETRY_SECONDS)
         self._every = every_seconds
         self._lines: list[str] = []
         self._worth = False

@@ -16,7 +16,7 @@ class Result:
     """What a run left behind."""
 
     manifest: Manifest | None
-    """None for a share of a sweep (`sweep.shard`), which publishes nothing."""
+    """None for a share of a sweep (`sweep.share`), which publishes nothing."""
     layers: int
     pictures: int
     unreadable: int

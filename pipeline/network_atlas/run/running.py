@@ -62,7 +62,7 @@ class Run:
 
         Runs that do other shares of the sweep write them too; there, each look is a new one.
         """
-        if self._known is None or self.prepared.config.sweep.shard:
+        if self._known is None or self.prepared.config.sweep.share:
             self._known = what_is_done(self.store)
         return self._known
 

@@ -41,14 +41,14 @@ UNSEEN = ("executor", "store", "retry_failed")
 def run(config: RunConfig, progress: Progress) -> Result:
     """Make or complete the atlas that `config` describes and return what was published.
 
-    A share of a sweep is scanned, optimized and calibrated as far as it goes; a run without `sweep.shard` does what is
+    A share of a sweep is scanned, optimized and calibrated as far as it goes; a run without `sweep.share` does what is
     left of all shares and publishes. Pictures that can't be made are left out and counted, now and in later runs, until
     `retry_failed` asks for them. Raises RootBusyError when another run works on the root; TasksFailedError, after
     everything else is done and committed, when a span, a table or a page could not be made.
     """
     prepared = prepare(config)
     log = RunLog(prepared.store)
-    with Lease(prepared.store, log.run, config.sweep.shard), log, open_executor(config.executor) as executor:
+    with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
         record_plan(prepared)
         prepared.store.clear_staging()
         if config.retry_failed:
@@ -59,7 +59,7 @@ def run(config: RunConfig, progress: Progress) -> Result:
         _calibrate(current)
         done = current.done()
         current.stop_if_failed("scan")
-        if config.sweep.shard:
+        if config.sweep.share:
             return result_of(prepared, done, manifest=None)
         _assemble(current, done)
         current.stop_if_failed("assemble")
@@ -96,7 +96,7 @@ def _scan_and_optimize(current: Run) -> None:
 
 
 def _calibrate(current: Run) -> None:
-    if current.prepared.config.sweep.shard:  # other shares may have scanned the rest meanwhile
+    if current.prepared.config.sweep.share:  # other shares may have scanned the rest meanwhile
         current.merge_statistics()
     plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "calibrate")

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from network_atlas.layers import LayerSpec, parts_of
+from network_atlas.layers import LayerSpec, channel_slices
 from network_atlas.scan import kernels
 from network_atlas.stats.sample import positions_of
 
@@ -61,7 +61,7 @@ class Reducer:
 
     def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
         self.channels = sum(layer.channels for layer in layers)
-        self.parts = {layer.name: part for layer, part in zip(layers, parts_of(layers), strict=True)}
+        self.parts = {layer.name: part for layer, part in zip(layers, channel_slices(layers), strict=True)}
         rows = KEPT + max(2, batch)
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()

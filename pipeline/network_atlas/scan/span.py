@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from network_atlas.config.schema import ScanConfig
-from network_atlas.layers import parts_of
+from network_atlas.layers import channel_slices
 from network_atlas.plan.tasks import ScanTask
 from network_atlas.scan import kernels
 from network_atlas.scan.reducers import Reduced
@@ -132,7 +132,7 @@ class _Kept:
 
     def _parts(self, name: str) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Yield the channels of each layer, and the array (examples, channels) that holds them."""
-        for part in parts_of(self._task.layers):
+        for part in channel_slices(self._task.layers):
             block = self._flat[name][part.start * self._limit : part.stop * self._limit]
             yield part, block.reshape(self._limit, part.stop - part.start)
 

@@ -22,7 +22,7 @@ from network_atlas.errors import UnreadableImageError
 from network_atlas.models.batches import filled
 from network_atlas.models.device import use_device
 from network_atlas.models.load import load_model, normalize, on_device
-from network_atlas.models.memory import Room
+from network_atlas.models.memory import FittingBatch
 from network_atlas.plan.tasks import ScanTask
 from network_atlas.scan.images import ImageStatistics
 from network_atlas.scan.norms import reduced
@@ -54,7 +54,7 @@ class ScanWorker:
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         self._store = Store.open(config.store.root)
-        self._room = Room(self._batch)
+        self._room = FittingBatch(self._batch)
 
     def run(self, task: ScanTask) -> Receipt:
         """Scan one span for the task's layers and commit the partial."""

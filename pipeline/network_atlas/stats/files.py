@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from network_atlas.config.schema import ScanConfig
-from network_atlas.layers import LayerSpec, parts_of
+from network_atlas.layers import LayerSpec, channel_slices
 from network_atlas.stats.classes import ClassSums
 from network_atlas.stats.histogram import BUCKETS
 from network_atlas.stats.moments import Moments
@@ -156,7 +156,7 @@ def _classes_of(lists: Lists, k: int) -> TopClasses:
 def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *, start: int, stop: int) -> FileEntry:
     """Write the class sums of a span; each row of `sums` holds the channels of `layers`, one after the other."""
     classes, flat = len(sums.labels), np.empty(sums.sums.size)
-    for part in parts_of(layers):
+    for part in channel_slices(layers):
         flat[part.start * classes : part.stop * classes].reshape(classes, -1)[:] = sums.sums[:, part]
     rows = classes * len(layers)
     columns: dict[str, Column] = {

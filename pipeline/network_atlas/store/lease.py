@@ -12,7 +12,7 @@ harmlessly but for the cost. A lease whose holder has not been heard of for a mi
 Of all files this one alone is written by several, so a put that is tried again for long could come after another run
 has taken over. A beat therefore bears with a failing storage for seconds only: the next one comes soon anyway.
 
-Runs that do one share each of a sweep (`sweep.shard=2/8`) don't get in each other's way: each holds a lease of its
+Runs that do one share each of a sweep (`sweep.share=2/8`) don't get in each other's way: each holds a lease of its
 own, `leases/2-of-8.json`. The same share again, another division (2/4) and a run without shares are refused.
 """
 
@@ -35,7 +35,7 @@ LEASE_FILE = "lease.json"
 SHARE_FOLDER = "leases"
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
-BEAT_PATIENCE_SECONDS = 5.0
+BEAT_RETRY_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Lease:
 
     def __init__(self, store: Store, run: str = "", share: str = "") -> None:
         """`run` is the name of the run; no two runs have the same. `share` is the part that it does, such as '2/8'."""
-        self._store, self._beating = store, store.within(BEAT_PATIENCE_SECONDS)
+        self._store, self._beating = store, store.within(BEAT_RETRY_SECONDS)
         number, _, self._count = share.partition("/")
         self._file = f"{SHARE_FOLDER}/{number}-of-{self._count}.json" if share else LEASE_FILE
         self._run = run or uuid.uuid4().hex
@@ -151,7 +151,7 @@ def is_gone(holder: Mapping[str, Any]) -> bool:
 
 
 def _busy(root: str, holder: dict[str, Any], path: str) -> str:
-    share = "" if path == LEASE_FILE else f", sweep.shard={path.rpartition('/')[2][:-5].replace('-of-', '/')},"
+    share = "" if path == LEASE_FILE else f", sweep.share={path.rpartition('/')[2][:-5].replace('-of-', '/')},"
     who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{share}"
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder.get("since", time.time()))))
     heard = max(0.0, time.time() - float(holder.get("heartbeat", time.time())))

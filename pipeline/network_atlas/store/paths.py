@@ -25,7 +25,7 @@ from pyarrow import fs
 
 from network_atlas.errors import StoreError
 from network_atlas.files.filesystems import open_filesystem
-from network_atlas.files.retries import may_pass, patiently, reason
+from network_atlas.files.retries import is_transient, reason, with_retries
 from network_atlas.layers import LayerSpec
 
 STAGING = ".staging"
@@ -61,8 +61,8 @@ class Store:
     base: str
     root: str
     """The root as the user wrote it, for messages."""
-    patience_seconds: float | None = None
-    """How long a failure that may pass is borne with, if not `network_atlas.files.retries.PATIENCE_SECONDS`."""
+    retry_seconds: float | None = None
+    """How long a failure that may pass is borne with, if not `network_atlas.files.retries.RETRY_SECONDS`."""
 
     @classmethod
     def open(cls, root: str) -> Store:
@@ -74,7 +74,7 @@ class Store:
             return cls(fs.LocalFileSystem(), folder, root)
         try:
             # Asks S3 for the bucket's region, unless the URI has it.
-            filesystem, base = patiently(lambda: open_filesystem(root), what=f"open store.root={root!r}")
+            filesystem, base = with_retries(lambda: open_filesystem(root), what=f"open store.root={root!r}")
         except (pa.ArrowException, ValueError, OSError) as error:
             raise StoreError(
                 f"store.root={root!r} can't be opened: {reason(error)}. Give a folder or a URI such as s3://bucket/atlas."
@@ -83,7 +83,7 @@ class Store:
 
     def within(self, seconds: float) -> Store:
         """Return the same store for callers who can't wait so long, or come again by themselves."""
-        return replace(self, patience_seconds=seconds)
+        return replace(self, retry_seconds=seconds)
 
     @property
     def is_local(self) -> bool:
@@ -197,7 +197,7 @@ class Store:
     def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
         what = f"{verb} {path!r} under store.root={self.root!r}"
         try:
-            return patiently(work, what=what, seconds=self.patience_seconds)
+            return with_retries(work, what=what, seconds=self.retry_seconds)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"can't {what}: {reason(error)}. What was made before is kept; {_remedy(error)}"
@@ -210,7 +210,7 @@ def _whole(file: pa.NativeFile) -> bytes:
 
 
 def _remedy(error: BaseException) -> str:
-    if may_pass(error):
+    if is_transient(error):
         return "run the same command again when the storage answers, with fewer workers if it has too much to do."
     return f"{REMEDIES.get(getattr(error, 'errno', None) or 0, 'mend this')} and run the same command again."
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from network_atlas.errors import CorruptShardError
-from network_atlas.files.retries import may_pass
+from network_atlas.files.retries import is_transient
 from network_atlas.store.paths import Data, Store
 
 ROW_GROUP_BYTES = 6_000_000
@@ -169,7 +169,7 @@ def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
         try:
             return reading(file)
         except (pa.ArrowException, OSError) as error:
-            if may_pass(error):  # the filesystem's fault, not the file's
+            if is_transient(error):  # the filesystem's fault, not the file's
                 raise
             raise _cut_short(store, path, error) from error
 

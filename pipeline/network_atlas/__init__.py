@@ -7,9 +7,9 @@ Importing `pipeline` loads no heavy library. The command line is `atlas` (`netwo
 compose a configuration and run it:
 
     from network_atlas.config.compose import compose
-    from network_atlas.run.stages import run
+    from network_atlas.run.stages import make_atlas
 
-    run(compose(["model=efficientnet_lite0", "sweep=demo", "store.root=my-atlas"]))
+    make_atlas(compose(["model=efficientnet_lite0", "sweep=demo", "store.root=my-atlas"]))
 """
 
 __version__ = "0.1.0"

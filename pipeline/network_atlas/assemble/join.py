@@ -10,8 +10,8 @@ import numpy as np
 
 from network_atlas.assemble.examples import Place, Row, Shown, examples_of, place_of
 from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
-from network_atlas.plan.tasks import LayerPlan
 from network_atlas.stats.merge import ChannelScan, LayerScan
 from network_atlas.stats.sample import DECIMALS, percentile_of
 from network_atlas.store import schemas

@@ -22,8 +22,8 @@ from network_atlas.pictures.magnitude import scanned_magnitude
 from network_atlas.pictures.scanned import Scanned
 from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
-from network_atlas.plan.calibration import CalibrateTask
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.tasks import CalibrateTask
 from network_atlas.stats.merge import ChannelScan
 from network_atlas.store import schemas
 from network_atlas.store.paths import Store

@@ -20,7 +20,7 @@ from network_atlas.errors import AtlasError, ConfigError, StoreError, did_you_me
 from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model
 from network_atlas.run.result import Result
-from network_atlas.run.stages import run
+from network_atlas.run.stages import make_atlas
 from network_atlas.site.contact import contact_sheet
 from network_atlas.site.server import serve
 from network_atlas.store.paths import Store
@@ -40,7 +40,7 @@ def _run_one(config: RunConfig) -> int:
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
     with Progress() as progress:
-        result = run(config, progress)
+        result = make_atlas(config, progress)
     root = config.store.root.rstrip("/")
     if result.unreadable:
         console.print(

@@ -11,11 +11,12 @@ from network_atlas.errors import ConfigError
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
+from network_atlas.plan.contents import LayerPlan, Span
 from network_atlas.plan.pictures import Context, Picture, extra_pictures, pictures_of
-from network_atlas.plan.recipes import recipe_of
+from network_atlas.plan.plan import Plan
+from network_atlas.plan.recipes import recipe_of, takes_magnitude
 from network_atlas.plan.shares import Share
 from network_atlas.plan.sweep import Selection
-from network_atlas.plan.tasks import LayerPlan, Plan, Span
 from network_atlas.plan.variants import has_units
 from network_atlas.stats.sample import sample_hash
 
@@ -69,6 +70,7 @@ def make_plan(
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
         known={layer.name: layer for layer in facts.layers},
+        magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
         share=Share.of(config.sweep.share),
     )
 

@@ -21,8 +21,9 @@ from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.plan.make import make_plan
+from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
-from network_atlas.plan.tasks import OptimizeTask, Plan, ScanTask
+from network_atlas.plan.tasks import OptimizeTask, ScanTask
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
 from network_atlas.store.paths import Store

@@ -11,7 +11,7 @@ import network_atlas
 from network_atlas.config.plain import to_plain
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibration_keys
-from network_atlas.plan.tasks import LayerPlan
+from network_atlas.plan.contents import LayerPlan
 from network_atlas.run.log import versions
 from network_atlas.run.prepare import Prepared
 from network_atlas.store import schemas

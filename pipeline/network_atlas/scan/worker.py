@@ -73,7 +73,7 @@ class ScanWorker:
             Receipt(
                 stage="scan",
                 task=task.id,
-                keys=(*task.keys, *([task.statistics_key] if task.statistics_key else [])),
+                keys=task.keys,
                 files=tuple(files),
                 seconds=time.monotonic() - started,
                 unreadable=len(failures),

@@ -135,4 +135,4 @@ def ray_config(**settings: object) -> RayConfig:
 
 def spec(name: str = "ExampleWorker", settings: object = None) -> WorkerSpec:
     """Return how to build one of the example workers, which take any value for a configuration."""
-    return WorkerSpec(f"executors.example_workers:{name}", settings)  # type: ignore[arg-type]
+    return WorkerSpec(f"executors.example_workers:{name}", settings, stage="example")  # type: ignore[arg-type]

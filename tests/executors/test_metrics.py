@@ -81,7 +81,7 @@ def test_prometheus_can_read_them_from_a_node() -> None:
     done = [line for line in ours if "atlas_tasks" in line and 'outcome="done"' in line]
     assert done, ours
     assert done[0].endswith(" 5.0")
-    assert 'stage="executors"' in done[0]
+    assert 'stage="example"' in done[0]
 
 
 def _scraped(port: int, seconds: float = 60) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from network_atlas.config.declare import ASSEMBLE
+from network_atlas.config.determines import determining
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibration_keys
@@ -51,7 +53,7 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     keys = calibration_keys(prepared.plan, layer)
     measured = [keys[key] for key in pictures if keys[key] in done.calibrate]
     config = prepared.config
-    presentation = (config.assemble, config.model.name, config.model.input, config.dataset.label, config.scan)
+    presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
     known = (layer, pictures, measured)
     return AssembleTask(

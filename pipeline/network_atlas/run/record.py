@@ -8,6 +8,7 @@ import socket
 from dataclasses import asdict
 
 import network_atlas
+from network_atlas.config.determines import fixed_settings
 from network_atlas.config.plain import to_plain
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibration_keys
@@ -28,6 +29,7 @@ def record_plan(prepared: Prepared) -> None:
     record = {
         "version": network_atlas.__version__,
         "config": to_plain(prepared.config),
+        "fixed": fixed_settings(prepared.config),
         "examples": len(prepared.examples),
         "layers": [layer.layer.slug for layer in plan.layers],
     }

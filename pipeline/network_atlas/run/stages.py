@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import network_atlas
-from network_atlas.config.plain import to_plain
+from network_atlas.config.determines import recorded
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import DatasetError
 from network_atlas.executors import open_executor
@@ -34,9 +34,6 @@ from network_atlas.store.manifest import Manifest, latest, publish
 from network_atlas.store.paths import DERIVED, Store, atlas_path, statistics_path
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.shards import FileEntry
-
-UNSEEN = ("executor", "store", "retry_failed")
-"""Parts of the configuration that leave no trace in an atlas."""
 
 
 def make_atlas(config: RunConfig, progress: Progress) -> Result:
@@ -153,7 +150,7 @@ def _publish(current: Run, done: Done) -> Manifest:
         prepared.store,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=network_atlas.__version__,
-        config={name: value for name, value in to_plain(prepared.config).items() if name not in UNSEEN},
+        config=recorded(prepared.config),
         upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
         files=list(files.values()),
     )

@@ -16,8 +16,9 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import load_model
 from network_atlas.models.memory import FittingBatch
+from network_atlas.models.prepared import on_device
 from network_atlas.pictures.magnitude import scanned_magnitude
 from network_atlas.pictures.scanned import Scanned
 from network_atlas.pictures.stored import shown

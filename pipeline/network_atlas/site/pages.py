@@ -20,6 +20,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from network_atlas.errors import counted
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.site.sheets import Sheet, pack, see_through
 
@@ -134,11 +135,6 @@ def layer_facts(spec: LayerSpec) -> list[tuple[str, str]]:
 def script_json(value: object) -> str:
     """Return JSON that is safe inside a script: ASCII only, no '<' that could end it, no NaN."""
     return json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def counted(count: int, noun: str) -> str:
-    """Return '1 layer' or '1,000 layers'."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _finite(value: object) -> object:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from network_atlas.layers import OUTPUT
-from network_atlas.site.pages import CELLS_PER_SHEET, index_files, layer_facts, layer_files, script_json
+from network_atlas.site.layer_data import script_json
+from network_atlas.site.packing import CELLS_PER_SHEET
+from network_atlas.site.pages import index_files, layer_facts, layer_files
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
 

@@ -82,8 +82,10 @@ def _close_output() -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """Stop the run. Further SIGTERMs are ignored, so that none interrupts the cleaning up: Slurm's `scancel` sends one
-    to each process."""
+    """Stop the run.
+
+    Further SIGTERMs are ignored, so that none interrupts the cleaning up: Slurm's `scancel` sends one to each process.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -12,6 +12,12 @@ from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit
 
+FOUR_VARIANTS = (
+    '[{objective: channel}, {objective: channel, sign: "-"}, '
+    "{objective: channel, seed: 1}, {objective: channel, seed: 2}]"
+)
+"""Four pictures of each channel, as the value of `sweep.variants`."""
+
 
 @dataclass(frozen=True)
 class Sleep:

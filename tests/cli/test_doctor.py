@@ -1,4 +1,4 @@
-"""What `atlas doctor` says of things that are really broken; and that it leaves nothing behind."""
+"""The lines of `atlas doctor` about things that are really broken; and it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def checked(config: RunConfig) -> dict[str, Check]:
 
 
 def only_wrong(config: RunConfig, name: str) -> str:
-    """Return what the one line says that is not ok; the plan depends on others."""
+    """Return the words of the only line that is not ok. The plan may not be ok with it, since it depends on others."""
     checks = checked(config)
     wrong = {check.name: check.says for check in checks.values() if not check.ok}
     assert list(wrong) in ([name], [name, "plan"]), wrong

@@ -1,4 +1,4 @@
-"""Made images, a tiny network's configuration, and whole small runs, shared by all tests."""
+"""Synthetic images, a tiny network's configuration, and whole small runs, shared by all tests."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def write_images(folder: Path) -> Path:
 
 @pytest.fixture
 def tiny(images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
-    """Return a function that composes a run of the tiny network over the made images, with further overrides."""
+    """Return a function that composes a run of the tiny network over the synthetic images, with further overrides."""
 
     def make(*overrides: str, root: str | Path | None = None) -> RunConfig:
-        where = root if root is not None else tmp_path / "atlas"
-        given = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{where}"']
-        return compose([*TINY, *INLINE, *given, *overrides])
+        folder = root if root is not None else tmp_path / "atlas"
+        paths = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{folder}"']
+        return compose([*TINY, *INLINE, *paths, *overrides])
 
     return make
 

@@ -202,7 +202,7 @@ def _serve(kind: str) -> None:
     if kind == "run":
         import network_atlas.assemble.worker
         import network_atlas.calibrate.worker
-        import network_atlas.cli.commands
+        import network_atlas.cli.commands.run
         import network_atlas.optimize.worker
         import network_atlas.scan.worker
         import network_atlas.site.worker  # noqa: F401

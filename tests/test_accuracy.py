@@ -1,4 +1,4 @@
-"""A check that loading, preprocessing and normalization are right: the default model classifies real photos."""
+"""Loading, preprocessing and normalization are right: the default model classifies real photos."""
 
 from __future__ import annotations
 

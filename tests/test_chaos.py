@@ -1,4 +1,4 @@
-"""Whatever is killed, and whenever: the tables are the same, and every unit is there once. More: `scripts/chaos`."""
+"""Kills of any part at any time: the tables stay the same, and every unit is there once. More: `scripts/chaos`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_seed_stands_for_one_schedule() -> None:
         assert max(moments) < RECEIPTS
 
 
-def test_what_is_lost_double_or_different_is_seen() -> None:
+def test_lost_double_and_different_units_are_reported() -> None:
     receipts = Counter({("optimize", "a"): 1, ("optimize", "b"): 1})
     whole = Snapshot({"atlas": ("1", "2"), "examples": ("x",)}, Counter("ab"), receipts)
     other = Snapshot({"atlas": ("1", "3"), "examples": ("x",)}, Counter("aa"), receipts - Counter([("optimize", "b")]))
@@ -37,8 +37,8 @@ def test_what_is_lost_double_or_different_is_seen() -> None:
 @pytest.fixture(scope="module")
 def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
     folder: Path = tmp_path_factory.mktemp("chaos")
-    with Chaos(folder) as made:
-        yield made
+    with Chaos(folder) as cluster:
+        yield cluster
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What fails at any step of the filesystem changes nothing: the same again ends as if nothing had been.
+"""A failure at any step of the filesystem changes nothing: the same work once more ends as if it had not failed.
 
 Hard stops are tried at every step of a small commit, errors at every fourth, and both at every sixtieth of a whole run;
 all of them at each with ATLAS_TEST_STEPS=1 (half an hour).
@@ -21,8 +21,8 @@ from network_atlas.store.manifest import latest
 from network_atlas.store.paths import STAGING, STAGING_SECONDS, Store
 from network_atlas.store.receipts import is_whole, read_receipts
 
-GIVEN = os.environ.get("ATLAS_TEST_STEPS")
-EVERY = int(GIVEN or 60)
+STEPS = os.environ.get("ATLAS_TEST_STEPS")
+EVERY = int(STEPS or 60)
 SMALL = [
     "scan.span=6",
     'sweep.select.0.include=["conv2"]',
@@ -42,16 +42,17 @@ def committed(root: Path) -> dict[str, list[dict[str, object]]]:
     """Return the rows behind every receipt, which must be whole, by task."""
     store = Store.open(str(root))
     sizes = store.sizes("visualizations")
-    found = read_receipts(store, "optimize")
-    assert all(is_whole(receipt, sizes) for receipt in found)
-    return {one.task: pq.ParquetFile(root / file.path).read().to_pylist() for one in found for file in one.files}
+    receipts = read_receipts(store, "optimize")
+    assert all(is_whole(receipt, sizes) for receipt in receipts)
+    files = {receipt.task: file.path for receipt in receipts for file in receipt.files}
+    return {task: pq.ParquetFile(root / path).read().to_pylist() for task, path in files.items()}
 
 
 @pytest.mark.parametrize(
     ("how", "every"),
     [
         *((how, 20) for how in ("error", "gone", "stop")),
-        *(pytest.param(how, int(GIVEN or 4), marks=pytest.mark.slow) for how in ("error", "gone")),
+        *(pytest.param(how, int(STEPS or 4), marks=pytest.mark.slow) for how in ("error", "gone")),
         pytest.param("stop", 1, marks=pytest.mark.slow),
     ],
 )
@@ -91,16 +92,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashing]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("how", ["error", "stop"])
-def test_a_run_that_fails_at_a_step_goes_on_as_if_nothing_had_been(
+def test_a_run_that_fails_at_a_step_is_resumed_as_if_it_had_not_failed(
     runs: Crashing, images: Path, tmp_path: Path, how: str
 ) -> None:
-    given = [*TINY, *INLINE, *SMALL, f'dataset.root="{images}"', "dataset.label=name"]
-    undisturbed = runs.work(tmp_path / "undisturbed", given)
+    overrides = [*TINY, *INLINE, *SMALL, f'dataset.root="{images}"', "dataset.label=name"]
+    undisturbed = runs.work(tmp_path / "undisturbed", overrides)
     assert undisturbed.code == 0, undisturbed.output
     whole = snapshot(tmp_path / "undisturbed")
     for step in range(1, len(undisturbed.steps) + 1, EVERY):
         root = tmp_path / str(step)
-        ended = runs.work(root, given, fail_at=step, how=how)
+        ended = runs.work(root, overrides, fail_at=step, how=how)
         if not ended.code and len(ended.steps) < step:
             break  # a slow run writes its log once more
         where = f"step {step}, {undisturbed.steps[step - 1]}: {ended.output}"
@@ -108,11 +109,11 @@ def test_a_run_that_fails_at_a_step_goes_on_as_if_nothing_had_been(
         assert "Traceback" not in ended.output, where
         check_nothing_partial(root, how, ended)
         age_staging(root)
-        again = runs.work(root, given)
+        again = runs.work(root, overrides)
         assert again.code == 0, f"{where}\nagain: {again.output}"
-        found = snapshot(root)
-        assert differences(found, whole) == [], where
-        assert (found.lost(whole), found.double) == (0, 0), where
+        resumed = snapshot(root)
+        assert differences(resumed, whole) == [], where
+        assert (resumed.lost(whole), resumed.double) == (0, 0), where
         assert staged(root) == [], where
         assert not (root / "lease.json").exists(), where
 

@@ -1,6 +1,6 @@
-"""A root whose disk is full, or turns read-only: one line says so, and the same command goes on once that is mended.
+"""A root whose disk is full, or turns read-only: one line says so, and after the fix the same command resumes.
 
-On a real, small filesystem in memory; skipped where none can be mounted (it takes root).
+On a real, small filesystem in memory; skipped where none can be mounted (only root can).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def mount(*arguments: str) -> bool:
-    """Say whether `mount` did it."""
+    """Say whether `mount` succeeds."""
     try:
         return subprocess.run(["mount", *arguments], capture_output=True, timeout=30).returncode == 0
     except FileNotFoundError:
@@ -41,8 +41,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def command(root: Path, images: Path, executor: list[str]) -> list[str]:
-    given = [*TINY, *executor, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    return [sys.executable, "-m", "network_atlas", "run", *given, "sweep.block=2", "optimize.steps=40"]
+    overrides = [*TINY, *executor, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
+    return [sys.executable, "-m", "network_atlas", "run", *overrides, "sweep.block=2", "optimize.steps=40"]
 
 
 def atlas_run(root: Path, images: Path, executor: list[str]) -> tuple[int, str]:
@@ -52,7 +52,7 @@ def atlas_run(root: Path, images: Path, executor: list[str]) -> tuple[int, str]:
 
 
 def fill(disk: Path, *, leaving_kb: int) -> Path:
-    """Leave so much room on the disk, and return the file that takes the rest."""
+    """Fill the disk except `leaving_kb`; return the file that does."""
     ballast = disk / "ballast"
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     ballast.write_bytes(bytes(max(0, free - leaving_kb * 1024)))
@@ -60,7 +60,7 @@ def fill(disk: Path, *, leaving_kb: int) -> Path:
 
 
 def the_line_about(root: Path, output: str) -> str:
-    """Return the only line that is an error of the command's."""
+    """Return the only line in which the command reports an error."""
     lines = [line for line in output.splitlines() if line.startswith("atlas: ")]
     assert len(lines) == 1, output
     assert "Traceback" not in output
@@ -71,7 +71,7 @@ def the_line_about(root: Path, output: str) -> str:
 @pytest.mark.parametrize(
     ("executor", "leaving_kb"), [(INLINE, 0), (INLINE, 300), pytest.param(RAY, 60, marks=pytest.mark.ray)]
 )
-def test_a_full_disk_is_named_and_the_same_command_goes_on_when_there_is_room(
+def test_a_full_disk_is_named_and_the_same_command_resumes_when_there_is_space(
     disk: Path, images: Path, undisturbed: Path, executor: list[str], leaving_kb: int
 ) -> None:
     root = disk / "atlas"
@@ -89,7 +89,7 @@ def test_a_full_disk_is_named_and_the_same_command_goes_on_when_there_is_room(
     assert differences(snapshot(root), snapshot(undisturbed)) == []
 
 
-def test_a_root_that_turns_read_only_is_named_and_the_same_command_goes_on_after(
+def test_a_root_that_turns_read_only_is_named_and_the_same_command_resumes_after(
     disk: Path, images: Path, undisturbed: Path
 ) -> None:
     root = disk / "atlas"
@@ -117,7 +117,7 @@ def test_a_root_that_turns_read_only_is_named_and_the_same_command_goes_on_after
 
 
 def turn_read_only(disk: Path) -> None:
-    """Remount the disk; that takes a moment in which no file is open for writing."""
+    """Remount the disk. That works only in a moment when no file is open for writing, so it is tried again."""
     end = time.monotonic() + 20
     while not mount("-o", "remount,ro", str(disk)):
         assert time.monotonic() < end, "the disk is always busy"
@@ -125,7 +125,7 @@ def turn_read_only(disk: Path) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an undisturbed run makes."""
+    """The atlas of an undisturbed run."""
     root = tmp_path_factory.mktemp("undisturbed") / "atlas"
     code, output = atlas_run(root, images, INLINE)
     assert code == 0, output

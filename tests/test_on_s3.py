@@ -1,4 +1,4 @@
-"""A run whose root is on an S3 server of this machine, seen from elsewhere, and through a network that fails."""
+"""A run whose root is on an S3 server of this machine, seen from another process, and through a network that fails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for hundredths of a second."""
+    """Let retries wait only hundredths of a second."""
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(filesystems, "S3_TRIES", 1)
 
@@ -71,7 +71,7 @@ def test_a_run_is_seen_from_elsewhere(
     root = uri(port, "bucket/seen")
     assert [check.name for check in checkup(tiny(root=root)) if not check.ok] == []
     store = Store.open(root)
-    assert store.list("") == []  # the doctor has left nothing
+    assert store.list("") == []  # the doctor leaves nothing behind
     quietly(tiny(root=root))
     before = read_status(root)
     assert {stage.name: (stage.done, stage.total) for stage in before.stages}["calibrate"] == (36, 36)
@@ -106,7 +106,7 @@ def test_a_run_of_which_one_request_in_five_fails_makes_the_same_tables_as_one_o
 
 
 @pytest.mark.slow
-def test_a_run_and_a_look_at_it_cost_so_many_requests_and_no_more(
+def test_a_run_and_a_look_at_it_cost_a_known_number_of_requests(
     proxy: FaultyProxy, tiny: Callable[..., RunConfig]
 ) -> None:
     root, ends = uri(proxy.port, "bucket/counted"), [0]
@@ -129,7 +129,7 @@ def test_a_file_of_many_parts_arrives_whole(proxy: FaultyProxy, fault: Fault, hu
     for number in range(2):
         store.write(f"scan/{number}.parquet", data)
         assert store.read(f"scan/{number}.parquet") == data
-    assert any("uploadId" in path and what for _, path, what in proxy.requests)
+    assert any("uploadId" in path and spoiled for _, path, spoiled in proxy.requests)
 
 
 class LosesTheEnd(FaultyProxy):
@@ -137,7 +137,7 @@ class LosesTheEnd(FaultyProxy):
 
     def draw(self, method: str, path: str) -> Fault | None:
         super().draw(method, path)
-        ends = [one for one, what, _ in self.requests if one == "POST" and "uploadId" in what]
+        ends = [path for method, path, _ in self.requests if method == "POST" and "uploadId" in path]
         return "lost" if method == "POST" and "uploadId" in path and len(ends) == 1 else None
 
 
@@ -154,7 +154,7 @@ def test_an_upload_whose_last_answer_is_lost_is_whole(port: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["503", "reset"])
-def test_a_server_that_is_out_for_some_seconds_is_waited_for_and_asked_gently(proxy: FaultyProxy, fault: Fault) -> None:
+def test_a_server_that_is_down_for_some_seconds_is_asked_again_and_not_often(proxy: FaultyProxy, fault: Fault) -> None:
     store = Store.open(uri(proxy.port, f"bucket/out-{fault}"))
     store.write("plan/run.json", b"{}")
     asked = len(proxy.requests)

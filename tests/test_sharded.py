@@ -37,7 +37,7 @@ def tables(root: Path) -> dict[str, object]:
 def test_shares_one_after_the_other_and_a_plain_run_make_the_atlas_of_one_run(
     tiny: Callable[..., RunConfig], tmp_path: Path, atlas_root: Path
 ) -> None:
-    for share in (*SHARES, *SHARES):  # the second time, measurements that waited for the whole scan
+    for share in (*SHARES, *SHARES):  # the second round makes the measurements that waited for the whole scan
         result = quietly(tiny(f"sweep.share={share}"))
         assert result.manifest is None
     store = Store.open(str(tmp_path / "atlas"))
@@ -49,12 +49,12 @@ def test_shares_one_after_the_other_and_a_plain_run_make_the_atlas_of_one_run(
     assert tables(tmp_path / "atlas") == tables(atlas_root)
 
 
-def test_what_a_first_round_leaves_waiting_the_plain_run_does(
+def test_a_plain_run_makes_what_the_shares_left_waiting(
     tiny: Callable[..., RunConfig], tmp_path: Path, atlas_root: Path
 ) -> None:
     waiting = [quietly(tiny(f"sweep.share={share}")).waiting for share in SHARES]
     assert waiting[0] > 0
-    assert waiting[-1] == 0  # all spans were there when it came to measure
+    assert waiting[-1] == 0  # all spans were scanned before it measured
     quietly(tiny())
     assert tables(tmp_path / "atlas") == tables(atlas_root)
 
@@ -72,8 +72,8 @@ def test_shares_at_the_same_time_make_the_atlas_of_one_run(
     tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, atlas_root: Path
 ) -> None:
     root = tmp_path / "atlas"
-    given = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    command = [sys.executable, "-m", "network_atlas", "run", *given]
+    paths = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
+    command = [sys.executable, "-m", "network_atlas", "run", *paths]
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     runs = [
         subprocess.Popen([*command, f"sweep.share={share}"], env=environment, stderr=subprocess.PIPE, text=True)
@@ -105,13 +105,13 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.mark.parametrize(
-    ("held", "wanted"), [("", "1/2"), ("1/2", ""), ("1/2", "1/2"), ("1/2", "1/4"), ("2/12", "2/2"), ("", "")]
+    ("held", "asked"), [("", "1/2"), ("1/2", ""), ("1/2", "1/2"), ("1/2", "1/4"), ("2/12", "2/2"), ("", "")]
 )
-def test_runs_that_would_do_the_same_exclude_each_other(store: Store, held: str, wanted: str) -> None:
+def test_runs_that_would_do_the_same_exclude_each_other(store: Store, held: str, asked: str) -> None:
     with (
         Lease(store, "a", held),
         pytest.raises(RootBusyError, match="worked on by"),
-        Lease(store, "b", wanted),
+        Lease(store, "b", asked),
     ):
         pass
 
@@ -127,12 +127,12 @@ def test_shares_of_one_division_work_at_the_same_time_and_are_all_named(finished
 
 @pytest.fixture
 def finished_lease(tiny: Callable[..., RunConfig], tmp_path: Path) -> Store:
-    """The root of a share that is through."""
+    """The root of a share that is done."""
     quietly(tiny("sweep.share=1/3", "sweep.select.0.channels='0:1'"))
     return Store.open(str(tmp_path / "atlas"))
 
 
-def test_a_refused_run_says_which_share_is_under_way(store: Store) -> None:
+def test_a_refused_run_names_the_share_that_is_running(store: Store) -> None:
     with Lease(store, "a", "2/8"), pytest.raises(RootBusyError, match=r"sweep\.share=2/8, since"), Lease(store, "b"):
         pass
 
@@ -140,21 +140,21 @@ def test_a_refused_run_says_which_share_is_under_way(store: Store) -> None:
 def test_a_share_says_that_nothing_is_published_and_what_waits(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
-    assert main(["run", *given, "sweep.share=1/3"]) == 0
+    paths = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+    assert main(["run", *paths, "sweep.share=1/3"]) == 0
     output = capsys.readouterr().out
     assert "Share 1/3: " in output
-    assert "wait for what other shares scan" in output
+    assert "waiting for scans of other shares" in output
     assert "without sweep.share" in output
 
 
-def test_the_plan_of_a_share_counts_its_own_only(
+def test_the_plan_of_a_share_counts_only_that_share(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+    paths = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
 
     def totals(*overrides: str) -> list[int]:
-        assert main(["plan", *given, *overrides, "--json"]) == 0
+        assert main(["plan", *paths, *overrides, "--json"]) == 0
         return [stage["total"] for stage in json.loads(capsys.readouterr().out)["stages"][:3]]
 
     shares = [totals(f"sweep.share={share}") for share in SHARES]
@@ -164,10 +164,10 @@ def test_the_plan_of_a_share_counts_its_own_only(
 def test_the_name_of_a_run_says_what_it_makes_and_where(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+    paths = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
 
     def name(*overrides: str) -> str:
-        assert main(["plan", "--id", *given, *overrides]) == 0
+        assert main(["plan", "--id", *paths, *overrides]) == 0
         return capsys.readouterr().out.strip()
 
     first = name()

@@ -1,6 +1,6 @@
-"""No network, a home that is read-only, a user without a name: runs work all the same.
+"""No network, a read-only home, a user without a name: runs work without them.
 
-As in a container on a locked-down cluster. Skipped where this process may not become another user (it takes root).
+As in a container on a locked-down cluster. Skipped where this process may not become another user (only root may).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from conftest import INLINE, RAY, TESTS, TINY, write_images
 from snapshots import differences, snapshot
 
 USER = "54321"
-"""Of no entry in the list of users: what asks for the user's name or home gets none."""
+"""Not in the list of users, so it has neither a name nor a home."""
 READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-"""That user may read everything, since the Python that runs the tests may lie in somebody's home, but write nothing."""
+"""The user may read everything, since Python itself may lie in somebody's home, but write nothing."""
 AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *READING]
 OFFLINE = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
-"""A network of its own, in which there is nothing but this machine."""
+"""A network namespace that holds nothing but this machine."""
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that everybody may look into: pytest's own are for its user alone."""
-    made = Path(tempfile.mkdtemp(prefix="atlas-test-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
+    """A folder that everybody may read; those of pytest are for its user alone."""
+    shared = Path(tempfile.mkdtemp(prefix="atlas-test-"))
+    shared.chmod(0o755)
+    yield shared
+    shutil.rmtree(shared)
 
 
 def locked_down(folder: Path, executor: list[str], prefix: list[str]) -> subprocess.CompletedProcess[str]:
@@ -44,14 +44,14 @@ def locked_down(folder: Path, executor: list[str], prefix: list[str]) -> subproc
     write_images(folder / "images")
     for name in ("atlases", "temporary"):
         os.chown(folder / name, int(USER), int(USER))
-    given = [*TINY, *executor, f'dataset.root="{folder}/images"', "dataset.label=name"]
+    overrides = [*TINY, *executor, f'dataset.root="{folder}/images"', "dataset.label=name"]
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "temporary"),
         "PYTHONPATH": str(TESTS),
     }
-    command = [*prefix, sys.executable, "-m", "network_atlas", "run", *given, f"store.root={folder}/atlases/tiny"]
+    command = [*prefix, sys.executable, "-m", "network_atlas", "run", *overrides, f"store.root={folder}/atlases/tiny"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
 
 

@@ -91,3 +91,8 @@ def did_you_mean(name: str, allowed: Iterable[str], *, limit: int = 3) -> str:
     if not close:
         return ""
     return " Did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return '1 layer' or '1,000 layers', for messages and pages."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

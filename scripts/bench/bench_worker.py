@@ -1,4 +1,4 @@
-"""Workers that do nothing, or next to it, so that what is measured is the engine. Used by `engine`."""
+"""Workers that do almost nothing, so that only the engine is measured. Used by `engine`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit
 
+FOUR_VARIANTS = (
+    '[{objective: channel}, {objective: channel, sign: "-"}, '
+    "{objective: channel, seed: 1}, {objective: channel, seed: 2}]"
+)
+"""Four pictures of each channel, as the value of `sweep.variants`."""
+
 
 @dataclass(frozen=True)
 class Sleep:
-    """A task that takes so many seconds and, given a folder, writes there when and where it began."""
+    """A task that takes `seconds` and, with a folder, writes there when it began and in which process."""
 
     id: str
     seconds: float = 0.0
@@ -31,7 +37,7 @@ class Sleep:
 
 
 class Sleeper:
-    """Does `Sleep` tasks; its receipt is the process's number."""
+    """Does `Sleep` tasks; its receipt is the id of its process."""
 
     def __init__(self, config: object, *, threads: int) -> None:
         pass
@@ -45,7 +51,7 @@ class Sleeper:
 
 
 class Pretender:
-    """Commits a receipt for a block of pictures that it does not make."""
+    """Commits a receipt for a block of pictures without making them."""
 
     def __init__(self, config: RunConfig, *, threads: int) -> None:
         self._store = Store.open(config.store.root)

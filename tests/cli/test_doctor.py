@@ -1,4 +1,4 @@
-"""What `atlas doctor` says of things that are really broken, and that it leaves nothing behind."""
+"""The lines of `atlas doctor` about things that are really broken; and it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import pytest
 import torch
 from conftest import INLINE, TESTS, TINY
 
-from network_atlas.cli.checks import Check, checkup, versions_fit
+from network_atlas.cli import run_checks
+from network_atlas.cli.checks import Check, checkup
+from network_atlas.cli.machine_checks import versions_fit
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import SetupError
 
-LINES = ["versions", "device", "threads", "cluster", "store", "model", "dataset", "plan", "space"]
+LINES = ["versions", "device", "threads", "cluster", "store", "model", "repeatable", "dataset", "plan", "space"]
 Tiny = Callable[..., RunConfig]
 
 
@@ -27,31 +29,31 @@ def checked(config: RunConfig) -> dict[str, Check]:
 
 
 def only_wrong(config: RunConfig, name: str) -> str:
-    """Return what the one line says that is not ok; the plan depends on others."""
-    found = checked(config)
-    wrong = [one for one, check in found.items() if not check.ok]
-    assert wrong in ([name], [name, "plan"]), {one: found[one].says for one in wrong}
-    return found[name].says
+    """Return the words of the only line that is not ok. The plan may not be ok with it, since it depends on others."""
+    checks = checked(config)
+    wrong = {check.name: check.says for check in checks.values() if not check.ok}
+    assert list(wrong) in ([name], [name, "plan"]), wrong
+    return wrong[name]
 
 
 def test_where_all_is_well_every_line_says_ok_and_nothing_is_left(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "deep" / "atlas"}"']
-    assert main(["doctor", *given]) == 0
+    overrides = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "deep" / "atlas"}"']
+    assert main(["doctor", *overrides]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [["ok", name] for name in LINES]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_json_says_the_same(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = [*TINY, *INLINE, f'dataset.root="{tmp_path / "nowhere"}"', f'store.root="{tmp_path / "atlas"}"']
-    assert main(["doctor", *given, "--json"]) == 1
+    overrides = [*TINY, *INLINE, f'dataset.root="{tmp_path / "nowhere"}"', f'store.root="{tmp_path / "atlas"}"']
+    assert main(["doctor", *overrides, "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert (report["format"], report["ok"]) == (1, False)
     assert [check["name"] for check in report["checks"]] == LINES[:-1]  # without a plan there is nothing to weigh
     assert all(list(check) == ["name", "ok", "says"] for check in report["checks"])
-    assert main(["doctor", *given]) == 1
+    assert main(["doctor", *overrides]) == 1
     assert "NOT OK  dataset" in capsys.readouterr().out
 
 
@@ -124,24 +126,24 @@ cluster.shutdown()
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_cluster_is_joined_and_asked_for_room(images: Path, tmp_path: Path) -> None:
-    given = [*TINY, "executor=ray", f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
+def test_a_cluster_is_joined_and_asked_for_its_capacity(images: Path, tmp_path: Path) -> None:
+    overrides = [*TINY, "executor=ray", f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
     environment = os.environ | {"PYTHONPATH": str(TESTS), "RAY_AUTH_MODE": "disabled"}
-    command = [sys.executable, "-c", CLUSTER, *given]
+    command = [sys.executable, "-c", CLUSTER, *overrides]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     lines = [line for line in ended.stdout.splitlines() if " cluster " in line]
     assert len(lines) == 2, ended
     assert lines[0].startswith("ok")
-    assert "room for 1 workers" in lines[0]
+    assert "capacity for 1 worker" in lines[0]
     assert lines[1].startswith("NOT OK")
-    assert "no machine with room for a worker of 64 processors" in lines[1]
+    assert "no machine for a worker that needs 64 processors" in lines[1]
 
 
 def test_a_root_that_cannot_be_written_is_named(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    found = checked(tiny(root=tmp_path / "file" / "atlas"))
-    assert not found["store"].ok
-    assert "file/atlas" in found["store"].says
+    check = checked(tiny(root=tmp_path / "file" / "atlas"))["store"]
+    assert not check.ok
+    assert "file/atlas" in check.says
 
 
 def test_weights_that_cannot_be_read_are_named(tiny: Tiny, tmp_path: Path) -> None:
@@ -153,9 +155,41 @@ def test_a_model_that_cannot_be_imported_is_named(tiny: Tiny) -> None:
     assert "no_such_module" in only_wrong(tiny("model.name=no_such_module:build"), "model")
 
 
+def test_the_model_is_really_run_to_see_whether_its_numbers_are_repeatable(tiny: Tiny) -> None:
+    check = checked(tiny())["repeatable"]
+    assert check.ok
+    assert check.says.startswith("an image's numbers ")
+
+
+def test_equal_bits_are_reported(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_checks, "place_difference", lambda model, images: 0.0)
+    says = checked(tiny())["repeatable"].says
+    assert says.startswith("an image's numbers do not depend on the others in its batch (batches of ")
+
+
+def test_numbers_that_depend_on_the_batch_are_reported_and_are_not_a_fault(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_checks, "place_difference", lambda model, images: 2.4e-7)
+    check = checked(tiny())["repeatable"]
+    assert check.ok
+    assert "an image's numbers differ by up to 2e-7 (relative)" in check.says
+
+
+def test_a_network_that_returns_no_tensor_is_not_measured(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_checks, "place_difference", lambda model, images: float("nan"))
+    assert checked(tiny())["repeatable"].says.startswith("not measured: ")
+
+
+def test_nothing_is_measured_without_a_model(tiny: Tiny) -> None:
+    check = checked(tiny("model.name=no_such_module:build"))["repeatable"]
+    assert check.ok
+    assert check.says.startswith("not measured: ")
+
+
 @pytest.fixture
 def mixed(tmp_path: Path, images: Path) -> Callable[[int, int], str]:
-    """Return a function that makes a folder of so many broken images, before so many whole ones."""
+    """Return a function that makes a folder of broken images, and whole ones after them."""
 
     def make(broken: int, whole: int) -> str:
         folder = tmp_path / "mixed"
@@ -176,9 +210,9 @@ def test_images_that_cannot_be_read_are_named(tiny: Tiny, mixed: Callable[[int, 
 
 
 def test_some_broken_images_are_mentioned_and_ok(tiny: Tiny, mixed: Callable[[int, int], str]) -> None:
-    found = checked(tiny(mixed(2, 6)))
-    assert all(check.ok for check in found.values())
-    assert "3 of the first 5 read; a0.png" in found["dataset"].says
+    checks = checked(tiny(mixed(2, 6)))
+    assert all(check.ok for check in checks.values())
+    assert "3 of the first 5 read; a0.png" in checks["dataset"].says
 
 
 def test_a_folder_that_is_not_there_is_named(tiny: Tiny, tmp_path: Path) -> None:
@@ -192,16 +226,16 @@ def test_a_sweep_that_fits_nothing_is_named(tiny: Tiny) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of a megabyte."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
     if mounted.returncode:
-        pytest.skip("needs leave to mount a file system")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_without_room_is_named(tiny: Tiny, small_disk: Path) -> None:
+def test_a_disk_without_space_is_named(tiny: Tiny, small_disk: Path) -> None:
     big = ["optimize.height_px=512", "optimize.width_px=512"]
     says = only_wrong(tiny(*big, root=small_disk / "atlas"), "space")
     assert "free and the plan writes" in says

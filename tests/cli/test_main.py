@@ -1,3 +1,5 @@
+"""The commands from end to end: what they print, their errors and exit codes."""
+
 from __future__ import annotations
 
 import signal
@@ -8,11 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import INLINE, TINY
 
+from network_atlas.cli.help_texts import SUMMARIES
 from network_atlas.cli.main import main
 from network_atlas.site.server import make_server
 from network_atlas.store.paths import Store
-
-COMMANDS = ["run", "plan", "doctor", "layers", "status", "view"]
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def arguments(images: Path, tmp_path: Path) -> list[str]:
     return [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *SUMMARIES])
 def test_every_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*([command] if command else []), "--help"])

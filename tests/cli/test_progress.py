@@ -1,4 +1,4 @@
-"""What a user reads of a run's progress, on a terminal and in a log file."""
+"""The lines of a run's progress, on a terminal and in a log file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from network_atlas.cli.progress import Progress
 
 
 class Clock:
-    """A clock that goes when told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -70,6 +70,15 @@ def test_stage_that_is_done_says_nothing_to_do_once() -> None:
         progress.stage("scan", total=8, already=8, unit="spans")
         progress.stage("optimize", total=0, unit="pictures")
     assert file.getvalue().splitlines() == ["scan        8/8 spans · nothing to do", "optimize    nothing to do"]
+
+
+def test_one_unit_in_all_is_singular() -> None:
+    progress, file, _ = plain()
+    with progress:
+        progress.stage("scan", total=1, unit="spans")
+        progress.advance()
+    assert "1/1 span · " in file.getvalue()
+    assert "spans" not in file.getvalue()
 
 
 def test_stage_left_early_says_where_it_stopped() -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import TINY, needs
 
-from network_atlas.cli.main import STOPPED
+from network_atlas.cli.exit_codes import STOPPED
 from network_atlas.config.compose import compose
 
 TESTS = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from network_atlas.cli.main import STOPPED
+from network_atlas.cli.exit_codes import STOPPED
 
 JOBS = Path(__file__).parents[2] / "jobs"
 

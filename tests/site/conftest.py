@@ -1,4 +1,4 @@
-"""Made rows and layers, and a reader of pages, for the tests of the site."""
+"""Synthetic rows and layers, and a reader of pages, for the tests of the site."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Files = dict[str, bytes]
 
 
 class Page(HTMLParser):
-    """A page taken apart: its texts, its tags with attributes, and what it refers to."""
+    """A parsed page: its text, its tags with attributes, and the files that it refers to."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -40,7 +40,9 @@ class Page(HTMLParser):
 
     def all(self, tag: str, class_name: str = "") -> list[dict[str, str]]:
         """Return the attributes of every such element."""
-        return [found for name, found in self.tags if name == tag and class_name in ["", *_classes(found)]]
+        return [
+            attributes for name, attributes in self.tags if name == tag and class_name in ["", *_classes(attributes)]
+        ]
 
     def references(self) -> Iterator[str]:
         """Yield every address the page refers to."""
@@ -55,13 +57,13 @@ def _classes(attributes: Mapping[str, str]) -> list[str]:
 
 @pytest.fixture
 def read_page() -> Callable[[Files, str], Page]:
-    """Return a function that takes one of the files apart."""
+    """Return a function that parses one of the files."""
     return lambda files, path: Page(files[path].decode())
 
 
 @pytest.fixture
 def parse() -> Callable[[str], Page]:
-    """Return a function that takes HTML apart."""
+    """Return a function that parses HTML."""
     return Page
 
 
@@ -70,7 +72,7 @@ def targets() -> Callable[[str, Page], set[str]]:
     """Return a function that says which files a page at a path refers to."""
 
     def find(path: str, page: Page) -> set[str]:
-        found = set()
+        paths = set()
         for reference in page.references():
             address = urllib.parse.urlsplit(reference)
             if address.scheme == "data":
@@ -79,8 +81,8 @@ def targets() -> Callable[[str, Page], set[str]]:
             assert not address.netloc, reference
             assert not address.query, reference
             inside = urllib.parse.unquote(address.path)
-            found.add(posixpath.normpath(posixpath.join(posixpath.dirname(path), inside)) if inside else path)
-        return found
+            paths.add(posixpath.normpath(posixpath.join(posixpath.dirname(path), inside)) if inside else path)
+        return paths
 
     return find
 
@@ -116,9 +118,9 @@ def seen() -> Callable[[bytes, str], Colour]:
     """Return a function that says which colour a box with that CSS shows of a sheet, by the rules of CSS."""
 
     def look(sheet: bytes, style: str) -> Colour:
-        found = re.search(r"background-size:(\S+)% (\S+)%;background-position:(\S+)% (\S+)%$", style)
-        assert found, style
-        columns, rows, x, y = (float(value) / 100 for value in found.groups())
+        match = re.search(r"background-size:(\S+)% (\S+)%;background-position:(\S+)% (\S+)%$", style)
+        assert match, style
+        columns, rows, x, y = (float(value) / 100 for value in match.groups())
         with Image.open(io.BytesIO(sheet)) as image:
             width, height = image.width / columns, image.height / rows
             left, top = x * (image.width - width), y * (image.height - height)
@@ -199,8 +201,8 @@ def make_site(info: AtlasInfo) -> Callable[..., Files]:
     def make(*layers: tuple[LayerSpec, Sequence[Row]], about: AtlasInfo = info) -> Files:
         specs: list[LayerSpec | None] = [None, *(spec for spec, _ in layers), None]
         files: Files = {}
-        for place, (spec, rows) in enumerate(layers):
-            files |= layer_files(about, spec, rows, specs[place], specs[place + 2])
+        for number, (spec, rows) in enumerate(layers):
+            files |= layer_files(about, spec, rows, specs[number], specs[number + 2])
         return files | index_files(about, [summary(spec, rows) for spec, rows in layers])
 
     def summary(spec: LayerSpec, rows: Sequence[Row]) -> LayerSummary:

@@ -21,8 +21,8 @@ def opened(data: bytes) -> Image.Image:
 
 def middle(sheet: Image.Image, row: int, column: int, cell_px: int) -> tuple[int, ...]:
     step = cell_px + MARGIN_PX
-    place = NAME_PX + column * step + cell_px // 2, HEAD_PX + row * step + cell_px // 2
-    colour = sheet.getpixel(place)
+    point = NAME_PX + column * step + cell_px // 2, HEAD_PX + row * step + cell_px // 2
+    colour = sheet.getpixel(point)
     assert isinstance(colour, tuple)
     return colour
 

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from network_atlas.layers import OUTPUT
-from network_atlas.site.pages import CELLS_PER_SHEET, index_files, layer_facts, layer_files, script_json
+from network_atlas.site.layer_data import script_json
+from network_atlas.site.packing import CELLS_PER_SHEET
+from network_atlas.site.pages import index_files, layer_facts, layer_files
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
 
@@ -25,8 +27,8 @@ def colour(number: int) -> tuple[int, int, int]:
     return number % 256, (number * 91) % 256, (number * 53) % 256
 
 
-def close(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
-    return all(abs(a - b) <= 3 for a, b in zip(one, other, strict=True))
+def close(colour: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) <= 3 for a, b in zip(colour, other, strict=True))
 
 
 def hostile_layer(make_spec: Make, make_row: Make) -> Any:
@@ -45,14 +47,14 @@ def test_every_file_referred_to_is_there(
     hostile = hostile_layer(make_spec, make_row)
     empty = make_spec("x" * 200, 9), []
     files = make_site(first, bare, hostile, empty)
-    wanted = set()
+    expected = set()
     for path in [path for path in files if path.endswith(".html")]:
-        wanted |= targets(path, read_page(files, path))
+        expected |= targets(path, read_page(files, path))
     for spec, _ in (first, bare, hostile, empty):
         for channel in layer_data(files, spec)["channels"]:
-            wanted |= {f"layers/{spec.slug}/pictures-{shown['sheet']:03d}.png" for shown in channel["pictures"]}
-            wanted |= {f"layers/{spec.slug}/examples-{shown['sheet']:03d}.jpg" for shown in channel["examples"]}
-    assert wanted == set(files), "nothing is missing, and nothing is written that nobody sees"
+            expected |= {f"layers/{spec.slug}/pictures-{shown['sheet']:03d}.png" for shown in channel["pictures"]}
+            expected |= {f"layers/{spec.slug}/examples-{shown['sheet']:03d}.jpg" for shown in channel["examples"]}
+    assert expected == set(files), "nothing is missing, and nothing is written that nobody sees"
 
 
 def test_file_names_are_plain_whatever_the_layer_is_called(make_site: Make, make_spec: Make, make_row: Make) -> None:
@@ -158,11 +160,12 @@ def test_every_channel_and_variant_shows_its_own_picture(
     seen: Make,
 ) -> None:
     spec = make_spec(channels=150)
-    wanted = {(n, name): colour(n * len(variants) + place) for n in range(150) for place, name in enumerate(variants)}
+    expected = {(n, name): colour(n * len(variants) + i) for n in range(150) for i, name in enumerate(variants)}
     for missing in [(0, variants[-1]), (77, variants[0]), (149, variants[-1])]:
-        del wanted[missing]
+        del expected[missing]
     rows = [
-        make_row(n, pictures={name: wanted[n, name] for name in variants if (n, name) in wanted}) for n in range(150)
+        make_row(n, pictures={name: expected[n, name] for name in variants if (n, name) in expected})
+        for n in range(150)
     ]
     files = make_site((spec, rows))
     data = layer_data(files, spec)
@@ -175,30 +178,30 @@ def test_every_channel_and_variant_shows_its_own_picture(
         for channel in data["channels"]
         for shown in channel["pictures"]
     }
-    assert in_view == wanted
+    assert in_view == expected
     boxes = read_page(files, f"{folder}.html").all("span", "picture")
-    places = [(n, name) for n in range(150) for name in data["variants"]]
+    cells = [(n, name) for n in range(150) for name in data["variants"]]
     in_grid = {}
-    for place, box in zip(places, boxes, strict=True):
-        if place in wanted:
+    for cell, box in zip(cells, boxes, strict=True):
+        if cell in expected:
             sheet, style = re.fullmatch(r"background-image:url\('(.+?)'\);(.+)", box["style"]).groups()  # type: ignore[union-attr]
-            in_grid[place] = seen(files[f"layers/{sheet}"], style)
-        assert ("hidden" in box) == (place[1] != data["variants"][0])
-    assert in_grid == wanted
+            in_grid[cell] = seen(files[f"layers/{sheet}"], style)
+        assert ("hidden" in box) == (cell[1] != data["variants"][0])
+    assert in_grid == expected
 
 
 def test_every_example_shows_its_own_crop(
     make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, seen: Make
 ) -> None:
     spec = make_spec(channels=70)
-    rows = [make_row(n, examples=[colour(n * 9 + place) for place in range(9)]) for n in range(70)]
+    rows = [make_row(n, examples=[colour(n * 9 + rank) for rank in range(9)]) for n in range(70)]
     files = make_site((spec, rows))
     channels = layer_data(files, spec)["channels"]
     assert len({shown["sheet"] for channel in channels for shown in channel["examples"]}) > 1
     for n, channel in enumerate(channels):
-        for place, shown in enumerate(channel["examples"]):
+        for rank, shown in enumerate(channel["examples"]):
             sheet = files[f"layers/{spec.slug}/examples-{shown['sheet']:03d}.jpg"]
-            assert close(seen(sheet, shown["style"]), colour(n * 9 + place)), (n, place)
+            assert close(seen(sheet, shown["style"]), colour(n * 9 + rank)), (n, rank)
 
 
 def test_sheets_stay_small_however_many_variants(make_site: Make, make_spec: Make, make_row: Make) -> None:
@@ -286,9 +289,9 @@ def test_a_browser_opens_a_channel_from_disk(
     spec, rows = hostile_layer(make_spec, make_row)
     rows[5] |= {"status": "grey", "mean": None}
     for path, data in make_site((spec, rows)).items():
-        place = tmp_path / "a site #1" / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        file = tmp_path / "a site #1" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
     page = parse(dump_dom(f"{(tmp_path / 'a site #1' / 'layers' / spec.slug).as_uri()}.html#channel=5", tmp_path))
     assert page.all("body")[0]["data-ready"] == "true"
     assert "open" in page.all("dialog")[0]

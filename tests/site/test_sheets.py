@@ -1,4 +1,4 @@
-"""Sheets: the right picture at the right place."""
+"""Sheets: every cell shows its picture."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The dataset examples of a channel's row: which they are, what the layer saw of each, and a crop of that."""
+"""The examples of a channel's row: which they are, which part of each the layer saw, and a crop of that part."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,29 +17,30 @@ from network_atlas.stats.sample import spectrum
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-Place = tuple[str, int, int]
-"""(example_id, row, column); the latter two are -1 for all that the model is shown."""
+Location = tuple[str, int, int]
+"""(example_id, row, column): a position of the layer's map on an example; WHOLE stands for all positions."""
 WHOLE = (-1, -1)
-OF_A_PLACE = ("top", "bottom", "class")
+OF_A_POSITION = ("top", "bottom", "class")
 """Kinds that show what one position saw; the others, ranked by spatial mean, show the whole input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is shown of an example at a place."""
+    """The part of an example that a row shows."""
 
     box: Mapping[str, float]
+    """`top`, `left`, `bottom`, `right` in pixels of the original image."""
     jpeg: bytes
 
 
 def examples_of(scan: LayerScan, channel: int, spectrum_k: int) -> Iterator[Row]:
-    """Yield the examples of a channel, kind by kind from most to least, with `kind` and `rank` in front."""
+    """Yield the examples of a channel with `kind` and `rank`: kinds from the highest values to the lowest."""
     whole, sample = scan.whole, scan.sample
     middle = spectrum(sample.spatial_mean[:, channel], spectrum_k)
 
     def sampled(kind: str) -> list[Mapping[str, Any]]:
-        values, at = sample.spatial_mean[:, channel], sample.spatial_maximum_at[:, channel]
-        return [scan.example(sample.ids[n], float(values[n]), int(at[n])) for n in middle[kind]]
+        means, positions = sample.spatial_mean[:, channel], sample.spatial_maximum_at[:, channel]
+        return [scan.example(sample.ids[n], float(means[n]), int(positions[n])) for n in middle[kind]]
 
     kinds = {
         "top": scan.examples(whole.top, channel),
@@ -56,39 +57,46 @@ def examples_of(scan: LayerScan, channel: int, spectrum_k: int) -> Iterator[Row]
             yield {"kind": kind, "rank": rank, **example}
 
 
-def place_of(example: Mapping[str, Any]) -> Place:
-    """Return what is to be shown of an example."""
-    row, column = (example["row"], example["column"]) if example["kind"] in OF_A_PLACE else WHOLE
+def location_of(example: Mapping[str, Any]) -> Location:
+    """Return which part of an example is shown."""
+    row, column = (example["row"], example["column"]) if example["kind"] in OF_A_POSITION else WHOLE
     return example["example_id"], row, column
 
 
 class Crops:
-    """Cuts what a layer saw out of the original images."""
+    """Cuts the parts that a layer saw out of the original images."""
 
     def __init__(self, source: Source, preprocessing: Preprocessing, side_px: int) -> None:
         self._source = source
         self._preprocessing = preprocessing
         self._side_px = side_px
 
-    def shown(self, layer: LayerSpec, places: Iterable[Place]) -> dict[Place, Shown | None]:
-        """Return what each place shows, None where the image can't be read; a file is decoded once."""
-        by_example: dict[str, list[Place]] = {}
-        for place in sorted(set(places)):
-            by_example.setdefault(place[0], []).append(place)
-        return {place: one for example_id, own in by_example.items() for place, one in self._of(layer, example_id, own)}
+    def shown(self, layer: LayerSpec, locations: Iterable[Location]) -> dict[Location, Shown | None]:
+        """Return the crop of each location, None where the image can't be read. Each image is decoded once."""
+        by_example: dict[str, list[Location]] = {}
+        for location in sorted(set(locations)):
+            by_example.setdefault(location[0], []).append(location)
+        return {
+            location: shown
+            for example_id, of_example in by_example.items()
+            for location, shown in self._of_example(layer, example_id, of_example)
+        }
 
-    def _of(self, layer: LayerSpec, example_id: str, places: list[Place]) -> Iterator[tuple[Place, Shown | None]]:
+    def _of_example(
+        self, layer: LayerSpec, example_id: str, locations: Sequence[Location]
+    ) -> Iterator[tuple[Location, Shown | None]]:
         try:
             image, (above, before) = self._source.read(example_id), self._source.origin(example_id)
         except UnreadableImageError as error:
-            # It could be read in the scan: the file went away or changed in between.
+            # The scan could read it, so the file was removed or changed since. The row keeps its numbers.
             log.error("no crop for %s: %s", example_id, error)
-            yield from ((place, None) for place in places)
+            yield from ((location, None) for location in locations)
             return
         config = self._preprocessing.config
         whole = (0.0, 0.0, float(config.height), float(config.width))
-        for place in places:
-            box = whole if place[1:] == WHOLE else seen_box(layer, place[1], place[2], config)
+        for location in locations:
+            box = whole if location[1:] == WHOLE else seen_box(layer, location[1], location[2], config)
             top, left, bottom, right = original_box(image, self._preprocessing, box)
-            named = {"top": top + above, "left": left + before, "bottom": bottom + above, "right": right + before}
-            yield place, Shown(named, crop(image, self._preprocessing, box, side_px=self._side_px))
+            # A view is a part of a larger image; boxes are those of the image in the file.
+            in_file = {"top": top + above, "left": left + before, "bottom": bottom + above, "right": right + before}
+            yield location, Shown(in_file, crop(image, self._preprocessing, box, side_px=self._side_px))

@@ -1,4 +1,4 @@
-"""Join pictures, examples and statistics into one row per channel, as `store.schemas.ATLAS` has them. Pure."""
+"""Join pictures, examples and statistics into rows: one per channel, with the columns of `schemas.ATLAS`. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from network_atlas.assemble.examples import Place, Row, Shown, examples_of, place_of
+from network_atlas.assemble.examples import Location, Row, Shown, examples_of, location_of
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
@@ -18,11 +18,13 @@ from network_atlas.store import schemas
 from network_atlas.units import Channel, ClassLogit
 
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "unstable")
-"""A channel is called by the worst of its pictures."""
+"""Worst first: a channel has the worst status of its pictures."""
 MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
+"""Columns that calibration fills."""
 UNSTABLE_BELOW = 0.5
-"""Pictures of one unit that agree less than this over seeds excite different things."""
+"""Pictures of one unit whose agreement over seeds is lower excite different channels of the layer."""
 SMALLEST = 1e-12
+"""Instead of a norm of zero: a picture that excites nothing then agrees with no other (cosine 0)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +38,28 @@ class Sources:
     pictures: Mapping[str, Mapping[str, Any]]
     """Picture key to the row of its shard."""
     calibrations: Mapping[str, Mapping[str, Any]]
-    """Picture key to what was measured of it."""
+    """Picture key to the row of its calibration."""
     label: Callable[[str], str]
+    """From an example_id."""
     spectrum_k: int
-    """Examples of each kind out of the middle of the range."""
-    crops: Mapping[Place, Shown | None]
+    """Examples of each kind from the middle of the range."""
+    crops: Mapping[Location, Shown | None]
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
-    """Return one row per selected channel of a layer, then one per unit that is no selected channel."""
+    """Return one row per selected channel of a layer, then one per other unit that has pictures."""
     subjects: dict[int | str, list[Picture]] = {channel: [] for channel in plan.channels}
     for picture in plan.pictures:
         channel = picture.channel if picture.channel in plan.channels else None
         subjects.setdefault(picture.subject if channel is None else channel, []).append(picture)
-    return [_row(plan, subject, wanted, sources) for subject, wanted in subjects.items()]
+    return [_row(plan, subject, pictures, sources) for subject, pictures in subjects.items()]
 
 
-def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources: Sources) -> Row:
+def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sources: Sources) -> Row:
     layer = plan.layer
     channel = subject if isinstance(subject, int) else None
     scan = sources.scan[channel] if sources.scan and channel is not None else None
-    made = [(picture, sources.pictures[picture.key]) for picture in wanted if picture.key in sources.pictures]
+    made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
     shown = [_visualization(picture, row, scan, sources, agreements.get(picture.key)) for picture, row in made]
     names = sources.class_names if layer.name == OUTPUT else ()
@@ -67,7 +70,7 @@ def _row(plan: LayerPlan, subject: int | str, wanted: Sequence[Picture], sources
         "channel": channel,
         "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
         "class_name": names[channel] if channel is not None and channel < len(names) else None,
-        "status": _status(scan, wanted, shown),
+        "status": _status(scan, shown, planned=len(pictures)),
         "visualizations": shown,
         "examples": joined_examples(channel, sources) if channel is not None else [],
         **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
@@ -80,14 +83,14 @@ def unit_label(layer: LayerSpec, channel: int) -> str:
     return kind(layer=layer.name, channel=channel).label
 
 
-def _status(scan: ChannelScan | None, wanted: Sequence[Picture], made: Sequence[Mapping[str, Any]]) -> str:
+def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> str:
     if scan and scan.dead:
         return "dead"
-    found = {row["picture_status"] for row in made}
+    statuses = {row["picture_status"] for row in made}
     for status in STATUS_ORDER:
-        if status in found:
+        if status in statuses:
             return status
-    return "missing" if len(made) < len(wanted) else "ok"
+    return "missing" if len(made) < planned else "ok"
 
 
 def _visualization(
@@ -103,33 +106,34 @@ def _visualization(
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
-    """Return, for pictures that differ in nothing but the seed, how alike what they excite is, by key.
+    """Return by key, for pictures that differ only in their seed, how similar the activations are that they cause.
 
-    The mean cosine of a picture's activations with those of the others, from the dataset's channel means.
+    The mean cosine of a picture's activations, (channels,), with those of the others. Activations are counted from the
+    dataset's channel means: channels that are high for every image would make all pictures look similar.
     """
-    alike: dict[object, list[Picture]] = {}
+    groups: dict[object, list[Picture]] = {}
     for picture in pictures:
         if picture.key in sources.calibrations and picture.together is None:
-            same = (picture.unit, picture.sign, picture.recipe, picture.start)
-            alike.setdefault(same, []).append(picture)
-    found: dict[str, float] = {}
-    for group in (group for group in alike.values() if len(group) > 1):
+            all_but_seed = (picture.unit, picture.sign, picture.recipe, picture.start)
+            groups.setdefault(all_but_seed, []).append(picture)
+    agreements: dict[str, float] = {}
+    for group in (group for group in groups.values() if len(group) > 1):
         vectors = np.array([sources.calibrations[picture.key]["activations"] for picture in group], dtype=np.float64)
         centred = vectors - (sources.scan.whole.spatial_mean.mean if sources.scan else 0.0)
         units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALLEST)
         cosines = units @ units.T
         for number, picture in enumerate(group):
             others = (cosines[number].sum() - cosines[number, number]) / (len(group) - 1)
-            found[picture.key] = round(float(others), DECIMALS)
-    return found
+            agreements[picture.key] = round(float(others), DECIMALS)
+    return agreements
 
 
 def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:
-    """Return where a score stands among the sampled examples: percentile, and multiple of their best.
+    """Return how a score compares with the sampled examples: its percentile, and as a multiple of the best of them.
 
-    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. A minimized
-    picture is compared downwards; for neurons, and for objectives that the scan doesn't know, there is nothing to
-    compare with.
+    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. For a
+    minimized picture all signs are turned. (None, None) for minimized neurons, since the scan samples no spatial
+    minima, and for objectives that the scan does not measure.
     """
     if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
         return None, None
@@ -153,15 +157,15 @@ def joined_examples(channel: int, sources: Sources) -> list[Row]:
             "crop": {"bytes": shown.jpeg if shown else None, "path": None},
         }
         for example in examples_of(sources.scan, channel, sources.spectrum_k)
-        for shown in [sources.crops.get(place_of(example))]
+        for shown in [sources.crops.get(location_of(example))]
     ]
 
 
 def channel_statistics(scan: LayerScan, channel: int) -> Row:
-    """Return the numbers of a channel, as `STATISTICS` and `CHANNEL_STATISTICS` have them."""
-    own = scan[channel]
+    """Return the statistics of a channel: the columns of `schemas.STATISTICS` and `schemas.CHANNEL_STATISTICS`."""
+    of_channel = scan[channel]
     return {
-        **{name: getattr(own, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
+        **{name: getattr(of_channel, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
         "spatial_maximum": scan.of_spatial_maximum(channel),
         "spatial_mean": scan.of_spatial_mean(channel),
         "noise_floor": scan.noise_floor,
@@ -173,11 +177,11 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
 
 
 NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*schemas.STATISTICS, *schemas.CHANNEL_STATISTICS))
-"""Of a unit that is no channel, or without a dataset."""
+"""The columns of a unit that is not a channel, or of any unit where there is no dataset."""
 
 
 def statistics_rows(layer: LayerSpec, sources: Sources) -> list[Row]:
-    """Return one row per channel of a layer, selected or not, as `store.schemas.CHANNEL_STATS` has them."""
+    """Return one row per channel of a layer, selected or not, with the columns of `schemas.CHANNEL_STATS`."""
     scan = sources.scan
     if scan is None:
         return []

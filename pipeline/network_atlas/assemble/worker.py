@@ -1,4 +1,4 @@
-"""The assemble worker: reads what the store holds about one layer and writes its atlas table."""
+"""The assemble worker: reads everything that the store has about one layer and writes its tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from functools import cache
 from typing import Any
 
-from network_atlas.assemble.examples import Crops, Place, Shown, examples_of, place_of
+from network_atlas.assemble.examples import Crops, Location, Shown, examples_of, location_of
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
@@ -28,7 +28,7 @@ class AssembleWorker:
         self._preprocessing = Preprocessing(config.model.input)
 
     def run(self, task: AssembleTask) -> Receipt:
-        """Join one layer and commit its table."""
+        """Join one layer and commit its tables."""
         started = time.monotonic()
         layer = task.plan.layer
         scan = self._scan(task)
@@ -56,21 +56,21 @@ class AssembleWorker:
         scan, layer = self._config.scan, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
 
-    def _crops(self, task: AssembleTask, scan: LayerScan) -> dict[Place, Shown | None]:
+    def _crops(self, task: AssembleTask, scan: LayerScan) -> dict[Location, Shown | None]:
         crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
-        found = (
-            place_of(example)
+        locations = (
+            location_of(example)
             for channel in task.plan.channels
             for example in examples_of(scan, channel, self._config.scan.spectrum_k)
         )
-        return crops.shown(task.plan.layer, found)
+        return crops.shown(task.plan.layer, locations)
 
     def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
-        wanted = {picture.key for picture in task.plan.pictures}
+        keys = {picture.key for picture in task.plan.pictures}
         rows = (row for path in task.picture_files for row in read_rows(self._store, path))
-        return {str(row["key"]): row for row in rows if row["key"] in wanted}
+        return {str(row["key"]): row for row in rows if row["key"] in keys}
 
     def _calibrations(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
-        wanted = set(task.calibrations)
+        keys = set(task.calibrations)
         rows = (row for path in task.calibration_files for row in read_rows(self._store, path))
-        return {str(row["key"]): row for row in rows if row["calibration"] in wanted}
+        return {str(row["key"]): row for row in rows if row["calibration"] in keys}

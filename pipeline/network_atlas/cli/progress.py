@@ -20,6 +20,8 @@ from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from network_atlas.cli.amounts import duration, rate, unit_of
+
 WIDE = 90
 """Columns of a terminal in which a long bar leaves room for the words beside it."""
 LINE_SECONDS = 10.0
@@ -48,19 +50,19 @@ class Stage:
 
     def describe(self, now: float) -> str:
         """Return for example '3/8 spans · 2.1/s · 5 s left · layer3'."""
-        parts = [f"{self.already + self.done:,}/{self.total:,} {self.unit}"] if self.total else []
+        parts = [f"{self.already + self.done:,}/{self.total:,} {unit_of(self.total, self.unit)}"] if self.total else []
         if self.complete and not self.done:
             return " · ".join([*parts, "nothing to do"])
         seconds = (now if self.ended is None else self.ended) - self.started
         if self.done:
-            parts.append(_rate(self.done / max(seconds, 1e-3)))
+            parts.append(rate(self.done / max(seconds, 1e-3)))
         if self.complete:
-            return " · ".join([*parts, f"took {_duration(seconds)}"])
+            return " · ".join([*parts, f"took {duration(seconds)}"])
         if self.ended is not None:
-            return " · ".join([*parts, f"stopped after {_duration(seconds)}"])
+            return " · ".join([*parts, f"stopped after {duration(seconds)}"])
         if self.done:
-            parts.append(f"{_duration(seconds * self._left_by_done())} left")
-        parts.append(f"{_duration(seconds)} so far")
+            parts.append(f"{duration(seconds * self._left_by_done())} left")
+        parts.append(f"{duration(seconds)} so far")
         return " · ".join([*parts, self.note] if self.note else parts)
 
     def _left_by_done(self) -> float:
@@ -152,20 +154,3 @@ class StageColumn(ProgressColumn):
         """Return the stage's counts, rate and times as they are now."""
         stage: Stage = task.fields["stage"]
         return Text(stage.describe(self._clock()), overflow="ellipsis", no_wrap=True)
-
-
-def _rate(per_second: float) -> str:
-    for unit, seconds in (("s", 1), ("min", 60)):
-        if per_second * seconds >= 1:
-            return f"{per_second * seconds:,.1f}/{unit}"
-    return f"{per_second * 3600:,.1f}/h"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -21,7 +21,7 @@ INK = (40, 40, 40)
 
 
 def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
-    """Return the pictures of atlas rows as one PNG. Units without a variant have an empty place there."""
+    """Return the pictures of atlas rows as one PNG. Where a unit does not have a variant, the cell is empty."""
     variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
     step = cell_px + MARGIN_PX
     sheet = Image.new("RGB", (NAME_PX + len(variants) * step + MARGIN_PX, HEAD_PX + len(rows) * step), PAPER)
@@ -30,12 +30,11 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
         _write(draw, font, variant, (NAME_PX + column * step, 4), cell_px)
     for number, row in enumerate(rows):
         top = HEAD_PX + number * step
-        _write(
-            draw, font, row.get("class_name") or row["unit"], (MARGIN_PX, top + cell_px // 2 - TEXT_PX), NAME_PX - 12
-        )
+        middle = top + cell_px // 2 - TEXT_PX
+        _write(draw, font, row.get("class_name") or row["unit"], (MARGIN_PX, middle), NAME_PX - 2 * MARGIN_PX)
         for picture in row["visualizations"]:
-            place = NAME_PX + variants.index(picture["variant"]) * step, top
-            sheet.paste(_cell(picture, cell_px), place)
+            left = NAME_PX + variants.index(picture["variant"]) * step
+            sheet.paste(_cell(picture, cell_px), (left, top))
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
     return buffer.getvalue()
@@ -55,8 +54,8 @@ def _cell(picture: Row, cell_px: int) -> Image.Image:
     return cell
 
 
-def _write(draw: ImageDraw.ImageDraw, font: Any, text: str, place: tuple[int, int], width_px: int) -> None:
-    """Write text on at most two lines of a width, cut where it is longer."""
+def _write(draw: ImageDraw.ImageDraw, font: Any, text: str, corner: tuple[int, int], width_px: int) -> None:
+    """Write text below and right of a corner, (x, y) in pixels: two lines at most, cut off at the width."""
     lines: list[str] = [""]
     for word in text.replace("→", "to").split(" "):  # the font that comes with Pillow has no arrow
         longer = f"{lines[-1]} {word}".strip()
@@ -67,4 +66,4 @@ def _write(draw: ImageDraw.ImageDraw, font: Any, text: str, place: tuple[int, in
     for number, line in enumerate(lines[:2]):
         while line and draw.textlength(line, font=font) > width_px:
             line = line[:-1]
-        draw.text((place[0], place[1] + number * (TEXT_PX + 2)), line, fill=INK, font=font)
+        draw.text((corner[0], corner[1] + number * (TEXT_PX + 2)), line, fill=INK, font=font)

@@ -21,7 +21,7 @@ CONTENT_TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
 }
-"""Said here and not asked of the machine: some of them call scripts plain text, which browsers then refuse."""
+"""Fixed here, not taken from `mimetypes`: some machines call scripts plain text, which browsers refuse to run."""
 
 
 def serve(store: Store, *, port: int, browser: bool) -> int:
@@ -39,7 +39,7 @@ def serve(store: Store, *, port: int, browser: bool) -> int:
 
 
 def make_server(store: Store, *, port: int) -> ThreadingHTTPServer:
-    """Return a server bound to this machine only; port 0 takes a free one."""
+    """Return a server that only this machine can reach; port 0 takes a free one."""
 
     class Handler(_Handler):
         pages = store
@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
     pages: Store
 
     def do_GET(self) -> None:
-        with contextlib.suppress(ConnectionError):  # browsers hang up when they no longer want a file
+        with contextlib.suppress(ConnectionError):  # browsers close the connection when they no longer need a file
             self._answer(with_body=True)
 
     def do_HEAD(self) -> None:
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def site_path(request: str) -> str:
-    """Return the stored path behind a request; it can't leave `site/`."""
+    """Return the stored path that a request names. It can't leave `site/`."""
     path = urllib.parse.unquote(request.partition("#")[0].partition("?")[0])
     inside = posixpath.normpath("/" + path.replace("\\", "/")).lstrip("/")
     return f"site/{inside}" if inside and not path.endswith("/") else posixpath.join("site", inside, "index.html")

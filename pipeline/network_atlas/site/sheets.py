@@ -1,4 +1,4 @@
-"""Pack many small pictures into few large ones ("sprites"), and say where each lies.
+"""Pack many small pictures into few large ones (sprite sheets), and say where each lies.
 
 A whole network has tens of thousands of pictures; as files of their own they would be slow to write, copy and serve.
 """
@@ -18,7 +18,7 @@ GREY = (128, 128, 128)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """One packed picture and its raster of equal cells, filled row by row."""
+    """One packed picture: a grid of equal cells, filled row by row."""
 
     data: bytes
     columns: int
@@ -61,7 +61,7 @@ def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def see_through(image: bytes, opacity: bytes) -> bytes:
-    """Return a picture as PNG on the sheet's grey, as far as its opacity lets that through."""
+    """Return a picture as PNG, blended with the sheet's grey where its opacity mask is below 1."""
     picture = _decode(image)
     with Image.open(io.BytesIO(opacity)) as mask:
         return _encode(Image.composite(picture, Image.new("RGB", picture.size, GREY), mask.convert("L")), "PNG")

@@ -1,4 +1,4 @@
-"""The site worker: turns a layer's atlas table into its pages; and the index, once all layers have theirs."""
+"""The site worker: turns a layer's atlas table into its page, and writes the index once all layers have theirs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from network_atlas.store.receipts import Receipt, commit, read_receipts
 from network_atlas.store.shards import entry_for, read_first_rows, read_rows
 
 COVERS = 8
-"""Pictures of a layer shown on the index."""
+"""Pictures that the index shows of each layer."""
 
 
 class SiteWorker:
@@ -35,13 +35,16 @@ class SiteWorker:
         for path, data in pages.items():
             self._store.write(f"site/{path}", data)
         for path in set(self._store.list(f"site/layers/{task.layer.slug}")) - {file.path for file in files}:
-            self._store.delete(path)  # sheets of a table that had more channels
+            self._store.delete(path)  # sheets of an earlier table with more channels
         receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)
         return commit(self._store, receipt)
 
 
 def atlas_info(config: RunConfig, *, examples: int = 0, created: str = "", snapshot: int = 0) -> AtlasInfo:
-    """Return what the pages say about the atlas as a whole; layer pages leave out what changes with every snapshot."""
+    """Return what the pages say about the atlas as a whole.
+
+    Layer pages are called without what changes with every snapshot, or each snapshot would write all of them anew.
+    """
     recipe = config.optimize
     dataset = " ".join(part for part in (config.dataset.source, config.dataset.root) if part)
     facts = {
@@ -59,7 +62,7 @@ def atlas_info(config: RunConfig, *, examples: int = 0, created: str = "", snaps
 
 
 def put_index(store: Store, config: RunConfig, layers: Sequence[LayerSpec], manifest: Manifest, examples: int) -> None:
-    """Write the index page and what all pages share."""
+    """Write the index page, the style sheet and the script."""
     info = atlas_info(config, examples=examples, created=manifest.created, snapshot=manifest.number)
     for path, data in index_files(info, [_summary(store, layer) for layer in layers]).items():
         store.write_if_changed(f"site/{path}", data)
@@ -81,10 +84,10 @@ def remove_stale_pages(store: Store, layers: Sequence[LayerSpec]) -> None:
     """Remove the pages of layers that are no longer part of the atlas."""
     current = {layer.slug for layer in layers}
     receipts = read_receipts(store, "site")
-    wanted = {file.path for receipt in receipts if receipt.task in current for file in receipt.files}
+    kept = {file.path for receipt in receipts if receipt.task in current for file in receipt.files}
     for receipt in receipts:
         if receipt.task not in current:
             for file in receipt.files:
-                if file.path not in wanted:
+                if file.path not in kept:
                     store.delete(file.path)
             store.delete(f"receipts/site/{receipt.task}.json")

@@ -15,14 +15,14 @@
     count: ["images", "Images of the dataset that were scanned"],
     mean: ["mean", "Mean over all positions of all images"],
     variance: ["variance", "Variance over all positions of all images"],
-    minimum: ["minimum", "Smallest value anywhere"],
-    maximum: ["maximum", "Largest value anywhere"],
+    minimum: ["minimum", "Smallest value at any position of any image"],
+    maximum: ["maximum", "Largest value at any position of any image"],
   };
-  // The first three show what one position saw, the others all that the model was shown.
+  // Crops of what the layer sees at one position; the spectrum below shows the whole input of the model.
   const KINDS = {
-    top: ["Excite it most", "Images with the largest value anywhere, cut around it"],
-    class: ["Best of each class", "Of each of the classes that hold the largest values: the image with the largest, cut around it"],
-    bottom: ["Excite it least", "Images with the smallest value anywhere, cut around it"],
+    top: ["Excite it most", "Images with the largest value at any position, cut around that position"],
+    class: ["Best of each class", "The image with the largest value, for each class that reaches the highest values; cut around that position"],
+    bottom: ["Excite it least", "Images with the smallest value at any position, cut around that position"],
   };
   const SPECTRUM = {
     top_mean: ["Largest mean", "Images with the largest mean over all positions"],
@@ -32,8 +32,9 @@
     bottom_mean: ["Smallest mean", "Images with the smallest mean over all positions"],
   };
 
-  // A channel's score is a mean over positions, a neuron's is one value: each is compared with its like.
-  const LIKE = {
+  // [singular, plural]. A channel's score is a mean over positions, so it is compared with the means of sampled images;
+  // a neuron's score is the value at one position, so it is compared with their maxima.
+  const COMPARED_WITH = {
     channel: ["sampled image's mean", "sampled images' means"],
     neuron: ["sampled image's maximum", "sampled images' maxima"],
   };
@@ -69,27 +70,27 @@
   const padded = (count) => String(count).padStart(3, "0");
 
   function standing(shown) {
-    const [one, many] = LIKE[shown.objective] || ["sampled image", "sampled images"];
+    const [singular, plural] = COMPARED_WITH[shown.objective] || ["sampled image", "sampled images"];
     const words = [];
-    if (shown.percentile === 100) words.push(`beyond every ${one}`);
-    else if (shown.percentile !== null) words.push(`beyond ${number(shown.percentile)} % of ${many}`);
+    if (shown.percentile === 100) words.push(`beyond every ${singular}`);
+    else if (shown.percentile !== null) words.push(`beyond ${number(shown.percentile)} % of ${plural}`);
     if (shown.times_maximum !== null) words.push(`${number(shown.times_maximum, 2)} × the best`);
     return words.length ? `: ${words.join(", ")}.` : ".";
   }
 
-  // What a picture is worth, in words; each number's exact meaning is the help that shows under the pointer.
+  // The measurements of a picture, in words. The exact meaning of each is its tooltip.
   function worth(shown) {
     const share = (value) => `${number(100 * value, 2)} %`;
     const facts = [
-      ["rank", (value) => `place ${value} of its layer`, "Place of the channel among all of its layer, by activation on this picture"],
-      ["robustness_loss", (value) => (value > 0 ? `loses ${share(value)} when moved` : "loses nothing when moved"), "Share of the score that is lost under random shifts, zooms and turns"],
+      ["rank", (value) => `rank ${value} in its layer`, "Rank of the channel among all of its layer, by activation on this picture"],
+      ["robustness_loss", (value) => (value > 0 ? `loses ${share(value)} when moved` : "loses nothing when moved"), "Share of the score that is lost under random shifts, scalings and rotations"],
       ["frequency_distance", (value) => `frequencies ${number(value, 2)} decades off`, "Distance of its frequency magnitude from the dataset's; 1 is a factor of ten"],
-      ["path_similarity", (value) => `path similarity ${number(value, 2)}`, "Likeness to the unit's best examples in the layers before: 1 as alike as these among themselves, 0 as any image"],
-      ["agreement", (value) => `seeds agree ${number(value, 2)}`, "Likeness of what other seeds excite in the layer: 1 the same"],
+      ["path_similarity", (value) => `path similarity ${number(value, 2)}`, "Similarity to the unit's best examples in the layers before: 1 is as similar as these are to each other, 0 as any image"],
+      ["agreement", (value) => `seeds agree ${number(value, 2)}`, "Similarity of the layer's activations to those on pictures with other seeds: 1 is the same"],
     ];
-    const told = facts.filter(([key]) => shown[key] !== null && shown[key] !== undefined);
-    if (!told.length) return null;
-    return element("ul", { className: "worth" }, ...told.map(([key, words, help]) => element("li", { textContent: words(shown[key]), title: help })));
+    const known = facts.filter(([key]) => shown[key] !== null && shown[key] !== undefined);
+    if (!known.length) return null;
+    return element("ul", { className: "worth" }, ...known.map(([key, words, help]) => element("li", { textContent: words(shown[key]), title: help })));
   }
 
   function pictures(channel) {
@@ -151,10 +152,10 @@
   }
 
   function links(channels) {
-    return channels.flatMap(([channel, text], place) => {
+    return channels.flatMap(([channel, text], index) => {
       const label = `${channel}${text}`;
       const node = byChannel.has(channel) ? element("a", { href: `#channel=${channel}`, textContent: label }) : label;
-      return place ? [", ", node] : [node];
+      return index ? [", ", node] : [node];
     });
   }
 
@@ -163,25 +164,25 @@
       const [name, help] = NUMBERS[key] || [key, ""];
       return row(name, help, number(value));
     });
-    const peaks = channel.spatial_maximum;
+    const maxima = channel.spatial_maximum;
     const share = (value) => `${number(100 * value, 3)} %`;
-    if (peaks && peaks.fraction_active !== null) rows.push(row("active", "Images whose largest value is above zero", share(peaks.fraction_active)));
+    if (maxima && maxima.fraction_active !== null) rows.push(row("active", "Images whose largest value is above zero", share(maxima.fraction_active)));
     if (channel.partners && channel.partners.length)
       rows.push(row("moves with", "Channels whose means follow this one's most closely over the sampled images, with their correlation",
-        ...links(channel.partners.slice(0, 3).map((one) => [one.channel, ` (${number(one.correlation, 2)})`]))));
+        ...links(channel.partners.slice(0, 3).map((partner) => [partner.channel, ` (${number(partner.correlation, 2)})`]))));
     if (channel.duplicates && channel.duplicates.length)
-      rows.push(row("same as", "Channels that correlate .98 or more with this one", ...links(channel.duplicates.map((one) => [one, ""]))));
+      rows.push(row("same as", "Channels that correlate .98 or more with this one", ...links(channel.duplicates.map((duplicate) => [duplicate, ""]))));
     if (channel.class_selectivity !== null && channel.class_selectivity !== undefined)
       rows.push(row("by class", "Share of the variance of its mean that lies between classes", share(channel.class_selectivity)));
     if (channel.classes && channel.classes.length)
-      rows.push(row("classes", "Classes with the highest mean", channel.classes.slice(0, 3).map((one) => one.label).join(", ")));
+      rows.push(row("classes", "Classes with the highest mean", channel.classes.slice(0, 3).map((shown) => shown.label).join(", ")));
     return [element("h3", { textContent: "On the dataset" }), element("table", {}, element("tbody", {}, ...rows)),
-      histogram(peaks, "The largest value of each image: how many images in each bucket; buckets are wider away from zero")];
+      histogram(maxima, "The largest value of each image: how many images in each bucket; buckets are wider away from zero")];
   }
 
   function neighbour(channel, step) {
-    const place = order.indexOf(channel);
-    return place < 0 ? undefined : order[place + step];
+    const index = order.indexOf(channel);
+    return index < 0 ? undefined : order[index + step];
   }
 
   function button(text, label, action, disabled) {
@@ -209,7 +210,8 @@
         element("div", {}, ...pictures(channel), ...numbers(channel)),
         element("div", {}, ...examples(channel))));
     if (!view.open) view.showModal();
-    // The buttons are new: whoever walks with them keeps his place; else the dialog has it, and nothing is ringed.
+    // The buttons are new elements: keep the focus on the one in use, so that Enter goes on to the next channel.
+    // Otherwise focus the dialog, or the browser would outline its first button.
     const same = [...view.querySelectorAll("button:enabled")].find((node) => node.title === focused);
     (same || view).focus();
     view.scrollTop = 0;
@@ -255,18 +257,18 @@
     }[key];
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
     const sorted = [...layer.channels].sort((a, b) => value(b) - value(a) || a.channel - b.channel);
-    const found = new Set(sorted.filter((channel) => matches(channel, words)));
-    order = [...found].map((channel) => channel.channel);
+    const matching = new Set(sorted.filter((channel) => matches(channel, words)));
+    order = [...matching].map((channel) => channel.channel);
     for (const channel of sorted) {
       const cell = document.getElementById(`cell-${channel.channel}`);
-      cell.hidden = !found.has(channel);
+      cell.hidden = !matching.has(channel);
       grid.append(cell);
     }
     document.getElementById("found").textContent = words.length ? `${order.length} of ${layer.channels.length}` : "";
   }
 
   function choose(event) {
-    for (const cell of cells) [...cell.querySelectorAll(".picture")].forEach((box, place) => { box.hidden = place !== Number(event.target.value); });
+    for (const cell of cells) [...cell.querySelectorAll(".picture")].forEach((box, index) => { box.hidden = index !== Number(event.target.value); });
     arrange();
   }
 
@@ -279,7 +281,7 @@
   document.getElementById("size").addEventListener("input", (event) => grid.style.setProperty("--cell", `${event.target.value}px`));
   window.addEventListener("hashchange", follow);
   view.addEventListener("close", closed);
-  view.addEventListener("mousedown", (event) => { // on the backdrop, which counts as the dialog; so does its padding
+  view.addEventListener("mousedown", (event) => { // a click on the backdrop has the dialog as its target, and so has one on its padding
     const box = view.getBoundingClientRect();
     const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
     if (event.target === view && !inside) view.close();

@@ -1,15 +1,19 @@
-"""What `atlas plan` prints of one run: what it would make, what exists already, and what the rest would cost."""
+"""`atlas plan`: what each run would make, what exists already, and what the rest would cost."""
 
 from __future__ import annotations
 
-import json
+import argparse
 from collections.abc import Iterator, Mapping
 
 from rich.markup import escape
 from rich.table import Table
 
-from network_atlas.cli.console import duration, output, size, table
+from network_atlas.cli.amounts import duration, size, unit_of
+from network_atlas.cli.configurations import configs_of, for_each
+from network_atlas.cli.console import output, print_json, table
+from network_atlas.cli.exit_codes import DONE
 from network_atlas.config.schema import RunConfig
+from network_atlas.errors import counted
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
 from network_atlas.plan.contents import LayerPlan
@@ -21,9 +25,20 @@ FORMAT = 1
 """Of the JSON object. Fields may be added; none is renamed or given another meaning."""
 
 
-def plan_one(config: RunConfig, *, as_json: bool = False) -> None:
+def command(options: argparse.Namespace) -> int:
+    """Print the plan of each configuration, or only its name; return the exit code."""
+    return for_each(configs_of(options), print_id if options.id else lambda config: print_plan(config, options.json))
+
+
+def print_id(config: RunConfig) -> int:
+    """Print the name of a run: lower-case letters, digits and hyphens, at most 40 of them."""
+    print(plan_id(prepare(config, receptive_fields=False)))  # noqa: T201
+    return DONE
+
+
+def print_plan(config: RunConfig, as_json: bool) -> int:
     """Print the plan of a run; change nothing."""
-    use_threads(threads_of(config))  # so that what is timed is a worker's
+    use_threads(threads_of(config))  # a worker's number, so that the times are a worker's
     prepared = prepare(config, receptive_fields=False)
     done = what_is_done(prepared.store)
     cost = estimate(
@@ -35,27 +50,23 @@ def plan_one(config: RunConfig, *, as_json: bool = False) -> None:
         speeds=speeds_of(prepared, done),
     )
     if as_json:
-        print(json.dumps(plain_plan(prepared, done, cost), indent=1))  # noqa: T201
-        return
+        print_json(plain_plan(prepared, done, cost))
+        return DONE
     console = output()
     console.print(_layer_table(prepared, done))
-    for line in _lines(prepared, cost):
+    for line in _plan_lines(prepared, cost):
         console.print(line, markup=False)
     console.print(_stage_table(cost))
     for line in _cost_lines(prepared, cost):
         console.print(line, markup=False)
-
-
-def print_id(config: RunConfig) -> None:
-    """Print the name of a run: lower-case letters, digits and hyphens, at most 40 of them."""
-    print(plan_id(prepare(config, receptive_fields=False)))  # noqa: T201
+    return DONE
 
 
 def plan_id(prepared: Prepared) -> str:
     """Return the same name for the same results under the same root, so that a scheduler can refuse a second job."""
-    plan = prepared.plan
-    made = (plan.picture_keys, plan.scan_keys, plan.statistics_keys)
-    return f"atlas-{fingerprint('run', prepared.config.store.root, prepared.config.sweep.share, made)[:32]}"
+    plan, config = prepared.plan, prepared.config
+    results = (plan.picture_keys, plan.scan_keys, plan.statistics_keys)
+    return f"atlas-{fingerprint('run', config.store.root, config.sweep.share, results)[:32]}"
 
 
 def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, object]:
@@ -109,7 +120,7 @@ def _plain_stage(stage: StageCost) -> dict[str, object]:
 
 
 def _layers(prepared: Prepared, done: Done) -> Iterator[tuple[LayerPlan, int]]:
-    """Yield each layer with the number of its pictures that are there."""
+    """Yield each layer with the number of its pictures that are done."""
     for layer in prepared.plan.layers:
         yield layer, sum(picture.key in done.optimize for picture in layer.pictures)
 
@@ -123,48 +134,47 @@ def _layer_table(prepared: Prepared, done: Done) -> Table:
     return rows
 
 
-def _lines(prepared: Prepared, cost: Estimate) -> list[str]:
-    config, plan = prepared.config, prepared.plan
+def _plan_lines(prepared: Prepared, cost: Estimate) -> list[str]:
+    config, plan, passed_over = prepared.config, prepared.plan, prepared.sweep.passed_over
     scan, optimize = cost.stages[0], cost.stages[1]
-    channels = sum(len(layer.channels) for layer in plan.layers)
-    selected = f"{len(plan.layers)} of {len(prepared.facts.layers)} layers, {channels} channels"
-    scanned = f"{scan.reused} scanned, {scan.tasks} scan tasks to do"
-    to_do = f"{optimize.reused} done, {optimize.total - optimize.reused} to do in {optimize.tasks} tasks"
-    passed_over = prepared.sweep.passed_over
-    modules = (
-        [f"          {len(passed_over)} modules passed over, such as {_first(passed_over)}"] if passed_over else []
-    )
+    channels = counted(sum(len(layer.channels) for layer in plan.layers), "channel")
+    layers = f"{len(plan.layers)} of {counted(len(prepared.facts.layers), 'layer')}, {channels}"
+    examples = f"{counted(len(prepared.examples), 'example')} in {counted(len(plan.spans), 'span')}"
+    scanned = f"{scan.reused:,} scanned, {counted(scan.tasks, 'scan task')} to do"
+    to_do = f"{optimize.total - optimize.reused:,} to do in {counted(optimize.tasks, 'task')}"
     return [
         "",
-        f"model     {config.model.name}: {selected}",
-        *modules,
-        f"dataset   {len(prepared.examples)} examples in {len(plan.spans)} spans; {scanned}",
-        f"pictures  {optimize.total}; {to_do}",
+        f"model     {config.model.name}: {layers}",
+        *_passed_over(passed_over),
+        f"dataset   {examples}; {scanned}",
+        f"pictures  {optimize.total:,}; {optimize.reused:,} done, {to_do}",
         f"root      {config.store.root}",
         "",
     ]
 
 
-def _first(reasons: Mapping[str, str]) -> str:
+def _passed_over(reasons: Mapping[str, str]) -> list[str]:
+    if not reasons:
+        return []
     name, reason = next(iter(reasons.items()))
-    return f"{name}: {reason}"
+    such_as = "such as " if len(reasons) > 1 else ""
+    return [f"          {counted(len(reasons), 'module')} passed over, {such_as}{name}: {reason}"]
 
 
 def _stage_table(cost: Estimate) -> Table:
-    rows = table("stage", counts=("total", "reused", "tasks"))
-    for name in ("", "one worker", "longest task", "told by"):
-        rows.add_column(name, overflow="fold")
+    words = ("", "one worker", "longest task", "times from")
+    rows = table("stage", counts=("total", "reused", "tasks"), words=words)
     for stage in cost.stages:
         counts = (f"{count:,}" for count in (stage.total, stage.reused, stage.tasks))
         times = (duration(stage.seconds), duration(stage.longest), stage.source) if stage.tasks else ("", "", "")
-        rows.add_row(stage.name, *counts, stage.unit, *times)
+        rows.add_row(stage.name, *counts, unit_of(stage.total, stage.unit), *times)
     return rows
 
 
 def _cost_lines(prepared: Prepared, cost: Estimate) -> list[str]:
     per_hour = prepared.config.executor.price_per_hour
     times = [
-        f"{count} worker{'s' if count > 1 else ''} {duration(cost.seconds(count))}"
+        f"{counted(count, 'worker')} {duration(cost.seconds(count))}"
         + (f" ({cost.price(count, per_hour):,.2f})" if per_hour else "")
         for count in WORKERS
     ]

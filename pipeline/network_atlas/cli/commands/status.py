@@ -1,14 +1,18 @@
-"""What `atlas status` prints: a table for people, or one JSON object for programs."""
+"""`atlas status`: a table for people, or one JSON object for programs, that says how far an atlas is."""
 
 from __future__ import annotations
 
+import argparse
 import gc
-import json
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from network_atlas.cli.console import duration, output, rate, table
+from network_atlas.cli.amounts import duration, rate, unit_of
+from network_atlas.cli.console import output, print_json, table
+from network_atlas.cli.exit_codes import DONE
+from network_atlas.cli.roots import root_of
+from network_atlas.errors import counted
 from network_atlas.run.status import Holder, StageStatus, Status, read_status
 from network_atlas.store.lease import is_gone
 
@@ -16,18 +20,20 @@ FORMAT = 1
 """Of the JSON object. Fields may be added; none is renamed or given another meaning."""
 
 
-def status_command(root: str, *, as_json: bool = False) -> int:
-    """Print how far an atlas is."""
-    gc.disable()  # of a hundred thousand receipts none is part of a cycle, and looking for one takes half the time
+def command(options: argparse.Namespace) -> int:
+    """Print how far the atlas is; return the exit code."""
+    root = root_of(options.root, command="status")
+    # A hundred thousand receipts are a million objects without a cycle; searching them for one doubles the time.
+    gc.disable()
     try:
         status, now = read_status(root), time.time()
     finally:
         gc.enable()
-    if as_json:
-        print(json.dumps(plain_status(status, now), indent=1))  # noqa: T201
+    if options.json:
+        print_json(plain_status(status, now))
     else:
         _print(status, now)
-    return 0
+    return DONE
 
 
 def plain_status(status: Status, now: float) -> dict[str, object]:
@@ -80,10 +86,8 @@ def _is_alive(holder: Holder) -> bool:
 
 def _print(status: Status, now: float) -> None:
     console = output()
-    console.print(f"{status.model} on {status.dataset} ({status.examples} examples)", markup=False)
-    rows = table("stage", counts=("done", "total", "failed"))
-    for name in ("", "rate", "left", "last"):
-        rows.add_column(name, overflow="fold")
+    console.print(f"{status.model} on {status.dataset} ({counted(status.examples, 'example')})", markup=False)
+    rows = table("stage", counts=("done", "total", "failed"), words=("", "rate", "left", "last"))
     for stage in status.stages:
         rows.add_row(*_cells(stage, now))
     console.print(rows)
@@ -105,7 +109,7 @@ def _cells(stage: StageStatus, now: float) -> tuple[str, ...]:
         f"{stage.done:,}",
         f"{stage.total:,}",
         f"{len(stage.failures):,}",
-        stage.unit,
+        unit_of(stage.total, stage.unit),
         rate(stage.per_second) if stage.per_second else "",
         duration(left) if left else "",
         f"{duration(max(0.0, now - stage.last))} ago" if stage.last else "",
@@ -119,4 +123,4 @@ def _holder_line(holder: Holder | None, now: float) -> str:
     heard = f"last heard of {duration(max(0.0, now - holder.heartbeat))} ago"
     if _is_alive(holder):
         return f"{who} has been working on it for {duration(max(0.0, now - holder.since))}, {heard}"
-    return f"{who} worked on it and stopped without a word, {heard}; a run goes on from there"
+    return f"{who} worked on it and ended without saying so, {heard}; a new run resumes from there"

@@ -1,0 +1,127 @@
+"""Read the command line into options. Loads nothing heavy: `atlas --help` must not wait for torch.
+
+    options = parse(["plan", "sweep=all", "--json"])
+    options.name, options.overrides, options.json        # 'plan', ['sweep=all'], True
+
+Commands that work on a configuration take Hydra overrides (`sweep=all optimize.steps=256`); `-m` runs every
+combination of comma-separated values. Every error is one line that ends with a line to write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from network_atlas import __version__
+from network_atlas.cli.exit_codes import USAGE
+from network_atlas.cli.help_texts import ARGUMENTS, DESCRIPTION, EXAMPLES, SUMMARIES
+from network_atlas.errors import did_you_mean
+
+OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers")
+OF_A_ROOT = ("status", "view", "sheet")
+LIKE_HELP = "help"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line. argparse would print its whole usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"atlas: {message}\nSee: {self.prog} --help\n")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options. Overrides may stand before, between and behind them.
+
+    Ends the program, as argparse does: with exit code 0 after a help, 2 after a mistake.
+    """
+    parser = _parser()
+    words = _help_asked_for(list(sys.argv[1:] if arguments is None else arguments))
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(USAGE)
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command is not None and command not in SUMMARIES:
+        parser.exit(USAGE, f"atlas: {not_a_command(command, words)}\n")
+    options, rest = parser.parse_known_args(words)
+    unknown = [word for word in rest if word.startswith("-") or not hasattr(options, "overrides")]
+    if unknown:
+        parser.exit(USAGE, f"atlas: unknown arguments: {shlex.join(unknown)}\nSee: atlas {options.name} --help\n")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
+
+
+def _help_asked_for(words: list[str]) -> list[str]:
+    """Return the words with `help` and `help COMMAND` as the flag that argparse knows."""
+    if words[:1] != [LIKE_HELP]:
+        return words
+    return [*(word for word in words[1:2] if word in SUMMARIES), "--help"]
+
+
+def not_a_command(word: str, words: Sequence[str]) -> str:
+    """Return the message for a first word that is not a command, with the line that was probably meant."""
+    if "=" in word:
+        return f"{word!r} is a setting; a command comes first. Write: atlas run {shlex.join(words)}"
+    close = did_you_mean(word, SUMMARIES, limit=1)
+    if close:
+        return f"{word!r} is not a command.{close} Write: atlas {close.split(chr(39))[1]}"
+    if "/" in word or os.path.isdir(word):
+        return f"{word!r} is not a command. To look at the atlas there, write: atlas view {shlex.quote(word)}"
+    names = ", ".join(SUMMARIES)
+    return f"{word!r} is not a command; there are {names}. If it is a model, write: atlas run {_model(word)}"
+
+
+def _model(name: str) -> str:
+    """Return the overrides for a model by name: a choice of conf/model, or one of torchvision's."""
+    from network_atlas.config.compose import config_folder
+
+    if (config_folder() / "model" / f"{name}.yaml").is_file():
+        return f"model={name}"
+    return f"model=torchvision model.name={shlex.quote(name)}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _formatted(_Parser(prog="atlas", description=DESCRIPTION, epilog=EXAMPLES[""]))
+    parser.add_argument("--version", action="version", version=f"atlas {__version__}")
+    subparsers = parser.add_subparsers(title="commands", dest="name", metavar="COMMAND", required=True)
+    commands = {name: _command(subparsers, name) for name in SUMMARIES}
+    for name in ("run", "plan"):
+        commands[name].add_argument("-m", "--multirun", action="store_true", help=ARGUMENTS["multirun"])
+    for name in OF_A_CONFIGURATION:
+        commands[name].add_argument("overrides", nargs="*", metavar="OVERRIDE", help=ARGUMENTS["overrides"])
+        commands[name].add_argument("--config-dir", metavar="DIR", help=ARGUMENTS["config_dir"])
+    for name in OF_A_ROOT:
+        commands[name].add_argument("root", nargs="?", metavar="ROOT", help=ARGUMENTS["root"])
+    for name in ("plan", "doctor", "status"):
+        commands[name].add_argument("--json", action="store_true", help=ARGUMENTS["json"])
+    commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
+    _add_view_options(commands["view"])
+    _add_sheet_options(commands["sheet"])
+    return parser
+
+
+def _add_view_options(view: argparse.ArgumentParser) -> None:
+    view.add_argument("--port", type=int, default=0, help=ARGUMENTS["port"])
+    view.add_argument("--no-browser", action="store_true", help=ARGUMENTS["no_browser"])
+
+
+def _add_sheet_options(sheet: argparse.ArgumentParser) -> None:
+    sheet.add_argument("--layer", action="append", metavar="NAME", help=ARGUMENTS["layer"])
+    sheet.add_argument("--units", type=int, default=12, help=ARGUMENTS["units"])
+    sheet.add_argument("--size", type=int, default=160, metavar="PX", help=ARGUMENTS["size"])
+    sheet.add_argument("--output", default="sheet.png", metavar="FILE", help=ARGUMENTS["output"])
+
+
+def _command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:
+    summary = SUMMARIES[name]
+    description = summary[0].upper() + summary[1:] + "."
+    return _formatted(subparsers.add_parser(name, help=summary, description=description, epilog=EXAMPLES[name]))
+
+
+def _formatted(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter  # the examples keep their lines
+    return parser

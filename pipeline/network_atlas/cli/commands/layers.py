@@ -1,0 +1,28 @@
+"""`atlas layers`: a table of the model's layers, and the modules that can't be captured."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.markup import escape
+
+from network_atlas.cli.configurations import config_of
+from network_atlas.cli.console import output, table
+from network_atlas.cli.exit_codes import DONE
+from network_atlas.models.facts import model_facts
+from network_atlas.models.load import load_model
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print the layers of the configured model; return the exit code."""
+    config, console = config_of(options), output()
+    facts = model_facts(load_model(config.model), config.model)
+    rows = table("index", "layer", "type", "shape", counts=("channels",))
+    for layer in facts.layers:
+        rows.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
+    console.print(rows)
+    if facts.unsupported:
+        console.print("\nCan't be captured:")
+        for name, reason in facts.unsupported.items():
+            console.print(f"  {name}: {reason}", markup=False)
+    return DONE

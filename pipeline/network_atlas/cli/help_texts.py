@@ -1,0 +1,118 @@
+"""The texts of `atlas --help`: what each command does, and examples to copy."""
+
+from __future__ import annotations
+
+DESCRIPTION = "Make an atlas of a whole vision network: every channel of every layer, in pictures and numbers."
+
+SUMMARIES = {
+    "run": "make an atlas, or resume one",
+    "plan": "say what a run would make and cost; change nothing",
+    "doctor": "try everything that a run needs; say how to fix what is wrong",
+    "layers": "list a model's layers: names, types, shapes, channels",
+    "status": "say how far an atlas is",
+    "view": "look at an atlas in the browser",
+    "sheet": "put pictures of an atlas side by side in one PNG",
+}
+"""The commands, in the order of the help, each with what it does."""
+
+ARGUMENTS = {
+    "overrides": "Hydra overrides, such as model=torchvision model.name=resnet50 sweep=all store.root=my-atlas",
+    "config_dir": "a folder with configuration groups of your own",
+    "multirun": "run every combination of comma-separated values",
+    "root": "the atlas: a folder, or a URI such as s3://bucket/atlas (default: the only atlas below ./atlases)",
+    "json": "print JSON, for other programs",
+    "id": "print only the run's name, for schedulers",
+    "port": "port to serve on (default: a free one)",
+    "no_browser": "only print the address",
+    "layer": "only this layer (may be given several times)",
+    "units": "units of each layer, at most (default: 12)",
+    "size": "side of a picture (default: 160)",
+    "output": "file to write (default: sheet.png)",
+}
+
+EXAMPLES = {
+    "": """\
+examples:
+  atlas run                                      the demo: EfficientNet-Lite0, photos from pip, five layers
+  atlas plan sweep=all                           what a whole-network run would make, and cost
+  atlas run model=torchvision model.name=resnet50 dataset=folder dataset.root=photos/ sweep=all
+  atlas status atlases/efficientnet_lite0        how far a run is
+  atlas view atlases/efficientnet_lite0          look at it in the browser
+
+Each command has its own help: atlas run --help""",
+    "run": """\
+examples:
+  atlas run
+  atlas run sweep=select 'sweep.select.0.include=["_blocks.1?"]' store.root=late-blocks
+  atlas run model=torchvision model.name=resnet18 model.weights=checkpoint.pth dataset=folder dataset.root=photos/
+  atlas run -m model=torchvision model.name=resnet18,resnet50     one atlas each
+
+The groups (model, dataset, sweep, scan, optimize, assemble, executor, store) and their choices are the folders and
+files of conf/, each with comments. Was a run stopped or killed? The same command resumes it.
+
+exit codes: 0 done, 1 an error that the message says how to fix, 2 wrong usage, 3 done except for pictures that could
+not be made, 75 stopped (the same command resumes)""",
+    "plan": """\
+examples:
+  atlas plan sweep=all
+  atlas plan model=torchvision model.name=vgg16 model.weights=none sweep=main_layers
+  atlas plan sweep=all executor.price_per_hour=0.9 --json
+
+Takes the same overrides as atlas run. Changes nothing. Times are those of workers like the ones that did earlier tasks
+in this root; if there are none, a few steps of the model are timed on this machine. --id prints a name that is the same
+for the same results under the same root, so that a scheduler can refuse a second job for them. --json prints an object
+for each configuration:
+  format             1; later versions add fields and rename none
+  root, model, examples, passed_over
+  layers             [{layer, type, shape, channels, pictures, done}]
+  stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
+  forward_passes     work left, in passes of one image through the whole network; a step counts as three
+  bytes_written      bytes that the rest adds to the root
+  price_per_hour     executor.price_per_hour, or null
+  workers            [{workers, seconds, price}] for 1, 8 and 64 workers""",
+    "doctor": """\
+examples:
+  atlas doctor
+  atlas doctor executor=ray executor.address=10.0.0.7:6379 store.root=s3://bucket/atlas
+
+Takes the same overrides as atlas run, and tries each thing which that run needs: versions, device, threads, cluster,
+store, model, repeatable, dataset, plan, space. Each line says ok, or names the fault and its fix; the exit code is 1 if
+any line is not ok. 'repeatable' only informs: it says whether an image's numbers depend on the others in its batch.
+A small file is written under the root and removed. --json prints {format, ok, checks: [{name, ok, says}]}.""",
+    "layers": """\
+examples:
+  atlas layers
+  atlas layers model=torchvision model.name=resnet50 model.weights=none
+
+The names and types here are the ones that sweep.select.N.include, exclude and types match.""",
+    "status": """\
+examples:
+  atlas status
+  atlas status atlases/efficientnet_lite0
+  atlas status s3://bucket/atlas --json | jq '.stages[] | {name, done, total, seconds_left}'
+
+Reads only the root: works from any machine, also during a run. Rate and time left are those of the last stretch of
+work, of all workers together. --json prints one object:
+  format             1; later versions add fields and rename none
+  root, model, dataset, examples
+  stages             [{name, unit, done, total, failures, per_second, seconds_left, last_activity}], in order;
+                     null if not known; times as ISO 8601, UTC
+  holder             the run that works on the root: {host, pid, run, since, heartbeat, alive}, or null
+  holders            all of them, if several runs do a share of the sweep each (sweep.share)
+  unreadable         [{example_id, reason}]
+  snapshot           {number, created} of the newest one, or null""",
+    "view": """\
+examples:
+  atlas view
+  atlas view atlases/efficientnet_lite0
+  atlas view s3://bucket/atlas --port 8080 --no-browser
+
+The pages also open from disk: ROOT/site/index.html.""",
+    "sheet": """\
+examples:
+  atlas sheet atlases/efficientnet_lite0
+  atlas sheet atlases/enemy --layer _blocks.13 --output noise.png --size 200
+
+A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side.""",
+}
+"""The end of each command's help; "" is the help of `atlas` itself."""

@@ -1,0 +1,139 @@
+"""What a run needs of its store, model, dataset and plan. Each check returns words or raises an AtlasError."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import uuid
+
+from network_atlas.cli.amounts import relative, size
+from network_atlas.cli.machine_checks import gpus_are_elsewhere
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import open_source
+from network_atlas.errors import DatasetError, SetupError, StoreError, UnreadableImageError, counted
+from network_atlas.models.batches import place_difference, sizes_for
+from network_atlas.models.device import device_of
+from network_atlas.models.facts import example_input, model_facts
+from network_atlas.models.load import load_model
+from network_atlas.models.prepared import on_device
+from network_atlas.plan.estimate import bytes_of
+from network_atlas.run.prepare import Prepared, missing_tasks, prepare, what_is_done
+from network_atlas.store.paths import STAGING, Store
+
+FIRST_IMAGES = 5
+"""Images that are decoded: enough to find a folder of the wrong kind, few enough for a slow object store."""
+
+
+def store_works(config: RunConfig) -> str:
+    """Write, read and delete a small file under the root. Raises StoreError where that does not work."""
+    store = Store.open(config.store.root)
+    missing = _missing(store.base) if store.is_local else []
+    new_folders = [f"{store.base}/{STAGING}", *missing] if missing else []
+    path, data = f"doctor/{uuid.uuid4().hex}", os.urandom(64)
+    try:
+        store.write(path, data)
+        if store.read(path) != data:
+            raise StoreError(f"store.root={config.store.root!r} gives back other bytes than were written; use another")
+        store.delete(path)
+        if store.exists(path):
+            raise StoreError(f"store.root={config.store.root!r} keeps what is deleted; use another")
+    finally:
+        for folder in new_folders:
+            with contextlib.suppress(OSError):  # not empty, or not there
+                os.rmdir(folder)
+    return f"{config.store.root}: written, read and deleted"
+
+
+def _missing(folder: str) -> list[str]:
+    """Return the folder and those above it that do not exist, the deepest first."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
+
+
+def model_loads(config: RunConfig) -> str:
+    """Return the model's layers and speed. Raises ModelError where it can't be built or does not run."""
+    facts = model_facts(load_model(config.model), config.model)
+    weights = "random weights" if config.model.weights == "none" else f"weights {config.model.weights}"
+    layers = counted(len(facts.layers), "layer")
+    return f"{config.model.name}, {weights}: {layers}, {facts.forward_seconds * 1000:.1f} ms an image"
+
+
+def repeatability(config: RunConfig) -> str:
+    """Return whether an image's numbers depend on its place in the batch and on the other images, measured here.
+
+    The batch has the largest of the fixed sizes in which workers of this machine run the model.
+    """
+    if gpus_are_elsewhere(config):
+        return "not measured: the GPUs are the cluster's"
+    device = device_of(config.executor)
+    rows = sizes_for(device)[-1]
+    model = on_device(load_model(config.model), device)
+    difference = place_difference(model, example_input(config.model.input, rows).to(device))
+    if math.isnan(difference):
+        return "not measured: the model does not return one tensor of numbers"
+    measured = f"batches of {rows}, this machine's {'processor' if device.type == 'cpu' else 'GPU'}"
+    if difference == 0:
+        return f"an image's numbers do not depend on the others in its batch ({measured})"
+    return (
+        f"an image's numbers differ by up to {relative(difference)} (relative) when the others in its batch change "
+        f"({measured})"
+    )
+
+
+def dataset_is_readable(config: RunConfig) -> str:
+    """Return how many images there are. Raises DatasetError where there are none or none of the first can be read."""
+    if config.dataset.source == "none":
+        return "none"
+    source = open_source(config.dataset)
+    examples = source.examples()
+    if not examples:
+        raise DatasetError(f"dataset.root={config.dataset.root!r} holds no images; give another dataset.root")
+    tried = examples[:FIRST_IMAGES]
+    broken = []
+    for example in tried:
+        try:
+            source.read(example.example_id)
+        except UnreadableImageError as error:
+            broken.append(f"{example.example_id}: {error}")
+    if len(broken) == len(tried):
+        raise DatasetError(
+            f"none of the first {counted(len(tried), 'image')} can be read ({broken[0]}); "
+            "fix them, or leave them out with dataset.exclude"
+        )
+    left_out = f"; {broken[0]}; a run leaves such images out" if broken else ""
+    return f"{counted(len(examples), 'image')}, {len(tried) - len(broken)} of the first {len(tried)} read{left_out}"
+
+
+def planned(config: RunConfig) -> Prepared:
+    """Return the run, prepared; writes nothing. Raises an AtlasError for what can't be planned."""
+    return prepare(config, receptive_fields=False)
+
+
+def plan_in_words(prepared: Prepared) -> str:
+    """Return how much is planned."""
+    plan = prepared.plan
+    layers, pictures = counted(len(plan.layers), "layer"), counted(len(plan.picture_keys), "picture")
+    return f"{layers}, {pictures}, {counted(len(plan.spans), 'span')}"
+
+
+def space_suffices(prepared: Prepared) -> str:
+    """Return how much the rest of the plan writes. Raises SetupError where a local root has less space than that."""
+    store, root = prepared.store, prepared.config.store.root
+    scan, optimize = missing_tasks(prepared, what_is_done(store))
+    needed = bytes_of(prepared.config, prepared.plan, sum(len(task.pictures) for task in optimize), len(scan))
+    if not store.is_local:
+        return f"{size(needed)} to be written; an object store does not say how much space is left ({root})"
+    # The root may not exist yet: its disk is that of the deepest folder above it that does.
+    folder = os.path.dirname((_missing(store.base) or [f"{store.base}/."])[-1])
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise SetupError(
+            f"store.root={root!r} has {size(free)} free and the plan writes {size(needed)}; "
+            "free some space, give another store.root, or a smaller sweep"
+        )
+    return f"{size(needed)} to be written, {size(free)} free"

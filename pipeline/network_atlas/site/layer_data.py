@@ -1,0 +1,92 @@
+"""The data file of a layer's page: a script that hands the layer's numbers to `static/atlas.js`. Pure.
+
+A script and not JSON: browsers refuse to fetch a file beside a page that is opened from disk.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from network_atlas.layers import LayerSpec
+from network_atlas.site.packing import Part, Row, pictures_by_variant
+
+NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
+STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
+OF_A_PICTURE = ("variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
+MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "agreement", "picture_status")
+OF_AN_EXAMPLE = ("kind", "rank", "example_id", "label", "value", "row", "column")
+
+SheetStyles = tuple[int, list[str | None]]
+"""Of one row: the number of its sheet, and the style of each of its cells, None for an empty one."""
+
+
+def layer_script(
+    spec: LayerSpec, rows: Sequence[Row], variants: Sequence[str], *, pictures: Sequence[Part], crops: Sequence[Part]
+) -> bytes:
+    """Return the script of a layer."""
+    picture_styles = _styles(pictures, lambda row: [variant in pictures_by_variant(row) for variant in variants])
+    crop_styles = _styles(crops, lambda row: [bool(example["crop"]["bytes"]) for example in row["examples"]])
+    channels = [
+        {
+            "channel": row["channel"],
+            "unit": row["unit"],
+            "single": row["single"],
+            "className": row.get("class_name"),
+            "status": row["status"],
+            "pictures": _picture_data(row, variants, *picture_styles[number]),
+            "examples": _example_data(row, *crop_styles[number]),
+            "numbers": {name: row[name] for name in NUMBERS},
+            **{name: row.get(name) for name in STATISTICS},
+        }
+        for number, row in enumerate(rows)
+    ]
+    data = {"slug": spec.slug, "variants": variants, "channels": channels}
+    return f"window.ATLAS_LAYER={script_json(data)};\n".encode()
+
+
+def _styles(parts: Sequence[Part], filled: Callable[[Row], Sequence[bool]]) -> list[SheetStyles]:
+    """Return the styles of every row, in order; `filled` says which of a row's cells are."""
+    styles: list[SheetStyles] = []
+    for number, (rows, sheet) in enumerate(parts):
+        cell = 0
+        for row in rows:
+            of_row: list[str | None] = []
+            for is_filled in filled(row):
+                of_row.append(sheet.style(cell) if is_filled else None)
+                cell += 1
+            styles.append((number, of_row))
+    return styles
+
+
+def _picture_data(row: Row, variants: Sequence[str], sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
+    style_of = dict(zip(variants, styles, strict=True))
+    return [
+        {name: picture[name] for name in OF_A_PICTURE}
+        | {name: picture.get(name) for name in MEASURED}
+        | {"sheet": sheet, "style": style_of[picture["variant"]]}
+        for picture in row["visualizations"]
+    ]
+
+
+def _example_data(row: Row, sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
+    return [
+        {name: example[name] for name in OF_AN_EXAMPLE} | {"sheet": sheet, "style": style}
+        for example, style in zip(row["examples"], styles, strict=True)
+    ]
+
+
+def script_json(value: object) -> str:
+    """Return JSON that is safe inside a script: ASCII only, no '<' that could end it, no NaN."""
+    return json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _finite(value: object) -> object:
+    """Return the value with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

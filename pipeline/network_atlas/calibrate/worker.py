@@ -19,7 +19,7 @@ from network_atlas.models.device import use_device
 from network_atlas.models.load import load_model, on_device
 from network_atlas.models.memory import FittingBatch
 from network_atlas.pictures.magnitude import scanned_magnitude
-from network_atlas.pictures.scanned import Scanned
+from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
 from network_atlas.plan.calibration import CalibrateTask
@@ -45,7 +45,7 @@ class CalibrateWorker:
         self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
-        self._scanned = Scanned(config, self._store)
+        self._scan_reader = ScanReader(config, self._store)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         self.room = FittingBatch(AT_ONCE)
@@ -87,11 +87,11 @@ class CalibrateWorker:
 
     def resolved(self, picture: Picture, task: CalibrateTask) -> Picture:
         """Return the picture with a unit that can be read."""
-        return self._scanned.resolved(picture, task.layer, task.scan_files)
+        return self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files)
 
     def scans(self, task: CalibrateTask) -> dict[int, ChannelScan]:
         """Return what the scan says about the layer's channels."""
-        return dict(self._scanned.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
+        return dict(self._scan_reader.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
 
     def examples(self, example_ids: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
         """Return the examples that can be read, as the model is shown them."""

@@ -19,7 +19,7 @@ from network_atlas.models.memory import FittingBatch
 from network_atlas.optimize.loop import Made, Recipe, optimize
 from network_atlas.pictures.magnitude import magnitude_for
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
-from network_atlas.pictures.scanned import Scanned
+from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target, takes_half_size
 from network_atlas.plan.pictures import Picture
@@ -45,7 +45,7 @@ class OptimizeWorker:
         self._device = use_device(config.executor, threads=threads)
         self._model = on_device(load_model(config.model), self._device)
         self._store = Store.open(config.store.root)
-        self._scanned = Scanned(config, self._store)
+        self._scan_reader = ScanReader(config, self._store)
         self._half: bool | None = None
         self._slots: dict[str, FittingBatch] = {}
         """FittingBatch for views, by recipe."""
@@ -71,14 +71,16 @@ class OptimizeWorker:
             device=self._device,
             takes_half=self._config.recipe(task.recipe).coarse > 0 and self._takes_half(),
         )
-        pictures = [self._scanned.resolved(picture, task.layer, task.scan_files) for picture in task.pictures]
+        pictures = [
+            self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files) for picture in task.pictures
+        ]
         config = self._config.recipe(task.recipe)
         recipe = Recipe(
             config=config,
             dtype=task.dtype,
             learned=self._learned(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
-            starts=self._scanned.starts(target, pictures, task, (config.height_px, config.width_px)),
+            starts=self._scan_reader.starts(target, pictures, task, (config.height_px, config.width_px)),
         )
         made = self._make(target, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, made), len(made))

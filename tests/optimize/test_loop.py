@@ -17,9 +17,9 @@ from network_atlas.layers import OUTPUT
 from network_atlas.models.facts import model_facts
 from network_atlas.optimize.loop import Made
 from network_atlas.optimize.slots import has_flattened, thinned
-from network_atlas.pictures.magnitude import packaged_magnitude
 from network_atlas.pictures.objectives import scores
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, parameterization
+from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.regularizers import penalty
 from network_atlas.pictures.stored import measure, quantize
 from network_atlas.pictures.target import Target, takes_half_size

@@ -16,8 +16,8 @@ from network_atlas.layers import LayerSpec
 from network_atlas.models.device import device_of, optimize_dtype, use_threads
 from network_atlas.models.load import on_device
 from network_atlas.optimize.loop import Recipe, optimize
-from network_atlas.pictures.magnitude import packaged_magnitude
 from network_atlas.pictures.parameterizations import parameterization
+from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.target import Target
 from network_atlas.plan.pictures import Picture
 from network_atlas.units import Channel

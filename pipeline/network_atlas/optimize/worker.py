@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
-from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model, on_device
 from network_atlas.models.memory import FittingBatch
+from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.loop import Made, Recipe, optimize
-from network_atlas.pictures.magnitude import magnitude_for
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
+from network_atlas.pictures.parameterizations.maco import magnitude_for
 from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target, takes_half_size
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.store import schemas
-from network_atlas.store.paths import Store, visualizations_directory
+from network_atlas.store.paths import visualizations_directory
 from network_atlas.store.png import encode_png
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import put_shard
@@ -42,9 +41,7 @@ class OptimizeWorker:
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
         self._config = config
-        self._device = use_device(config.executor, threads=threads)
-        self._model = on_device(load_model(config.model), self._device)
-        self._store = Store.open(config.store.root)
+        self._device, self._model, self._store = set_up_worker(config, threads=threads)
         self._scan_reader = ScanReader(config, self._store)
         self._half: bool | None = None
         self._slots: dict[str, FittingBatch] = {}

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from network_atlas.layers import LayerSpec
 from network_atlas.models.capture import capture
 from network_atlas.scan.norms import reduced
-from network_atlas.scan.reducers import FIELDS, Reducer
+from network_atlas.scan.reducers import Reducer
+from network_atlas.stats.reduced import FIELDS
 
 CHANNELS = 12
 
@@ -217,4 +218,4 @@ def test_numbers_that_are_none_are_passed_on_without_a_warning(model: Network) -
     expected = at_once(model, batches())
     found = on_the_way(model, batches())
     same(found, expected)
-    assert np.isnan(found["peak"]).any()
+    assert np.isnan(found["spatial_maximum"]).any()

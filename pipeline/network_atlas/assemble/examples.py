@@ -35,10 +35,10 @@ class Shown:
 def examples_of(scan: LayerScan, channel: int, spectrum_k: int) -> Iterator[Row]:
     """Yield the examples of a channel, kind by kind from most to least, with `kind` and `rank` in front."""
     whole, sample = scan.whole, scan.sample
-    middle = spectrum(sample.mean[:, channel], spectrum_k)
+    middle = spectrum(sample.spatial_mean[:, channel], spectrum_k)
 
     def sampled(kind: str) -> list[Mapping[str, Any]]:
-        values, at = sample.mean[:, channel], sample.maximum_at[:, channel]
+        values, at = sample.spatial_mean[:, channel], sample.spatial_maximum_at[:, channel]
         return [scan.example(sample.ids[n], float(values[n]), int(at[n])) for n in middle[kind]]
 
     kinds = {

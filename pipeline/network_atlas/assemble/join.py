@@ -115,7 +115,7 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
     found: dict[str, float] = {}
     for group in (group for group in alike.values() if len(group) > 1):
         vectors = np.array([sources.calibrations[picture.key]["activations"] for picture in group], dtype=np.float64)
-        centred = vectors - (sources.scan.whole.mean.mean if sources.scan else 0.0)
+        centred = vectors - (sources.scan.whole.spatial_mean.mean if sources.scan else 0.0)
         units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALLEST)
         cosines = units @ units.T
         for number, picture in enumerate(group):
@@ -133,7 +133,7 @@ def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float 
     """
     if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
         return None, None
-    values = scan.sample_maximum if picture.objective == "neuron" else scan.sample_mean
+    values = scan.sample_spatial_maximum if picture.objective == "neuron" else scan.sample_spatial_mean
     percentile = percentile_of(picture.sign * score, picture.sign * values)
     finite = picture.sign * values[np.isfinite(values)]
     best = float(finite.max()) if len(finite) else 0.0
@@ -162,8 +162,8 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
     own = scan[channel]
     return {
         **{name: getattr(own, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
-        "spatial_maximum": scan.of_maximum(channel),
-        "spatial_mean": scan.of_mean(channel),
+        "spatial_maximum": scan.spatial_maximum(channel),
+        "spatial_mean": scan.spatial_mean(channel),
         "noise_floor": scan.noise_floor,
         "partners": scan.partners(channel),
         "duplicates": scan.duplicates(channel),

@@ -106,10 +106,10 @@ class ScanWorker:
                 self._room.over(partial(self._reduce, run, reducer, pixels, sampled), len(places))
                 kept += places
                 if reducer.full:
-                    scan.add(kept, reducer.taken())
+                    scan.update(reducer.taken(), kept)
                     kept = []
             if kept:
-                scan.add(kept, reducer.taken())
+                scan.update(reducer.taken(), kept)
         return failures
 
     def _reduce(

@@ -1,46 +1,61 @@
-"""What one span of the dataset says about some channels; partials of neighbouring spans merge to that of the whole.
+"""Statistics of some channels over one span of the dataset; partials of neighbouring spans merge to that of the whole.
 
-Numbers are per channel, over examples, and of two kinds, kept apart throughout: of the *spatial maximum* (the largest
-value of the channel's map on an example) and of the *spatial mean* (the mean of its map). `bottom` alone is by the
-spatial minimum.
+All numbers are per channel, over examples, and of two kinds, which are kept apart throughout: of the *spatial maximum*
+(the largest value of the channel's map on an example) and of the *spatial mean* (the mean of its map). Only `bottom` is
+by the spatial minimum.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from network_atlas.config.schema import ScanConfig
 from network_atlas.errors import MergeError
+from network_atlas.layers import LayerSpec
+from network_atlas.stats.histogram import Histogram
 from network_atlas.stats.moments import Moments
+from network_atlas.stats.reduced import Reduced
 from network_atlas.stats.topk import TopClasses, TopK
 
 Counts = NDArray[np.int64]
 
+MERGED = (
+    "spatial_maximum",
+    "spatial_mean",
+    "spatial_maximum_histogram",
+    "spatial_mean_histogram",
+    "top",
+    "bottom",
+    "top_mean",
+    "bottom_mean",
+    "classes",
+)
+"""The statistics that merge by themselves."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Partial:
     """The statistics of the examples `start` to `stop` (exclusive), counted in the order of their ids.
 
-    Arrays have the shape (channels,), histograms (channels, buckets).
+    Arrays are (channels,).
     """
 
     start: int
     stop: int
     positions: Counts
-    """Positions of each channel's map."""
+    """The number of positions of each channel's map."""
     within: NDArray[np.float64]
-    """Sum over examples of the squared distances of a map's values from their own mean."""
+    """The sum over examples of the squared distances of a map's values from their own mean."""
     minimum: NDArray[np.float32]
-    """Smallest value anywhere."""
-    maximum: Moments
-    """Of the spatial maximum."""
-    mean: Moments
-    """Of the spatial mean."""
-    maximum_histogram: NDArray[np.integer]
-    mean_histogram: NDArray[np.integer]
+    """The smallest value anywhere."""
+    spatial_maximum: Moments
+    spatial_mean: Moments
+    spatial_maximum_histogram: Histogram
+    spatial_mean_histogram: Histogram
     top: TopK
     """By spatial maximum."""
     bottom: TopK
@@ -51,35 +66,75 @@ class Partial:
     classes: TopClasses
     """By spatial maximum."""
 
+    @classmethod
+    def empty(
+        cls, layers: Sequence[LayerSpec], config: ScanConfig, *, start: int, stop: int, labels: tuple[str, ...]
+    ) -> Partial:
+        """Return the statistics of no examples for a span and for the channels of `layers`, one layer after the other."""
+        sizes = [layer.channels for layer in layers]
+        channels = sum(sizes)
+        positions = np.array([layer.positions[0] * layer.positions[1] for layer in layers], np.int64)
+        return cls(
+            start=start,
+            stop=stop,
+            positions=np.repeat(positions, sizes),
+            within=np.zeros(channels),
+            minimum=np.full(channels, np.inf, np.float32),
+            spatial_maximum=Moments.empty(channels),
+            spatial_mean=Moments.empty(channels),
+            spatial_maximum_histogram=Histogram.empty(channels),
+            spatial_mean_histogram=Histogram.empty(channels),
+            top=TopK.empty(channels, config.top_k),
+            bottom=TopK.empty(channels, config.bottom_k, sign=-1),
+            top_mean=TopK.empty(channels, config.spectrum_k),
+            bottom_mean=TopK.empty(channels, config.spectrum_k, sign=-1),
+            classes=TopClasses.empty(channels, config.class_k, labels=labels),
+        )
+
+    def update(self, reduced: Reduced, numbers: NDArray[np.int64], classes: NDArray[np.int32]) -> None:
+        """Take in some examples, in the order of their `numbers`, (examples,).
+
+        `classes`, (examples,), index the labels that the partial was made for; -1 is none.
+        """
+        maximum, maximum_at, mean = reduced.spatial_maximum, reduced.spatial_maximum_at, reduced.spatial_mean
+        self.spatial_maximum.update(maximum)
+        self.spatial_mean.update(mean)
+        self.spatial_maximum_histogram.update(maximum)
+        self.spatial_mean_histogram.update(mean)
+        self.top.update(maximum, maximum_at, numbers)
+        self.bottom.update(reduced.spatial_minimum, reduced.spatial_minimum_at, numbers)
+        self.top_mean.update(mean, maximum_at, numbers)
+        self.bottom_mean.update(mean, maximum_at, numbers)
+        self.classes.update(maximum, maximum_at, numbers, classes)
+        for row in reduced.within:  # one by one: the same bits whatever the batch
+            self.within += row
+        self.minimum = np.minimum(self.minimum, reduced.spatial_minimum.min(axis=0))
+
     @property
     def count(self) -> int:
-        """Return how many examples could be read."""
-        return self.mean.count
+        """Return the number of examples that could be read."""
+        return self.spatial_mean.count
 
     @property
     def variance(self) -> NDArray[np.float64]:
         """Return the variance over all positions of all examples; NaN where there are none."""
         if not self.count:
             return np.full(len(self.within), np.nan)
-        spread: NDArray[np.float64] = (self.within + self.positions * self.mean.m2) / (self.positions * self.count)
+        spread: NDArray[np.float64] = (self.within + self.positions * self.spatial_mean.m2) / (
+            self.positions * self.count
+        )
         return spread
 
     def merge(self, other: Partial) -> Partial:
         """Return the partial of both spans; raise MergeError unless the other's follows this one's."""
         check_neighbours(self.stop, other.start)
-        merged: dict[str, Any] = {
-            name: getattr(self, name).merge(getattr(other, name))
-            for name in ("maximum", "mean", "top", "bottom", "top_mean", "bottom_mean", "classes")
-        }
         return Partial(
             start=self.start,
             stop=other.stop,
             positions=self.positions,
             within=self.within + other.within,
             minimum=np.minimum(self.minimum, other.minimum),
-            maximum_histogram=self.maximum_histogram + other.maximum_histogram,
-            mean_histogram=self.mean_histogram + other.mean_histogram,
-            **merged,
+            **{name: getattr(self, name).merge(getattr(other, name)) for name in MERGED},
         )
 
 

@@ -1,0 +1,132 @@
+"""The inner loops of the running statistics, compiled by Numba.
+
+Each takes the values of some examples, (examples, channels), into the arrays of a statistic, which change in place.
+The statistics call them in their `update`; nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function on its first call, without the GIL, and keep the code for later processes where possible."""
+    try:
+        return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+
+
+@compiled
+def add_moments(
+    values: Array, count: int, sums: tuple[Array, Array, Array], extremes: tuple[Array, Array], active: Array
+) -> None:
+    """Take `values`, (examples, channels), into the moments of `count` values, one example after the other.
+
+    `sums` are mean, m2 and m3, `extremes` are minimum and maximum, all of them (channels,).
+    """
+    mean, m2, m3 = sums
+    minimum, maximum = extremes
+    for example in range(values.shape[0]):
+        before, after = float(count + example), float(count + example + 1)
+        row = values[example]
+        for c in range(row.shape[0]):
+            value = float(row[c])
+            delta = value - mean[c]
+            step = delta / after
+            term = delta * step * before
+            # The third moment needs the second one as it was before this value, so the order of the lines matters.
+            m3[c] += term * step * (after - 2.0) - 3.0 * step * m2[c]
+            m2[c] += term
+            mean[c] += step
+            minimum[c] = value if value < minimum[c] else minimum[c]
+            maximum[c] = value if value > maximum[c] else maximum[c]
+            active[c] += np.int64(value > 0)
+
+
+@compiled
+def add_best(values: Array, at: Array, numbers: Array, sign: int, best: tuple[Array, Array, Array]) -> None:
+    """Put `values`, (examples, channels), of examples with `numbers`, (examples,), into lists of the best.
+
+    `best` are the lists' values, numbers and positions, each (channels, k). Numbers rise, from call to call too, so of
+    equal examples the earlier one stays.
+    """
+    best_values, best_numbers, best_at = best
+    examples, channels = values.shape
+    k = best_values.shape[1]
+    if k == 0:
+        return
+    # The last entries are copied side by side: most examples are compared with them alone.
+    worst, filled = best_values[:, k - 1].copy(), best_numbers[:, k - 1] >= 0
+    for example in range(examples):
+        row = values[example]
+        for c in range(channels):
+            value = row[c]
+            # `value == value` is false for NaN, which never enters a list.
+            if not (sign * value > sign * worst[c] or (not filled[c] and value == value)):
+                continue
+            rank = k - 1
+            while rank > 0 and (best_numbers[c, rank - 1] < 0 or sign * value > sign * best_values[c, rank - 1]):
+                best_values[c, rank] = best_values[c, rank - 1]
+                best_numbers[c, rank] = best_numbers[c, rank - 1]
+                best_at[c, rank] = best_at[c, rank - 1]
+                rank -= 1
+            best_values[c, rank], best_numbers[c, rank], best_at[c, rank] = value, numbers[example], at[example, c]
+            worst[c], filled[c] = best_values[c, k - 1], best_numbers[c, k - 1] >= 0
+
+
+@compiled
+def add_class_best(
+    values: Array, at: Array, numbers: Array, classes: Array, best: tuple[Array, Array, Array], best_classes: Array
+) -> None:
+    """Put examples of `classes`, (examples,), into lists of the best example of each class; see `add_best`.
+
+    `best_classes` is (channels, k). Examples of class -1, which have no known label, are left out.
+    """
+    best_values, best_numbers, best_at = best
+    examples, channels = values.shape
+    k = best_values.shape[1]
+    if k == 0:
+        return
+    for c in range(channels):
+        for example in range(examples):
+            value, label = values[example, c], classes[example]
+            if label < 0 or not (value > best_values[c, k - 1] or (best_numbers[c, k - 1] < 0 and value == value)):
+                continue
+            rank = k - 1  # the entry that is replaced: that of the class, or the last
+            for other in range(k):
+                if best_numbers[c, other] >= 0 and best_classes[c, other] == label:
+                    rank = other
+                    break
+            if best_numbers[c, rank] >= 0 and not value > best_values[c, rank]:
+                continue
+            while rank > 0 and (best_numbers[c, rank - 1] < 0 or value > best_values[c, rank - 1]):
+                best_values[c, rank], best_numbers[c, rank] = best_values[c, rank - 1], best_numbers[c, rank - 1]
+                best_at[c, rank], best_classes[c, rank] = best_at[c, rank - 1], best_classes[c, rank - 1]
+                rank -= 1
+            best_values[c, rank], best_numbers[c, rank] = value, numbers[example]
+            best_at[c, rank], best_classes[c, rank] = at[example, c], label
+
+
+@compiled
+def add_histogram(bits: Array, counts: Array, first: int, shift: int, side: int) -> None:
+    """Count float32 values, (examples, channels), in `counts`, (channels, buckets).
+
+    `bits` are the values read as uint32: the exponent and the first bits of the mantissa are the bucket's number, so no
+    logarithm is computed. Buckets are those of `network_atlas.stats.histogram`.
+    """
+    examples, channels = bits.shape
+    for c in range(channels):
+        for example in range(examples):
+            value = bits[example, c]
+            size = int((value & np.uint32(0x7FFFFFFF)) >> np.uint32(shift)) - first + 1
+            size = min(max(size, 0), side)
+            counts[c, side - size if value >> np.uint32(31) else side + size] += 1

@@ -21,16 +21,20 @@ from network_atlas.stats.kernels import compiled
 
 BLOCK = 64
 Array = NDArray[Any]
-Extreme = tuple[Array, Array]
-"""The running maximum or minimum of each channel, float32, and its flat position, int32: (channels,)."""
+Factors = tuple[Array, Array]
+"""Scale and shift of each channel, float32 (channels,)."""
+Extremes = tuple[Array, Array, Array, Array]
+"""The running maximum of each channel, float32, its flat position, int32, and those of the minimum: (channels,)."""
 Sums = tuple[Array, Array, Array]
 """Of each channel: the value that is subtracted first, the sum, and the sum of squares; float32 (channels,)."""
+Into = tuple[Array, Array, Array, Array, Array, Array]
+"""One array for each of `network_atlas.stats.reduced.FIELDS`, in their order: (images, channels)."""
 
 inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 @numba.njit(nogil=True, fastmath={"contract"})
-def _scale(rows: Array, scaled: Array, factors: tuple[Array, Array]) -> None:
+def _scale(rows: Array, scaled: Array, factors: Factors) -> None:
     """Multiply and add in one step, rounded once, where the processor can: as torch normalizes."""
     scale, shift = factors
     for at in range(rows.shape[0]):
@@ -40,10 +44,9 @@ def _scale(rows: Array, scaled: Array, factors: tuple[Array, Array]) -> None:
 
 
 @inlined
-def _start(row: Array, maximum: Extreme, minimum: Extreme, origins: Array) -> None:
+def _start(row: Array, extremes: Extremes, origins: Array) -> None:
     """Begin a map with its first row."""
-    high, high_at = maximum
-    low, low_at = minimum
+    high, high_at, low, low_at = extremes
     for c in range(row.shape[0]):
         high[c] = low[c] = row[c]
         high_at[c] = low_at[c] = 0
@@ -51,60 +54,68 @@ def _start(row: Array, maximum: Extreme, minimum: Extreme, origins: Array) -> No
 
 
 @inlined
-def _add_four(rows: Array, at: int, maximum: Extreme, minimum: Extreme, sums: Sums) -> None:
-    """Take in four rows, (4, channels), at once, for fewer passes over the running values."""
-    high, high_at = maximum
-    low, low_at = minimum
+def _add_fours(maps: Array, scaled: Array, factors: Factors, start: int, extremes: Extremes, sums: Sums) -> None:
+    """Take in a block of rows, four at a time, for fewer passes over the running values; leave out up to three rows."""
+    high, high_at, low, low_at = extremes
     origins, part, part_squares = sums
-    row_a, row_b, row_c, row_d = rows[0], rows[1], rows[2], rows[3]
-    here = np.int32(at)
-    for c in range(row_a.shape[0]):
-        # Selections instead of branches, so that the loop vectorizes.
-        v, w, x, y = row_a[c], row_b[c], row_c[c], row_d[c]
-        best, best_at = high[c], high_at[c]
-        more = v > best
-        best, best_at = (v if more else best), (here if more else best_at)
-        more = w > best
-        best, best_at = (w if more else best), (here + np.int32(1) if more else best_at)
-        more = x > best
-        best, best_at = (x if more else best), (here + np.int32(2) if more else best_at)
-        more = y > best
-        high[c] = y if more else best
-        high_at[c] = here + np.int32(3) if more else best_at
-        best, best_at = low[c], low_at[c]
-        less = v < best
-        best, best_at = (v if less else best), (here if less else best_at)
-        less = w < best
-        best, best_at = (w if less else best), (here + np.int32(1) if less else best_at)
-        less = x < best
-        best, best_at = (x if less else best), (here + np.int32(2) if less else best_at)
-        less = y < best
-        low[c] = y if less else best
-        low_at[c] = here + np.int32(3) if less else best_at
-        origin = origins[c]
-        v, w, x, y = v - origin, w - origin, x - origin, y - origin
-        part[c] += (v + w) + (x + y)
-        part_squares[c] += (v * v + w * w) + (x * x + y * y)
+    for at in range(start, min(start + BLOCK, maps.shape[0]) - 3, 4):
+        if scaled.shape[0]:  # just before they are reduced, so that the rows are read from the cache
+            _scale(maps[at : at + 4], scaled[at : at + 4], factors)
+        row_a, row_b, row_c, row_d = maps[at], maps[at + 1], maps[at + 2], maps[at + 3]
+        here = np.int32(at)
+        for c in range(row_a.shape[0]):
+            # Selections instead of branches, so that the loop vectorizes.
+            v, w, x, y = row_a[c], row_b[c], row_c[c], row_d[c]
+            best, best_at = high[c], high_at[c]
+            more = v > best
+            best, best_at = (v if more else best), (here if more else best_at)
+            more = w > best
+            best, best_at = (w if more else best), (here + np.int32(1) if more else best_at)
+            more = x > best
+            best, best_at = (x if more else best), (here + np.int32(2) if more else best_at)
+            more = y > best
+            high[c] = y if more else best
+            high_at[c] = here + np.int32(3) if more else best_at
+            best, best_at = low[c], low_at[c]
+            less = v < best
+            best, best_at = (v if less else best), (here if less else best_at)
+            less = w < best
+            best, best_at = (w if less else best), (here + np.int32(1) if less else best_at)
+            less = x < best
+            best, best_at = (x if less else best), (here + np.int32(2) if less else best_at)
+            less = y < best
+            low[c] = y if less else best
+            low_at[c] = here + np.int32(3) if less else best_at
+            origin = origins[c]
+            v, w, x, y = v - origin, w - origin, x - origin, y - origin
+            part[c] += (v + w) + (x + y)
+            part_squares[c] += (v * v + w * w) + (x * x + y * y)
 
 
 @inlined
-def _add_one(row: Array, at: int, maximum: Extreme, minimum: Extreme, sums: Sums) -> None:
-    """Take in one row, (channels,)."""
-    high, high_at = maximum
-    low, low_at = minimum
+def _add_rest(maps: Array, scaled: Array, factors: Factors, start: int, extremes: Extremes, sums: Sums) -> None:
+    """Take in the rows of a block that `_add_fours` leaves out, one at a time."""
+    high, high_at, low, low_at = extremes
     origins, part, part_squares = sums
-    for c in range(row.shape[0]):
-        value = row[c]
-        more, less = value > high[c], value < low[c]
-        high[c], high_at[c] = (value if more else high[c]), (np.int32(at) if more else high_at[c])
-        low[c], low_at[c] = (value if less else low[c]), (np.int32(at) if less else low_at[c])
-        value = value - origins[c]
-        part[c] += value
-        part_squares[c] += value * value
+    stop = min(start + BLOCK, maps.shape[0])
+    for at in range(stop - (stop - start) % 4, stop):
+        if scaled.shape[0]:
+            _scale(maps[at : at + 1], scaled[at : at + 1], factors)
+        row = maps[at]
+        for c in range(row.shape[0]):
+            value = row[c]
+            more, less = value > high[c], value < low[c]
+            high[c], high_at[c] = (value if more else high[c]), (np.int32(at) if more else high_at[c])
+            low[c], low_at[c] = (value if less else low[c]), (np.int32(at) if less else low_at[c])
+            value = value - origins[c]
+            part[c] += value
+            part_squares[c] += value * value
 
 
 @inlined
-def _finish(image: int, positions: int, origins: Array, totals: tuple[Array, Array], extremes: Any, into: Any) -> None:
+def _finish(
+    image: int, positions: int, origins: Array, totals: tuple[Array, Array], extremes: Extremes, into: Into
+) -> None:
     """Write an image's numbers."""
     total, squares = totals
     high, high_at, low, low_at = extremes
@@ -120,45 +131,31 @@ def _finish(image: int, positions: int, origins: Array, totals: tuple[Array, Arr
 
 
 @compiled
-def reduce_maps(maps: Array, scaled: Array, factors: tuple[Array, Array], into: tuple[Array, ...]) -> None:
+def reduce_maps(maps: Array, scaled: Array, factors: Factors, into: Into) -> None:
     """Reduce `maps`, float32 (images, positions, channels), into arrays of (images, channels).
 
-    `into` holds one array for each of `network_atlas.stats.reduced.FIELDS`, in their order. On the way `scaled`, of the
-    shape of `maps`, becomes maps * scale + shift, where `factors` are scale and shift, each (channels,). Where `scaled`
-    holds no images it is left alone.
+    On the way `scaled`, of the shape of `maps`, becomes maps * scale + shift. Where it has no positions, (images, 0, 0),
+    it is left alone.
 
     Ties go to the first position. `within` is the sum of squared distances from the map's own mean; counting from the
     first position's value, where that is finite, keeps large sums from cancelling. Where a map has a value that is not
     a number, its numbers are NaN.
     """
     images, positions, channels = maps.shape
-    scaling = scaled.shape[0] > 0
     high, low = np.empty(channels, np.float32), np.empty(channels, np.float32)
     high_at, low_at = np.empty(channels, np.int32), np.empty(channels, np.int32)
-    origins, part, part_squares = (
-        np.empty(channels, np.float32),
-        np.empty(channels, np.float32),
-        np.empty(channels, np.float32),
-    )
+    origins, part = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    part_squares = np.empty(channels, np.float32)
     total, squares = np.empty(channels, np.float64), np.empty(channels, np.float64)
-    maximum, minimum, sums = (high, high_at), (low, low_at), (origins, part, part_squares)
+    extremes, sums = (high, high_at, low, low_at), (origins, part, part_squares)
     for image in range(images):
-        _start(maps[image, 0], maximum, minimum, origins)
+        _start(maps[image, 0], extremes, origins)
         total[:] = squares[:] = 0.0
         for start in range(0, positions, BLOCK):
-            stop = min(start + BLOCK, positions)
             part[:] = part_squares[:] = np.float32(0)
-            at = start
-            while at < stop:
-                count = 4 if at + 4 <= stop else 1
-                if scaling:  # just before they are reduced: the rows are then read from the cache
-                    _scale(maps[image, at : at + count], scaled[image, at : at + count], factors)
-                if count == 4:
-                    _add_four(maps[image, at : at + 4], at, maximum, minimum, sums)
-                else:
-                    _add_one(maps[image, at], at, maximum, minimum, sums)
-                at += count
+            _add_fours(maps[image], scaled[image], factors, start, extremes, sums)
+            _add_rest(maps[image], scaled[image], factors, start, extremes, sums)
             for c in range(channels):
                 total[c] += part[c]
                 squares[c] += part_squares[c]
-        _finish(image, positions, origins, (total, squares), (high, high_at, low, low_at), into)
+        _finish(image, positions, origins, (total, squares), extremes, into)

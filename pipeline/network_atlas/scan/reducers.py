@@ -21,7 +21,7 @@ from network_atlas.stats.reduced import FIELDS, Reduced
 from network_atlas.stats.sample import positions_of
 
 Floats = NDArray[np.float32]
-NO_MAPS, NO_NUMBERS = np.empty((0, 0, 0), np.float32), np.empty(0, np.float32)
+NO_FACTORS = np.empty(0, np.float32), np.empty(0, np.float32)
 
 KEPT = 64
 """Images whose numbers are kept before they go into the statistics."""
@@ -55,7 +55,8 @@ class Reducer:
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce `maps`, (batch, channels, rows, columns), at once."""
         if maps.device.type == "cpu":
-            self._reduce(layer, _flat(maps.detach().float()), NO_MAPS, NO_NUMBERS, NO_NUMBERS)
+            flat = _flat(maps.detach().float())
+            self._reduce(layer, flat, np.empty((len(flat), 0, 0), np.float32), NO_FACTORS)
             return
         images, positions = self._where(*layer.positions)
         vectors = maps.flatten(2)[torch.from_numpy(images), :, torch.from_numpy(positions)].float()
@@ -66,13 +67,13 @@ class Reducer:
         each per channel: both in one pass.
         """
         scaled = torch.empty_like(maps)
-        self._reduce(layer, _flat(maps), _flat(scaled), scale, shift)
+        self._reduce(layer, _flat(maps), _flat(scaled), (scale, shift))
         return scaled
 
-    def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, scale: Floats, shift: Floats) -> None:
+    def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, factors: tuple[Floats, Floats]) -> None:
         part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
         into = tuple(self._arrays[name][rows, part] for name in FIELDS)
-        kernels.reduce_maps(flat, scaled, (scale, shift), into)
+        kernels.reduce_maps(flat, scaled, factors, into)
         images, positions = self._where(*layer.positions)
         if len(images):
             self._vectors[self._sampled : self._sampled + len(images), part] = flat[images, positions]

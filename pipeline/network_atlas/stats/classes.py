@@ -61,7 +61,7 @@ class ClassSums:
         return self.sums / self.counts[:, None]
 
     def selectivity(self, moments: Moments) -> Floats | None:
-        """Return the share of each channel's variance that lies between classes (eta squared, Fisher 1925): (channels,).
+        """Return the share of each channel's variance between classes, (channels,): eta squared (Fisher 1925).
 
         It is 0 where all classes are alike, 1 where the class alone decides, and NaN for constant channels. `moments`
         are those of the spatial mean over all examples. None where the share would mean nothing: with one class, or

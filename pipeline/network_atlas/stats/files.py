@@ -107,9 +107,14 @@ def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) 
         within=columns["within"],
         minimum=columns["minimum"],
         classes=_classes_of(columns["classes"], config.class_k),
-        **{kind: _moments_of(columns, kind, count) for kind in KINDS},
-        **{f"{kind}_histogram": _histogram_of(columns[f"{kind}_histogram"]) for kind in KINDS},
-        **best,
+        spatial_maximum=_moments_of(columns, "spatial_maximum", count),
+        spatial_mean=_moments_of(columns, "spatial_mean", count),
+        spatial_maximum_histogram=_histogram_of(columns["spatial_maximum_histogram"]),
+        spatial_mean_histogram=_histogram_of(columns["spatial_mean_histogram"]),
+        top=best["top"],
+        bottom=best["bottom"],
+        top_mean=best["top_mean"],
+        bottom_mean=best["bottom_mean"],
     )
 
 

@@ -27,6 +27,8 @@ Extremes = tuple[Array, Array, Array, Array]
 """The running maximum of each channel, float32, its flat position, int32, and those of the minimum: (channels,)."""
 Sums = tuple[Array, Array, Array]
 """Of each channel: the value that is subtracted first, the sum, and the sum of squares; float32 (channels,)."""
+Totals = tuple[Array, Array]
+"""The sum of each channel and the sum of squares, over all blocks, float64 (channels,)."""
 Into = tuple[Array, Array, Array, Array, Array, Array]
 """One array for each of `network_atlas.stats.reduced.FIELDS`, in their order: (images, channels)."""
 
@@ -113,9 +115,7 @@ def _add_rest(maps: Array, scaled: Array, factors: Factors, start: int, extremes
 
 
 @inlined
-def _finish(
-    image: int, positions: int, origins: Array, totals: tuple[Array, Array], extremes: Extremes, into: Into
-) -> None:
+def _finish(image: int, positions: int, extremes: Extremes, origins: Array, totals: Totals, into: Into) -> None:
     """Write an image's numbers."""
     total, squares = totals
     high, high_at, low, low_at = extremes
@@ -134,8 +134,8 @@ def _finish(
 def reduce_maps(maps: Array, scaled: Array, factors: Factors, into: Into) -> None:
     """Reduce `maps`, float32 (images, positions, channels), into arrays of (images, channels).
 
-    On the way `scaled`, of the shape of `maps`, becomes maps * scale + shift. Where it has no positions, (images, 0, 0),
-    it is left alone.
+    On the way `scaled`, of the shape of `maps`, becomes maps * scale + shift. It may have no positions, (images, 0, 0):
+    then nothing is scaled.
 
     Ties go to the first position. `within` is the sum of squared distances from the map's own mean; counting from the
     first position's value, where that is finite, keeps large sums from cancelling. Where a map has a value that is not
@@ -158,4 +158,4 @@ def reduce_maps(maps: Array, scaled: Array, factors: Factors, into: Into) -> Non
             for c in range(channels):
                 total[c] += part[c]
                 squares[c] += part_squares[c]
-        _finish(image, positions, origins, (total, squares), extremes, into)
+        _finish(image, positions, extremes, origins, (total, squares), into)

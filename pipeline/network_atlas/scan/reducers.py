@@ -72,7 +72,8 @@ class Reducer:
 
     def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, factors: tuple[Floats, Floats]) -> None:
         part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
-        into = tuple(self._arrays[name][rows, part] for name in FIELDS)
+        maximum, maximum_at, minimum, minimum_at, mean, within = (self._arrays[name][rows, part] for name in FIELDS)
+        into = (maximum, maximum_at, minimum, minimum_at, mean, within)
         kernels.reduce_maps(flat, scaled, factors, into)
         images, positions = self._where(*layer.positions)
         if len(images):

@@ -70,7 +70,7 @@ class Partial:
     def empty(
         cls, layers: Sequence[LayerSpec], config: ScanConfig, *, start: int, stop: int, labels: tuple[str, ...]
     ) -> Partial:
-        """Return the statistics of no examples for a span and for the channels of `layers`, one layer after the other."""
+        """Return the statistics of no examples, for a span and the channels of `layers`, layer after layer."""
         sizes = [layer.channels for layer in layers]
         channels = sum(sizes)
         positions = np.array([layer.positions[0] * layer.positions[1] for layer in layers], np.int64)

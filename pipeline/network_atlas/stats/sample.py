@@ -91,7 +91,8 @@ class Sample:
     def correlations(self) -> NDArray[np.float64]:
         """Return the correlation of all channels' spatial means, (channels, channels); NaN for constant channels.
 
-        Rounded to `DECIMALS`: further digits differ between kinds of processors, whose matrix products round differently.
+        Rounded to `DECIMALS`: further digits differ between kinds of processors, which round matrix products in their
+        own ways.
         """
         values = self.spatial_mean[np.isfinite(self.spatial_mean).all(axis=1)].astype(np.float64)
         if len(values) < 2:

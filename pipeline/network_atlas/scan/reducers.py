@@ -24,13 +24,13 @@ Floats = NDArray[np.float32]
 NO_FACTORS = np.empty(0, np.float32), np.empty(0, np.float32)
 
 KEPT = 64
-"""Images whose numbers are kept before they go into the statistics."""
+"""The number of images whose numbers are kept before they go into the statistics."""
 
 
 class Reducer:
-    """Takes in the maps of one batch after the other, for as many layers as there are, and keeps them until `taken`.
+    """Reduces the maps of batch after batch, for all layers, and keeps their numbers until `taken`.
 
-    What is done with the numbers of many images at once touches each channel's memory once, not once per batch.
+    The statistics take in many images at once: they then touch each channel's memory once, not once per batch.
     """
 
     def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
@@ -40,17 +40,19 @@ class Reducer:
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()
         }
-        self._vectors = np.empty((rows, self.channels), np.float32)  # NumPy halves numbers slowly, torch all at once
+        self._vectors = np.empty(
+            (rows, self.channels), np.float32
+        )  # torch converts them to float16 all at once, much faster than NumPy
         self._on_device: dict[str, dict[str, Tensor]] = {}
         self._images = self._sampled = 0
         self._drawn: list[tuple[int, str]] = []
-        self._places: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._positions: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def start(self, drawn: Sequence[tuple[int, str]]) -> None:
-        """Expect a batch; `drawn` are the images whose vectors are kept: their places in it and their ids."""
+        """Expect a batch; `drawn` are the images whose vectors are kept: their indices in it and their ids."""
         self._on_device = {}
         self._drawn = list(drawn)
-        self._places = {}
+        self._positions = {}
 
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce `maps`, (batch, channels, rows, columns), at once."""
@@ -63,8 +65,8 @@ class Reducer:
         self._on_device[layer.name] = on_device(maps) | {"vectors": vectors}
 
     def receive_scaled(self, layer: LayerSpec, maps: Tensor, scale: Floats, shift: Floats) -> Tensor:
-        """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, with a number of
-        each per channel: both in one pass.
+        """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, where scale and
+        shift are (channels,): both in one pass.
         """
         scaled = torch.empty_like(maps)
         self._reduce(layer, _flat(maps), _flat(scaled), (scale, shift))
@@ -81,11 +83,11 @@ class Reducer:
 
     def _where(self, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which images of the batch have a vector kept, and at which flat position of a map of this size."""
-        if (rows, columns) not in self._places:
+        if (rows, columns) not in self._positions:
             images = np.array([image for image, _ in self._drawn], np.int64)
             down, along = positions_of([name for _, name in self._drawn], rows, columns).astype(np.int64).T
-            self._places[rows, columns] = (images, down * columns + along)
-        return self._places[rows, columns]
+            self._positions[rows, columns] = (images, down * columns + along)
+        return self._positions[rows, columns]
 
     def end(self, images: int) -> None:
         """Keep the first `images` of the batch."""

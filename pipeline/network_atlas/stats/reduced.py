@@ -1,4 +1,4 @@
-"""What one example's map of a channel is reduced to, before it enters any statistic."""
+"""The numbers to which one example's map of a channel is reduced, before they enter any statistic."""
 
 from __future__ import annotations
 

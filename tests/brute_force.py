@@ -24,11 +24,11 @@ class Known:
     maps: NDArray[np.float32]
 
     @property
-    def peaks(self) -> NDArray[np.float32]:
+    def spatial_maximum(self) -> NDArray[np.float32]:
         return self.maps.reshape(*self.maps.shape[:2], -1).max(axis=2)
 
     @property
-    def troughs(self) -> NDArray[np.float32]:
+    def spatial_minimum(self) -> NDArray[np.float32]:
         return self.maps.reshape(*self.maps.shape[:2], -1).min(axis=2)
 
     @property
@@ -43,7 +43,7 @@ class Known:
     def best_classes(self, channel: int, k: int) -> list[str]:
         """Return the ids of the best example of each of the classes that hold the channel's best."""
         found: dict[str, str] = {}
-        for name in self.best(self.peaks, channel, len(self.ids), sign=1):
+        for name in self.best(self.spatial_maximum, channel, len(self.ids), sign=1):
             label = self.labels[self.ids.index(name)]
             if label:
                 found.setdefault(label, name)

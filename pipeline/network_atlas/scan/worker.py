@@ -117,7 +117,7 @@ class ScanWorker:
     def _reduce(
         self, run: Run, reducer: Reducer, pixels: list[Pixels], sampled: Sequence[tuple[int, str]], part: slice
     ) -> list[Pixels]:
-        """Run a part of a batch and keep its numbers; a part that does not fit never reaches `end`, so none are kept."""
+        """Run a part of a batch and keep its numbers; one that does not fit never reaches `end`, so none are kept."""
         images = pixels[part]
         reducer.start([(number - part.start, name) for number, name in sampled if part.start <= number < part.stop])
         run(filled(self._images(images), self._fitting.at_once))

@@ -47,7 +47,7 @@ class Cramped(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if images.requires_grad and len(images) > 4:
-            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
+            raise torch.OutOfMemoryError(f"not enough memory for {len(images)} images")
         return self.inner(images)
 
 
@@ -62,7 +62,7 @@ class Tight(nn.Module):
         inner = self.inner
         x = torch.relu(inner.conv2(inner.act(inner.conv1(images))))
         if len(images) > 4:
-            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
+            raise torch.OutOfMemoryError(f"not enough memory for {len(images)} images")
         return inner.fc(inner.pool(inner.conv3(x)).flatten(1))
 
 

@@ -274,7 +274,7 @@ def test_a_module_called_output_does_not_stand_for_the_models_own(tiny: Callable
     facts = model_facts(model, config)
     assert [layer.name for layer in facts.layers] == ["head", "output"]
     assert by_name(facts)["output"].channels == 5
-    assert facts.unsupported == {"output (Conv2d)": "has the name that stands for the model's own output"}
+    assert facts.unsupported == {"output (Conv2d)": "has the name that is reserved for the model's own output"}
     assert [layer.receptive_field_px for layer in with_receptive_fields(model, facts.layers, config.input)] == [16, 16]
     with torch.no_grad():
         model.head.bias += 1

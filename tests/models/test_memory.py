@@ -28,8 +28,8 @@ TIGHT = [
 ]
 
 
-def summed(numbers: list[int], room: int, part: slice) -> list[int]:
-    if len(numbers[part]) > room:
+def summed(numbers: list[int], memory: int, part: slice) -> list[int]:
+    if len(numbers[part]) > memory:
         raise torch.OutOfMemoryError
     return [number + 1 for number in numbers[part]]
 
@@ -37,12 +37,12 @@ def summed(numbers: list[int], room: int, part: slice) -> list[int]:
 @pytest.mark.parametrize("count", [0, 1, 5, 64, 100])
 @pytest.mark.parametrize("memory", [1, 3, 200])
 def test_all_items_are_done_once_and_in_order_whatever_fits(count: int, memory: int) -> None:
-    numbers, room = list(range(count)), FittingBatch(64)
-    assert room.over(lambda part: summed(numbers, memory, part), count) == [number + 1 for number in numbers]
+    numbers, batch = list(range(count)), FittingBatch(64)
+    assert batch.over(lambda part: summed(numbers, memory, part), count) == [number + 1 for number in numbers]
 
 
 def test_what_fits_is_remembered_and_nothing_larger_tried_again() -> None:
-    room, tried = FittingBatch(64), list[int]()
+    batch, tried = FittingBatch(64), list[int]()
 
     def work(size: int) -> int:
         tried.append(size)
@@ -50,15 +50,15 @@ def test_what_fits_is_remembered_and_nothing_larger_tried_again() -> None:
             raise torch.OutOfMemoryError
         return size
 
-    assert [room.fit(work), room.fit(work), room.fit(work, 2)] == [4, 4, 2]
+    assert [batch.fit(work), batch.fit(work), batch.fit(work, 2)] == [4, 4, 2]
     assert tried == [64, 32, 16, 8, 4, 4, 2]
 
 
 def test_what_never_fits_is_raised() -> None:
     def work(size: int) -> None:
-        raise torch.OutOfMemoryError(f"no room for {size}")
+        raise torch.OutOfMemoryError(f"not enough memory for {size}")
 
-    with pytest.raises(torch.OutOfMemoryError, match="no room for 1"):
+    with pytest.raises(torch.OutOfMemoryError, match="not enough memory for 1"):
         FittingBatch(8).fit(work)
 
 
@@ -67,7 +67,7 @@ def table(root: Path, folder: str) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def test_a_run_with_little_memory_comes_to_the_same_as_one_in_small_batches(
+def test_a_run_with_little_memory_has_the_results_of_one_in_small_batches(
     tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quietly(tiny(*TIGHT, "scan.batch=8", "optimize.batch=8", root=tmp_path / "large"))
@@ -85,4 +85,4 @@ def test_a_worker_remembers_what_fits(tiny: Callable[..., RunConfig], caplog: py
     assert len(tasks) == 2
     for task in tasks:
         worker.run(task)
-    assert caplog.text.count("no room for 8 images at once; going on with 4") == 1
+    assert caplog.text.count("not enough memory for 8 images at once; continuing with 4") == 1

@@ -60,7 +60,7 @@ def test_a_set_that_never_fits_is_left_out_whole_and_says_why(tiny: Callable[...
     left_out = quietly(config).quarantined
     (optimize,) = [stage for stage in read_status(config.store.root).stages if stage.name == "optimize"]
     assert left_out == optimize.total == 5 * len(optimize.failures) > 0  # one record for each set
-    assert all("no room for 16 images" in failure for failure in optimize.failures)
+    assert all("not enough memory for 16 images" in failure for failure in optimize.failures)
 
 
 def made(pixels: np.ndarray, status: str = "ok") -> FinishedPicture:

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from network_atlas.layers import LayerSpec
 from network_atlas.models.capture import capture
-from network_atlas.models.prepared import on_device
+from network_atlas.models.load import on_device
+from network_atlas.models.prepared import ListenedBatchNorm2d
 from network_atlas.scan.norms import reduced
-from network_atlas.scan.reducers import FIELDS, Reducer
+from network_atlas.scan.reducers import Reducer
+from network_atlas.stats.reduced import FIELDS
 
 CHANNELS = 12
 
@@ -49,7 +51,7 @@ def model() -> Network:
         for norm in (model.norm, model.after_change, model.twice, model.end):
             norm.weight.uniform_(0.5, 2), norm.bias.normal_()
             norm.running_mean.normal_(), norm.running_var.uniform_(0.1, 3)
-    return on_device(model.eval(), torch.device("cpu"))
+    return on_device(model, torch.device("cpu")).eval()
 
 
 LAYERS = [
@@ -61,53 +63,53 @@ LAYERS = [
 def batches(count: int = 3) -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     images = [torch.randn(2, CHANNELS, 9, 7, generator=generator) for _ in range(count)]
-    return [one.contiguous(memory_format=torch.channels_last) for one in images]
+    return [batch.contiguous(memory_format=torch.channels_last) for batch in images]
 
 
-def at_once(model: nn.Module, given: Iterable[Tensor]) -> dict[str, np.ndarray]:
+def at_once(model: nn.Module, batched: Iterable[Tensor]) -> dict[str, np.ndarray]:
     reducer = Reducer(LAYERS, 2)
-    return gathered(reducer, capture(model, LAYERS, reducer.receive), given)
+    return gathered(reducer, capture(model, LAYERS, reducer.receive), batched)
 
 
-def on_the_way(model: nn.Module, given: Iterable[Tensor]) -> dict[str, np.ndarray]:
+def in_one_pass(model: nn.Module, batched: Iterable[Tensor]) -> dict[str, np.ndarray]:
     reducer = Reducer(LAYERS, 2)
-    return gathered(reducer, reduced(model, LAYERS, reducer), given)
+    return gathered(reducer, reduced(model, LAYERS, reducer), batched)
 
 
 def gathered(
-    reducer: Reducer, opened: AbstractContextManager[Callable[[Tensor], None]], given: Iterable[Tensor]
+    reducer: Reducer, opened: AbstractContextManager[Callable[[Tensor], None]], batched: Iterable[Tensor]
 ) -> dict[str, np.ndarray]:
     with torch.no_grad(), opened as run:
-        for images in given:
+        for images in batched:
             reducer.start([(0, "a")])
             run(images)
             reducer.end(2)
-    found = reducer.taken()
-    return {name: getattr(found, name).copy() for name in (*FIELDS, "vectors")}
+    numbers = reducer.taken()
+    return {name: getattr(numbers, name).copy() for name in (*FIELDS, "vectors")}
 
 
-def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+def same(numbers: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(numbers[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_every_layer_says_what_it_says_when_reduced_at_once(model: Network) -> None:
-    same(on_the_way(model, batches()), at_once(model, batches()))
+def test_every_layer_has_the_numbers_that_it_has_when_reduced_at_once(model: Network) -> None:
+    same(in_one_pass(model, batches()), at_once(model, batches()))
 
 
-def test_normalizing_on_the_way_is_used_and_gives_what_torch_gives(
+def test_normalizing_in_the_same_pass_is_used_and_gives_what_torch_gives(
     model: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[tuple[str, Tensor, Tensor]] = []
-    own = Reducer.receive_scaled
+    original = Reducer.receive_scaled
 
-    def seen(self: Reducer, layer: LayerSpec, maps: Tensor, *numbers: np.ndarray) -> Tensor:
-        scaled = own(self, layer, maps, *numbers)
+    def seen(self: Reducer, layer: LayerSpec, maps: Tensor, *factors: np.ndarray) -> Tensor:
+        scaled = original(self, layer, maps, *factors)
         made.append((layer.name, maps.clone(), scaled.clone()))
         return scaled
 
     monkeypatch.setattr(Reducer, "receive_scaled", seen)
-    on_the_way(model, batches())
+    in_one_pass(model, batches())
     assert [name for name, _, _ in made] == ["plain", "shared"] * 2  # seen in the first batch, used in two
     for (name, maps, scaled), norm in zip(made, [model.norm, model.twice] * 2, strict=True):
         torch.testing.assert_close(scaled, norm(maps), rtol=1e-6, atol=1e-6, msg=name)
@@ -116,28 +118,29 @@ def test_normalizing_on_the_way_is_used_and_gives_what_torch_gives(
 def test_the_model_is_left_as_it_was(model: Network) -> None:
     images = batches(1)[0]
     before = model(images)
-    on_the_way(model, batches())
-    assert model.norm.reader is None
+    in_one_pass(model, batches())
+    assert isinstance(model.norm, ListenedBatchNorm2d)
+    assert model.norm.listener is None
     assert torch.equal(model(images), before)
 
 
-def test_a_map_that_is_changed_before_it_was_reduced_is_made_anew(model: Network) -> None:
+def test_a_map_that_is_changed_before_it_was_reduced_is_computed_again(model: Network) -> None:
     first, *others = batches(4)
     changing = copy.deepcopy(model)
     changing.changes_in_place = True
     expected = [at_once(model, [first]), at_once(changing, others)]
 
-    def given() -> Iterator[Tensor]:
+    def changing_batches() -> Iterator[Tensor]:
         yield first
         model.changes_in_place = True  # what no batch before did
         yield from others
 
-    found = on_the_way(model, given())
-    same(found, {name: np.concatenate([part[name] for part in expected]) for name in found})
+    numbers = in_one_pass(model, changing_batches())
+    same(numbers, {name: np.concatenate([part[name] for part in expected]) for name in numbers})
 
 
 @pytest.mark.parametrize("change", ["training", "half", "numbers of the batch"])
-def test_what_does_not_normalize_by_fixed_numbers_is_left_to_torch(model: Network, change: str) -> None:
+def test_a_module_that_does_not_normalize_by_fixed_numbers_is_left_to_torch(model: Network, change: str) -> None:
     if change == "training":
         model.norm.momentum = 0.0
         model.norm.train()
@@ -145,30 +148,30 @@ def test_what_does_not_normalize_by_fixed_numbers_is_left_to_torch(model: Networ
         model.bfloat16()
     else:
         model.norm.running_mean = model.norm.running_var = None
-    given = [images.to(model.plain.weight.dtype) for images in batches()]
-    same(on_the_way(model, given), at_once(model, given))
+    batched = [images.to(model.plain.weight.dtype) for images in batches()]
+    same(in_one_pass(model, batched), at_once(model, batched))
 
 
 def test_a_layer_that_another_normalization_follows_than_before_is_reduced_all_the_same(model: Network) -> None:
-    def given() -> Iterator[Tensor]:
+    def changing_batches() -> Iterator[Tensor]:
         for images in batches(4):
             yield images
             model.norm, model.after_change = model.after_change, model.norm
 
-    same(on_the_way(model, given()), at_once(model, given()))
+    same(in_one_pass(model, changing_batches()), at_once(model, changing_batches()))
 
 
 def test_a_normalization_whose_forward_was_replaced_keeps_it(model: Network) -> None:
-    own = model.norm.forward
-    model.norm.forward = tripled = lambda maps: own(maps) * 3
+    original = model.norm.forward
+    model.norm.forward = tripled = lambda maps: original(maps) * 3
     expected = at_once(model, batches())
-    same(on_the_way(model, batches()), expected)
+    same(in_one_pass(model, batches()), expected)
     assert model.norm.forward is tripled
 
 
 def test_a_normalization_may_be_given_its_input_by_name(model: Network) -> None:
-    model.norm.register_forward_pre_hook(lambda _, given, __: ((), {"input": given[0]}), with_kwargs=True)
-    same(on_the_way(model, batches()), at_once(model, batches()))
+    model.norm.register_forward_pre_hook(lambda _, inputs, __: ((), {"input": inputs[0]}), with_kwargs=True)
+    same(in_one_pass(model, batches()), at_once(model, batches()))
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.enable_grad])
@@ -176,14 +179,14 @@ def test_a_model_may_choose_for_itself_whether_there_are_gradients(
     model: Network, mode: Callable[[], AbstractContextManager[None]]
 ) -> None:
     expected = at_once(model, batches())
-    own = model.forward
+    original = model.forward
 
     def forward(images: Tensor) -> Tensor:
         with mode():
-            return own(images.detach().requires_grad_(mode is torch.enable_grad))
+            return original(images.detach().requires_grad_(mode is torch.enable_grad))
 
     model.forward = forward
-    same(on_the_way(model, batches()), expected)
+    same(in_one_pass(model, batches()), expected)
 
 
 @pytest.mark.parametrize("change", ["in place", "replaced", "training", "trained"])
@@ -191,7 +194,7 @@ def test_a_normalization_whose_numbers_change_during_the_scan_is_left_to_torch(m
     norm = model.norm
     start = copy.deepcopy(norm.state_dict())
 
-    def given() -> Iterator[Tensor]:
+    def changing_batches() -> Iterator[Tensor]:
         norm.load_state_dict(start)
         norm.eval()
         norm.momentum = 0.5 if change == "trained" else 0.0
@@ -207,15 +210,15 @@ def test_a_normalization_whose_numbers_change_during_the_scan_is_left_to_torch(m
                 norm.train()(images)
                 norm.eval()
 
-    same(on_the_way(model, given()), at_once(model, given()))
+    same(in_one_pass(model, changing_batches()), at_once(model, changing_batches()))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_numbers_that_are_none_are_passed_on_without_a_warning(model: Network) -> None:
+def test_nan_and_infinity_are_passed_on_without_a_warning(model: Network) -> None:
     norm = model.norm
     norm.running_var[:3], norm.running_mean[3], norm.running_mean[4] = torch.tensor([-1, np.inf, 3e38]), np.nan, 3e38
     norm.weight.data[4] = 3e38
     expected = at_once(model, batches())
-    found = on_the_way(model, batches())
-    same(found, expected)
-    assert np.isnan(found["spatial_maximum"]).any()
+    numbers = in_one_pass(model, batches())
+    same(numbers, expected)
+    assert np.isnan(numbers["spatial_maximum"]).any()

@@ -55,9 +55,9 @@ def everything(tiny: Callable[..., RunConfig], images: Path, tmp_path: Path) -> 
     """Return a function that composes a scan of all channels over 12 images in folders of three classes."""
     folder = tmp_path / "classes"
     for number, image in enumerate(sorted(images.iterdir())):
-        own = folder / f"class {number % 3}"
-        own.mkdir(parents=True, exist_ok=True)
-        (own / image.name).write_bytes(image.read_bytes())
+        class_folder = folder / f"class {number % 3}"
+        class_folder.mkdir(parents=True, exist_ok=True)
+        (class_folder / image.name).write_bytes(image.read_bytes())
 
     def make(*overrides: str) -> RunConfig:
         types = ["sweep.select.0.types=[Conv2d,Linear]", "sweep.select.0.channels=all"]
@@ -68,16 +68,16 @@ def everything(tiny: Callable[..., RunConfig], images: Path, tmp_path: Path) -> 
 
 def test_examples_are_those_of_brute_force(everything: Callable[..., RunConfig]) -> None:
     config = everything("scan.spectrum_k=3", "scan.class_k=2")
-    found, expected = scan(config), activations(config)
+    scans, expected = scan(config), activations(config)
     for layer, known in expected.items():
-        got, whole, means = found[layer], found[layer].whole, known.means
+        got, whole, means = scans[layer], scans[layer].whole, known.means
         for channel in range(known.maps.shape[1]):
             lists = [
-                (whole.top, known.best(known.peaks, channel, 4, sign=1), known.peaks),
-                (whole.bottom, known.best(known.troughs, channel, 3, sign=-1), known.troughs),
+                (whole.top, known.best(known.spatial_maximum, channel, 4, sign=1), known.spatial_maximum),
+                (whole.bottom, known.best(known.spatial_minimum, channel, 3, sign=-1), known.spatial_minimum),
                 (whole.top_mean, known.best(means.astype(np.float32), channel, 3, sign=1), means),
                 (whole.bottom_mean, known.best(means.astype(np.float32), channel, 3, sign=-1), means),
-                (whole.classes.best, known.best_classes(channel, 2), known.peaks),
+                (whole.classes.best, known.best_classes(channel, 2), known.spatial_maximum),
             ]
             for best, ids, values in lists:
                 examples = got.examples(best, channel)
@@ -88,27 +88,27 @@ def test_examples_are_those_of_brute_force(everything: Callable[..., RunConfig])
                         assert example["value"] == pytest.approx(values[number, channel], rel=1e-6, abs=1e-6)
                     else:
                         assert example["value"] == pytest.approx(values[number, channel], abs=ROUNDING[layer])
-                    extremes = known.troughs if best is whole.bottom else known.peaks
+                    extremes = known.spatial_minimum if best is whole.bottom else known.spatial_maximum
                     there = known.maps[number, channel, example["row"], example["column"]]
                     assert there == extremes[number, channel]
 
 
 def test_statistics_are_those_of_brute_force(everything: Callable[..., RunConfig]) -> None:
     config = everything()
-    found, expected = scan(config), activations(config)
+    scans, expected = scan(config), activations(config)
     for layer, known in expected.items():
-        got = found[layer]
+        got = scans[layer]
         for channel in range(known.maps.shape[1]):
-            own, values = got[channel], known.maps[:, channel].astype(np.float64)
-            assert own.count == 12
-            assert own.mean == pytest.approx(values.mean(), rel=1e-6, abs=1e-6)
-            assert own.variance == pytest.approx(values.var(), rel=1e-6, abs=1e-10)
-            assert own.minimum == pytest.approx(values.min(), abs=ROUNDING[layer])
-            assert own.maximum == pytest.approx(values.max(), abs=ROUNDING[layer])
-            assert own.dead == (values.min() == values.max())
+            statistics, values = got[channel], known.maps[:, channel].astype(np.float64)
+            assert statistics.count == 12
+            assert statistics.mean == pytest.approx(values.mean(), rel=1e-6, abs=1e-6)
+            assert statistics.variance == pytest.approx(values.var(), rel=1e-6, abs=1e-10)
+            assert statistics.minimum == pytest.approx(values.min(), abs=ROUNDING[layer])
+            assert statistics.maximum == pytest.approx(values.max(), abs=ROUNDING[layer])
+            assert statistics.dead == (values.min() == values.max())
             for numbers, over in (
-                (got.of_spatial_maximum(channel), known.peaks[:, channel]),
-                (got.of_spatial_mean(channel), known.means[:, channel].astype(np.float32)),
+                (got.spatial_maximum(channel), known.spatial_maximum[:, channel]),
+                (got.spatial_mean(channel), known.means[:, channel].astype(np.float32)),
             ):
                 exact = over.astype(np.float64)
                 assert numbers["mean"] == pytest.approx(exact.mean(), rel=1e-6, abs=1e-9)
@@ -123,51 +123,53 @@ def test_statistics_are_those_of_brute_force(everything: Callable[..., RunConfig
                 for bucket in numbers["histogram"]:
                     inside = (over >= bucket["low"] - 1e-6) & (over <= bucket["high"] + 1e-6)
                     assert bucket["count"] <= inside.sum()
-                if own.dead:
+                if statistics.dead:
                     assert numbers["skewness"] is None
                 else:
                     assert numbers["skewness"] == pytest.approx(skewness(over), rel=1e-5, abs=1e-6)
             assert got.selectivity(channel) == (
-                None if own.dead else pytest.approx(known.selectivity(channel), rel=1e-5, abs=1e-6)
+                None if statistics.dead else pytest.approx(known.selectivity(channel), rel=1e-5, abs=1e-6)
             )
             means = known.class_means(channel)
-            assert {one["label"]: one["count"] for one in got.best_classes(channel)} == dict.fromkeys(means, 4)
-            for one in got.best_classes(channel):
-                assert one["mean"] == pytest.approx(means[one["label"]], rel=1e-5, abs=1e-6)
+            assert {row["label"]: row["count"] for row in got.best_classes(channel)} == dict.fromkeys(means, 4)
+            for row in got.best_classes(channel):
+                assert row["mean"] == pytest.approx(means[row["label"]], rel=1e-5, abs=1e-6)
 
 
 def test_channels_that_move_together_are_those_of_brute_force(everything: Callable[..., RunConfig]) -> None:
     config = everything()
-    found, expected = scan(config), activations(config)
+    scans, expected = scan(config), activations(config)
     for layer, known in expected.items():
         with np.errstate(invalid="ignore", divide="ignore"):
             correlations = np.corrcoef(known.means.T)
         for channel in range(known.maps.shape[1]):
             row = correlations[channel].copy()
             row[channel] = np.nan
-            partners = found[layer].partners(channel)
-            assert [one["channel"] for one in partners] == np.argsort(-row)[: np.isfinite(row).sum()][:5].tolist()
-            for one in partners:
-                assert one["correlation"] == pytest.approx(row[one["channel"]], abs=1e-5)
+            partners = scans[layer].partners(channel)
+            assert [partner["channel"] for partner in partners] == np.argsort(-row)[: np.isfinite(row).sum()][
+                :5
+            ].tolist()
+            for partner in partners:
+                assert partner["correlation"] == pytest.approx(row[partner["channel"]], abs=1e-5)
 
 
-def test_the_sample_holds_what_the_layers_put_out(everything: Callable[..., RunConfig]) -> None:
+def test_the_sample_holds_the_outputs_of_the_layers(everything: Callable[..., RunConfig]) -> None:
     config = everything("scan.sample=5")
-    found, expected = scan(config), activations(config)
+    scans, expected = scan(config), activations(config)
     store = Store.open(config.store.root)
     for layer, known in expected.items():
-        sample, channels = found[layer].sample, known.maps.shape[1]
+        sample, channels = scans[layer].sample, known.maps.shape[1]
         numbers = [known.ids.index(name) for name in sample.ids]
         assert len(numbers) == 5
-        np.testing.assert_allclose(sample.spatial_maximum, known.peaks[numbers], atol=ROUNDING[layer])
+        np.testing.assert_allclose(sample.spatial_maximum, known.spatial_maximum[numbers], atol=ROUNDING[layer])
         np.testing.assert_allclose(sample.spatial_mean, known.means[numbers], **SUMS)
         rows = {}
         for path in store.list(SAMPLES):
             names = ["example_id", "row", "column", "vector", "label"]
-            shard = read_columns(store, path, names, layer_index=found[layer].layer.index)
+            shard = read_columns(store, path, names, layer_index=scans[layer].layer.index)
             vectors = shard["vector"].values.reshape(-1, channels)
             columns = (shard["example_id"], shard["row"], shard["column"], vectors, shard["label"])
-            rows |= {one[0]: one[1:] for one in zip(*columns, strict=True)}
+            rows |= {name: values for name, *values in zip(*columns, strict=True)}
         assert set(rows) == set(sample.ids)
         for name, (row, column, vector, label) in rows.items():
             number, (height, width) = known.ids.index(name), known.maps.shape[2:]
@@ -193,32 +195,32 @@ def test_batches_spans_and_order_change_nothing(
     everything: Callable[..., RunConfig], overrides: list[str], tmp_path: Path
 ) -> None:
     backwards = "backwards" in overrides
-    given = [one for one in overrides if one != "backwards"]
+    settings = [override for override in overrides if override != "backwards"]
     before = scan(everything(f"store.root={tmp_path}/before"))
-    after = scan(everything(f"store.root={tmp_path}/after", *given), backwards=backwards)
+    after = scan(everything(f"store.root={tmp_path}/after", *settings), backwards=backwards)
     for layer in before:
-        one, other, rounding = before[layer].whole, after[layer].whole, {"rtol": 0, "atol": ROUNDING[layer]}
+        first, second, rounding = before[layer].whole, after[layer].whole, {"rtol": 0, "atol": ROUNDING[layer]}
         for name in ("top", "bottom", "top_mean", "bottom_mean"):
-            np.testing.assert_array_equal(getattr(one, name).numbers, getattr(other, name).numbers)
-            np.testing.assert_array_equal(getattr(one, name).at, getattr(other, name).at)
-            np.testing.assert_allclose(getattr(one, name).values, getattr(other, name).values, **rounding)
-        np.testing.assert_array_equal(one.classes.best.numbers, other.classes.best.numbers)
-        np.testing.assert_allclose(one.variance, other.variance, rtol=1e-6, atol=1e-12)
+            np.testing.assert_array_equal(getattr(first, name).numbers, getattr(second, name).numbers)
+            np.testing.assert_array_equal(getattr(first, name).at, getattr(second, name).at)
+            np.testing.assert_allclose(getattr(first, name).values, getattr(second, name).values, **rounding)
+        np.testing.assert_array_equal(first.classes.best.numbers, second.classes.best.numbers)
+        np.testing.assert_allclose(first.variance, second.variance, rtol=1e-6, atol=1e-12)
         for kind in ("spatial_maximum", "spatial_mean"):
             for name in ("mean", "variance", "skewness"):
-                values = [getattr(getattr(whole, kind), name) for whole in (one, other)]
+                values = [getattr(getattr(whole, kind), name) for whole in (first, second)]
                 np.testing.assert_allclose(*values, rtol=1e-6, atol=1e-6)
         for name in ("spatial_mean", "spatial_maximum", "spatial_maximum_at"):
-            samples = [getattr(scans[layer].sample, name) for scans in (before, after)]
+            samples = [getattr(part[layer].sample, name) for part in (before, after)]
             np.testing.assert_allclose(*samples, **rounding)
 
 
 def test_the_sample_is_the_same_for_all_channels_and_no_larger_than_asked(
     everything: Callable[..., RunConfig],
 ) -> None:
-    found = scan(everything("scan.sample=5"))
-    assert len({layer.sample.ids for layer in found.values()}) == 1
-    assert {len(channel.sample_mean) for layer in found.values() for channel in layer.values()} == {5}
+    scans = scan(everything("scan.sample=5"))
+    assert len({layer.sample.ids for layer in scans.values()}) == 1
+    assert {len(channel.sample_spatial_mean) for layer in scans.values() for channel in layer.values()} == {5}
 
 
 def test_unreadable_images_are_counted_named_and_left_out(
@@ -248,9 +250,9 @@ def test_a_span_without_a_readable_image_merges_as_nothing(
     folder.mkdir()
     (folder / "0.png").write_bytes(b"")
     (folder / "1.png").write_bytes(sorted(images.iterdir())[0].read_bytes())
-    found = scan(everything(f'dataset.root="{folder}"', "scan.span=1"))
-    assert found["conv1"][0].count == 1
-    assert np.isfinite(found["conv1"][0].variance)
+    scans = scan(everything(f'dataset.root="{folder}"', "scan.span=1"))
+    assert scans["conv1"][0].count == 1
+    assert np.isfinite(scans["conv1"][0].variance)
 
 
 def test_a_layer_already_scanned_is_not_scanned_again(everything: Callable[..., RunConfig]) -> None:

@@ -28,10 +28,10 @@ CLASSES = {"cat": [[1.0, 5.0, 2.0], [1.0, 1.0, 2.0]], "dog": [[3.0, 1.0, 2.0], [
 
 
 def test_selectivity_is_one_where_the_class_decides_and_zero_where_it_says_nothing() -> None:
-    found = sums_of(CLASSES).selectivity(moments_of(CLASSES))
-    assert found is not None
-    assert found[:2].tolist() == [1.0, 0.0]
-    assert np.isnan(found[2])  # constant
+    selectivity = sums_of(CLASSES).selectivity(moments_of(CLASSES))
+    assert selectivity is not None
+    assert selectivity[:2].tolist() == [1.0, 0.0]
+    assert np.isnan(selectivity[2])  # constant
 
 
 @pytest.mark.parametrize("values", [{"cat": [[1.0], [2.0]]}, {"cat": [[1.0]], "dog": [[2.0]]}])
@@ -40,8 +40,8 @@ def test_one_class_or_single_examples_say_nothing(values: dict[str, list[list[fl
 
 
 def test_merging_adds_classes_and_their_examples() -> None:
-    one, other = {"cat": [[1.0], [2.0]], "dog": [[3.0]]}, {"dog": [[4.0]], "eel": [[5.0]]}
-    merged = sums_of(one).merge(sums_of(other))
+    first, second = {"cat": [[1.0], [2.0]], "dog": [[3.0]]}, {"dog": [[4.0]], "eel": [[5.0]]}
+    merged = sums_of(first).merge(sums_of(second))
     assert merged.labels == ("cat", "dog", "eel")
     assert merged.counts.tolist() == [2, 2, 1]
     assert merged.means[:, 0].tolist() == [1.5, 3.5, 5.0]

@@ -24,10 +24,9 @@ def test_buckets_rise_with_the_value_and_mirror_at_zero() -> None:
 
 def test_entries_are_what_is_there_between_the_extremes() -> None:
     values = np.array([0.5, 0.5, 3.1, -0.2], np.float32)
-    histogram = Histogram.empty(1)
-    histogram.update(values[:, None])
-    found = histogram.result(0, float(values.min()), float(values.max()))
-    assert [entry["count"] for entry in found] == [1, 2, 1]
-    assert all(entry["low"] < entry["high"] for entry in found[1:2])
-    assert found[0]["low"] == values.min()
-    assert found[-1]["high"] == values.max()
+    counts = np.bincount(bucket_of(values), minlength=BUCKETS)
+    buckets = Histogram(counts=counts[None]).entries(0, float(values.min()), float(values.max()))
+    assert [entry["count"] for entry in buckets] == [1, 2, 1]
+    assert all(entry["low"] < entry["high"] for entry in buckets[1:2])
+    assert buckets[0]["low"] == values.min()
+    assert buckets[-1]["high"] == values.max()

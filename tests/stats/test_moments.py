@@ -55,6 +55,6 @@ def test_skewness_has_the_sign_of_the_longer_tail() -> None:
     assert skewness.tolist() == pytest.approx([1.1547005, -1.1547005, 0.0])
 
 
-def test_what_cannot_be_said_is_nan() -> None:
+def test_undefined_moments_are_nan() -> None:
     assert np.isnan(Moments.empty(2).variance).all()
     assert np.isnan(moments_of(np.ones((3, 2))).skewness).all()

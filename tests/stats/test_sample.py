@@ -64,8 +64,8 @@ def test_the_same_example_has_the_same_place_in_every_layer() -> None:
 
 def test_the_spectrum_has_the_middle_of_each_side() -> None:
     values = np.array([-9.0, -2.0, -1.0, 0.01, 1.0, 2.0, 3.0, 50.0, float("nan")], np.float32)
-    found = spectrum(values, 1)
-    assert {kind: values[places].tolist() for kind, places in found.items()} == {
+    kinds = spectrum(values, 1)
+    assert {kind: values[places].tolist() for kind, places in kinds.items()} == {
         "slightly_positive": [2.0],
         "slightly_negative": [-2.0],
         "zero": [np.float32(0.01)],
@@ -75,13 +75,13 @@ def test_the_spectrum_has_the_middle_of_each_side() -> None:
 @given(st.lists(st.floats(-9, 9, width=32), max_size=30), st.integers(0, 5))
 def test_an_example_of_the_spectrum_is_of_one_kind_and_of_its_side(values: list[float], k: int) -> None:
     array = np.array(values, np.float32)
-    found = spectrum(array, k)
-    places = [place for kind in found.values() for place in kind]
+    kinds = spectrum(array, k)
+    places = [place for kind in kinds.values() for place in kind]
     assert len(set(places)) == len(places)
-    assert all(array[place] > 0 for place in found["slightly_positive"])
-    assert all(array[place] < 0 for place in found["slightly_negative"])
-    assert all(len(kind) <= k for kind in found.values())
-    for kind in found.values():
+    assert all(array[place] > 0 for place in kinds["slightly_positive"])
+    assert all(array[place] < 0 for place in kinds["slightly_negative"])
+    assert all(len(kind) <= k for kind in kinds.values())
+    for kind in kinds.values():
         assert array[kind].tolist() == sorted(array[kind].tolist(), reverse=True)
 
 
@@ -94,25 +94,25 @@ def sample_of(columns: list[list[float]]) -> Sample:
 
 
 def test_correlations_are_one_for_what_moves_together_and_nan_for_what_does_not_move() -> None:
-    found = sample_of([[1, 2, 3], [10, 20, 30], [3, 2, 1], [5, 5, 5]]).correlations()
-    assert found[0, :3].tolist() == pytest.approx([1, 1, -1])
-    assert np.isnan(found[3]).all()
-    assert np.isnan(found[:, 3]).all()
+    correlations = sample_of([[1, 2, 3], [10, 20, 30], [3, 2, 1], [5, 5, 5]]).correlations()
+    assert correlations[0, :3].tolist() == pytest.approx([1, 1, -1])
+    assert np.isnan(correlations[3]).all()
+    assert np.isnan(correlations[:, 3]).all()
 
 
-def test_correlations_do_not_hang_on_how_a_processor_rounds() -> None:
+def test_correlations_do_not_depend_on_the_rounding_of_a_processor() -> None:
     values = np.random.default_rng(0).normal(size=50)
-    found = sample_of([(values * size).tolist() for size in (1.0, 3.0, 0.1, -7.0, 11.0)]).correlations()
-    assert np.unique(found).tolist() == [-1.0, 1.0]
+    correlations = sample_of([(values * size).tolist() for size in (1.0, 3.0, 0.1, -7.0, 11.0)]).correlations()
+    assert np.unique(correlations).tolist() == [-1.0, 1.0]
 
 
-def test_the_noise_floor_is_a_hundredth_of_what_is_strong_in_the_layer() -> None:
+def test_the_noise_floor_is_a_hundredth_of_the_strongest_maxima_of_the_layer() -> None:
     assert sample_of([[100.0] * 50, [1.0] * 50]).noise_floor() == pytest.approx(1.0)
     assert sample_of([[], []]).noise_floor() == 0.0
 
 
 def test_quantiles_are_numpys() -> None:
     values = np.random.default_rng(0).normal(size=101).astype(np.float32)
-    found = quantiles_of(np.append(values, np.float32("inf")))
-    assert [one["value"] for one in found] == np.quantile(values.astype(np.float64), QUANTILES).tolist()
+    quantiles = quantiles_of(np.append(values, np.float32("inf")))
+    assert [quantile["value"] for quantile in quantiles] == np.quantile(values.astype(np.float64), QUANTILES).tolist()
     assert quantiles_of(values[:0]) == []

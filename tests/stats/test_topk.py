@@ -19,8 +19,8 @@ def best_of(values: NDArray[np.float32], first: int, k: int, sign: int) -> TopK:
     return best
 
 
-def same(one: TopK, other: TopK) -> bool:
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("values", "numbers", "at"))
+def same(first: TopK, second: TopK) -> bool:
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in ("values", "numbers", "at"))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(0, 30), st.integers(1, 8), st.sampled_from([1, -1]))
@@ -41,7 +41,7 @@ def test_a_channel_below_zero_has_real_top_examples() -> None:
     assert merged.numbers.tolist() == [[1, 2]]
 
 
-def test_places_that_nothing_fills_are_not_counted() -> None:
+def test_empty_entries_are_not_counted() -> None:
     merged = TopK.empty(1, 3).merge(best_of(np.array([[1.0, np.nan]], np.float32), 0, 3, 1))
     assert merged.counts.tolist() == [1]
 
@@ -51,10 +51,10 @@ def classes_of(values: NDArray[np.float32], labels: list[str], first: int, k: in
     known = tuple(sorted(set(labels)))
     best, classes = TopK.empty(len(values), k), np.zeros((len(values), k), np.int32)
     for channel, row in enumerate(values):
-        found: dict[str, int] = {}
+        firsts: dict[str, int] = {}
         for n in sorted(range(len(row)), key=lambda n, v=row: (-v[n], n)):
-            found.setdefault(labels[n], n)
-        for place, (label, n) in enumerate(list(found.items())[:k]):
+            firsts.setdefault(labels[n], n)
+        for place, (label, n) in enumerate(list(firsts.items())[:k]):
             best.values[channel, place], best.numbers[channel, place] = row[n], n + first
             classes[channel, place] = known.index(label)
     return TopClasses(labels=known, best=best, classes=classes)
@@ -66,10 +66,10 @@ def test_merging_classes_equals_sorting_everything(seed: int, count: int, cut: i
     values = generator.integers(-3, 3, (2, count)).astype(np.float32)
     labels = [f"class {number}" for number in generator.integers(0, 6, count)]
     cut = min(cut, count - 1)
-    one = classes_of(values[:, :cut], labels[:cut], 0, k)
-    other = classes_of(values[:, cut:], labels[cut:], cut, k)
+    first = classes_of(values[:, :cut], labels[:cut], 0, k)
+    second = classes_of(values[:, cut:], labels[cut:], cut, k)
     whole = classes_of(values, labels, 0, k)
-    for merged in (one.merge(other), other.merge(one)):
+    for merged in (first.merge(second), second.merge(first)):
         assert np.array_equal(merged.best.numbers, whole.best.numbers)
         assert np.array_equal(merged.best.values, whole.best.values)
         filled = whole.best.numbers != NONE

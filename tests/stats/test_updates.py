@@ -1,4 +1,4 @@
-"""Each statistic's own update, against the same computed over all values at once."""
+"""Running statistics say the same as those of all values at once, however these come in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from network_atlas.stats.classes import ClassSums
 from network_atlas.stats.histogram import BUCKETS, Histogram, bucket_of
 from network_atlas.stats.moments import Moments
-from network_atlas.stats.topk import NONE, TopClasses, TopK
+from network_atlas.stats.topk import TopClasses, TopK
 
 
 @given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 7), st.sampled_from([1, -1]))
@@ -26,7 +26,7 @@ def test_lists_of_the_best_are_those_of_sorting(seed: int, count: int, batch: in
     for channel in range(3):
         column = values[:, channel]
         order = sorted(np.flatnonzero(~np.isnan(column)), key=lambda n, v=column: (-sign * v[n], n))[:4]
-        filled = best.numbers[channel] != NONE
+        filled = best.numbers[channel] >= 0
         assert best.numbers[channel][filled].tolist() == [2 * n for n in order]
         assert best.values[channel][filled].tolist() == column[order].tolist()
         assert best.at[channel][filled].tolist() == at[order, channel].tolist()
@@ -39,49 +39,69 @@ def test_lists_of_classes_hold_the_best_example_of_each(seed: int, count: int, b
     values = generator.integers(-3, 4, (count, 2)).astype(np.float32)
     classes = generator.integers(-1, 5, count).astype(np.int32)
     at = np.zeros((count, 2), np.int32)
-    best = TopClasses.empty(2, 3, labels=["a", "b", "c", "d", "e"])
+    top = TopClasses.empty(2, 3, labels=tuple("abcde"))
     for start in range(0, count, batch):
         part = slice(start, start + batch)
-        ids = np.arange(count, dtype=np.int64)[part]
-        best.update(values[part], at[part], ids, classes[part])
+        top.update(values[part], at[part], np.arange(count, dtype=np.int64)[part], classes[part])
     for channel in range(2):
         order = sorted(np.flatnonzero(classes >= 0), key=lambda n, v=values[:, channel]: (-v[n], n))
         firsts = {int(classes[n]): n for n in reversed(order)}
         expected = sorted(firsts.values(), key=lambda n, v=values[:, channel]: (-v[n], n))[:3]
-        filled = best.best.numbers[channel] != NONE
-        assert best.best.numbers[channel][filled].tolist() == expected
-        assert best.classes[channel][filled].tolist() == classes[expected].tolist()
+        filled = top.best.numbers[channel] >= 0
+        assert top.best.numbers[channel][filled].tolist() == expected
+        assert top.classes[channel][filled].tolist() == classes[expected].tolist()
 
 
-@given(st.integers(0, 2**16), st.integers(1, 30))
+def test_without_labels_no_class_is_listed() -> None:
+    top = TopClasses.empty(2, 3, labels=())
+    top.update(np.ones((1, 2), np.float32), np.zeros((1, 2), np.int32), np.array([7]), np.array([-1], np.int32))
+    assert top.best.counts.tolist() == [0, 0]
+
+
+@given(st.integers(0, 2**16), st.integers(1, 30), st.integers(1, 7))
 @settings(deadline=None)  # the first call compiles
-def test_running_moments_are_those_of_all_values(seed: int, count: int) -> None:
+def test_running_moments_are_those_of_all_values(seed: int, count: int, batch: int) -> None:
     values = np.random.default_rng(seed).normal(100.0, 3.0, (count, 4)).astype(np.float32)
     moments = Moments.empty(4)
-    for part in np.array_split(values, 3):
-        moments.update(part)
+    for start in range(0, count, batch):
+        moments.update(values[start : start + batch])
     exact = values.astype(np.float64)
     distance = exact - exact.mean(axis=0)
+    assert moments.count == count
     np.testing.assert_allclose(moments.mean, exact.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(moments.m2, (distance**2).sum(axis=0), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(moments.m3, (distance**3).sum(axis=0), rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(moments.minimum, exact.min(axis=0))
     np.testing.assert_array_equal(moments.maximum, exact.max(axis=0))
+    np.testing.assert_array_equal(moments.active, (exact > 0).sum(axis=0))
+
+
+def test_moments_merged_with_none_can_be_updated_without_changing_their_parts() -> None:
+    part = Moments.empty(1)
+    part.update(np.array([[2.0]], np.float32))
+    merged = part.merge(Moments.empty(1))
+    merged.update(np.array([[4.0]], np.float32))
+    assert (merged.mean.tolist(), part.mean.tolist()) == ([3.0], [2.0])
 
 
 def test_histograms_count_by_the_known_edges() -> None:
     generator = np.random.default_rng(0)
     values = (generator.normal(size=(300, 2)) * 10.0 ** generator.integers(-9, 9, (300, 2))).astype(np.float32)
     values[:3] = [[0.0, -0.0], [np.inf, -np.inf], [1e-30, -1e30]]
-    histogram = Histogram.empty(2)
-    histogram.update(values)
+    parts = [Histogram.empty(2), Histogram.empty(2)]
+    for part, rows in zip(parts, np.split(values, [100]), strict=True):
+        part.update(rows)
+    merged = parts[0].merge(parts[1])
     for channel in range(2):
         expected = np.bincount(bucket_of(values[:, channel]), minlength=BUCKETS)
-        np.testing.assert_array_equal(histogram.counts[channel], expected)
+        np.testing.assert_array_equal(merged.counts[channel], expected)
 
 
-def test_sums_of_classes_leave_out_what_has_no_label() -> None:
-    sums = ClassSums.empty(2, ["a", "b", "c"])
-    sums.update(np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([2, -1, 2], np.int32))
-    seen = sums.seen()
-    assert (seen.labels, seen.counts.tolist(), seen.sums.tolist()) == (("c",), [2], [[6.0, 8.0]])
+def test_sums_of_classes_leave_out_examples_without_a_label_and_classes_without_examples() -> None:
+    sums = ClassSums.empty(2, labels=("a", "b", "c"))
+    sums.update(np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([2, -1, 0], np.int32))
+    sums.update(np.array([[7, 8]], np.float32), np.array([2], np.int32))
+    present = sums.present
+    assert present.labels == ("a", "c")
+    assert present.counts.tolist() == [1, 2]
+    assert present.sums.tolist() == [[5, 6], [8, 10]]

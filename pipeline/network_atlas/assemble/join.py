@@ -137,7 +137,7 @@ def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float 
     """
     if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
         return None, None
-    values = scan.sample_maximum if picture.objective == "neuron" else scan.sample_mean
+    values = scan.sample_spatial_maximum if picture.objective == "neuron" else scan.sample_spatial_mean
     percentile = percentile_of(picture.sign * score, picture.sign * values)
     finite = picture.sign * values[np.isfinite(values)]
     best = float(finite.max()) if len(finite) else 0.0
@@ -166,8 +166,8 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
     of_channel = scan[channel]
     return {
         **{name: getattr(of_channel, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
-        "spatial_maximum": scan.of_spatial_maximum(channel),
-        "spatial_mean": scan.of_spatial_mean(channel),
+        "spatial_maximum": scan.spatial_maximum(channel),
+        "spatial_mean": scan.spatial_mean(channel),
         "noise_floor": scan.noise_floor,
         "partners": scan.partners(channel),
         "duplicates": scan.duplicates(channel),

@@ -1,13 +1,13 @@
 """Run a network in batches of fixed sizes, so that an image's numbers don't depend on how many others there are.
 
 Libraries choose other code for other numbers of rows, and that code rounds differently. In a batch of one size an
-image's numbers, and its gradient, depend neither on its place nor on the other images. So incomplete batches are filled
-with copies of their last image, whose numbers are dropped.
+image's numbers, and its gradient, depend neither on its position nor on the other images. So incomplete batches are
+filled with copies of their last image, whose outputs are dropped.
 
     for part, rows in pieces(len(images), device):
         output = model(filled(images[part], rows))[: part.stop - part.start]
 
-What holds on a processor is checked by the tests; `place_difference` measures it on the device at hand, for `atlas
+The tests check this on the processor; `place_difference` measures it on the device at hand, for `atlas
 doctor` and for the record of a run.
 """
 
@@ -48,14 +48,14 @@ def filled(images: Tensor, rows: int) -> Tensor:
 
 @torch.no_grad()
 def place_difference(model: nn.Module, images: Tensor) -> float:
-    """Return how far an image's output differs at most when its place in the batch and the other images change.
+    """Return the largest difference of an image's output when its position in the batch and the other images change.
 
     `images` is a batch of a fixed size, (rows, channels, height, width), on the model's device. The difference is
     relative to the largest output; 0.0 means the same bits. NaN where the model does not return one tensor.
     """
     outputs = model(images)
     mixed = images.flip(0)
-    mixed[1:] = mixed[1:] * 0.5 + 0.25  # other images; the last image, now in the first place, is kept
+    mixed[1:] = mixed[1:] * 0.5 + 0.25  # other images; the last image, which is now the first, is kept
     moved = model(mixed)
     if not isinstance(outputs, Tensor) or not isinstance(moved, Tensor):
         return float("nan")

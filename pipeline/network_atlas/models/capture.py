@@ -1,7 +1,7 @@
-"""Capture what layers put out, while the model runs.
+"""Capture the outputs of layers while the model runs.
 
-Whatever a module returns is handed over inside its forward hook, before a later in-place operation can change it,
-with its channels first: (batch, channels, rows, columns). Token layers come as one column of tokens, vectors as one
+A module's output is handed over inside its forward hook, before a later in-place operation can change it, with its
+channels first: (batch, channels, rows, columns). Token layers come as one column of tokens, vectors as one
 position. The receiver must reduce or copy at once; it must not keep a view across an in-place layer.
 
     with capture(model, [layer], receive, stop=True) as run:
@@ -39,7 +39,7 @@ Receive = Callable[[LayerSpec, Tensor], None]
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
-    """Leaves the forward pass once every wanted layer has spoken."""
+    """Leaves the forward pass once every layer was captured."""
 
 
 def module_of(model: nn.Module, name: str) -> nn.Module:
@@ -48,7 +48,7 @@ def module_of(model: nn.Module, name: str) -> nn.Module:
 
 
 def as_maps(output: Tensor, layer: LayerSpec) -> Tensor:
-    """Return a layer's own output as (batch, channels, rows, columns)."""
+    """Return a layer's output, in the axis order of its module, as (batch, channels, rows, columns)."""
     if output.ndim == 4 and layer.channel_axis == 1:
         return output
     maps = output.movedim(layer.channel_axis, 1) if output.ndim > 2 else output
@@ -78,9 +78,9 @@ def capture(
 ) -> Iterator[Callable[[Tensor], None]]:
     """Yield a function that runs the model on a batch and hands over each layer's maps as they appear.
 
-    With `stop`, the pass ends behind the last of the wanted layers. With `keep`, maps may be kept: what follows gets a
-    copy. With `before`, layers that are activations hand over what goes into them. Raises ModelError when a layer did
-    not run.
+    With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
+    get a copy. With `before`, layers that are activations hand over their input. Raises ModelError when a layer did not
+    run.
     """
     waiting: set[str] = set()
 

@@ -37,7 +37,7 @@ def load_checkpoint(model: nn.Module, path: str) -> None:
 def _read_checkpoint(path: str) -> object:
     if not os.path.isfile(path):
         raise ConfigError(
-            f"model.weights={path!r} is no file; give 'default', 'none', or the path of a checkpoint."
+            f"model.weights={path!r} is not a file; give 'default', 'none', or the path of a checkpoint."
             + did_you_mean(path, ["default", "none"])
         )
     if path.endswith(".safetensors"):
@@ -45,13 +45,13 @@ def _read_checkpoint(path: str) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # Not torch's own words: they advise to load it unsafely.
+        # Torch's own message is left out: it advises to load the file unsafely.
         raise ModelError(
-            f"checkpoint {path!r} can't be read safely: it holds more than tensors (pickled Python objects), or is no "
-            "checkpoint. Save it again as a plain state dict: torch.save(model.state_dict(), path)."
+            f"checkpoint {path!r} can't be read safely: it holds more than tensors (pickled Python objects), or is not "
+            "a checkpoint. Save it again as a plain state dict: torch.save(model.state_dict(), path)."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ModelError(f"checkpoint {path!r} can't be read: it is cut short, or no checkpoint.") from error
+        raise ModelError(f"checkpoint {path!r} can't be read: it is cut short, or not a checkpoint.") from error
 
 
 def _read_safetensors(path: str) -> object:
@@ -88,12 +88,12 @@ def _describe(raw: object) -> str:
     return f"a {type(raw).__name__}"
 
 
-def _mismatches(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    missing = [f"missing: {key}" for key in wanted if key not in given]
-    extra = [f"unexpected: {key}{did_you_mean(key, wanted, limit=1)}" for key in given if key not in wanted]
+def _mismatches(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    missing = [f"missing: {key}" for key in expected if key not in state]
+    extra = [f"unexpected: {key}{did_you_mean(key, expected, limit=1)}" for key in state if key not in expected]
     shapes = [
-        f"shape of {key}: {tuple(given[key].shape)} in the file, {tuple(wanted[key].shape)} in the model"
-        for key in wanted
-        if key in given and given[key].shape != wanted[key].shape
+        f"shape of {key}: {tuple(state[key].shape)} in the file, {tuple(expected[key].shape)} in the model"
+        for key in expected
+        if key in state and state[key].shape != expected[key].shape
     ]
     return missing + extra + shapes

@@ -1,4 +1,4 @@
-"""Where a worker computes, and in which number format it optimizes."""
+"""Choose the device of a worker, and the number format in which it optimizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT_BYTES = 1 << 30
 def device_of(config: InlineConfig | RayConfig) -> torch.device:
     """Return the device of a worker.
 
-    Ray workers use a GPU only when they reserve one; without, they may see it all the same.
+    Ray workers use a GPU only when they reserve one. A worker that reserves none may still see one.
     """
     if isinstance(config, InlineConfig):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -37,9 +37,9 @@ def device_of(config: InlineConfig | RayConfig) -> torch.device:
 def use_device(config: InlineConfig | RayConfig, *, threads: int) -> torch.device:
     """Return the device of this process's worker, and keep the process to its part of the machine.
 
-    Torch gets so many threads (0: its own choice), freed memory stays, and of a shared GPU the worker gets no more
-    memory than its fraction: Ray counts fractions and enforces none, and a greedy worker would take its neighbours'
-    share.
+    Torch gets `threads` threads (0: its own choice), and freed memory stays with the process. Of a shared GPU the
+    worker gets no more memory than its fraction. Ray counts these fractions but does not enforce them: without a limit,
+    a worker could take the memory of others.
     """
     use_threads(threads)
     keep_freed_memory()
@@ -50,11 +50,11 @@ def use_device(config: InlineConfig | RayConfig, *, threads: int) -> torch.devic
 
 
 def device_words(config: InlineConfig | RayConfig) -> str:
-    """Return which device a worker on this machine would use, for people. Raises ConfigError as `device_of` does."""
+    """Return a description of the device that a worker would use here. Raises ConfigError as `device_of` does."""
     if device_of(config).type == "cuda":
         free, whole = torch.cuda.mem_get_info()
         return f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {whole / 1e9:.1f} GB free"
-    seen = f"; {torch.cuda.device_count()} GPUs that it does not use" if torch.cuda.is_available() else ""
+    seen = f"; {_counted_gpus(torch.cuda.device_count())} not used" if torch.cuda.is_available() else ""
     return f"processor, {'with' if _processor_has_bfloat16() else 'without'} bfloat16{seen}"
 
 
@@ -64,6 +64,10 @@ def optimize_dtype(config: OptimizeConfig, executor: InlineConfig | RayConfig) -
         return config.dtype
     on_gpu = executor.gpus_per_worker > 0 if isinstance(executor, RayConfig) else torch.cuda.is_available()
     return "bfloat16" if on_gpu or _processor_has_bfloat16() else "float32"
+
+
+def _counted_gpus(count: int) -> str:
+    return f"{count} GPU" if count == 1 else f"{count} GPUs"
 
 
 def _processor_has_bfloat16() -> bool:
@@ -80,9 +84,9 @@ def use_threads(threads: int) -> None:
 def keep_freed_memory() -> None:
     """Let malloc keep freed memory for the next tensor instead of handing it back to the system.
 
-    Every layer's output is a new tensor of some MB. Left alone, glibc returns and fetches such memory again and again,
-    and the system clears each page anew: 1 MB costs five times as long to fill as when it is kept. What a run needs at
-    its peak stays the same. Other C libraries have no such switch, and other allocators keep memory by themselves.
+    Every layer's output is a new tensor of some MB. By default glibc returns such memory and asks for it again, and the
+    system clears each page every time: filling 1 MB takes five times as long as when it is kept. The peak of a run's
+    memory stays the same. Other C libraries have no such setting, and other allocators keep memory by themselves.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

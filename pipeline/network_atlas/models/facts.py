@@ -1,4 +1,4 @@
-"""List the layers of a model: run it once on made images and note what each module puts out.
+"""List the layers of a model: run it on generated images and record the output of each module.
 
 A layer is any module that runs exactly once in a forward pass and returns one tensor with a channel axis. Others are
 listed with the reason why they can't be captured. The model's own output is the last layer, named 'output'.
@@ -27,12 +27,12 @@ CHANNELS_LAST = ("Linear", "LayerNorm", "Embedding", "MultiheadAttention")
 
 @dataclass(slots=True)
 class _Seen:
-    """What one module did in the trace."""
+    """A module as the trace saw it."""
 
     name: str
     module: nn.Module
     taken: bool = False
-    """Its name is the one that stands for the model's own output."""
+    """Whether its name is the one reserved for the model's own output."""
     calls: int = 0
     output: object = None
     end_seconds: float = 0.0
@@ -45,7 +45,7 @@ class _Trace:
 
 
 def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
-    """Return everything that planning must know of `model`; runs it on two made images."""
+    """Return everything that planning needs to know of `model`; runs it on a batch of generated images."""
     trace = _run(model, config.input)
     layers, unsupported = _layers(trace)
     named = [seen for seen in trace.order if not seen.taken]
@@ -62,7 +62,7 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
 
 
 def _fitting_names(config: ModelConfig, layers: list[LayerSpec]) -> tuple[str, ...]:
-    """Return the names of the model's classes; none where it has other classes than the names are for."""
+    """Return the names of the model's classes; none where the model has other classes than ImageNet's."""
     names = class_names(config)
     output = next((layer for layer in layers if layer.name == OUTPUT), None)
     if not names or output is None or len(names) == output.channels:
@@ -76,7 +76,7 @@ def _fitting_names(config: ModelConfig, layers: list[LayerSpec]) -> tuple[str, .
 
 
 def example_input(config: InputConfig, batch: int = BATCH) -> Tensor:
-    """Return made, normalized images that are the same every time: (batch, channels, height, width)."""
+    """Return generated images, normalized, the same every time: (batch, channels, height, width)."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(batch, config.channels, config.height, config.width, generator=generator)
 
@@ -84,9 +84,9 @@ def example_input(config: InputConfig, batch: int = BATCH) -> Tensor:
 def _run(model: nn.Module, config: InputConfig) -> _Trace:
     try:
         images = example_input(config).contiguous(memory_format=torch.channels_last)
-        model.to(memory_format=torch.channels_last)  # as workers run it, so that the time is theirs
+        model.to(memory_format=torch.channels_last)  # as workers run it, so that the measured time is theirs
         with torch.inference_mode():
-            model(images)  # a first pass, so that one-time work does not count as time
+            model(images)  # a first pass, so that one-time work is not timed
             return min((_traced(model, images) for _ in range(TIMED_PASSES)), key=lambda trace: trace.total_seconds)
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible
         raise ModelError(
@@ -140,7 +140,7 @@ def _layers(trace: _Trace) -> tuple[list[LayerSpec], dict[str, str]]:
 
 def _refusal(seen: _Seen) -> str:
     if seen.taken:
-        return "has the name that stands for the model's own output"
+        return "has the name that is reserved for the model's own output"
     if seen.calls > 1:
         return f"runs {seen.calls} times in one forward pass"
     if not isinstance(seen.output, torch.Size):
@@ -153,7 +153,10 @@ def _refusal(seen: _Seen) -> str:
 
 
 def _channel_axis(module: nn.Module, shape: torch.Size, known: dict[torch.Size, int]) -> int:
-    """Return 1 or -1. Modules that don't say (activations, containers) follow the last output of the same shape."""
+    """Return 1 or -1.
+
+    The types of activations and containers don't show it: they follow the last output of the same shape.
+    """
     names = _class_names(module)
     if len(shape) == 2 or any(name in CHANNELS_FIRST for name in names):
         return 1

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
+from network_atlas.models.prepared import make_ready
 
 
 def load_model(config: ModelConfig) -> nn.Module:
@@ -36,6 +37,16 @@ def load_model(config: ModelConfig) -> nn.Module:
     if config.weights not in ("default", "none"):
         load_checkpoint(model, config.weights)
     return model.eval().requires_grad_(False)
+
+
+def on_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return the model on a worker's device, in the memory order that is fastest there.
+
+    The model itself is changed, in settings that its hashes cover: take those before. See `models.prepared`.
+    """
+    if device.type == "cpu":
+        make_ready(model)
+    return model.to(device).to(memory_format=torch.channels_last)
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:
@@ -64,7 +75,7 @@ def class_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def described(error: BaseException) -> str:
-    """Return the kind and the words of a foreign error, ready to stand inside a sentence."""
+    """Return the type and the message of a foreign error, to be used inside a sentence."""
     words = str(error).rstrip(". \n")
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
@@ -100,11 +111,11 @@ def _torchvision(config: ModelConfig) -> nn.Module:
     names = models.list_models(module=models)
     if config.name not in names:
         raise ConfigError(
-            f"model.name={config.name!r} is no torchvision classification model."
+            f"model.name={config.name!r} is not a torchvision classification model."
             + (did_you_mean(config.name, names) or f" There are {len(names)}, for example resnet50 or vit_b_16.")
         )
     weights = models.get_model_weights(config.name).DEFAULT if config.weights == "default" else None
-    # GoogLeNet and Inception warn, and take minutes, unless told how to initialize; their auxiliary heads train only.
+    # GoogLeNet and Inception warn, and take minutes, without this argument; their auxiliary heads only help training.
     quirks = {"init_weights": False} if config.name in ("googlenet", "inception_v3") and weights is None else {}
     return _built(config, lambda: models.get_model(config.name, weights=weights, **(quirks | dict(config.arguments))))
 
@@ -116,7 +127,7 @@ def _timm(config: ModelConfig) -> nn.Module:
 
     names = timm.list_models()
     if config.name.split(".")[0] not in names:
-        raise ConfigError(f"model.name={config.name!r} is no timm model." + did_you_mean(config.name, names))
+        raise ConfigError(f"model.name={config.name!r} is not a timm model." + did_you_mean(config.name, names))
     pretrained = config.weights == "default"
     arguments: dict[str, Any] = dict(config.arguments)
     return _built(config, lambda: timm.create_model(config.name, pretrained=pretrained, **arguments))
@@ -152,7 +163,7 @@ def _function(config: ModelConfig) -> nn.Module:
 
 
 def _built(config: ModelConfig, build: Callable[[], Any]) -> nn.Module:
-    """Run foreign building code; whatever it raises is the model's fault and says so."""
+    """Return the model that foreign code builds; whatever that raises becomes a ModelError."""
     try:
         with _quiet_downloads():
             model: nn.Module = build()
@@ -168,7 +179,7 @@ def _built(config: ModelConfig, build: Callable[[], Any]) -> nn.Module:
 
 @contextlib.contextmanager
 def _quiet_downloads() -> Iterator[None]:
-    """Keep model hubs from logging each of their attempts; what they come to in the end is said once."""
+    """Keep model hubs from logging each of their attempts; the error at the end says enough."""
     loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub", "urllib3", "httpx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

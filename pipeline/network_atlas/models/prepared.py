@@ -1,32 +1,82 @@
-"""A model made ready for a worker: on its device, and in the form that is fastest to read.
+"""Make a worker's model ready for a processor: everything that depends on torch's own inside is in this module.
 
-What depends on torch's own choice of code stands in this module alone. The model itself is changed, in settings that
-its hashes cover: take those before. Nothing of torch is replaced at run time: modules of the model get other settings,
-or another module with the same parameters takes their place under the same name.
+Modules are changed or exchanged once, when the model is made ready. Nothing is patched while it runs. The hashes of
+layers cover what changes here, so take them before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import platform
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+Forward = Callable[[Tensor], Tensor]
+Listener = Callable[[Forward, Tensor], Tensor]
+"""Gets the module's own forward and its input, (batch, channels, rows, columns); returns what the module returns."""
 
-def on_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model on a worker's device, in the memory order and the code that are fastest there."""
-    if device.type == "cpu":
-        _prefer_onednn(model)
-        _let_norms_be_read(model)
-    return model.to(device).to(memory_format=torch.channels_last)
+
+class ListenedBatchNorm2d(nn.BatchNorm2d):
+    """Torch's BatchNorm2d, but while somebody listens, the listener returns its output."""
+
+    listener: Listener | None = None
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name, and callers may give it by name
+        """Return the normalized input, (batch, channels, rows, columns)."""
+        if self.listener is None:
+            return super().forward(input)
+        return self.listener(super().forward, input)
+
+    @contextlib.contextmanager
+    def listened(self, listener: Listener) -> Iterator[None]:
+        """Let `listener` return the module's output until the context ends."""
+        self.listener = listener
+        try:
+            yield
+        finally:
+            self.listener = None
+
+
+def make_ready(model: nn.Module) -> None:
+    """Exchange and set modules of `model` so that it runs fast on a processor, and so that a scan can listen.
+
+    The model's output changes by rounding at most.
+    """
+    _exchange_norms(model)
+    _prefer_onednn(model)
+
+
+def _exchange_norms(model: nn.Module) -> None:
+    """Put a ListenedBatchNorm2d in the place of each of torch's BatchNorm2d, under all of its names.
+
+    Subclasses and modules whose forward was replaced are left as they are: they may compute anything.
+    """
+    exchanged: dict[nn.Module, nn.Module] = {}  # one module may have several parents
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if type(child) is nn.BatchNorm2d and "forward" not in vars(child):
+                if child not in exchanged:
+                    exchanged[child] = _listened(child)
+                setattr(parent, name, exchanged[child])
+
+
+def _listened(norm: nn.BatchNorm2d) -> ListenedBatchNorm2d:
+    """Return a module that shares its whole state with `norm`: weights, buffers, hooks, mode.
+
+    A model may hold the old module outside of its tree too, in a plain list for example. Both then stay the same.
+    """
+    listened = ListenedBatchNorm2d.__new__(ListenedBatchNorm2d)
+    object.__setattr__(listened, "__dict__", vars(norm))
+    return listened
 
 
 def _prefer_onednn(model: nn.Module) -> None:
     """Keep torch from giving convolutions of single pixels to its BLAS on x86 processors.
 
     It does so with one thread and fewer than 16 images, and then takes up to twice as long as oneDNN (most of the time
-    of many networks). Dilated convolutions it leaves to oneDNN always, and dilating a kernel of one pixel changes
+    of many networks). It always leaves dilated convolutions to oneDNN, and dilating a kernel of one pixel changes
     nothing.
     """
     if not torch.backends.mkldnn.is_available() or platform.machine() not in ("x86_64", "AMD64"):  # type: ignore[no-untyped-call]
@@ -40,45 +90,3 @@ def _is_of_one_pixel(module: nn.Conv1d | nn.Conv2d) -> bool:
     """Say whether a kernel is of one pixel: by its weights too, as parametrizations and subclasses may have others."""
     weight = getattr(module, "weight", None)
     return set(module.kernel_size) == {1} and isinstance(weight, Tensor) and set(weight.shape[2:]) == {1}
-
-
-class Reader(Protocol):
-    """Makes a normalization's output where it reads the same maps anyway."""
-
-    def normalize(self, norm: ReadableNorm, maps: Tensor) -> Tensor:
-        """Return what the normalization returns for `maps`, (batch, channels, rows, columns)."""
-
-
-class ReadableNorm(nn.BatchNorm2d):
-    """A batch normalization that a `reader` may compute; without one it is torch's."""
-
-    reader: Reader | None = None
-
-    @classmethod
-    def of(cls, norm: nn.BatchNorm2d) -> ReadableNorm:
-        """Return a module that shares everything with `norm`: parameters, buffers, mode, hooks."""
-        readable = cls.__new__(cls)
-        vars(readable).update(vars(norm))
-        return readable
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Return the normalized maps."""
-        if self.reader is None:
-            return super().forward(input)
-        return self.reader.normalize(self, input)
-
-    def by_torch(self, maps: Tensor) -> Tensor:
-        """Return what torch's own normalization returns."""
-        return super().forward(maps)
-
-
-def _let_norms_be_read(model: nn.Module) -> None:
-    """Put a `ReadableNorm` in the place of each normalization, under the same name.
-
-    Those of other classes, and those whose `forward` was replaced, do something else and stay.
-    """
-    replaced: dict[nn.BatchNorm2d, ReadableNorm] = {}  # one that is used in several places stays one
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.BatchNorm2d and "forward" not in vars(child):
-                setattr(parent, name, replaced.setdefault(child, ReadableNorm.of(child)))

@@ -1,12 +1,12 @@
-"""Measure what a layer's positions can see: the input pixels that have a gradient.
+"""Measure receptive fields: the input pixels from which a gradient reaches a layer's position.
 
-Measured on the real network rather than computed from kernel sizes, so that any architecture has an answer. Made
+Measured on the real network rather than computed from kernel sizes, so that any architecture has an answer. Generated
 images with random signs keep a dead ReLU from hiding a pixel; several of them are joined.
 
 The field of a position near the middle of a deep layer is larger than the input, and cut by it on both sides. But the
 first position's field ends inside of the input as long as the field is less than about twice as large, and the last
-position's begins there. From these four ends (of the first two and the last two positions) follow size, stride and
-place of all.
+position's begins there. From these four ends (of the first two and the last two positions) follow the size, stride
+and centre of all.
 """
 
 from __future__ import annotations
@@ -24,40 +24,43 @@ from network_atlas.models.capture import capture
 from network_atlas.models.facts import example_input
 
 IMAGES = 2
-"""Made images per position."""
-PLACES = 5
-"""Positions looked at: the centre, the first, the second, the last but one, the last."""
+"""Generated images per position."""
+POSITIONS = 5
+"""Positions that are measured: the centre, the first, the second, the last but one, the last."""
 
 Ends = list[tuple[int, int] | None]
 
 
 def with_receptive_fields(model: nn.Module, layers: Sequence[LayerSpec], config: InputConfig) -> tuple[LayerSpec, ...]:
-    """Return the layers with their receptive fields filled in: a forward pass per place, and a backward one a layer."""
+    """Return the layers with their receptive fields filled in.
+
+    Runs one forward pass for each measured position, and in each one backward pass for each layer.
+    """
     if not layers:
         return ()
     images = example_input(config, IMAGES).requires_grad_()
     seen: dict[str, tuple[Ends, Ends]] = {layer.name: ([], []) for layer in layers}
-    for number in range(PLACES):
+    for number in range(POSITIONS):
         read = _read(model, layers, images, number)
-        if read and not any(one.requires_grad for one in read.values()):
+        if read and not any(value.requires_grad for value in read.values()):
             raise ModelError(
                 "the model gives no gradients (its forward runs under no_grad, or detaches), so nothing can be "
                 "optimized; give one whose forward is differentiable"
             )
         for name, value in read.items():
-            for ends, own in zip(seen[name], _seen(value, images), strict=True):
-                ends.append(own)
+            for ends, pair in zip(seen[name], _seen(value, images), strict=True):
+                ends.append(pair)
     return tuple(_with_field(layer, seen[layer.name], config) for layer in layers)
 
 
 def _read(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor, number: int) -> dict[str, Tensor]:
-    """Return what each layer puts out at one of its places, its channels summed with random weights."""
+    """Return each layer's output at one of its measured positions, its channels summed with random weights."""
     generator = torch.Generator().manual_seed(0)
     read: dict[str, Tensor] = {}
 
     def receive(layer: LayerSpec, maps: Tensor) -> None:
         # Random weights: the plain sum over the channels of a layer norm is constant.
-        row, column = _places(layer)[number]
+        row, column = _measured(layer)[number]
         read[layer.name] = (maps[:, :, row, column] * torch.randn(layer.channels, generator=generator)).sum()
 
     with torch.enable_grad(), capture(model, layers, receive) as run:
@@ -65,8 +68,8 @@ def _read(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor, number:
     return read
 
 
-def _places(layer: LayerSpec) -> list[tuple[int, int]]:
-    """Return the positions that are looked at: the centre, then the first, the second, the last but one, the last."""
+def _measured(layer: LayerSpec) -> list[tuple[int, int]]:
+    """Return the measured positions: the centre, then the first, the second, the last but one, the last."""
     rows, columns = layer.positions
     second = (min(1, rows - 1), min(1, columns - 1))
     before_last = (max(0, rows - 2), max(0, columns - 2))
@@ -74,7 +77,7 @@ def _places(layer: LayerSpec) -> list[tuple[int, int]]:
 
 
 def _seen(read: Tensor, images: Tensor) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """Return, of rows and of columns, first and end (exclusive) of what a place sees; None where it sees nothing."""
+    """Return first and end (exclusive) of the rows and of the columns that a position sees; None for nothing."""
     if not read.requires_grad:
         return None, None
     (gradient,) = torch.autograd.grad(read, images, retain_graph=True, materialize_grads=True)
@@ -83,13 +86,13 @@ def _seen(read: Tensor, images: Tensor) -> tuple[tuple[int, int] | None, tuple[i
 
 
 def _ends(seen: Tensor) -> tuple[int, int] | None:
-    places = seen.nonzero()
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else None
+    pixels = seen.nonzero()
+    return (int(pixels[0]), int(pixels[-1]) + 1) if len(pixels) else None
 
 
 def _with_field(layer: LayerSpec, seen: tuple[Ends, Ends], config: InputConfig) -> LayerSpec:
     centre = [ends[0] for ends in seen]
-    side = max((one[1] - one[0] for one in centre if one), default=None)
+    side = max((pair[1] - pair[0] for pair in centre if pair), default=None)
     axes = [
         _axis(ends, positions, length)
         for ends, positions, length in zip(seen, layer.positions, (config.height, config.width), strict=True)

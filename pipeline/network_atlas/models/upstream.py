@@ -1,4 +1,4 @@
-"""Name everything that determines a layer's output: the upstream hash.
+"""Hash everything that determines a layer's output: the upstream hash.
 
 A Merkle hash over the traced graph (torch.fx): a node's hash covers its operation, the settings, parameters and
 buffers of its module, and its parents' hashes. So a layer's hash changes when, and only when, something before it or
@@ -40,7 +40,7 @@ def upstream_hashes(model: nn.Module, layers: Sequence[str], order: Sequence[str
 
 
 class _Tracer(fx.Tracer):
-    """Notes which node is the output of each module, containers included."""
+    """Records which node is the output of each module, containers included."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,16 +70,16 @@ def _by_graph(model: nn.Module, layers: Sequence[str]) -> dict[str, str]:
 
 def _node_hash(model: nn.Module, node: fx.Node, parents: Mapping[fx.Node, str]) -> str:
     arguments = fx.node.map_arg((node.args, node.kwargs), lambda parent: "node:" + parents[parent])
-    what: object = repr(node.target) if node.op == "placeholder" else ""
+    operation: object = repr(node.target) if node.op == "placeholder" else ""
     if node.op == "call_module":
-        what = module_hash(model.get_submodule(str(node.target)))
+        operation = module_hash(model.get_submodule(str(node.target)))
     elif node.op == "get_attr":
-        what = _tensor_hash(_attribute(model, str(node.target)))
+        operation = _tensor_hash(_attribute(model, str(node.target)))
     elif node.op == "call_function":
-        what = f"{getattr(node.target, '__module__', '')}.{getattr(node.target, '__name__', node.target)}"
+        operation = f"{getattr(node.target, '__module__', '')}.{getattr(node.target, '__name__', node.target)}"
     elif node.op == "call_method":
-        what = str(node.target)
-    return fingerprint(node.op, what, repr(arguments))
+        operation = str(node.target)
+    return fingerprint(node.op, operation, repr(arguments))
 
 
 def _attribute(model: nn.Module, path: str) -> object:
@@ -90,7 +90,7 @@ def _attribute(model: nn.Module, path: str) -> object:
 def _by_order(model: nn.Module, layers: Sequence[str], order: Sequence[str]) -> dict[str, str]:
     """Return hashes over all modules that finished up to each layer; a parent's own tensors count from the start."""
     running = fingerprint(
-        type(model).__qualname__, [_own_hash(module) for module in model.modules() if _is_parent(module)]
+        type(model).__qualname__, [_module_only_hash(module) for module in model.modules() if _is_parent(module)]
     )
     result: dict[str, str] = {}
     for name in order:
@@ -105,13 +105,13 @@ def _is_parent(module: nn.Module) -> bool:
 
 def module_hash(module: nn.Module) -> str:
     """Return a hash of a module's class, settings, parameters and buffers, children included."""
-    parts = [(name, _own_hash(child)) for name, child in module.named_modules()]
+    parts = [(name, _module_only_hash(child)) for name, child in module.named_modules()]
     return fingerprint(parts)
 
 
-def _own_hash(module: nn.Module) -> str:
-    own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-    tensors = {name: _tensor_hash(value) for name, value in own if name not in IGNORED_BUFFERS}
+def _module_only_hash(module: nn.Module) -> str:
+    state = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    tensors = {name: _tensor_hash(value) for name, value in state if name not in IGNORED_BUFFERS}
     return fingerprint(type(module).__qualname__, module.extra_repr(), _settings(module), tensors)
 
 

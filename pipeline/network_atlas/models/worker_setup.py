@@ -9,8 +9,7 @@ from torch import nn
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model
-from network_atlas.models.prepared import on_device
+from network_atlas.models.load import load_model, on_device
 from network_atlas.store.paths import Store
 
 

@@ -1,1 +1,1 @@
-"""What really excites each channel: one forward pass over the dataset serves every layer at once."""
+"""Scan a dataset: one forward pass over it gives the statistics of every channel of every layer."""

@@ -1,4 +1,4 @@
-"""What the images themselves are like: frequency magnitude and colours, summed over some of a span's sample."""
+"""Statistics of the images themselves: frequency magnitudes and colours, summed over some of a span's sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from network_atlas.pictures.parameterizations.maco import magnitude_of
 
 
 class ImageStatistics:
-    """Sums over images as the model is shown them, one image after the other, in float64: free of batches."""
+    """Sums over preprocessed images, in float64. Images are added one by one, so batches do not change the sums."""
 
     def __init__(self, config: InputConfig) -> None:
         self._config = config

@@ -1,28 +1,43 @@
-"""The reduction of maps on a processor, compiled by Numba.
+"""The inner loop of the scan on a processor, compiled by Numba: it reduces maps.
 
 Every map is read once, while it is still in the cache: its extremes, their positions, its mean and its spread come out
 of one pass. The same in torch takes six passes and five to ten times as long, more than the forward pass itself
-(`scripts/bench/scan`). Channels are the innermost loop, so that the compiler works on many at once. Sums run over
-blocks of 64 positions in float32, and over blocks in float64.
+(`scripts/bench/scan`). Channels are the innermost loop, so the compiler works on many at once. Sums run over blocks of
+64 positions in float32 and over blocks in float64.
 
-Functions here pass tuples of arrays, each with one value per channel. The running values of a map are `highest, lowest,
-origins, sums, squares`, in float32.
+The steps of the loop are functions that LLVM is made to inline: called, they would hide from it that the running
+arrays do not overlap, and it would not vectorize.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from network_atlas.stats.kernels import Array, compiled
+from network_atlas.stats.kernels import compiled
 
 BLOCK = 64
+Array = NDArray[Any]
+Factors = tuple[Array, Array]
+"""Scale and shift of each channel, float32 (channels,)."""
+Extremes = tuple[Array, Array, Array, Array]
+"""The running maximum of each channel, float32, its flat position, int32, and those of the minimum: (channels,)."""
+Sums = tuple[Array, Array, Array]
+"""Of each channel: the value that is subtracted first, the sum, and the sum of squares; float32 (channels,)."""
+Totals = tuple[Array, Array]
+"""The sum of each channel and the sum of squares, over all blocks, float64 (channels,)."""
+Into = tuple[Array, Array, Array, Array, Array, Array]
+"""One array for each of `network_atlas.stats.reduced.FIELDS`, in their order: (images, channels)."""
+
+inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 
 
-# Contracting to a fused multiply-add rounds once, as torch does when it normalizes.
 @numba.njit(nogil=True, fastmath={"contract"})
-def _scale(rows: Array, scaled: Array, factors: tuple[Array, Array]) -> None:
-    """Write rows * scale + shift, (rows, channels), where the processor can in one step."""
+def _scale(rows: Array, scaled: Array, factors: Factors) -> None:
+    """Multiply and add in one step, rounded once, where the processor can: as torch normalizes."""
     scale, shift = factors
     for at in range(rows.shape[0]):
         row, into = rows[at], scaled[at]
@@ -30,132 +45,117 @@ def _scale(rows: Array, scaled: Array, factors: tuple[Array, Array]) -> None:
             into[c] = row[c] * scale[c] + shift[c]
 
 
-@numba.njit(nogil=True, inline="always")
-def _begin(first: Array, running: tuple[Array, ...], places: tuple[Array, Array]) -> None:
-    """Start a map's running values at its first position, (channels,)."""
-    highest, lowest, origins, _, _ = running
-    for c in range(first.shape[0]):
-        highest[c] = lowest[c] = first[c]
-        places[0][c] = places[1][c] = 0
-        # Sums count from here, so that large values with a small spread don't cancel.
-        origins[c] = first[c] if np.isfinite(first[c]) else np.float32(0)
-
-
-@numba.njit(nogil=True, inline="always")
-def _four_extremes(rows: Array, at: int, running: tuple[Array, ...], places: tuple[Array, Array]) -> None:
-    """Compare four rows, (4, channels), the first of which is position `at`, with the extremes so far.
-
-    Ties go to the first position. Written without branches: the compiler turns each line into one vector instruction.
-    """
-    highest, lowest = running[0], running[1]
-    high_at, low_at = places
-    one, two, three, four = rows[0], rows[1], rows[2], rows[3]
-    here = np.int32(at)
-    for c in range(one.shape[0]):
-        a, b, d, e = one[c], two[c], three[c], four[c]
-        best, place = highest[c], high_at[c]
-        more = a > best
-        best, place = (a if more else best), (here if more else place)
-        more = b > best
-        best, place = (b if more else best), (here + np.int32(1) if more else place)
-        more = d > best
-        best, place = (d if more else best), (here + np.int32(2) if more else place)
-        more = e > best
-        highest[c] = e if more else best
-        high_at[c] = here + np.int32(3) if more else place
-        best, place = lowest[c], low_at[c]
-        less = a < best
-        best, place = (a if less else best), (here if less else place)
-        less = b < best
-        best, place = (b if less else best), (here + np.int32(1) if less else place)
-        less = d < best
-        best, place = (d if less else best), (here + np.int32(2) if less else place)
-        less = e < best
-        lowest[c] = e if less else best
-        low_at[c] = here + np.int32(3) if less else place
-
-
-@numba.njit(nogil=True, inline="always")
-def _four_sums(rows: Array, running: tuple[Array, ...]) -> None:
-    """Add four rows, (4, channels), to the sums of distances from the origin and of their squares."""
-    _, _, origins, sums, squares = running
-    one, two, three, four = rows[0], rows[1], rows[2], rows[3]
-    for c in range(one.shape[0]):
-        origin = origins[c]
-        a, b, d, e = one[c] - origin, two[c] - origin, three[c] - origin, four[c] - origin
-        sums[c] += (a + b) + (d + e)
-        squares[c] += (a * a + b * b) + (d * d + e * e)
-
-
-@numba.njit(nogil=True, inline="always")
-def _one_row(row: Array, at: int, running: tuple[Array, ...], places: tuple[Array, Array]) -> None:
-    """Take in one row, (channels,), at position `at`."""
-    highest, lowest, origins, sums, squares = running
-    high_at, low_at = places
+@inlined
+def _start(row: Array, extremes: Extremes, origins: Array) -> None:
+    """Begin a map with its first row."""
+    high, high_at, low, low_at = extremes
     for c in range(row.shape[0]):
-        a = row[c]
-        more, less = a > highest[c], a < lowest[c]
-        highest[c], high_at[c] = (a if more else highest[c]), (np.int32(at) if more else high_at[c])
-        lowest[c], low_at[c] = (a if less else lowest[c]), (np.int32(at) if less else low_at[c])
-        a = a - origins[c]
-        sums[c] += a
-        squares[c] += a * a
+        high[c] = low[c] = row[c]
+        high_at[c] = low_at[c] = 0
+        origins[c] = row[c] if np.isfinite(row[c]) else np.float32(0)
 
 
-@numba.njit(nogil=True, inline="always")
-def _finish(image: int, positions: int, state: tuple[Array, ...], totals: Array, out: tuple[Array, ...]) -> None:
-    """Write what one map came to into row `image` of the results."""
-    highest, lowest, origins, high_at, low_at = state
-    maximum, maximum_at, minimum, minimum_at, mean, within = out
-    for c in range(highest.shape[0]):
-        total, squares = totals[0, c], totals[1, c]
-        broken = np.isnan(total)
-        maximum[image, c] = np.float32(np.nan) if broken else highest[c]
-        minimum[image, c] = np.float32(np.nan) if broken else lowest[c]
+@inlined
+def _add_fours(maps: Array, scaled: Array, factors: Factors, start: int, extremes: Extremes, sums: Sums) -> None:
+    """Take in a block of rows, four at a time, for fewer passes over the running values; leave out up to three rows."""
+    high, high_at, low, low_at = extremes
+    origins, part, part_squares = sums
+    for at in range(start, min(start + BLOCK, maps.shape[0]) - 3, 4):
+        if scaled.shape[0]:  # just before they are reduced, so that the rows are read from the cache
+            _scale(maps[at : at + 4], scaled[at : at + 4], factors)
+        row_a, row_b, row_c, row_d = maps[at], maps[at + 1], maps[at + 2], maps[at + 3]
+        here = np.int32(at)
+        for c in range(row_a.shape[0]):
+            # Selections instead of branches, so that the loop vectorizes.
+            v, w, x, y = row_a[c], row_b[c], row_c[c], row_d[c]
+            best, best_at = high[c], high_at[c]
+            more = v > best
+            best, best_at = (v if more else best), (here if more else best_at)
+            more = w > best
+            best, best_at = (w if more else best), (here + np.int32(1) if more else best_at)
+            more = x > best
+            best, best_at = (x if more else best), (here + np.int32(2) if more else best_at)
+            more = y > best
+            high[c] = y if more else best
+            high_at[c] = here + np.int32(3) if more else best_at
+            best, best_at = low[c], low_at[c]
+            less = v < best
+            best, best_at = (v if less else best), (here if less else best_at)
+            less = w < best
+            best, best_at = (w if less else best), (here + np.int32(1) if less else best_at)
+            less = x < best
+            best, best_at = (x if less else best), (here + np.int32(2) if less else best_at)
+            less = y < best
+            low[c] = y if less else best
+            low_at[c] = here + np.int32(3) if less else best_at
+            origin = origins[c]
+            v, w, x, y = v - origin, w - origin, x - origin, y - origin
+            part[c] += (v + w) + (x + y)
+            part_squares[c] += (v * v + w * w) + (x * x + y * y)
+
+
+@inlined
+def _add_rest(maps: Array, scaled: Array, factors: Factors, start: int, extremes: Extremes, sums: Sums) -> None:
+    """Take in the rows of a block that `_add_fours` leaves out, one at a time."""
+    high, high_at, low, low_at = extremes
+    origins, part, part_squares = sums
+    stop = min(start + BLOCK, maps.shape[0])
+    for at in range(stop - (stop - start) % 4, stop):
+        if scaled.shape[0]:
+            _scale(maps[at : at + 1], scaled[at : at + 1], factors)
+        row = maps[at]
+        for c in range(row.shape[0]):
+            value = row[c]
+            more, less = value > high[c], value < low[c]
+            high[c], high_at[c] = (value if more else high[c]), (np.int32(at) if more else high_at[c])
+            low[c], low_at[c] = (value if less else low[c]), (np.int32(at) if less else low_at[c])
+            value = value - origins[c]
+            part[c] += value
+            part_squares[c] += value * value
+
+
+@inlined
+def _finish(image: int, positions: int, extremes: Extremes, origins: Array, totals: Totals, into: Into) -> None:
+    """Write an image's numbers."""
+    total, squares = totals
+    high, high_at, low, low_at = extremes
+    spatial_maximum, maximum_at, spatial_minimum, minimum_at, spatial_mean, within = into
+    for c in range(total.shape[0]):
+        is_broken = np.isnan(total[c])  # NaN compares false, so extremes alone would not show it
+        spatial_maximum[image, c] = np.float32(np.nan) if is_broken else high[c]
+        spatial_minimum[image, c] = np.float32(np.nan) if is_broken else low[c]
         maximum_at[image, c], minimum_at[image, c] = high_at[c], low_at[c]
-        mean[image, c] = np.float32(origins[c] + total / positions)
-        spread = squares - total * total / positions
-        within[image, c] = 0.0 if spread < 0 else spread  # rounding may bring it below zero; NaN stays
+        spatial_mean[image, c] = np.float32(origins[c] + total[c] / positions)
+        spread = squares[c] - total[c] * total[c] / positions
+        within[image, c] = 0.0 if spread < 0 else spread  # rounding may leave a little less than nothing
 
 
 @compiled
-def reduce_maps(maps: Array, scaled: Array, factors: tuple[Array, Array], out: tuple[Array, ...]) -> None:
-    """Reduce `maps`, float32 (images, positions, channels), into six arrays of shape (images, channels).
+def reduce_maps(maps: Array, scaled: Array, factors: Factors, into: Into) -> None:
+    """Reduce `maps`, float32 (images, positions, channels), into arrays of (images, channels).
 
-    These are the spatial maximum and its position, the spatial minimum and its position, the spatial mean, and the sum
-    of squared distances from that mean. On the way `scaled`, of the shape of `maps`, becomes maps * scale + shift, with
-    a number of each per channel in `factors`; where it holds no images it is left alone. A map with a NaN in it comes
-    to NaN.
+    On the way `scaled`, of the shape of `maps`, becomes maps * scale + shift. It may have no positions, (images, 0, 0):
+    then nothing is scaled.
+
+    Ties go to the first position. `within` is the sum of squared distances from the map's own mean; counting from the
+    first position's value, where that is finite, keeps large sums from cancelling. Where a map has a value that is not
+    a number, its numbers are NaN.
     """
     images, positions, channels = maps.shape
-    scaling = scaled.shape[0] > 0
-    highest, lowest = np.empty(channels, np.float32), np.empty(channels, np.float32)
-    origins = np.empty(channels, np.float32)
-    sums, squares = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    high, low = np.empty(channels, np.float32), np.empty(channels, np.float32)
     high_at, low_at = np.empty(channels, np.int32), np.empty(channels, np.int32)
-    totals = np.empty((2, channels), np.float64)
-    running, places = (highest, lowest, origins, sums, squares), (high_at, low_at)
+    origins, part = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    part_squares = np.empty(channels, np.float32)
+    total, squares = np.empty(channels, np.float64), np.empty(channels, np.float64)
+    extremes, sums = (high, high_at, low, low_at), (origins, part, part_squares)
     for image in range(images):
-        _begin(maps[image, 0], running, places)
-        totals[:] = 0.0
+        _start(maps[image, 0], extremes, origins)
+        total[:] = squares[:] = 0.0
         for start in range(0, positions, BLOCK):
-            stop = min(start + BLOCK, positions)
-            sums[:] = np.float32(0)
-            squares[:] = np.float32(0)
-            at = start
-            while at + 4 <= stop:  # four rows at a time, for fewer passes over the running values
-                if scaling:
-                    _scale(maps[image, at : at + 4], scaled[image, at : at + 4], factors)
-                rows = maps[image, at : at + 4]
-                _four_extremes(rows, at, running, places)
-                _four_sums(rows, running)
-                at += 4
-            while at < stop:
-                if scaling:
-                    _scale(maps[image, at : at + 1], scaled[image, at : at + 1], factors)
-                _one_row(maps[image, at], at, running, places)
-                at += 1
+            part[:] = part_squares[:] = np.float32(0)
+            _add_fours(maps[image], scaled[image], factors, start, extremes, sums)
+            _add_rest(maps[image], scaled[image], factors, start, extremes, sums)
             for c in range(channels):
-                totals[0, c] += sums[c]
-                totals[1, c] += squares[c]
-        _finish(image, positions, (highest, lowest, origins, high_at, low_at), totals, out)
+                total[c] += part[c]
+                squares[c] += part_squares[c]
+        _finish(image, positions, extremes, origins, (total, squares), into)

@@ -8,7 +8,6 @@ they are one compiled pass over the map; elsewhere they are torch's, and are cop
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,39 +17,20 @@ from torch import Tensor
 
 from network_atlas.layers import LayerSpec, channel_slices
 from network_atlas.scan import kernels
-from network_atlas.stats.partial import ImageValues
+from network_atlas.stats.reduced import FIELDS, Reduced
 from network_atlas.stats.sample import positions_of
 
-FIELDS: dict[str, type] = {
-    "spatial_maximum": np.float32,
-    "spatial_maximum_at": np.int32,
-    "spatial_minimum": np.float32,
-    "spatial_minimum_at": np.int32,
-    "spatial_mean": np.float32,
-    "within": np.float64,
-}
-"""What a map becomes; `stats.partial.ImageValues` says what each is."""
-
-
 Floats = NDArray[np.float32]
-NO_MAPS, NO_NUMBERS = np.empty((0, 0, 0), np.float32), np.empty(0, np.float32)
+NO_FACTORS = np.empty(0, np.float32), np.empty(0, np.float32)
 
 KEPT = 64
-"""Images whose numbers are kept before they go into the statistics."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reduced(ImageValues):
-    """Some images; arrays of shape (examples, channels of all layers)."""
-
-    vectors: NDArray[np.float16]
-    """Of the sampled examples: the values at one position."""
+"""The number of images whose numbers are kept before they go into the statistics."""
 
 
 class Reducer:
-    """Takes in the maps of one batch after the other, for as many layers as there are, and keeps them until `taken`.
+    """Reduces the maps of batch after batch, for all layers, and keeps their numbers until `taken`.
 
-    What is done with the numbers of many images at once touches each channel's memory once, not once per batch.
+    The statistics take in many images at once: they then touch each channel's memory once, not once per batch.
     """
 
     def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
@@ -60,55 +40,59 @@ class Reducer:
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()
         }
-        self._vectors = np.empty((rows, self.channels), np.float32)  # NumPy halves numbers slowly, torch all at once
+        self._vectors = np.empty(
+            (rows, self.channels), np.float32
+        )  # torch converts them to float16 all at once, much faster than NumPy
         self._on_device: dict[str, dict[str, Tensor]] = {}
         self._images = self._sampled = 0
         self._drawn: list[tuple[int, str]] = []
-        self._places: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._positions: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def start(self, drawn: Sequence[tuple[int, str]]) -> None:
-        """Expect a batch; `drawn` are the images whose vectors are kept: their places in it and their ids."""
+        """Expect a batch; `drawn` are the images whose vectors are kept: their indices in it and their ids."""
         self._on_device = {}
         self._drawn = list(drawn)
-        self._places = {}
+        self._positions = {}
 
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce `maps`, (batch, channels, rows, columns), at once."""
         if maps.device.type == "cpu":
-            self._reduce(layer, _flat(maps.detach().float()), NO_MAPS, NO_NUMBERS, NO_NUMBERS)
+            flat = _flat(maps.detach().float())
+            self._reduce(layer, flat, np.empty((len(flat), 0, 0), np.float32), NO_FACTORS)
             return
         images, positions = self._where(*layer.positions)
         vectors = maps.flatten(2)[torch.from_numpy(images), :, torch.from_numpy(positions)].float()
         self._on_device[layer.name] = on_device(maps) | {"vectors": vectors}
 
     def receive_scaled(self, layer: LayerSpec, maps: Tensor, scale: Floats, shift: Floats) -> Tensor:
-        """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, with a number of
-        each per channel: both in one pass.
+        """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, where scale and
+        shift are (channels,): both in one pass.
         """
         scaled = torch.empty_like(maps)
-        self._reduce(layer, _flat(maps), _flat(scaled), scale, shift)
+        self._reduce(layer, _flat(maps), _flat(scaled), (scale, shift))
         return scaled
 
-    def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, scale: Floats, shift: Floats) -> None:
+    def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, factors: tuple[Floats, Floats]) -> None:
         part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
-        out = tuple(self._arrays[name][rows, part] for name in FIELDS)
-        kernels.reduce_maps(flat, scaled, (scale, shift), out)
+        maximum, maximum_at, minimum, minimum_at, mean, within = (self._arrays[name][rows, part] for name in FIELDS)
+        into = (maximum, maximum_at, minimum, minimum_at, mean, within)
+        kernels.reduce_maps(flat, scaled, factors, into)
         images, positions = self._where(*layer.positions)
         if len(images):
             self._vectors[self._sampled : self._sampled + len(images), part] = flat[images, positions]
 
     def _where(self, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which images of the batch have a vector kept, and at which flat position of a map of this size."""
-        if (rows, columns) not in self._places:
+        if (rows, columns) not in self._positions:
             images = np.array([image for image, _ in self._drawn], np.int64)
             down, along = positions_of([name for _, name in self._drawn], rows, columns).astype(np.int64).T
-            self._places[rows, columns] = (images, down * columns + along)
-        return self._places[rows, columns]
+            self._positions[rows, columns] = (images, down * columns + along)
+        return self._positions[rows, columns]
 
     def end(self, images: int) -> None:
         """Keep the first `images` of the batch."""
         if self._on_device:
-            rows = slice(self._images, self._images + len(next(iter(self._on_device.values()))["within"]))
+            rows = slice(self._images, self._images + len(next(iter(self._on_device.values()))["spatial_maximum"]))
             for name in FIELDS:
                 self._arrays[name][rows] = self._joined(name)
             if self._drawn:

@@ -51,7 +51,7 @@ class ScanWorker:
         self._device, self._model, self._store = set_up_worker(config, threads=threads)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
-        self._room = FittingBatch(self._batch)
+        self._fitting = FittingBatch(self._batch)
 
     def run(self, task: ScanTask) -> Receipt:
         """Scan one span for the task's layers and commit the partial."""
@@ -96,28 +96,30 @@ class ScanWorker:
             for places, pixels in self._batches(ids, failures):
                 hashes = [sample_hash(ids[place]) for place in places]
                 if task.statistics_key:
-                    images.add([one for one, own in zip(pixels, hashes, strict=True) if own <= task.images_limit])
+                    images.add(
+                        [image for image, hash_ in zip(pixels, hashes, strict=True) if hash_ <= task.images_limit]
+                    )
                 if not task.layers:
                     continue
-                sampled = [(n, ids[places[n]]) for n, own in enumerate(hashes) if own <= task.sample_limit]
-                self._room.over(partial(self._reduce, run, reducer, pixels, sampled), len(places))
+                sampled = [(n, ids[places[n]]) for n, code in enumerate(hashes) if code <= task.sample_limit]
+                self._fitting.over(partial(self._reduce, run, reducer, pixels, sampled), len(places))
                 kept += places
                 if reducer.full:
-                    scan.add(kept, reducer.taken())
+                    scan.update(reducer.taken(), kept)
                     kept = []
             if kept:
-                scan.add(kept, reducer.taken())
+                scan.update(reducer.taken(), kept)
         return failures
 
     def _reduce(
         self, run: Run, reducer: Reducer, pixels: list[Pixels], sampled: Sequence[tuple[int, str]], part: slice
     ) -> list[Pixels]:
-        """Run a part of a batch and keep its numbers; until `end`, a part that does not fit leaves nothing behind."""
-        own = pixels[part]
+        """Run a part of a batch and keep its numbers; one that does not fit never reaches `end`, so none are kept."""
+        images = pixels[part]
         reducer.start([(number - part.start, name) for number, name in sampled if part.start <= number < part.stop])
-        run(filled(self._images(own), self._room.at_once))
-        reducer.end(len(own))
-        return own
+        run(filled(self._images(images), self._fitting.at_once))
+        reducer.end(len(images))
+        return images
 
     @property
     def _batch(self) -> int:
@@ -129,7 +131,7 @@ class ScanWorker:
         return images.contiguous(memory_format=torch.channels_last)
 
     def _batches(self, example_ids: Sequence[str], failures: list[Failure]) -> Iterator[tuple[list[int], list[Pixels]]]:
-        """Yield readable examples in order, in batches, with their places; the unreadable ones go to `failures`."""
+        """Yield readable examples in batches, with their places in the span; the unreadable go to `failures`."""
         size = self._batch
         places: list[int] = []
         pixels: list[Pixels] = []

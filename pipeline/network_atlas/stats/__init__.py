@@ -1,1 +1,1 @@
-"""Statistics that merge: what a scan gathers per channel, free of devices and files (NumPy alone)."""
+"""Statistics of each channel that own their update and merge; files of them in the store (NumPy, Numba)."""

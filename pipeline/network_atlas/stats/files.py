@@ -1,4 +1,4 @@
-"""How statistics lie in the store: one partial per span, and the tables beside it.
+"""Write and read statistics in the store: one partial per span, and the tables beside it.
 
     scan/partials/        per layer and channel: sums, best examples (by their number), histograms
     scan/classes/         per layer and class: sums
@@ -11,7 +11,6 @@ Examples are numbered in the order of their ids, so that comparing numbers is co
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from network_atlas.stats.histogram import BUCKETS, Histogram
 from network_atlas.stats.moments import Moments
 from network_atlas.stats.partial import Partial
 from network_atlas.stats.sample import Sample
+from network_atlas.stats.sampled import Sampled
 from network_atlas.stats.topk import NONE, TopClasses, TopK
 from network_atlas.store import schemas
 from network_atlas.store.columns import Column, Lists, put_columns, read_columns
@@ -33,10 +33,10 @@ from network_atlas.store.shards import FileEntry
 PARTIALS, CLASSES, SAMPLES, EXAMPLES = "scan/partials", "scan/classes", "activation_samples", "examples"
 FOLDERS = (PARTIALS, CLASSES, SAMPLES, EXAMPLES)
 
-KINDS = ("spatial_maximum", "spatial_mean")
 MOMENTS = ("mean", "m2", "m3", "minimum", "maximum", "active")
+KINDS = ("spatial_maximum", "spatial_mean")
 BEST = {"top": 1, "bottom": -1, "top_mean": 1, "bottom_mean": -1}
-"""Lists of examples, with the sign of their order."""
+"""The lists of examples, with the sign of their order."""
 
 
 def put_partial(store: Store, layers: Sequence[LayerSpec], partial: Partial) -> FileEntry:
@@ -60,18 +60,19 @@ def _partial_columns(partial: Partial) -> dict[str, Column]:
     }
     columns |= {name: getattr(partial, name) for name in ("positions", "within", "minimum")}
     for kind in KINDS:
-        moments = getattr(partial, kind)
+        moments: Moments = getattr(partial, kind)
+        histogram: Histogram = getattr(partial, f"{kind}_histogram")
         columns |= {f"{kind}_{name}": getattr(moments, name) for name in MOMENTS}
-        columns[f"{kind}_histogram"] = _sparse(getattr(partial, f"{kind}_histogram").counts)
+        columns[f"{kind}_histogram"] = _sparse(histogram.counts)
     columns |= {name: _best_column(getattr(partial, name)) for name in BEST}
     return columns | {"classes": _classes_column(partial.classes)}
 
 
 def _sparse(counts: NDArray[np.integer]) -> Lists:
-    there = counts != 0  # NumPy finds what is true many times faster than what is not zero
-    places = np.flatnonzero(there)
-    buckets = (places % counts.shape[1]).astype(np.int16)
-    return Lists(there.sum(axis=1), {"bucket": buckets, "count": counts.reshape(-1)[places]})
+    there = counts != 0  # NumPy lists the true entries of an array many times faster than its nonzero ones
+    entries = np.flatnonzero(there)
+    buckets = (entries % counts.shape[1]).astype(np.int16)
+    return Lists(there.sum(axis=1), {"bucket": buckets, "count": counts.reshape(-1)[entries]})
 
 
 def _best_column(best: TopK, **more: Any) -> Lists:
@@ -82,23 +83,20 @@ def _best_column(best: TopK, **more: Any) -> Lists:
 
 def _classes_column(classes: TopClasses) -> Lists:
     there = classes.best.numbers != NONE
-    return _best_column(classes.best, label=[classes.labels[place] for place in classes.classes[there]])
+    return _best_column(classes.best, label=[classes.labels[index] for index in classes.classes[there]])
 
 
 def read_span(store: Store, path: str, layer: LayerSpec) -> tuple[int, int]:
-    """Return where the span of a partial starts and stops."""
+    """Return the first example of a partial's span and the one behind its last."""
     columns = read_columns(store, path, ["start", "stop"], layer_index=layer.index)
     return int(columns["start"][0]), int(columns["stop"][0])
 
 
 def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) -> Partial:
-    """Return what one partial says about a layer, its lists as long as the configuration has them."""
+    """Return the statistics of a layer from one partial, its lists as long as the configuration says."""
     names = [name for name in schemas.PARTIALS.names if name not in ("layer_index", "layer", "channel")]
     columns = read_columns(store, path, names, layer_index=layer.index)
     count = int(columns["count"][0])
-
-    def moments(kind: str) -> Moments:
-        return Moments(count=count, **{name: columns[f"{kind}_{name}"] for name in MOMENTS})
 
     lengths = (config.top_k, config.bottom_k, config.spectrum_k, config.spectrum_k)
     best = {name: _best_of(columns[name], sign, k) for (name, sign), k in zip(BEST.items(), lengths, strict=True)}
@@ -108,19 +106,23 @@ def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) 
         positions=columns["positions"],
         within=columns["within"],
         minimum=columns["minimum"],
-        spatial_maximum=moments("spatial_maximum"),
-        spatial_mean=moments("spatial_mean"),
-        spatial_maximum_histogram=_dense(columns["spatial_maximum_histogram"]),
-        spatial_mean_histogram=_dense(columns["spatial_mean_histogram"]),
+        classes=_classes_of(columns["classes"], config.class_k),
+        spatial_maximum=_moments_of(columns, "spatial_maximum", count),
+        spatial_mean=_moments_of(columns, "spatial_mean", count),
+        spatial_maximum_histogram=_histogram_of(columns["spatial_maximum_histogram"]),
+        spatial_mean_histogram=_histogram_of(columns["spatial_mean_histogram"]),
         top=best["top"],
         bottom=best["bottom"],
         top_mean=best["top_mean"],
         bottom_mean=best["bottom_mean"],
-        classes=_classes_of(columns["classes"], config.class_k),
     )
 
 
-def _dense(lists: Lists) -> Histogram:
+def _moments_of(columns: Mapping[str, Any], kind: str, count: int) -> Moments:
+    return Moments(count=count, **{name: columns[f"{kind}_{name}"] for name in MOMENTS})
+
+
+def _histogram_of(lists: Lists) -> Histogram:
     assert isinstance(lists.values, Mapping)
     counts = np.zeros((len(lists.lengths), BUCKETS), np.int64)
     rows = np.repeat(np.arange(len(counts)), lists.lengths)
@@ -128,29 +130,29 @@ def _dense(lists: Lists) -> Histogram:
     return Histogram(counts=counts)
 
 
-def _places(lists: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the row of each entry, and the place within it."""
+def _rows_and_ranks(lists: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the row of each entry, and its rank within the row, counted from 0."""
     rows = np.repeat(np.arange(len(lists.lengths)), lists.lengths)
     starts = np.cumsum(lists.lengths) - lists.lengths
     return rows, np.arange(len(rows)) - starts[rows]
 
 
 def _best_of(lists: Lists, sign: int, k: int) -> TopK:
-    rows, places = _places(lists)
+    rows, ranks = _rows_and_ranks(lists)
     assert isinstance(lists.values, Mapping)
     best = TopK.empty(len(lists.lengths), k, sign=sign)
-    best.values[rows, places] = lists.values["value"]
-    best.numbers[rows, places] = lists.values["number"]
-    best.at[rows, places] = lists.values["at"]
+    best.values[rows, ranks] = lists.values["value"]
+    best.numbers[rows, ranks] = lists.values["number"]
+    best.at[rows, ranks] = lists.values["at"]
     return best
 
 
 def _classes_of(lists: Lists, k: int) -> TopClasses:
-    rows, places = _places(lists)
+    rows, ranks = _rows_and_ranks(lists)
     assert isinstance(lists.values, Mapping)
     labels, classes = np.unique(np.asarray(lists.values["label"], dtype=np.str_), return_inverse=True)
     table = np.zeros((len(lists.lengths), k), np.int32)
-    table[rows, places] = classes
+    table[rows, ranks] = classes
     return TopClasses(labels=tuple(labels.tolist()), best=_best_of(lists, 1, k), classes=table)
 
 
@@ -178,20 +180,6 @@ def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[int, Cla
     labels = tuple(columns["label"].tolist())
     sums = columns["sum"].values.reshape(len(labels), layer.channels)
     return int(columns["start"][0]) if labels else 0, ClassSums(labels=labels, counts=columns["count"], sums=sums)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampled:
-    """The sampled examples of a span: per layer arrays (examples, channels), laid flat, one layer after the other."""
-
-    ids: Sequence[str]
-    labels: Sequence[str]
-    spatial_mean: NDArray[np.float32]
-    spatial_maximum: NDArray[np.float32]
-    spatial_maximum_at: NDArray[np.int32]
-    vectors: NDArray[np.float16]
-    vectors_at: NDArray[np.int32]
-    """Row and column: (layers * examples, 2)."""
 
 
 def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> FileEntry:
@@ -233,7 +221,7 @@ def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
 
 
 def put_examples(store: Store, start: int, ids: Sequence[str], labels: Sequence[str]) -> FileEntry:
-    """Write what the examples of a span are called; the first has the number `start`."""
+    """Write the ids and labels of the examples of a span; the first has the number `start`."""
     columns: dict[str, Column] = {
         "number": np.arange(start, start + len(ids), dtype=np.int64),
         "example_id": list(ids),

@@ -1,7 +1,7 @@
 """Histograms with the same edges for every channel of every network: they merge by addition, exactly.
 
-Buckets are logarithmic on both sides of zero, four to an octave from 2^-20 to 2^20, so a value is known to a fifth of
-itself, whatever the scale of a layer. What is nearer to zero has a bucket of its own; what is farther is in the last.
+Buckets are logarithmic on both sides of zero, four to an octave from 2^-20 to 2^20. So a value is known to a fifth of
+itself, whatever the scale of a layer. Values nearer to zero share one bucket; larger values are in the last bucket.
 """
 
 from __future__ import annotations
@@ -41,27 +41,26 @@ def edges() -> NDArray[np.float64]:
 
 @dataclass(slots=True, kw_only=True)
 class Histogram:
-    """Per channel, how many values lie in each bucket."""
+    """How many values of each channel lie in each bucket: `counts` is (channels, buckets)."""
 
     counts: NDArray[np.integer]
-    """(channels, buckets)"""
 
     @classmethod
     def empty(cls, channels: int) -> Histogram:
-        """Return the histogram of nothing."""
-        return cls(counts=np.zeros((channels, BUCKETS), np.uint32))
+        """Return the histograms of no values."""
+        return cls(counts=np.zeros((channels, BUCKETS), np.uint32))  # half the memory of int64, for one span is enough
 
     def update(self, values: NDArray[np.float32]) -> None:
-        """Count values, (examples, channels)."""
+        """Count the values of some examples, (examples, channels)."""
         kernels.add_histogram(values.view(np.uint32), self.counts, FIRST, SHIFT, SIDE)
 
     def merge(self, other: Histogram) -> Histogram:
-        """Return the histogram of both."""
+        """Return the histograms of both sets of values together; neither side changes."""
         return Histogram(counts=self.counts + other.counts)
 
-    def result(self, channel: int, low: float, high: float) -> list[dict[str, float | int]]:
-        """Return a channel's buckets that hold something, with their edges; the outermost end at its extremes."""
-        counts, limits = self.counts[channel], edges()
+    def entries(self, channel: int, low: float, high: float) -> list[dict[str, float | int]]:
+        """Return a channel's buckets that are not empty, with their edges; the outermost end at its extremes."""
+        limits, counts = edges(), self.counts[channel]
         return [
             {
                 "low": float(max(limits[bucket], low)),

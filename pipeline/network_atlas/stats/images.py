@@ -10,15 +10,15 @@ import numpy as np
 from network_atlas.stats.partial import check_cover
 
 IMAGES = 256
-"""Images that are looked at: the first of the sample by hash, where the sample has more. At one frequency magnitudes
-spread by about half of their mean, so the mean of so many is known to 3 %."""
+"""The largest number of images that are measured: the first of the sample by hash. At one frequency magnitudes spread
+by about half of their mean, so the mean of 256 is known to 3 %."""
 
 Row = Mapping[str, Any]
 
 
 def merge_images(rows: Sequence[Row], *, examples: int) -> dict[str, object]:
-    """Return the statistics of the whole dataset, as `store.schemas.DATASET_STATISTICS` has them but for what
-    the dataset is called.
+    """Return the statistics of the whole dataset, in the columns of `store.schemas.DATASET_STATISTICS` but for
+    the dataset's name.
 
     Raises MergeError when the spans do not cover 0..`examples` exactly.
     """

@@ -1,6 +1,7 @@
-"""The updates of running statistics, compiled by Numba; each statistic's `update` calls its own.
+"""The inner loops of the running statistics, compiled by Numba.
 
-Channels are the innermost loop where memory is laid out that way, so that the compiler works on many at once.
+Each takes the values of some examples, (examples, channels), into the arrays of a statistic, which change in place.
+The statistics call them in their `update`; nothing else does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function on its first call, without the GIL; kept for later processes where there is a place for it."""
+    """Compile a function on its first call, without the GIL, and keep the code for later processes where possible."""
     try:
         return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
@@ -25,12 +26,15 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
-def add_moments(values: Array, count: int, moments: tuple[Array, ...], active: Array) -> None:
-    """Take `values`, (examples, channels), into running moments of `count` values, one example after the other.
+def add_moments(
+    values: Array, count: int, sums: tuple[Array, Array, Array], extremes: tuple[Array, Array], active: Array
+) -> None:
+    """Take `values`, (examples, channels), into the moments of `count` values, one example after the other.
 
-    `moments` are mean, m2, m3, minimum and maximum, each (channels,) in float64.
+    `sums` are mean, m2 and m3, `extremes` are minimum and maximum, all of them (channels,).
     """
-    mean, m2, m3, minimum, maximum = moments
+    mean, m2, m3 = sums
+    minimum, maximum = extremes
     for example in range(values.shape[0]):
         before, after = float(count + example), float(count + example + 1)
         row = values[example]
@@ -39,6 +43,7 @@ def add_moments(values: Array, count: int, moments: tuple[Array, ...], active: A
             delta = value - mean[c]
             step = delta / after
             term = delta * step * before
+            # The third moment needs the second one as it was before this value, so the order of the lines matters.
             m3[c] += term * step * (after - 2.0) - 3.0 * step * m2[c]
             m2[c] += term
             mean[c] += step
@@ -48,71 +53,75 @@ def add_moments(values: Array, count: int, moments: tuple[Array, ...], active: A
 
 
 @compiled
-def add_best(
-    values: Array, at: Array, numbers: Array, sign: int, best: Array, best_numbers: Array, best_at: Array
-) -> None:
-    """Put `values`, (examples, channels), of examples with `numbers`, into lists of the best, (channels, k).
+def add_best(values: Array, at: Array, numbers: Array, sign: int, best: tuple[Array, Array, Array]) -> None:
+    """Put `values`, (examples, channels), of examples with `numbers`, (examples,), into lists of the best.
 
-    Numbers rise, from call to call too, so of equal examples the earlier stays.
+    `best` are the lists' values, numbers and positions, each (channels, k). Numbers rise, from call to call too, so of
+    equal examples the earlier one stays.
     """
+    best_values, best_numbers, best_at = best
     examples, channels = values.shape
-    k = best.shape[1]
+    k = best_values.shape[1]
     if k == 0:
         return
-    worst, filled = best[:, k - 1].copy(), best_numbers[:, k - 1] >= 0  # side by side: most examples end here
+    # The last entries are copied side by side: most examples are compared with them alone.
+    worst, filled = best_values[:, k - 1].copy(), best_numbers[:, k - 1] >= 0
     for example in range(examples):
         row = values[example]
         for c in range(channels):
             value = row[c]
+            # `value == value` is false for NaN, which never enters a list.
             if not (sign * value > sign * worst[c] or (not filled[c] and value == value)):
                 continue
-            place = k - 1
-            while place > 0 and (best_numbers[c, place - 1] < 0 or sign * value > sign * best[c, place - 1]):
-                best[c, place] = best[c, place - 1]
-                best_numbers[c, place] = best_numbers[c, place - 1]
-                best_at[c, place] = best_at[c, place - 1]
-                place -= 1
-            best[c, place], best_numbers[c, place], best_at[c, place] = value, numbers[example], at[example, c]
-            worst[c], filled[c] = best[c, k - 1], best_numbers[c, k - 1] >= 0
+            rank = k - 1
+            while rank > 0 and (best_numbers[c, rank - 1] < 0 or sign * value > sign * best_values[c, rank - 1]):
+                best_values[c, rank] = best_values[c, rank - 1]
+                best_numbers[c, rank] = best_numbers[c, rank - 1]
+                best_at[c, rank] = best_at[c, rank - 1]
+                rank -= 1
+            best_values[c, rank], best_numbers[c, rank], best_at[c, rank] = value, numbers[example], at[example, c]
+            worst[c], filled[c] = best_values[c, k - 1], best_numbers[c, k - 1] >= 0
 
 
 @compiled
-def add_class_best(values: Array, at: Array, numbers: Array, classes: Array, lists: tuple[Array, ...]) -> None:
-    """Put examples of `classes`, (examples,), into lists of the best of each class; see `add_best`.
+def add_class_best(
+    values: Array, at: Array, numbers: Array, classes: Array, best: tuple[Array, Array, Array], best_classes: Array
+) -> None:
+    """Put examples of `classes`, (examples,), into lists of the best example of each class; see `add_best`.
 
-    Examples of class -1, of no known label, are left out. `lists` are the values, numbers, positions and classes of the
-    best, each (channels, k).
+    `best_classes` is (channels, k). Examples of class -1, which have no known label, are left out.
     """
-    best, best_numbers, best_at, best_classes = lists
+    best_values, best_numbers, best_at = best
     examples, channels = values.shape
-    k = best.shape[1]
+    k = best_values.shape[1]
     if k == 0:
         return
     for c in range(channels):
         for example in range(examples):
-            value, own = values[example, c], classes[example]
-            if own < 0 or not (value > best[c, k - 1] or (best_numbers[c, k - 1] < 0 and value == value)):
+            value, label = values[example, c], classes[example]
+            if label < 0 or not (value > best_values[c, k - 1] or (best_numbers[c, k - 1] < 0 and value == value)):
                 continue
-            place = k - 1  # the place that falls free: that of the class, or the last
+            rank = k - 1  # the entry that is replaced: that of the class, or the last
             for other in range(k):
-                if best_numbers[c, other] >= 0 and best_classes[c, other] == own:
-                    place = other
+                if best_numbers[c, other] >= 0 and best_classes[c, other] == label:
+                    rank = other
                     break
-            if best_numbers[c, place] >= 0 and not value > best[c, place]:
+            if best_numbers[c, rank] >= 0 and not value > best_values[c, rank]:
                 continue
-            while place > 0 and (best_numbers[c, place - 1] < 0 or value > best[c, place - 1]):
-                best[c, place], best_numbers[c, place] = best[c, place - 1], best_numbers[c, place - 1]
-                best_at[c, place], best_classes[c, place] = best_at[c, place - 1], best_classes[c, place - 1]
-                place -= 1
-            best[c, place], best_numbers[c, place] = value, numbers[example]
-            best_at[c, place], best_classes[c, place] = at[example, c], own
+            while rank > 0 and (best_numbers[c, rank - 1] < 0 or value > best_values[c, rank - 1]):
+                best_values[c, rank], best_numbers[c, rank] = best_values[c, rank - 1], best_numbers[c, rank - 1]
+                best_at[c, rank], best_classes[c, rank] = best_at[c, rank - 1], best_classes[c, rank - 1]
+                rank -= 1
+            best_values[c, rank], best_numbers[c, rank] = value, numbers[example]
+            best_at[c, rank], best_classes[c, rank] = at[example, c], label
 
 
 @compiled
 def add_histogram(bits: Array, counts: Array, first: int, shift: int, side: int) -> None:
-    """Count float32 values, given as their `bits` (examples, channels), in `counts` (channels, buckets).
+    """Count float32 values, (examples, channels), in `counts`, (channels, buckets).
 
-    Buckets are those of `stats.histogram`.
+    `bits` are the values read as uint32: the exponent and the first bits of the mantissa are the bucket's number, so no
+    logarithm is computed. Buckets are those of `network_atlas.stats.histogram`.
     """
     examples, channels = bits.shape
     for c in range(channels):

@@ -1,8 +1,8 @@
-"""What the whole dataset says about a layer: its partials merged, its sample, its classes.
+"""Statistics of a layer over the whole dataset: its partials merged, its sample, its classes.
 
-The result depends on what was scanned, not on how or in which order. Partials are merged in the order of their spans,
-in a tree of fixed shape, and only when the spans cover the dataset exactly: a gap or an overlap is an error that names
-it.
+The result depends on the examples that were scanned, not on how or in which order. Partials are merged in the order of
+their spans, in a tree of fixed shape, and only when the spans cover the dataset exactly. A gap or an overlap is an
+error that names it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Example = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelScan:
-    """What the whole dataset says about one channel; examples have `example_id, value, row, column`."""
+    """Statistics of one channel over the whole dataset; examples have `example_id, value, row, column`."""
 
     count: int
     mean: float
@@ -59,8 +59,9 @@ class ChannelScan:
     """Over all positions of all examples."""
     top: tuple[Example, ...]
     bottom: tuple[Example, ...]
-    sample_mean: NDArray[np.float32]
-    sample_maximum: NDArray[np.float32]
+    sample_spatial_mean: NDArray[np.float32]
+    """(sampled examples,), as is the next."""
+    sample_spatial_maximum: NDArray[np.float32]
 
     @property
     def dead(self) -> bool:
@@ -69,7 +70,7 @@ class ChannelScan:
 
 
 class LayerScan(Mapping[int, ChannelScan]):
-    """What the whole dataset says about one layer; as a mapping, about each of its channels."""
+    """Statistics of one layer over the whole dataset; as a mapping, those of each of its channels."""
 
     def __init__(
         self, layer: LayerSpec, whole: Partial, sample: Sample, classes: ClassSums | None, ids: NDArray[np.object_]
@@ -92,8 +93,8 @@ class LayerScan(Mapping[int, ChannelScan]):
             maximum=float(whole.spatial_maximum.maximum[channel]),
             top=self.examples(whole.top, channel),
             bottom=self.examples(whole.bottom, channel),
-            sample_mean=self.sample.spatial_mean[:, channel],
-            sample_maximum=self.sample.spatial_maximum[:, channel],
+            sample_spatial_mean=self.sample.spatial_mean[:, channel],
+            sample_spatial_maximum=self.sample.spatial_maximum[:, channel],
         )
 
     def __iter__(self) -> Iterator[int]:
@@ -105,26 +106,29 @@ class LayerScan(Mapping[int, ChannelScan]):
     def examples(self, best: TopK, channel: int) -> tuple[Example, ...]:
         """Return a channel's examples out of a list of the partial, best first."""
         numbers = best.numbers[channel]
-        found = zip(numbers.tolist(), best.values[channel].tolist(), best.at[channel].tolist(), strict=True)
-        return tuple(self.example(self._ids[number], value, at) for number, value, at in found if number != NONE)
+        entries = zip(numbers.tolist(), best.values[channel].tolist(), best.at[channel].tolist(), strict=True)
+        return tuple(self.example(self._ids[number], value, at) for number, value, at in entries if number != NONE)
 
     def example(self, example_id: str, value: float, at: int) -> Example:
-        """Return an example with the place `at`, counted row by row, as row and column."""
+        """Return an example; its flat position `at`, counted row by row, becomes row and column."""
         row, column = divmod(at, self.layer.positions[1])
         return {"example_id": example_id, "value": value, "row": row, "column": column}
 
-    def of_spatial_maximum(self, channel: int) -> dict[str, Any]:
+    def spatial_maximum(self, channel: int) -> dict[str, Any]:
         """Return a channel's statistics of the spatial maximum over examples, as the tables have them."""
-        return self._statistics(channel, "spatial_maximum")
+        whole = self.whole
+        values = self.sample.spatial_maximum[:, channel]
+        return self._statistics(channel, whole.spatial_maximum, whole.spatial_maximum_histogram, values)
 
-    def of_spatial_mean(self, channel: int) -> dict[str, Any]:
+    def spatial_mean(self, channel: int) -> dict[str, Any]:
         """Return a channel's statistics of the spatial mean over examples, as the tables have them."""
-        return self._statistics(channel, "spatial_mean")
+        whole = self.whole
+        values = self.sample.spatial_mean[:, channel]
+        return self._statistics(channel, whole.spatial_mean, whole.spatial_mean_histogram, values)
 
-    def _statistics(self, channel: int, kind: str) -> dict[str, Any]:
-        moments: Moments = getattr(self.whole, kind)
-        histogram: Histogram = getattr(self.whole, f"{kind}_histogram")
-        values: NDArray[np.float32] = getattr(self.sample, kind)[:, channel]
+    def _statistics(
+        self, channel: int, moments: Moments, histogram: Histogram, values: NDArray[np.float32]
+    ) -> dict[str, Any]:
         low, high = float(moments.minimum[channel]), float(moments.maximum[channel])
         numbers = {name: float(getattr(moments, name)[channel]) for name in ("mean", "variance", "skewness")}
         return {
@@ -134,12 +138,12 @@ class LayerScan(Mapping[int, ChannelScan]):
             "fraction_active": float(moments.active[channel]) / moments.count if moments.count else None,
             "fraction_above_noise": float(np.mean(values > self.noise_floor)) if len(values) else None,
             "quantiles": quantiles_of(values),
-            "histogram": histogram.result(channel, low, high),
+            "histogram": histogram.entries(channel, low, high),
         }
 
     @cached_property
     def noise_floor(self) -> float:
-        """Return what counts as noise in this layer."""
+        """Return the size of a value below which it counts as noise in this layer."""
         return self.sample.noise_floor()
 
     def partners(self, channel: int) -> list[dict[str, Any]]:
@@ -150,13 +154,13 @@ class LayerScan(Mapping[int, ChannelScan]):
         return [{"channel": other, "correlation": float(row[other])} for other in closest]
 
     def duplicates(self, channel: int) -> list[int]:
-        """Return the channels that rise and fall with this one so closely that they say the same."""
+        """Return the channels that are near-duplicates of this one."""
         row = self._correlations[channel]
         with np.errstate(invalid="ignore"):
             return [int(other) for other in np.flatnonzero(row >= DUPLICATES_FROM) if other != channel]
 
     def selectivity(self, channel: int) -> float | None:
-        """Return which share of the channel's variance lies between classes; None where that can't be said."""
+        """Return the share of the channel's variance that lies between classes; None where it is not defined."""
         share = None if self._selectivity is None else float(self._selectivity[channel])
         return None if share is None or np.isnan(share) else share
 
@@ -165,10 +169,10 @@ class LayerScan(Mapping[int, ChannelScan]):
         if self.classes is None or not self.classes.labels:
             return []
         means, labels = self._class_means[:, channel], self.classes.labels
-        order = sorted(range(len(labels)), key=lambda place: (-float(means[place]), labels[place]))[:CLASSES_NAMED]
+        order = sorted(range(len(labels)), key=lambda index: (-float(means[index]), labels[index]))[:CLASSES_NAMED]
         return [
-            {"label": labels[place], "count": int(self.classes.counts[place]), "mean": float(means[place])}
-            for place in order
+            {"label": labels[index], "count": int(self.classes.counts[index]), "mean": float(means[index])}
+            for index in order
         ]
 
     def class_examples(self, channel: int) -> tuple[Example, ...]:
@@ -202,7 +206,7 @@ def read_layer_scan(
     examples: int | None = None,
     with_classes: bool = False,
 ) -> LayerScan:
-    """Return what the scan's files say about a layer, of a dataset of `examples` (None: as many as there are).
+    """Return the statistics of a layer from the scan's files, of a dataset of `examples` (None: as many as there are).
 
     Raises MergeError when the spans do not cover the dataset exactly.
     """
@@ -210,7 +214,7 @@ def read_layer_scan(
     spans = sorted((*read_span(store, path, layer), path) for path in under[PARTIALS])
     covered = [(start, stop) for start, stop, _ in spans]
     if not spans:
-        raise MergeError(f"no partial of {layer.name} is there; run the scan again")
+        raise MergeError(f"there is no partial of {layer.name}; run the scan again")
     check_cover(covered, covered[-1][1] if examples is None else examples)
     classes = None
     if with_classes and under[CLASSES]:

@@ -1,4 +1,4 @@
-"""Moments of many channels at once, in float64, mergeable: mean, variance, skewness, extremes, how often above zero.
+"""Moments of many channels at once, in float64: mean, variance, skewness, extremes, how often above zero.
 
 Merging follows Chan, Golub and LeVeque (1979) and, for the third moment, Pébay (2008): no large sums of powers cancel.
 Merging is associative up to rounding; callers that need the same bits every time merge in a fixed order
@@ -7,6 +7,7 @@ Merging is associative up to rounding; callers that need the same bits every tim
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(slots=True, kw_only=True)
 class Moments:
-    """Per channel, arrays of shape (channels,), over `count` values. `update` changes them in place.
+    """The moments of `count` values of each channel; arrays are (channels,).
 
     `m2` and `m3` are sums of squared and cubed distances from the mean; `active` counts the values above zero.
     """
@@ -46,16 +47,16 @@ class Moments:
         )
 
     def update(self, values: NDArray[np.float32]) -> None:
-        """Take in values, (examples, channels), one example after the other: the same bits whatever the batch."""
-        arrays = (self.mean, self.m2, self.m3, self.minimum, self.maximum)
-        kernels.add_moments(values, self.count, arrays, self.active)
+        """Take in the values of some examples, (examples, channels), one example after the other."""
+        sums, extremes = (self.mean, self.m2, self.m3), (self.minimum, self.maximum)
+        kernels.add_moments(values, self.count, sums, extremes, self.active)
         self.count += len(values)
 
     def merge(self, other: Moments) -> Moments:
-        """Return the moments of both sets of values together."""
+        """Return the moments of both sets of values together; neither side changes."""
         mine, theirs = self.count, other.count
         if not mine or not theirs:
-            return self if mine else other
+            return deepcopy(self if mine else other)  # a copy, because its arrays may be updated later
         count = mine + theirs
         delta = other.mean - self.mean
         cubes = delta**3 * (mine * theirs * (mine - theirs) / count**2)

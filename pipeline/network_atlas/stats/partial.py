@@ -1,26 +1,28 @@
-"""What one span of the dataset says about some channels; partials of neighbouring spans merge to that of the whole.
+"""Statistics of some channels over one span of the dataset; partials of neighbouring spans merge to that of the whole.
 
-Numbers are per channel, over examples, and of two kinds, kept apart throughout: of the *spatial maximum* (the largest
-value of the channel's map on an example) and of the *spatial mean* (the mean of its map). `bottom` alone is by the
-spatial minimum.
+All numbers are per channel, over examples, and of two kinds, which are kept apart throughout: of the *spatial maximum*
+(the largest value of the channel's map on an example) and of the *spatial mean* (the mean of its map). Only `bottom` is
+by the spatial minimum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from network_atlas.config.schema import ScanConfig
 from network_atlas.errors import MergeError
+from network_atlas.layers import LayerSpec
 from network_atlas.stats.histogram import Histogram
 from network_atlas.stats.moments import Moments
+from network_atlas.stats.reduced import Reduced
 from network_atlas.stats.topk import TopClasses, TopK
 
 Counts = NDArray[np.int64]
+
 MERGED = (
     "spatial_maximum",
     "spatial_mean",
@@ -32,37 +34,24 @@ MERGED = (
     "bottom_mean",
     "classes",
 )
-"""Fields of a partial that merge by themselves."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageValues:
-    """What is kept of some images: arrays of shape (examples, channels). Positions are flat, row by row in the map."""
-
-    spatial_maximum: NDArray[np.float32]
-    spatial_maximum_at: NDArray[np.int32]
-    spatial_minimum: NDArray[np.float32]
-    spatial_minimum_at: NDArray[np.int32]
-    spatial_mean: NDArray[np.float32]
-    within: NDArray[np.float64]
-    """Sum of the squared distances of a map's values from their own mean."""
+"""The statistics that merge by themselves."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Partial:
     """The statistics of the examples `start` to `stop` (exclusive), counted in the order of their ids.
 
-    Arrays have the shape (channels,). `update` changes everything in place.
+    Arrays are (channels,).
     """
 
     start: int
     stop: int
     positions: Counts
-    """Positions of each channel's map."""
+    """The number of positions of each channel's map."""
     within: NDArray[np.float64]
-    """Sum over examples of the squared distances of a map's values from their own mean."""
+    """The sum over examples of the squared distances of a map's values from their own mean."""
     minimum: NDArray[np.float32]
-    """Smallest value anywhere."""
+    """The smallest value anywhere."""
     spatial_maximum: Moments
     spatial_mean: Moments
     spatial_maximum_histogram: Histogram
@@ -78,13 +67,17 @@ class Partial:
     """By spatial maximum."""
 
     @classmethod
-    def empty(cls, start: int, stop: int, positions: Counts, *, config: ScanConfig, labels: Sequence[str]) -> Partial:
-        """Return the statistics of a span before its first example; `positions` has one number per channel."""
-        channels = len(positions)
+    def empty(
+        cls, layers: Sequence[LayerSpec], config: ScanConfig, *, start: int, stop: int, labels: tuple[str, ...]
+    ) -> Partial:
+        """Return the statistics of no examples, for a span and the channels of `layers`, layer after layer."""
+        sizes = [layer.channels for layer in layers]
+        channels = sum(sizes)
+        positions = np.array([layer.positions[0] * layer.positions[1] for layer in layers], np.int64)
         return cls(
             start=start,
             stop=stop,
-            positions=positions,
+            positions=np.repeat(positions, sizes),
             within=np.zeros(channels),
             minimum=np.full(channels, np.inf, np.float32),
             spatial_maximum=Moments.empty(channels),
@@ -95,28 +88,31 @@ class Partial:
             bottom=TopK.empty(channels, config.bottom_k, sign=-1),
             top_mean=TopK.empty(channels, config.spectrum_k),
             bottom_mean=TopK.empty(channels, config.spectrum_k, sign=-1),
-            classes=TopClasses.empty(channels, config.class_k, labels),
+            classes=TopClasses.empty(channels, config.class_k, labels=labels),
         )
 
-    def update(self, values: ImageValues, numbers: NDArray[np.int64], classes: NDArray[np.int32]) -> None:
-        """Take in examples with these numbers, which rise from call to call, and classes (-1: none is known)."""
-        maximum, maximum_at = values.spatial_maximum, values.spatial_maximum_at
+    def update(self, reduced: Reduced, numbers: NDArray[np.int64], classes: NDArray[np.int32]) -> None:
+        """Take in some examples, in the order of their `numbers`, (examples,).
+
+        `classes`, (examples,), index the labels that the partial was made for; -1 is none.
+        """
+        maximum, maximum_at, mean = reduced.spatial_maximum, reduced.spatial_maximum_at, reduced.spatial_mean
         self.spatial_maximum.update(maximum)
-        self.spatial_mean.update(values.spatial_mean)
+        self.spatial_mean.update(mean)
         self.spatial_maximum_histogram.update(maximum)
-        self.spatial_mean_histogram.update(values.spatial_mean)
+        self.spatial_mean_histogram.update(mean)
         self.top.update(maximum, maximum_at, numbers)
-        self.bottom.update(values.spatial_minimum, values.spatial_minimum_at, numbers)
-        self.top_mean.update(values.spatial_mean, maximum_at, numbers)
-        self.bottom_mean.update(values.spatial_mean, maximum_at, numbers)
+        self.bottom.update(reduced.spatial_minimum, reduced.spatial_minimum_at, numbers)
+        self.top_mean.update(mean, maximum_at, numbers)
+        self.bottom_mean.update(mean, maximum_at, numbers)
         self.classes.update(maximum, maximum_at, numbers, classes)
-        for row in values.within:  # one after the other: the same bits whatever the batch
+        for row in reduced.within:  # one by one: the same bits whatever the batch
             self.within += row
-        self.minimum = np.minimum(self.minimum, values.spatial_minimum.min(axis=0))
+        self.minimum = np.minimum(self.minimum, reduced.spatial_minimum.min(axis=0))
 
     @property
     def count(self) -> int:
-        """Return how many examples could be read."""
+        """Return the number of examples that could be read."""
         return self.spatial_mean.count
 
     @property
@@ -132,14 +128,13 @@ class Partial:
     def merge(self, other: Partial) -> Partial:
         """Return the partial of both spans; raise MergeError unless the other's follows this one's."""
         check_neighbours(self.stop, other.start)
-        merged: dict[str, Any] = {name: getattr(self, name).merge(getattr(other, name)) for name in MERGED}
         return Partial(
             start=self.start,
             stop=other.stop,
             positions=self.positions,
             within=self.within + other.within,
             minimum=np.minimum(self.minimum, other.minimum),
-            **merged,
+            **{name: getattr(self, name).merge(getattr(other, name)) for name in MERGED},
         )
 
 

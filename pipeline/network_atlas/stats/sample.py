@@ -1,4 +1,4 @@
-"""The fixed sample of examples whose values are all kept: which they are, and what they say.
+"""The fixed sample of examples whose values are all kept: how they are chosen, and statistics of their values.
 
 The sample is the same for every channel, layer and worker: the examples whose ids have the smallest hashes.
 """
@@ -17,9 +17,9 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NOISE_SHARE = 0.01
 """A layer's noise floor, as a share of the 99th percentile of all its channels' absolute spatial maxima."""
 DUPLICATES_FROM = 0.98
-"""Channels whose spatial means correlate this much over the sample are called near-duplicates."""
+"""Channels whose spatial means correlate at least this much over the sample are called near-duplicates."""
 DECIMALS = 9
-"""Of correlations and cosines."""
+"""Of correlations and cosines; see `Sample.correlations`."""
 
 Floats = NDArray[np.float32]
 
@@ -42,8 +42,8 @@ def sample_limit(example_ids: Sequence[str], size: int) -> str:
 def position_of(example_id: str, rows: int, columns: int) -> tuple[int, int]:
     """Return the position (row, column) at which an example's activation vector is kept.
 
-    Drawn by hash, alike in all layers (so it is the same place of the image), and not at an edge, where padding speaks
-    too (Carter et al. 2019), unless the map has nothing else.
+    It is drawn by hash, and lies at the same place of the image in all layers. It is not at an edge, where padding has
+    an influence (Carter et al. 2019), unless the map has nothing else.
     """
     row, column = positions_of([example_id], rows, columns)[0].tolist()
     return row, column
@@ -60,13 +60,13 @@ def positions_of(example_ids: Sequence[str], rows: int, columns: int) -> NDArray
 
 @lru_cache(maxsize=8192)
 def _shares(example_id: str) -> tuple[float, float]:
-    """Return where an example's position lies, as shares of height and width: asked for once for every layer."""
+    """Return the position of an example as shares of height and width; cached, as every layer asks for it."""
     digest = _digest(example_id)
     return int.from_bytes(digest[8:16], "big") / 2**64, int.from_bytes(digest[16:24], "big") / 2**64
 
 
 def percentile_of(score: float, values: Floats) -> float | None:
-    """Return the share, 0..100, of finite `values` that lie below `score`; None when there is nothing to compare."""
+    """Return the percentage, 0 to 100, of finite `values` below `score`; None when there is nothing to compare."""
     finite = values[np.isfinite(values)]
     if not len(finite) or not np.isfinite(score):
         return None
@@ -75,23 +75,24 @@ def percentile_of(score: float, values: Floats) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The sampled examples of one layer, in the order of their ids; arrays of shape (examples, channels)."""
+    """The sampled examples of one layer, in the order of their ids; arrays are (examples, channels)."""
 
     ids: tuple[str, ...]
     spatial_mean: Floats
     spatial_maximum: Floats
     spatial_maximum_at: NDArray[np.int32]
-    """Flat positions in the layer's map."""
+    """Flat positions of the spatial maxima in the layer's map."""
 
     def noise_floor(self) -> float:
-        """Return what counts as noise in this layer."""
+        """Return the size of a spatial maximum below which it counts as noise in this layer."""
         sizes = np.abs(self.spatial_maximum[np.isfinite(self.spatial_maximum)])
         return NOISE_SHARE * float(np.percentile(sizes, 99)) if len(sizes) else 0.0
 
     def correlations(self) -> NDArray[np.float64]:
         """Return the correlation of all channels' spatial means, (channels, channels); NaN for constant channels.
 
-        To `DECIMALS`: what comes after differs between kinds of processors, whose matrix products round differently.
+        Rounded to `DECIMALS`: further digits differ between kinds of processors, which round matrix products in their
+        own ways.
         """
         values = self.spatial_mean[np.isfinite(self.spatial_mean).all(axis=1)].astype(np.float64)
         if len(values) < 2:
@@ -108,24 +109,25 @@ def quantiles_of(values: Floats) -> list[dict[str, float]]:
     finite = values[np.isfinite(values)]
     if not len(finite):
         return []
-    found = np.quantile(finite.astype(np.float64), QUANTILES)
-    return [{"quantile": share, "value": float(value)} for share, value in zip(QUANTILES, found, strict=True)]
+    quantiles = np.quantile(finite.astype(np.float64), QUANTILES)
+    return [{"quantile": share, "value": float(value)} for share, value in zip(QUANTILES, quantiles, strict=True)]
 
 
 def spectrum(values: Floats, k: int) -> dict[str, list[int]]:
     """Return examples of the middle of a channel's range: indices into `values`, its spatial means over the sample.
 
-    'slightly_positive' are the `k` nearest to the median of the values above zero, 'slightly_negative' to that of the
-    values below, 'zero' those nearest to zero itself; each in falling order of value. An example is of one kind only.
+    'slightly_positive' are the `k` nearest to the median of the values above zero. 'slightly_negative' are the `k`
+    nearest to the median of the values below zero. 'zero' are those nearest to zero itself. Each kind is in falling
+    order of value. An example is of one kind only.
     """
     finite = np.isfinite(values)
     kinds = {"slightly_positive": finite & (values > 0), "slightly_negative": finite & (values < 0), "zero": finite}
-    found: dict[str, list[int]] = {}
+    chosen: dict[str, list[int]] = {}
     taken: set[int] = set()
     for kind, belongs in kinds.items():
         centre = 0.0 if kind == "zero" or not belongs.any() else float(np.median(values[belongs]))
-        candidates = [int(place) for place in np.flatnonzero(belongs) if int(place) not in taken]
-        nearest = sorted(candidates, key=lambda place: (abs(float(values[place]) - centre), place))[:k]
+        candidates = [int(index) for index in np.flatnonzero(belongs) if int(index) not in taken]
+        nearest = sorted(candidates, key=lambda index: (abs(float(values[index]) - centre), index))[:k]
         taken.update(nearest)
-        found[kind] = sorted(nearest, key=lambda place: (-float(values[place]), place))
-    return found
+        chosen[kind] = sorted(nearest, key=lambda index: (-float(values[index]), index))
+    return chosen

@@ -1,4 +1,4 @@
-"""The k largest (or smallest) examples of many channels at once, mergeable, with a total order.
+"""The k largest (or smallest) examples of many channels at once, with a total order.
 
 Larger values come first; ties go to the smaller number, that is, to the smaller `example_id`. The order never depends
 on batches, spans or workers. There are no buffers that start at zero: a channel whose values are all negative has real
@@ -7,7 +7,6 @@ top examples. Values that are not numbers are never among the best.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,15 +15,15 @@ from numpy.typing import NDArray
 from network_atlas.stats import kernels
 
 NONE = -1
-"""The number of a place that no example fills."""
+"""The number of an entry that no example fills."""
 
 
 @dataclass(slots=True, kw_only=True)
 class TopK:
-    """Per channel the best examples: arrays of shape (channels, k), best first; places past the last have number -1.
+    """The best examples of each channel, best first; arrays are (channels, k). Empty entries have the number -1.
 
-    `numbers` are the examples' places in the order of ids, `at` flat positions (row by row) in the layer's map. For the
-    smallest values `sign` is -1: `values` are true values, the order is reversed.
+    `numbers` count the examples in the order of ids. `at` are flat positions (row by row) in the layer's map. For the
+    smallest values `sign` is -1: `values` stay as they are, the order is reversed.
     """
 
     sign: int
@@ -54,11 +53,14 @@ class TopK:
         return counts
 
     def update(self, values: NDArray[np.float32], at: NDArray[np.int32], numbers: NDArray[np.int64]) -> None:
-        """Take in values and positions, (examples, channels), of examples whose numbers rise from call to call."""
-        kernels.add_best(values, at, numbers, self.sign, self.values, self.numbers, self.at)
+        """Take in some examples: `values` and `at` are (examples, channels), `numbers` are (examples,).
+
+        Numbers must rise, from call to call too: ties go to the example that came first.
+        """
+        kernels.add_best(values, at, numbers, self.sign, (self.values, self.numbers, self.at))
 
     def merge(self, other: TopK) -> TopK:
-        """Return the best of both."""
+        """Return the best of both; neither side changes."""
         values = np.concatenate([self.values, other.values], axis=1)
         numbers = np.concatenate([self.numbers, other.numbers], axis=1)
         order = np.lexsort((numbers, -self.sign * values, numbers == NONE), axis=1)[:, : self.k]
@@ -72,10 +74,10 @@ class TopK:
 
 @dataclass(slots=True, kw_only=True)
 class TopClasses:
-    """Per channel the classes with the best examples: one example of each of the `k` best classes.
+    """The classes with the best examples of each channel: one example of each of the `k` best classes.
 
-    `classes`, of shape (channels, k), indexes `labels`. Every class's best example of a whole is the best of one of its
-    parts, and among the `k` best of that part: so merging is exact.
+    `classes`, (channels, k), indexes `labels`. A class's best example of the whole is the best of one part, and among
+    the `k` best of that part. So merging is exact.
     """
 
     labels: tuple[str, ...]
@@ -83,10 +85,10 @@ class TopClasses:
     classes: NDArray[np.int32]
 
     @classmethod
-    def empty(cls, channels: int, k: int, labels: Sequence[str]) -> TopClasses:
-        """Return no examples for each channel, of classes with these labels; without labels there are none."""
+    def empty(cls, channels: int, k: int, *, labels: tuple[str, ...]) -> TopClasses:
+        """Return no examples for each channel; without labels there is nothing to keep, and k is 0."""
         best = TopK.empty(channels, k if labels else 0)
-        return cls(labels=tuple(labels), best=best, classes=np.zeros(best.numbers.shape, np.int32))
+        return cls(labels=labels, best=best, classes=np.zeros(best.numbers.shape, np.int32))
 
     def update(
         self,
@@ -95,12 +97,12 @@ class TopClasses:
         numbers: NDArray[np.int64],
         classes: NDArray[np.int32],
     ) -> None:
-        """Take in examples as `TopK.update` does; `classes` index `labels`, -1 is left out."""
-        lists = (self.best.values, self.best.numbers, self.best.at, self.classes)
-        kernels.add_class_best(values, at, numbers, classes, lists)
+        """Take in some examples, as `TopK.update` does; `classes`, (examples,), index `labels`, and -1 is none."""
+        best = (self.best.values, self.best.numbers, self.best.at)
+        kernels.add_class_best(values, at, numbers, classes, best, self.classes)
 
     def merge(self, other: TopClasses) -> TopClasses:
-        """Return the best of both: of a class that is in both, the better example."""
+        """Return the best of both; of a class that is in both, the better example. Neither side changes."""
         labels = tuple(sorted({*self.labels, *other.labels}))
         renamed = [_renamed(part, labels) for part in (self, other)]
         classes = np.concatenate(renamed, axis=1)
@@ -121,8 +123,8 @@ class TopClasses:
 def _renamed(part: TopClasses, labels: tuple[str, ...]) -> NDArray[np.int32]:
     if not part.labels:
         return part.classes
-    places = {label: place for place, label in enumerate(labels)}
-    return np.array([places[label] for label in part.labels], np.int32)[part.classes]
+    indices = {label: index for index, label in enumerate(labels)}
+    return np.array([indices[label] for label in part.labels], np.int32)[part.classes]
 
 
 def _is_beaten(

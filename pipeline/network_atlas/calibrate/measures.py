@@ -126,9 +126,9 @@ def path_similarity(picture: Sequence[Vectors], top: Sequence[Vectors], random: 
 
     1 is as similar as the best examples are to each other, 0 as similar as any image is to them. Each argument holds
     one array for each layer of the path; `picture` has one image, `random` are any images of the dataset. Similarity is
-    the cosine of standardized vectors, averaged over pairs, then over layers (after Geirhos et al. 2024, "Don't trust your
-    eyes", who normalize in the same way). None where there are fewer than two examples, or where they are no more
-    similar to each other than to any image.
+    the cosine of standardized vectors, averaged over pairs, then over layers; normalized as by Geirhos et al. (2024,
+    "Don't trust your eyes"). None where there are fewer than two examples, or where they are no more similar to each
+    other than to any image.
     """
     layers = [_normalized_similarity(*layer) for layer in zip(picture, top, random, strict=True)]
     values = [value for value in layers if value is not None]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,17 @@ from tiny_network import build
 from network_atlas.config.schema import RunConfig
 
 SEEDS = "sweep.variants=[{objective: channel}, {objective: channel, seed: 1}, {objective: channel, sign: '-'}]"
-ONE = ["sweep.select.0.include=[conv2]", "sweep.select.0.channels=[0,1,2]", SEEDS, "optimize.steps=24"]
+SELECTED = ["sweep.select.0.include=[conv2]", "sweep.select.0.channels=[0,1,2]", SEEDS, "optimize.steps=24"]
 
 
 @pytest.fixture
 def rows(tiny: Callable[..., RunConfig], tmp_path: Path) -> list[dict[str, Any]]:
-    quietly(tiny(*ONE))
+    quietly(tiny(*SELECTED))
     (table,) = (tmp_path / "atlas" / "atlas").iterdir()
     return pq.read_table(table).to_pylist()
 
 
 def maps_of(data: bytes) -> np.ndarray:
-    import io
-
     image = torch.from_numpy(np.asarray(Image.open(io.BytesIO(data))).copy()).permute(2, 0, 1)[None].float() / 255
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
@@ -66,9 +65,9 @@ def test_a_dead_channel_is_tried_again_and_called_so(rows: list[dict[str, Any]])
 def test_a_new_scan_measures_again_and_makes_no_picture_again(
     tiny: Callable[..., RunConfig], tmp_path: Path, images: Path
 ) -> None:
-    quietly(tiny(*ONE))
+    quietly(tiny(*SELECTED))
     pictures = sorted(path.name for path in (tmp_path / "atlas" / "visualizations").rglob("*.parquet"))
     measured = set((tmp_path / "atlas" / "calibrations").rglob("*.parquet"))
-    quietly(tiny(*ONE, "dataset.limit=8", "store.allow_changes=true"))
+    quietly(tiny(*SELECTED, "dataset.limit=8", "store.allow_changes=true"))
     assert sorted(path.name for path in (tmp_path / "atlas" / "visualizations").rglob("*.parquet")) == pictures
     assert measured < set((tmp_path / "atlas" / "calibrations").rglob("*.parquet"))

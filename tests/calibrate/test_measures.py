@@ -58,11 +58,11 @@ def test_path_similarity_is_one_among_the_best_and_zero_for_any() -> None:
     assert np.mean([value for value in any_image if value is not None]) == pytest.approx(0.0, abs=0.1)
 
 
-def test_path_similarity_says_nothing_where_the_examples_do_not() -> None:
+def test_path_similarity_is_none_where_the_examples_have_nothing_in_common() -> None:
     generator = np.random.default_rng(0)
     random = generator.normal(size=(50, 8))
-    one = generator.normal(size=(1, 8))
-    assert path_similarity([one], [one], [random]) is None  # a single example
-    assert path_similarity([one], [np.zeros((3, 8))], [np.zeros((50, 8))]) is None  # a dead layer
+    image = generator.normal(size=(1, 8))
+    assert path_similarity([image], [image], [random]) is None  # a single example
+    assert path_similarity([image], [np.zeros((3, 8))], [np.zeros((50, 8))]) is None  # a dead layer
     opposite = np.concatenate([random[:1] * 3, -random[:1] * 3])
-    assert path_similarity([one], [opposite], [random]) is None  # no more alike than any two images
+    assert path_similarity([image], [opposite], [random]) is None  # no more alike than any two images

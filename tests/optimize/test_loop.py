@@ -29,26 +29,26 @@ from network_atlas.units import Channel, ClassLogit, ClassProbability, Direction
 
 MakeTarget = Callable[..., Target]
 GREY_START = np.full((1, 16, 16, 3), 128, np.uint8)
-ONE = Channel(layer="conv2", channel=1)
+CHANNEL = Channel(layer="conv2", channel=1)
 
 
 def channels(layer: str, numbers: Sequence[int]) -> list[Picture]:
-    return [picture(Channel(layer=layer, channel=number), seed=place) for place, number in enumerate(numbers)]
+    return [picture(Channel(layer=layer, channel=number), seed=seed) for seed, number in enumerate(numbers)]
 
 
-def pixels(one: FinishedPicture) -> Any:
-    return one.pixels.astype(int)
+def pixels(result: FinishedPicture) -> Any:
+    return result.pixels.astype(int)
 
 
 CASES: list[Single | Sum] = [
-    ONE,
+    CHANNEL,
     Neuron(layer="conv2", channel=1, row=4, column=4),
     ClassLogit(layer=OUTPUT, channel=2),
     ClassProbability(layer=OUTPUT, channel=2),
-    Direction(layer="conv2", name="one", vector=tuple(np.linspace(-1, 1, 12).tolist()), cosine_power=2.0),
+    Direction(layer="conv2", name="first", vector=tuple(np.linspace(-1, 1, 12).tolist()), cosine_power=2.0),
     Sum(
         terms=(
-            Term(weight=1.0, unit=ONE),
+            Term(weight=1.0, unit=CHANNEL),
             Term(weight=-0.5, unit=ClassLogit(layer=OUTPUT, channel=1)),
         )
     ),
@@ -56,8 +56,8 @@ CASES: list[Single | Sum] = [
 
 
 def risen(target: Target, unit: Single | Sum, recipe: OptimizeConfig, *, sign: int) -> float:
-    (one,) = made(target, [picture(unit, sign=sign)], recipe)
-    start, end = measure(target, np.concatenate([GREY_START, one.pixels[None]]), [unit, unit])
+    (result,) = made(target, [picture(unit, sign=sign)], recipe)
+    start, end = measure(target, np.concatenate([GREY_START, result.pixels[None]]), [unit, unit])
     return end - start
 
 
@@ -90,23 +90,23 @@ def test_the_number_of_slots_and_the_order_change_nothing(
     target: MakeTarget, recipe: OptimizeConfig, slots: int
 ) -> None:
     batch = channels("conv2", [0, 1, 4, 5, 6, 7, 8])
-    expected = {one.key: result for one, result in zip(batch, made(target("conv2"), batch, recipe), strict=True)}
+    expected = {each.key: result for each, result in zip(batch, made(target("conv2"), batch, recipe), strict=True)}
     turned = batch[::-1]
-    for one, result in zip(turned, made(target("conv2"), turned, recipe, slots=slots), strict=True):
-        assert np.abs(pixels(result) - pixels(expected[one.key])).max() <= 1
-        assert result.steps == expected[one.key].steps
+    for each, result in zip(turned, made(target("conv2"), turned, recipe, slots=slots), strict=True):
+        assert np.abs(pixels(result) - pixels(expected[each.key])).max() <= 1
+        assert result.steps == expected[each.key].steps
 
 
 def test_a_dead_unit_neither_changes_nor_is_changed_by_its_neighbours(
     target: MakeTarget, recipe: OptimizeConfig
 ) -> None:
-    dead, alive = picture(Channel(layer="conv2", channel=2)), picture(ONE)
+    dead, alive = picture(Channel(layer="conv2", channel=2)), picture(CHANNEL)
     both = made(target("conv2"), [dead, alive], recipe)
     without = made(target("conv2"), [alive], recipe)
     still = made(target("conv2"), [dead], replace(recipe, steps=1))
     assert np.abs(pixels(both[1]) - pixels(without[0])).max() <= 1
     assert np.array_equal(both[0].pixels, still[0].pixels)  # no gradient, no change
-    assert [one.status for one in both] == ["dead", "ok"]
+    assert [result.status for result in both] == ["dead", "ok"]
 
 
 class Breaks(nn.Module):
@@ -128,68 +128,68 @@ def test_a_broken_gradient_ends_that_item_only(tiny: Callable[..., RunConfig], r
     units = [Channel(layer=layer.name, channel=number) for number in range(8)]
     recipe = replace(recipe, steps=80, transform=replace(recipe.transform, jitter_px=0))
     results = made(target, [picture(unit) for unit in units], recipe)
-    broken = [one.status == "diverged" for one in results]
+    broken = [result.status == "diverged" for result in results]
     assert set(broken) == {True, False}
-    for unit, one, is_broken in zip(units, results, broken, strict=True):
+    for unit, result, is_broken in zip(units, results, broken, strict=True):
         (alone,) = made(target, [picture(unit)], recipe)
-        assert np.abs(pixels(alone) - pixels(one)).max() <= 1
-        assert (alone.status, alone.steps) == (one.status, one.steps)
-        assert (one.steps < 80) == is_broken
+        assert np.abs(pixels(alone) - pixels(result)).max() <= 1
+        assert (alone.status, alone.steps) == (result.status, result.steps)
+        assert (result.steps < 80) == is_broken
 
 
 def test_seeds_give_different_pictures(target: MakeTarget, recipe: OptimizeConfig) -> None:
-    first, second = made(target("conv2"), [picture(ONE, seed=seed) for seed in (0, 1)], recipe)
+    first, second = made(target("conv2"), [picture(CHANNEL, seed=seed) for seed in (0, 1)], recipe)
     assert np.abs(pixels(first) - pixels(second)).mean() > 1
 
 
 def test_a_second_attempt_draws_other_numbers(target: MakeTarget, recipe: OptimizeConfig) -> None:
-    (first,) = made(target("conv2"), [picture(ONE)], recipe)
-    (second,) = made(target("conv2"), [picture(ONE)], recipe, attempt=1)
+    (first,) = made(target("conv2"), [picture(CHANNEL)], recipe)
+    (second,) = made(target("conv2"), [picture(CHANNEL)], recipe, attempt=1)
     assert np.abs(pixels(first) - pixels(second)).mean() > 1
 
 
 def test_scores_are_measured_from_the_stored_pixels(target: MakeTarget, recipe: OptimizeConfig) -> None:
-    (one,) = made(target("conv2"), [picture(ONE)], recipe)
-    images = torch.from_numpy(one.pixels[None]).permute(0, 3, 1, 2).float() / 255
+    (result,) = made(target("conv2"), [picture(CHANNEL)], recipe)
+    images = torch.from_numpy(result.pixels[None]).permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     model = build()
     expected = model.conv2(torch.relu(model.conv1((images - mean) / std)))[0, 1].mean()
-    assert measure(target("conv2"), one.pixels[None], [ONE])[0] == pytest.approx(float(expected), rel=1e-4)
+    assert measure(target("conv2"), result.pixels[None], [CHANNEL])[0] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_the_models_parameters_never_get_gradients_and_no_hook_stays(
     target: MakeTarget, recipe: OptimizeConfig
 ) -> None:
-    where = target("conv2", "conv1")
-    made(where, channels("conv2", [1]), recipe)
-    assert all(parameter.grad is None for parameter in where.model.parameters())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in where.model.modules())
+    network = target("conv2", "conv1")
+    made(network, channels("conv2", [1]), recipe)
+    assert all(parameter.grad is None for parameter in network.model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.model.modules())
 
 
 def test_bfloat16_scores_are_close_to_float32(target: MakeTarget, recipe: OptimizeConfig) -> None:
-    wanted = channels("conv2", [0, 1, 4, 5])
-    found = {
+    pictures = channels("conv2", [0, 1, 4, 5])
+    measured = {
         dtype: measure(
             target("conv2"),
-            np.stack([one.pixels for one in made(target("conv2"), wanted, recipe, dtype=dtype)]),
-            [one.readable for one in wanted],
+            np.stack([result.pixels for result in made(target("conv2"), pictures, recipe, dtype=dtype)]),
+            [each.readable for each in pictures],
         )
         for dtype in ("float32", "bfloat16")
     }
-    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
+    assert measured["bfloat16"] == pytest.approx(measured["float32"], rel=0.1)
 
 
 def test_layers_before_an_in_place_activation_are_read_as_they_were(target: MakeTarget, recipe: OptimizeConfig) -> None:
     """conv1 is overwritten by an in-place ReLU; its gradient and values must survive that when both are read."""
-    below = Sum(terms=(Term(weight=-1.0, unit=Channel(layer="conv1", channel=0)), Term(weight=0.001, unit=ONE)))
+    below = Sum(terms=(Term(weight=-1.0, unit=Channel(layer="conv1", channel=0)), Term(weight=0.001, unit=CHANNEL)))
     assert risen(target("conv1", "conv2"), below, recipe, sign=1) > 0.1
 
 
 @pytest.mark.parametrize("size", [(12, 20), (24, 9)])
 def test_pictures_need_not_be_square(target: MakeTarget, recipe: OptimizeConfig, size: tuple[int, int]) -> None:
-    (one,) = made(target("conv2"), [picture(ONE)], replace(recipe, height_px=size[0], width_px=size[1]))
-    assert one.pixels.shape == (*size, 3)
+    (result,) = made(target("conv2"), [picture(CHANNEL)], replace(recipe, height_px=size[0], width_px=size[1]))
+    assert result.pixels.shape == (*size, 3)
 
 
 @pytest.mark.parametrize("count", [1, 4, 7])
@@ -199,40 +199,40 @@ def test_other_numbers_of_input_channels(tiny: Callable[..., RunConfig], recipe:
     facts = model_facts(model, replace(tiny().model, input=config))
     layer = next(layer for layer in facts.layers if layer.name == "conv2")
     target = Target(model=model, layers=[layer], input=config, device=torch.device("cpu"))
-    (one,) = made(target, [picture(ONE)], recipe)
-    assert one.pixels.shape == (16, 16, count)
-    grey = np.full_like(one.pixels, 128)
-    before, after = measure(target, np.stack([grey, one.pixels]), [ONE, ONE])
+    (result,) = made(target, [picture(CHANNEL)], recipe)
+    assert result.pixels.shape == (16, 16, count)
+    grey = np.full_like(result.pixels, 128)
+    before, after = measure(target, np.stack([grey, result.pixels]), [CHANNEL, CHANNEL])
     assert after > before
 
 
 def test_opacity_is_kept_where_it_is_asked_for(target: MakeTarget, recipe: OptimizeConfig) -> None:
     corner = Neuron(layer="conv2", channel=1, row=0, column=0)
     still = replace(recipe.transform, jitter_px=0, scale_min=1, scale_max=1, rotate_degrees=0)
-    (one,) = made(target("conv2"), [picture(corner)], replace(recipe, opacity=True, transform=still))
-    assert one.opacity is not None
-    assert one.opacity.shape == (16, 16)
-    assert one.opacity[0, 0] == 255
-    assert one.opacity[8:, 8:].max() == 0
+    (result,) = made(target("conv2"), [picture(corner)], replace(recipe, opacity=True, transform=still))
+    assert result.opacity is not None
+    assert result.opacity.shape == (16, 16)
+    assert result.opacity[0, 0] == 255
+    assert result.opacity[8:, 8:].max() == 0
     (plain,) = made(target("conv2"), [picture(corner)], replace(recipe, transform=still))
     assert plain.opacity is None
-    assert np.array_equal(plain.pixels, one.pixels)
+    assert np.array_equal(plain.pixels, result.pixels)
 
 
 def test_a_given_image_is_where_it_starts(target: MakeTarget, recipe: OptimizeConfig) -> None:
     image = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
-    wanted = picture(ONE)
-    (one,) = made(target("conv2"), [wanted], replace(recipe, steps=1), starts={wanted.key: image})
-    assert np.abs(one.pixels / 255 - image.permute(1, 2, 0).numpy()).max() < 0.1
+    started = picture(CHANNEL)
+    (result,) = made(target("conv2"), [started], replace(recipe, steps=1), starts={started.key: image})
+    assert np.abs(result.pixels / 255 - image.permute(1, 2, 0).numpy()).max() < 0.1
 
 
 def test_the_mean_over_views_is_climbed(target: MakeTarget, recipe: OptimizeConfig) -> None:
     more = replace(recipe, transform=replace(recipe.transform, views=3))
-    assert risen(target("conv2"), ONE, more, sign=1) > 0.05
+    assert risen(target("conv2"), CHANNEL, more, sign=1) > 0.05
     batch = channels("conv2", [0, 1, 4])
     narrow, wide = made(target("conv2"), batch, more, slots=3), made(target("conv2"), batch, more, slots=9)
-    for one, other in zip(narrow, wide, strict=True):
-        assert np.abs(pixels(one) - pixels(other)).max() <= 1
+    for first, second in zip(narrow, wide, strict=True):
+        assert np.abs(pixels(first) - pixels(second)).max() <= 1
 
 
 STOP = StopConfig(window=8, gain=0.05)
@@ -253,20 +253,20 @@ def test_each_picture_stops_by_itself_and_others_take_its_place(target: MakeTarg
     stopping = replace(recipe, steps=200, stop=StopConfig(window=8, gain=0.2))
     batch = channels("conv2", [0, 1, 3, 4, 5, 6])
     results = made(target("conv2"), batch, stopping, slots=2)
-    steps = [one.steps for one in results]
+    steps = [result.steps for result in results]
     assert len(set(steps)) > 1
     assert max(steps) < 200
-    for one, result in zip(batch, results, strict=True):
-        (alone,) = made(target("conv2"), [one], stopping)
+    for each, result in zip(batch, results, strict=True):
+        (alone,) = made(target("conv2"), [each], stopping)
         assert alone.steps == result.steps
         assert np.abs(pixels(alone) - pixels(result)).max() <= 1
 
 
 def test_the_curve_is_thinned_and_ends_at_the_last_step(target: MakeTarget, recipe: OptimizeConfig) -> None:
-    (one,) = made(target("conv2"), [picture(ONE)], replace(recipe, steps=70))
-    assert len(one.curve) == 32
-    assert one.curve[-1]["step"] == one.steps == 70
-    assert one.curve[-1]["score"] > one.curve[0]["score"]
+    (result,) = made(target("conv2"), [picture(CHANNEL)], replace(recipe, steps=70))
+    assert len(result.curve) == 32
+    assert result.curve[-1]["step"] == result.steps == 70
+    assert result.curve[-1]["score"] > result.curve[0]["score"]
     assert thinned([1.0, 3.0]) == [{"step": 1, "score": 1.0}, {"step": 2, "score": 3.0}]
 
 
@@ -276,35 +276,35 @@ def test_quantizing_rounds_and_never_wraps() -> None:
 
 
 def test_the_first_steps_may_be_taken_at_half_the_size(target: MakeTarget, recipe: OptimizeConfig) -> None:
-    where, coarse = replace(target("conv2"), takes_half=True), replace(recipe, coarse=0.5)
+    network, coarse = replace(target("conv2"), takes_half=True), replace(recipe, coarse=0.5)
     seen: list[tuple[int, int]] = []
-    handle = where.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
-    batch = [picture(ONE), picture(Neuron(layer="conv2", channel=1, row=7, column=7))]
-    together = made(where, batch, coarse)
+    handle = network.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
+    batch = [picture(CHANNEL), picture(Neuron(layer="conv2", channel=1, row=7, column=7))]
+    together = made(network, batch, coarse)
     handle.remove()
     assert seen.count((8, 8)) == 12  # the channel's; the neuron's position has no meaning there
     assert seen.count((16, 16)) == 12 + 12
-    for one, result in zip(batch, together, strict=True):
-        (alone,) = made(where, [one], coarse)
+    for each, result in zip(batch, together, strict=True):
+        (alone,) = made(network, [each], coarse)
         assert np.abs(pixels(alone) - pixels(result)).max() <= 1
-    assert risen(where, ONE, coarse, sign=1) > 0.05
+    assert risen(network, CHANNEL, coarse, sign=1) > 0.05
 
 
 def test_a_model_that_takes_one_size_only_is_told_apart(target: MakeTarget) -> None:
-    where = target("conv2")
-    assert takes_half_size(where.model, where.input, where.device)
+    network = target("conv2")
+    assert takes_half_size(network.model, network.input, network.device)
     fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
-    assert not takes_half_size(fixed, where.input, where.device)
+    assert not takes_half_size(fixed, network.input, network.device)
 
 
 @pytest.mark.parametrize("size", [8, 32])
 def test_in_bfloat16_scores_alone_and_in_a_batch_agree(target: MakeTarget, recipe: OptimizeConfig, size: int) -> None:
-    where, batch = target("conv2"), channels("conv2", [number % 12 for number in range(size)])
-    together = made(where, batch, recipe, dtype="bfloat16")
-    for place in (1, 5):
-        (alone,) = made(where, [batch[place]], recipe, dtype="bfloat16")
-        both = np.stack([together[place].pixels, alone.pixels])
-        in_batch, by_itself = measure(where, both, [batch[place].readable] * 2)
+    network, batch = target("conv2"), channels("conv2", [number % 12 for number in range(size)])
+    together = made(network, batch, recipe, dtype="bfloat16")
+    for number in (1, 5):
+        (alone,) = made(network, [batch[number]], recipe, dtype="bfloat16")
+        both = np.stack([together[number].pixels, alone.pixels])
+        in_batch, by_itself = measure(network, both, [batch[number].readable] * 2)
         assert in_batch == pytest.approx(by_itself, rel=0.01, abs=0.01)
 
 
@@ -315,8 +315,8 @@ def test_the_way_from_parameters_to_the_score_agrees_with_numerical_differentiat
     """The whole recipe at one step: parameterization, warp, normalization, network, objective, penalties."""
     penalties = ", ".join(f"{{name: {name}, weight: 0.01}}" for name in ("l1", "l2", "total_variation", "border"))
     config = tiny(f"optimize/parameterization={kind}", f"optimize.regularizers=[{penalties}]").optimize
-    where, unit = target("conv2"), ONE
-    learned = parameterization(config, channels=3, device=where.device, magnitude=packaged_magnitude())
+    network, unit = target("conv2"), CHANNEL
+    learned = parameterization(config, channels=3, device=network.device, magnitude=packaged_magnitude())
     generator = torch.Generator().manual_seed(1)
     start = learned.start([generator]).detach()
     start = start + 0.3 * torch.randn(start.shape, generator=generator)
@@ -325,7 +325,7 @@ def test_the_way_from_parameters_to_the_score_agrees_with_numerical_differentiat
     def aim(parameters: torch.Tensor) -> torch.Tensor:
         images = learned.image(parameters)
         seen = warp(images, warps, height=16, width=16)
-        return (scores(where.maps(seen), [unit]) - penalty(images, config.regularizers)).sum()
+        return (scores(network.maps(seen), [unit]) - penalty(images, config.regularizers)).sum()
 
     parameters = start.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(aim(parameters), parameters)
@@ -341,18 +341,20 @@ def test_inputs_smaller_than_the_networks_stride_still_give_a_picture(
 ) -> None:
     config = replace(tiny().model.input, height=1, width=1)
     model = build()
-    layer = next(one for one in model_facts(model, replace(tiny().model, input=config)).layers if one.name == "conv3")
+    layer = next(
+        layer for layer in model_facts(model, replace(tiny().model, input=config)).layers if layer.name == "conv3"
+    )
     target = Target(model=model, layers=[layer], input=config, device=torch.device("cpu"))
     assert layer.positions == (1, 1)
-    (one,) = made(target, [picture(Channel(layer="conv3", channel=0))], recipe)
-    assert one.status == "ok"
+    (result,) = made(target, [picture(Channel(layer="conv3", channel=0))], recipe)
+    assert result.status == "ok"
 
 
 def test_all_colour_channels_are_normalized_by_their_own_mean_and_std(target: MakeTarget) -> None:
     """Grey must reach the network as each channel's own number: one range for all would shift its colours."""
-    where, seen = target("conv1"), list[torch.Tensor]()
-    handle = where.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    measure(where, np.full((2, 16, 16, 3), 128, np.uint8), [Channel(layer="conv1", channel=0)] * 2)
+    network, seen = target("conv1"), list[torch.Tensor]()
+    handle = network.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    measure(network, np.full((2, 16, 16, 3), 128, np.uint8), [Channel(layer="conv1", channel=0)] * 2)
     handle.remove()
     expected = (128 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     assert seen[0][0, :, 3, 3].tolist() == pytest.approx(expected.tolist(), rel=1e-4)

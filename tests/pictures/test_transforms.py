@@ -81,7 +81,7 @@ def test_a_larger_picture_is_averaged_not_sampled() -> None:
     assert (small[..., 2:-2, 2:-2] - 0.5).abs().max() < 0.05
 
 
-def test_warps_stay_in_range_and_belong_to_their_item() -> None:
+def test_warps_stay_in_range_and_come_from_the_pictures_generator() -> None:
     settings = config(jitter_px=8, scale_min=0.9, scale_max=1.1, rotate_degrees=10)
     warps = draw_warps(settings, seeded(2), 600, (16, 16))
     assert torch.equal(warps, draw_warps(settings, seeded(2), 600, (16, 16)))
@@ -92,15 +92,15 @@ def test_warps_stay_in_range_and_belong_to_their_item() -> None:
     assert warps[..., 3].abs().max() <= torch.deg2rad(torch.tensor(10.0)) + 1e-6
 
 
-def test_every_view_has_a_warp_of_its_own() -> None:
+def test_every_view_has_its_own_warp() -> None:
     warps = draw_warps(config(jitter_px=8, views=3), seeded(0), 5, (16, 16))
     assert warps.shape == (5, 3, 4)
     assert len(warps.reshape(15, 4).unique(dim=0)) == 15
 
 
 def test_a_frame_makes_the_picture_smaller() -> None:
-    (one,) = draw_warps(config(pad_px=4), seeded(0), 1, (16, 16))[0]
-    seen = warp(torch.ones(1, 1, 16, 16), one[None], height=24, width=24)
+    (warps,) = draw_warps(config(pad_px=4), seeded(0), 1, (16, 16))
+    seen = warp(torch.ones(1, 1, 16, 16), warps, height=24, width=24)
     assert seen[0, 0, :4].abs().sub(GREY).abs().max() < 1e-5
     assert torch.allclose(seen[0, 0, 5:19, 5:19], torch.tensor(1.0), atol=1e-5)
 

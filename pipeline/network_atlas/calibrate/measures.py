@@ -1,6 +1,6 @@
-"""Numbers that say what a finished picture is worth, each from the stored 8-bit pixels.
+"""Measure what a finished picture is worth, from its stored 8-bit pixels.
 
-Vectors of a layer are its maps' spatial means, (images, channels), in float32.
+An image's vector in a layer is the spatial means of its maps.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from network_atlas.pictures.transforms import draw_warps, warp
 from network_atlas.plan.pictures import Picture
 from network_atlas.units import Channel, ClassLogit, ClassProbability, Neuron
 
-Vectors = NDArray[np.float64]
+Vectors = Float64[NDArray[np.float64], "_images channels"]
 
 STANDARD = TransformConfig(
     pad_px=0,
@@ -35,43 +36,50 @@ STANDARD = TransformConfig(
     views=8,
     noise_std=0.0,
 )
-"""The transforms of `transform=standard`, eight views; shifts are for a picture of `STANDARD_SIDE`."""
+"""The transforms of `transform=standard`, with eight views; shifts are for a picture of `STANDARD_SIDE` pixels."""
 STANDARD_SIDE = 128
 RINGS = 16
 """Rings of frequency, of equal width in its logarithm, in which magnitudes are compared."""
-LEAST_LIKENESS = 0.05
-"""Best examples that are no more alike than this, beyond chance, have no path in common to compare with."""
+LEAST_SIMILARITY = 0.05
+"""Best examples that are no more similar than this, beyond chance, have no path in common to compare with."""
+ROBUSTNESS_ATTEMPT = 9
+"""Sets the warps of this measure apart from those that the picture was learned with: attempts 0 and 1."""
 SMALLEST = 1e-6
 
 
-def rank_of(picture: Picture, maps: Tensor) -> int | None:
-    """Return the place of the unit's channel among all channels of its layer on its own picture, from 1.
+def rank_of(picture: Picture, maps: Float[Tensor, "channels rows columns"]) -> int | None:
+    """Return the rank of the unit's channel among all channels of its layer, on its own picture, from 1.
 
-    `maps` is (channels, rows, columns). Channels are ranked by the plain activation that the objective reads: their
+    Channels are ranked by the plain activation that the objective reads: their
     spatial means, or for neurons their values at the position; minimized pictures are ranked from below. None for
-    units that are no channel.
+    units that are not a channel.
     """
     unit = picture.unit
     if not isinstance(unit, Channel | Neuron | ClassLogit | ClassProbability):
         return None
     values = maps[:, unit.row, unit.column] if isinstance(unit, Neuron) else maps.float().mean(dim=(1, 2))
-    own = picture.sign * values
-    return 1 + int((own > own[unit.channel]).sum())
+    signed = picture.sign * values
+    return 1 + int((signed > signed[unit.channel]).sum())
 
 
 @torch.inference_mode()
 def robustness_loss(
-    target: Target, picture: Picture, image: Tensor, score: float, *, room: FittingBatch | None = None
+    target: Target,
+    picture: Picture,
+    image: Float[Tensor, "channels height width"],
+    score: float,
+    *,
+    fitting: FittingBatch | None = None,
 ) -> float | None:
     """Return the share of the score that is lost, on average, under the standard transforms; None for a score of zero.
 
-    `image` is (channels, height, width) on 0..1, as stored. Negative when the transforms raise the score.
-    `room` is how many views fit the device's memory; all where it is left out.
+    `image` is on 0..1, as stored. The share is negative when the transforms raise the score. `fitting` is how many
+    views fit the device's memory; without it, all do.
     """
     if abs(score) < SMALLEST or not np.isfinite(score):
         return None
     size = image.shape[-2], image.shape[-1]
-    (warps,) = draw_warps(STANDARD, generator_of(picture.key, "warps", 9), 1, size)
+    (warps,) = draw_warps(STANDARD, generator_of(picture.key, "warps", ROBUSTNESS_ATTEMPT), 1, size)
     warps[:, :2] *= max(size) / STANDARD_SIDE
     views = image[None].expand(STANDARD.views, -1, -1, -1)
     seen = warp(views, warps.to(image.device), height=target.input.height, width=target.input.width)
@@ -79,66 +87,73 @@ def robustness_loss(
     def of_part(part: slice) -> list[Tensor]:
         return list(scores(target.maps(seen[part]), [picture.readable] * len(seen[part])))
 
-    values = torch.stack((room or FittingBatch(STANDARD.views)).over(of_part, STANDARD.views))
+    values = torch.stack((fitting or FittingBatch(STANDARD.views)).over(of_part, STANDARD.views))
     return float((score - values.mean().item()) / abs(score))
 
 
-def frequency_distance(image: Tensor, magnitude: Tensor) -> float:
-    """Return how far a picture's frequency magnitude is from the dataset's, in decades: 0 is alike, 1 a factor of ten.
+def frequency_distance(
+    image: Float[Tensor, "channels height width"], magnitude: Float[Tensor, "channels rows frequencies"]
+) -> float:
+    """Return how far a picture's frequency magnitude is from the dataset's, in decades: 0 is equal, 1 a factor of ten.
 
     The root mean square difference of their base-10 logarithms over rings of frequency, each averaged over its ring and
-    all channels, overall strength set aside. `magnitude` is (channels, height, width // 2 + 1) of any size.
+    all channels. Contrast does not count: the mean logarithm is subtracted. `magnitude` may be of any size.
     """
     height, width = image.shape[-2:]
-    own, natural = magnitude_of(image[None].cpu())[0], resized(magnitude, height, width)
-    profiles = [_rings(one, height, width) for one in (own, natural)]
+    learned, natural = magnitude_of(image[None].cpu())[0], resized(magnitude, height, width)
+    profiles = [_rings(each, height, width) for each in (learned, natural)]
     logs = [torch.log10(profile.clamp(min=SMALLEST)) for profile in profiles]
     difference = (logs[0] - logs[0].mean()) - (logs[1] - logs[1].mean())
     return float(difference.square().mean().sqrt())
 
 
-def _rings(magnitude: Tensor, height: int, width: int) -> Tensor:
+def _rings(magnitude: Float[Tensor, "channels height frequencies"], height: int, width: int) -> Float[Tensor, " rings"]:
     """Return the mean magnitude of each ring of frequency that holds any, the lowest first."""
     down, along = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
     frequency = (down**2 + along**2).sqrt().flatten()
     lowest = 1.0 / min(height, width)
-    place = (torch.log(frequency.clamp(min=lowest / 2) / lowest) / np.log(0.5 / lowest) * RINGS).floor().long()
+    number = (torch.log(frequency.clamp(min=lowest / 2) / lowest) / np.log(0.5 / lowest) * RINGS).floor().long()
     inside = (frequency >= lowest) & (frequency <= 0.5)
     mean = magnitude.mean(dim=0).flatten()
-    ring = place.clamp(0, RINGS - 1)[inside]
+    ring = number.clamp(0, RINGS - 1)[inside]
     total = torch.zeros(RINGS).index_add(0, ring, mean[inside])
     count = torch.zeros(RINGS).index_add(0, ring, torch.ones_like(mean[inside]))
     return total[count > 0] / count[count > 0]
 
 
-def path_similarity(own: Sequence[Vectors], top: Sequence[Vectors], random: Sequence[Vectors]) -> float | None:
-    """Return how alike a picture and its unit's best examples are on the way to the unit: 1 as alike as these are among
-    themselves, 0 no more than any image is like them.
+def path_similarity(picture: Sequence[Vectors], top: Sequence[Vectors], random: Sequence[Vectors]) -> float | None:
+    """Return how similar a picture and its unit's best examples are in the layers on the path to the unit.
 
-    Each argument holds one array per layer of the path, (images, channels); `own` has one image. Similarity is the
-    cosine of standardized vectors, averaged over pairs, then over layers (after Geirhos et al. 2024, "Don't trust your
-    eyes", who normalize the same way). None where the examples tell nothing: fewer than two, or no more alike than any.
+    1 is as similar as the best examples are to each other, 0 as similar as any image is to them. Each argument holds
+    one array for each layer of the path; `picture` has one image, `random` are any images of the dataset. Similarity is
+    the cosine of standardized vectors, averaged over pairs, then over layers; normalized as by Geirhos et al. (2024,
+    "Don't trust your eyes"). None where there are fewer than two examples, or where they are no more similar to each
+    other than to any image.
     """
-    values = [found for layer in zip(own, top, random, strict=True) if (found := _normalized(*layer)) is not None]
+    layers = [_normalized_similarity(*layer) for layer in zip(picture, top, random, strict=True)]
+    values = [value for value in layers if value is not None]
     return float(np.mean(values)) if values else None
 
 
-def _normalized(own: Vectors, top: Vectors, random: Vectors) -> float | None:
+def _normalized_similarity(picture: Vectors, top: Vectors, random: Vectors) -> float | None:
     if len(top) < 2 or len(random) < 2:
         return None
     centre, spread = random.mean(axis=0), random.std(axis=0)
     alive = spread > SMALLEST
     if not alive.any():
         return None
-    mine, best, any_ = (_unit((one - centre)[:, alive] / spread[alive]) for one in (own, top, random))
-    likeness: Vectors = best @ best.T
-    among = float(likeness.sum() - np.trace(likeness)) / (len(top) * (len(top) - 1))
-    by_chance = float((any_ @ best.T).mean())
-    if among - by_chance < LEAST_LIKENESS:
+    picture, top, random = (
+        _unit_length((vectors - centre)[:, alive] / spread[alive]) for vectors in (picture, top, random)
+    )
+    cosines: Vectors = top @ top.T
+    # The diagonal is each example with itself, which is 1 and says nothing.
+    among = float(cosines.sum() - np.trace(cosines)) / (len(top) * (len(top) - 1))
+    by_chance = float((random @ top.T).mean())
+    if among - by_chance < LEAST_SIMILARITY:
         return None
-    return (float((mine @ best.T).mean()) - by_chance) / (among - by_chance)
+    return (float((picture @ top.T).mean()) - by_chance) / (among - by_chance)
 
 
-def _unit(vectors: Vectors) -> Vectors:
+def _unit_length(vectors: Vectors) -> Vectors:
     result: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SMALLEST)
     return result

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from network_atlas.calibrate.measures import Vectors, frequency_distance, path_similarity, rank_of, robustness_loss
+from network_atlas.calibrate.measures import frequency_distance, path_similarity, rank_of, robustness_loss
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
+from network_atlas.layers import LayerSpec
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.pictures.parameterizations.maco import scanned_magnitude
@@ -29,8 +31,11 @@ from network_atlas.store.png import decode_png
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import put_shard, read_rows
 
+Pixels = UInt8[NDArray[np.uint8], "height width channels"]
+Vector = Float64[NDArray[np.float64], " channels"]
+
 AT_ONCE = 16
-"""Images per forward pass."""
+"""Images that are measured together, as far as the device's memory allows."""
 TOP_EXAMPLES = 5
 """Best examples that a picture is compared with."""
 
@@ -44,12 +49,13 @@ class CalibrateWorker:
         self._scan_reader = ScanReader(config, self._store)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
-        self.room = FittingBatch(AT_ONCE)
+        self.fitting = FittingBatch(AT_ONCE)
+        """How many images fit the device's memory."""
         self._magnitude: tuple[str, Tensor] | None = None
         """The statistics file that was read last, and what it says."""
 
     def run(self, task: CalibrateTask) -> Receipt:
-        """Measure the task's pictures and commit what was found."""
+        """Measure the task's pictures and commit the results."""
         started = time.monotonic()
         rows = _Calibration(self, task).rows()
         file = put_shard(self._store, f"calibrations/layer_slug={task.layer.slug}", rows, schemas.CALIBRATIONS)
@@ -58,21 +64,21 @@ class CalibrateWorker:
         )
         return commit(self._store, receipt)
 
-    def target(self, layers: Sequence[Any]) -> Target:
+    def target(self, layers: Sequence[LayerSpec]) -> Target:
         """Return the network, read in some layers."""
         return Target(model=self._model, layers=layers, input=self._config.model.input, device=self._device)
 
     def stored(self, task: CalibrateTask) -> dict[str, dict[str, Any]]:
         """Return the rows of the task's pictures by key."""
-        wanted = {picture.key for picture in task.pictures}
+        keys = {picture.key for picture in task.pictures}
         rows = (row for path in task.picture_files for row in read_rows(self._store, path))
-        return {str(row["key"]): row for row in rows if row["key"] in wanted}
+        return {str(row["key"]): row for row in rows if row["key"] in keys}
 
-    def pixels(self, row: dict[str, Any]) -> NDArray[np.uint8]:
-        """Return a stored picture's pixels, (height, width, channels)."""
+    def pixels(self, row: dict[str, Any]) -> Pixels:
+        """Return a stored picture's pixels."""
         return decode_png(row["image"]["bytes"], channels=self._config.model.input.channels)
 
-    def magnitude(self, task: CalibrateTask) -> Tensor | None:
+    def magnitude(self, task: CalibrateTask) -> Float[Tensor, "channels height frequencies"] | None:
         """Return the dataset's frequency magnitude, where the scan has one."""
         path = task.statistics_file
         if not path:
@@ -81,27 +87,27 @@ class CalibrateWorker:
             self._magnitude = (path, scanned_magnitude(self._store, path))
         return self._magnitude[1]
 
-    def resolved(self, picture: Picture, task: CalibrateTask) -> Picture:
-        """Return the picture with a unit that can be read."""
+    def with_readable_unit(self, picture: Picture, task: CalibrateTask) -> Picture:
+        """Return the picture with a unit that can be read from the network's maps."""
         return self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files)
 
     def scans(self, task: CalibrateTask) -> dict[int, ChannelScan]:
         """Return what the scan says about the layer's channels."""
         return dict(self._scan_reader.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
 
-    def examples(self, example_ids: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
+    def examples(self, example_ids: Iterable[str]) -> dict[str, Pixels]:
         """Return the examples that can be read, as the model is shown them."""
-        found = {}
+        images = {}
         for example_id in example_ids:
             try:
-                found[example_id] = self._preprocessing.apply(self._source.read(example_id))
+                images[example_id] = self._preprocessing.apply(self._source.read(example_id))
             except UnreadableImageError:
-                continue  # the scan has put it among the failures
-        return found
+                continue  # the scan has written it to the failures table
+        return images
 
 
 class _Calibration:
-    """The measuring of one task."""
+    """Measures the pictures of one task."""
 
     def __init__(self, worker: CalibrateWorker, task: CalibrateTask) -> None:
         self._task = task
@@ -125,12 +131,14 @@ class _Calibration:
         reader = self._worker.target(self._task.layers_of(picture))
         image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().to(reader.device) / 255
         maps = self._worker.target((self._task.layer,)).maps(shown(reader, pixels[None]))[self._task.layer.name][0]
-        resolved = self._worker.resolved(picture, self._task)
+        readable = self._worker.with_readable_unit(picture, self._task)
         return {
             "key": picture.key,
             "calibration": self._task.key_of(picture),
             "rank": rank_of(picture, maps),
-            "robustness_loss": robustness_loss(reader, resolved, image, float(stored["score"]), room=self._worker.room),
+            "robustness_loss": robustness_loss(
+                reader, readable, image, float(stored["score"]), fitting=self._worker.fitting
+            ),
             "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
             "path_similarity": self._similarity(picture, pixels),
             "activations": maps.float().mean(dim=(1, 2)).tolist(),
@@ -143,23 +151,23 @@ class _Calibration:
         best = scan.top if picture.sign > 0 else scan.bottom
         return [str(example["example_id"]) for example in best[:TOP_EXAMPLES]]
 
-    def _similarity(self, picture: Picture, pixels: NDArray[np.uint8]) -> float | None:
+    def _similarity(self, picture: Picture, pixels: Pixels) -> float | None:
         top = [self._natural[name] for name in self._best(picture) if name in self._natural]
         others = [self._natural[name] for name in self._task.random_ids if name in self._natural]
         if not top or not others:
             return None
-        (own,) = self._vectors([pixels])
         layers = range(len(self._task.path))
-        stacked = [[np.stack([one[layer] for one in images]) for layer in layers] for images in ([own], top, others)]
+        groups = (self._vectors([pixels]), top, others)
+        stacked = [[np.stack([image[layer] for image in images]) for layer in layers] for images in groups]
         return path_similarity(*stacked)
 
     @torch.inference_mode()
-    def _vectors(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Vectors]]:
-        """Return each image's spatial means in every layer of the path."""
+    def _vectors(self, images: Sequence[Pixels]) -> list[list[Vector]]:
+        """Return each image's vector in every layer of the path."""
 
-        def of_part(part: slice) -> list[list[Vectors]]:
+        def of_part(part: slice) -> list[list[Vector]]:
             maps = self._path.maps(shown(self._path, np.stack(images[part])))
             means = [maps[layer.name].float().mean(dim=(2, 3)).double().cpu().numpy() for layer in self._task.path]
             return [[mean[number] for mean in means] for number in range(len(images[part]))]
 
-        return self._worker.room.over(of_part, len(images))
+        return self._worker.fitting.over(of_part, len(images))

@@ -148,7 +148,7 @@ class _Loop:
         return self._viewer.is_coarse(self.slots.active[slot])
 
     def _group_penalty(self, maps: Maps, groups: Sequence[Sequence[int]], slots: Sequence[int]) -> Float[Tensor, ""]:
-        """Return the sum of penalties within groups, from first views; `maps` are in the order of `slots`."""
+        """Return the sum of the groups' penalties, from pictures' first views; `maps` are in the order of `slots`."""
         views = self._config.transform.views
         pictures = [[self.slots.active[slot].picture for slot in group] for group in groups]
         rows = [[slots.index(slot) * views for slot in group] for group in groups]

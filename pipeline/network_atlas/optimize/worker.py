@@ -102,7 +102,7 @@ class OptimizeWorker:
     ) -> list[FinishedPicture]:
         """Return the finished pictures; the dead and the diverged are tried a second time.
 
-        The second attempt has another start, and reads the layer before its activation, where no gradient is zero.
+        The second attempt has another start, and reads a layer before its activation, which cuts gradients off.
         Members of a group are not tried again: they would need the whole group.
         """
         finished = self._optimize(target, pictures, recipe, task)

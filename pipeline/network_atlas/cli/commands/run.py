@@ -39,7 +39,7 @@ def make_atlas(config: RunConfig) -> int:
 
 
 def outcome(config: RunConfig, result: Result, *, seconds: float) -> list[str]:
-    """Return the lines that say what was made and where it is."""
+    """Return the lines that name the results and their places."""
     root = config.store.root.rstrip("/")
     pictures = f"{counted(result.pictures, 'picture')} of {counted(result.layers, 'layer')} in {duration(seconds)}"
     if result.manifest is None:
@@ -56,7 +56,7 @@ def outcome(config: RunConfig, result: Result, *, seconds: float) -> list[str]:
 
 
 def shortfalls(config: RunConfig, result: Result) -> list[str]:
-    """Return the lines that say what is missing from the atlas; none where nothing is."""
+    """Return the lines that count what is missing from the atlas; no line for a complete one."""
     status = f"atlas status {shlex.quote(config.store.root.rstrip('/'))}"
     lines = []
     if result.unreadable:

@@ -22,7 +22,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.models.facts import model_facts
 from network_atlas.pictures.target import Target
 from network_atlas.run.result import Result
-from network_atlas.run.stages import run
+from network_atlas.run.stages import make_atlas
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
@@ -91,7 +91,7 @@ def tiny(images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
 def quietly(config: RunConfig) -> Result:
     """Run without a display."""
     with Progress(console=Console(file=io.StringIO())) as progress:
-        return run(config, progress)
+        return make_atlas(config, progress)
 
 
 @pytest.fixture(scope="session")

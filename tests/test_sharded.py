@@ -18,7 +18,7 @@ from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import RootBusyError
 from network_atlas.plan.calibration import calibrate_tasks
-from network_atlas.run.inputs import with_pictures
+from network_atlas.run.inputs import StoredFiles
 from network_atlas.run.prepare import prepare, what_is_done
 from network_atlas.run.status import read_status
 from network_atlas.store.lease import Lease, lease_files, read_lease
@@ -92,9 +92,11 @@ def test_nothing_is_measured_before_the_images_own_statistics_are_there(
     quietly(tiny())
     prepared = prepare(tiny())
     done = what_is_done(prepared.store)
-    tasks = calibrate_tasks(prepared.plan, made=done.optimize, done=())
-    assert all(with_pictures(task, prepared, done) for task in tasks)
-    assert not any(with_pictures(task, prepared, replace(done, statistics={})) for task in tasks)
+    wanted = len(calibrate_tasks(prepared.plan, made=done.optimize, done=()))
+    for known, tasks in ((done, wanted), (replace(done, statistics={}), 0)):
+        inputs = StoredFiles(prepared, known)
+        assert len(calibrate_tasks(prepared.plan, made=done.optimize, done=(), inputs=inputs)) == tasks
+    assert wanted
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 The package follows the way of the data: plan units, scan a dataset, optimize pictures, keep all in
 a store, assemble atlases, show them on a site; executors decide where the work happens.
 
-Importing `pipeline` loads no heavy library. The command line is `atlas` (`network_atlas.cli.main`); from Python,
+Importing `network_atlas` loads no heavy library. The command line is `atlas` (`network_atlas.cli.main`); from Python,
 compose a configuration and run it:
 
     from network_atlas.config.compose import compose
-    from network_atlas.run.stages import run
+    from network_atlas.run.stages import make_atlas
 
-    run(compose(["model=efficientnet_lite0", "sweep=demo", "store.root=my-atlas"]))
+    make_atlas(compose(["model=efficientnet_lite0", "sweep=demo", "store.root=my-atlas"]))
 """
 
 __version__ = "0.1.0"

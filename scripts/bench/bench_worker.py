@@ -28,7 +28,11 @@ class Sleep:
     folder: str = ""
     cached_input: str = ""
 
-    def halves(self) -> tuple[Sleep, ...]:
+    keys: tuple[str, ...] = ()
+    items: int = 1
+    units: tuple[str, ...] = ()
+
+    def split(self) -> tuple[Sleep, ...]:
         return ()
 
 

@@ -26,7 +26,19 @@ class ExampleTask:
     parts: tuple[ExampleTask, ...] = ()
     """What it consists of: halves are named by their parts, joined with '+'."""
 
-    def halves(self) -> tuple[ExampleTask, ...]:
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.id,)
+
+    @property
+    def items(self) -> int:
+        return 1
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (self.id,)
+
+    def split(self) -> tuple[ExampleTask, ...]:
         middle = len(self.parts) // 2
         groups = (self.parts[:middle], self.parts[middle:]) if middle else ()
         return tuple(
@@ -123,4 +135,4 @@ def ray_config(**settings: object) -> RayConfig:
 
 def spec(name: str = "ExampleWorker", settings: object = None) -> WorkerSpec:
     """Return how to build one of the example workers, which take any value for a configuration."""
-    return WorkerSpec(f"executors.example_workers:{name}", settings)  # type: ignore[arg-type]
+    return WorkerSpec(f"executors.example_workers:{name}", settings, stage="example")  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from executors.example_workers import ExampleTask, ray_config, spec
 from ray.cluster_utils import Cluster
 
 from network_atlas.executors import open_executor
-from network_atlas.executors.base import Done
+from network_atlas.executors.base import TaskDone
 
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
@@ -49,7 +49,7 @@ def breathe() -> dict[str, object]:
     done, added = 0, None
     with cluster(1) as made, open_executor(ray_config(address=made.address, workers=0)) as executor:
         for outcome in executor.run(spec(), resting(50)):
-            done += isinstance(outcome, Done)
+            done += isinstance(outcome, TaskDone)
             places.append(len(executor._executor._pool))  # type: ignore[attr-defined]
             if len(places) == 2:
                 added = made.add_node(**NODE)

@@ -8,7 +8,7 @@ from executors.example_workers import ExampleTask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from network_atlas.executors.base import Done, Failed, Outcome, Task
+from network_atlas.executors.base import Outcome, Task, TaskDone, TaskFailed
 from network_atlas.executors.dispatch import Dispatch
 
 
@@ -25,11 +25,11 @@ def with_input(name: str, *layers: str) -> list[Task]:
 
 
 def done(task: Task) -> Outcome:
-    return Done(task=task, receipt=None, seconds=0.0)
+    return TaskDone(task=task, receipt=None, seconds=0.0)
 
 
 def broken(task: Task, *, fatal: bool = False) -> Outcome:
-    return Failed(task=task, error="no", details="", fatal=fatal)
+    return TaskFailed(task=task, error="no", details="", fatal=fatal)
 
 
 def test_host_holds_two_tasks_while_there_are_enough_for_all() -> None:
@@ -52,7 +52,7 @@ def test_death_blames_only_the_task_that_ran() -> None:
         assert dispatch.lose(0, blame=True, reason="killed") is None
     assert [dispatch.take(0, hosts=1) for _ in range(2)] == [first, None]  # alone now
     failed = dispatch.lose(0, blame=True, reason="killed")
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, TaskFailed)
     assert failed.task is first
     assert "died 4 times on this task" in failed.error
     assert dispatch.take(0, hosts=1) is second
@@ -87,7 +87,7 @@ def test_a_block_is_halved_down_to_what_is_to_blame(size: int, guilty: set[int],
     names = [f"u{number}" for number in range(size)]
     bad = {f"u{number}" for number in guilty if number < size}
     outcomes = outcomes_of(block(*names), bad, dies=dies)
-    failed = {outcome.task.id for outcome in outcomes if isinstance(outcome, Failed)}
+    failed = {outcome.task.id for outcome in outcomes if isinstance(outcome, TaskFailed)}
     assert failed == bad
     units = [name for outcome in outcomes for name in outcome.task.id.split("+")]
     assert sorted(units) == sorted(names)

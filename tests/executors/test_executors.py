@@ -15,7 +15,7 @@ from executors.example_workers import ExampleTask, ray_config, spec
 from network_atlas.config.schema import InlineConfig
 from network_atlas.errors import ConfigError, SetupError, WorkerBuildError
 from network_atlas.executors import open_executor
-from network_atlas.executors.base import Done, Executor, Failed, Outcome
+from network_atlas.executors.base import Executor, Outcome, TaskDone, TaskFailed
 from network_atlas.executors.environment import check_reachable, workers_that_fit
 
 
@@ -41,7 +41,7 @@ def neighbours(count: int = 4) -> list[ExampleTask]:
 def test_every_task_has_exactly_one_outcome(executor: Executor) -> None:
     tasks = [ExampleTask(f"t{number}") for number in range(40)]
     found = outcomes(executor, tasks)
-    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
     assert all(found[task.id].task is task for task in tasks)
 
 
@@ -62,27 +62,27 @@ def test_workers_are_told_their_threads_and_kept(executor: Executor) -> None:
 def test_task_that_raises_twice_fails_and_the_others_go_on(executor: Executor, tmp_path: Path) -> None:
     found = outcomes(executor, [ExampleTask("bad", "fail", str(tmp_path)), *neighbours()])
     bad = found.pop("bad")
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, TaskFailed)
     assert (bad.error, bad.fatal) == ("ValueError: not today", False)
     assert "example_workers.py" in bad.details
     assert (tmp_path / "bad").stat().st_size == 2
-    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
 
 
 def test_task_that_raises_once_is_done(executor: Executor, tmp_path: Path) -> None:
     found = outcomes(executor, [ExampleTask("shaky", "fail", str(tmp_path), times=1), *neighbours()])
-    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
 
 
 def test_exception_that_cannot_be_pickled_is_an_ordinary_failure(executor: Executor, tmp_path: Path) -> None:
     found = outcomes(executor, [ExampleTask("odd", "fail_oddly", str(tmp_path)), *neighbours()])
-    assert isinstance(found["odd"], Failed)
+    assert isinstance(found["odd"], TaskFailed)
     assert "cannot be rebuilt" in found["odd"].error
 
 
 def test_store_error_is_fatal_at_once(executor: Executor, tmp_path: Path) -> None:
     found = outcomes(executor, [ExampleTask("lost", "lose_store", str(tmp_path))])
-    assert isinstance(found["lost"], Failed)
+    assert isinstance(found["lost"], TaskFailed)
     assert found["lost"].fatal
     assert (tmp_path / "lost").stat().st_size == 1
 
@@ -127,7 +127,7 @@ def test_killed_worker_costs_only_another_try(ray_executor: Executor, tmp_path: 
     outcomes(ray_executor, neighbours())
     started = time.time()
     found = outcomes(ray_executor, [ExampleTask("victim", "kill", str(tmp_path), times=1), *neighbours(7)])
-    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
     assert found["victim"].receipt["at"] - started < 10  # type: ignore[union-attr,index]
 
 
@@ -137,10 +137,10 @@ def test_task_that_always_kills_its_process_fails_and_its_neighbours_are_done(
 ) -> None:
     found = outcomes(ray_executor, [ExampleTask("killer", "kill", str(tmp_path)), *neighbours(7)])
     killer = found.pop("killer")
-    assert isinstance(killer, Failed)
+    assert isinstance(killer, TaskFailed)
     assert "the worker process died 4 times on this task" in killer.error
     assert (tmp_path / "killer").stat().st_size == 4
-    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
 
 
 @pytest.mark.ray

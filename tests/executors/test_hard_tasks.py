@@ -10,7 +10,7 @@ import pytest
 from executors.example_workers import ExampleTask
 from snapshots import partial_files, staged
 
-from network_atlas.executors.base import Done, Executor, Failed, Outcome, WorkerSpec
+from network_atlas.executors.base import Executor, Outcome, TaskDone, TaskFailed, WorkerSpec
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import is_whole, read_receipts
 
@@ -28,11 +28,11 @@ def test_a_task_that_eats_memory_fails_and_its_neighbours_are_done(executor: Exe
     tasks = [ExampleTask("glutton", "eat_memory", str(tmp_path)), *(ExampleTask(str(number)) for number in range(6))]
     found = outcomes(executor, "HardWorker", tasks)
     glutton = found.pop("glutton")
-    assert isinstance(glutton, Failed)
+    assert isinstance(glutton, TaskFailed)
     assert "MemoryError" in glutton.error
     assert not glutton.fatal
     assert len(found) == 6
-    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
 
 
 @pytest.mark.ray
@@ -40,7 +40,7 @@ def test_what_a_worker_that_was_given_up_writes_late_changes_nothing(ray_executo
     tasks = [ExampleTask(str(number), folder=str(tmp_path)) for number in range(4)]
     tasks.append(ExampleTask("late", "write_late", str(tmp_path), times=1))
     found = outcomes(ray_executor, "CommittingWorker", tasks)
-    assert all(isinstance(outcome, Done) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
     root = tmp_path / "atlas"
     before = rows(root)
     assert (tmp_path / "late").stat().st_size == 2  # two tries

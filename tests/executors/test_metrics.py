@@ -17,22 +17,10 @@ from pathlib import Path
 import pytest
 from executors.example_workers import ExampleTask, spec
 
-from network_atlas.executors.base import Done, Failed, Outcome, WorkerSpec
-from network_atlas.executors.ray_metrics import StageMetrics, stage_of
+from network_atlas.executors.base import Outcome, TaskDone, TaskFailed, WorkerSpec
+from network_atlas.executors.ray_metrics import StageMetrics
 
-SCAN = WorkerSpec("network_atlas.scan.worker:ScanWorker", spec().config)
-
-
-@pytest.mark.parametrize(
-    ("target", "stage"),
-    [
-        ("network_atlas.scan.worker:ScanWorker", "scan"),
-        ("network_atlas.optimize.worker:OptimizeWorker", "optimize"),
-        ("my_workers:Mine", "my_workers"),
-    ],
-)
-def test_a_worker_belongs_to_the_stage_of_its_package(target: str, stage: str) -> None:
-    assert stage_of(WorkerSpec(target, SCAN.config)) == stage
+SCAN = WorkerSpec("network_atlas.scan.worker:ScanWorker", spec().config, stage="scan")
 
 
 class Recorder:
@@ -54,8 +42,8 @@ def test_tasks_are_counted_by_stage_and_outcome_and_pass_unchanged(monkeypatch: 
         monkeypatch.setattr(f"network_atlas.executors.ray_metrics.{name}", lambda *_, **__: next(waiting))
     tasks, items, seconds = recorders
     given: list[Outcome] = [
-        *(Done(ExampleTask(str(number)), receipt=None, seconds=2.0) for number in range(3)),
-        Failed(ExampleTask("bad"), error="x", details=""),
+        *(TaskDone(ExampleTask(str(number)), receipt=None, seconds=2.0) for number in range(3)),
+        TaskFailed(ExampleTask("bad"), error="x", details=""),
     ]
     assert list(StageMetrics().counted(SCAN, given)) == given
     scan = ("stage", "scan")
@@ -93,7 +81,7 @@ def test_prometheus_can_read_them_from_a_node() -> None:
     done = [line for line in ours if "atlas_tasks" in line and 'outcome="done"' in line]
     assert done, ours
     assert done[0].endswith(" 5.0")
-    assert 'stage="executors"' in done[0]
+    assert 'stage="example"' in done[0]
 
 
 def _scraped(port: int, seconds: float = 60) -> str:

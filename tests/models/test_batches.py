@@ -11,7 +11,8 @@ from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig
 from network_atlas.models.batches import ROWS, ROWS_ON_GPU, filled, pieces, place_difference
 from network_atlas.models.facts import model_facts
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import load_model
+from network_atlas.models.prepared import on_device
 from network_atlas.pictures.target import Target
 
 CPU = torch.device("cpu")

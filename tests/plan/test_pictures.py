@@ -10,8 +10,8 @@ from network_atlas.errors import ConfigError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
 from network_atlas.plan.make import make_plan
 from network_atlas.plan.pictures import Picture, grouped
+from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import expand_sweep
-from network_atlas.plan.tasks import Plan
 from network_atlas.plan.variants import random_direction
 from network_atlas.units import ClassProbability, Coactive, Direction, Layer, Neuron, Sum
 

@@ -10,9 +10,9 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.make import make_plan
+from network_atlas.plan.plan import Plan
 from network_atlas.plan.shares import Share
 from network_atlas.plan.sweep import expand_sweep
-from network_atlas.plan.tasks import Plan
 
 COUNTS = (1, 2, 3, 8)
 

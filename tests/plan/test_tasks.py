@@ -7,8 +7,8 @@ import pytest
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.make import make_plan
+from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import expand_sweep
-from network_atlas.plan.tasks import Plan
 
 LAYERS = tuple(
     LayerSpec(index=index, name=name, type="Conv2d", channels=8, height=4, width=4)

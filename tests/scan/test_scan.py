@@ -107,8 +107,8 @@ def test_statistics_are_those_of_brute_force(everything: Callable[..., RunConfig
             assert own.maximum == pytest.approx(values.max(), abs=ROUNDING[layer])
             assert own.dead == (values.min() == values.max())
             for numbers, over in (
-                (got.of_maximum(channel), known.peaks[:, channel]),
-                (got.of_mean(channel), known.means[:, channel].astype(np.float32)),
+                (got.of_spatial_maximum(channel), known.peaks[:, channel]),
+                (got.of_spatial_mean(channel), known.means[:, channel].astype(np.float32)),
             ):
                 exact = over.astype(np.float64)
                 assert numbers["mean"] == pytest.approx(exact.mean(), rel=1e-6, abs=1e-9)
@@ -159,8 +159,8 @@ def test_the_sample_holds_what_the_layers_put_out(everything: Callable[..., RunC
         sample, channels = found[layer].sample, known.maps.shape[1]
         numbers = [known.ids.index(name) for name in sample.ids]
         assert len(numbers) == 5
-        np.testing.assert_allclose(sample.maximum, known.peaks[numbers], atol=ROUNDING[layer])
-        np.testing.assert_allclose(sample.mean, known.means[numbers], **SUMS)
+        np.testing.assert_allclose(sample.spatial_maximum, known.peaks[numbers], atol=ROUNDING[layer])
+        np.testing.assert_allclose(sample.spatial_mean, known.means[numbers], **SUMS)
         rows = {}
         for path in store.list(SAMPLES):
             names = ["example_id", "row", "column", "vector", "label"]
@@ -204,11 +204,11 @@ def test_batches_spans_and_order_change_nothing(
             np.testing.assert_allclose(getattr(one, name).values, getattr(other, name).values, **rounding)
         np.testing.assert_array_equal(one.classes.best.numbers, other.classes.best.numbers)
         np.testing.assert_allclose(one.variance, other.variance, rtol=1e-6, atol=1e-12)
-        for kind in ("maximum", "mean"):
+        for kind in ("spatial_maximum", "spatial_mean"):
             for name in ("mean", "variance", "skewness"):
                 values = [getattr(getattr(whole, kind), name) for whole in (one, other)]
                 np.testing.assert_allclose(*values, rtol=1e-6, atol=1e-6)
-        for name in ("mean", "maximum", "maximum_at"):
+        for name in ("spatial_mean", "spatial_maximum", "spatial_maximum_at"):
             samples = [getattr(scans[layer].sample, name) for scans in (before, after)]
             np.testing.assert_allclose(*samples, **rounding)
 
@@ -256,7 +256,7 @@ def test_a_span_without_a_readable_image_merges_as_nothing(
 def test_a_layer_already_scanned_is_not_scanned_again(everything: Callable[..., RunConfig]) -> None:
     prepared = prepare(everything())
     task = prepared.plan.scan_tasks(set())[0]
-    some = replace(task, layers=task.layers[:1], keys=task.keys[:1])
+    some = replace(task, layers=task.layers[:1], layer_keys=task.keys[:1])
     assert isinstance(some, ScanTask)
     receipt = ScanWorker(prepared.config, threads=1).run(some)
     rows = read_rows(prepared.store, receipt.files[0].path)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from network_atlas.stats.histogram import BUCKETS, SIDE, bucket_of, edges, entries
+from network_atlas.stats.histogram import BUCKETS, SIDE, Histogram, bucket_of, edges
 
 
 @given(st.floats(width=32, allow_nan=False))
@@ -24,8 +24,9 @@ def test_buckets_rise_with_the_value_and_mirror_at_zero() -> None:
 
 def test_entries_are_what_is_there_between_the_extremes() -> None:
     values = np.array([0.5, 0.5, 3.1, -0.2], np.float32)
-    counts = np.bincount(bucket_of(values), minlength=BUCKETS)
-    found = entries(counts, float(values.min()), float(values.max()))
+    histogram = Histogram.empty(1)
+    histogram.update(values[:, None])
+    found = histogram.result(0, float(values.min()), float(values.max()))
     assert [entry["count"] for entry in found] == [1, 2, 1]
     assert all(entry["low"] < entry["high"] for entry in found[1:2])
     assert found[0]["low"] == values.min()

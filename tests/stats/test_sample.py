@@ -88,7 +88,9 @@ def test_an_example_of_the_spectrum_is_of_one_kind_and_of_its_side(values: list[
 def sample_of(columns: list[list[float]]) -> Sample:
     values = np.array(columns, np.float32).T
     ids = tuple(f"{number:03d}" for number in range(len(values)))
-    return Sample(ids=ids, mean=values, maximum=values, maximum_at=np.zeros(values.shape, np.int32))
+    return Sample(
+        ids=ids, spatial_mean=values, spatial_maximum=values, spatial_maximum_at=np.zeros(values.shape, np.int32)
+    )
 
 
 def test_correlations_are_one_for_what_moves_together_and_nan_for_what_does_not_move() -> None:

@@ -36,10 +36,10 @@ class Shown:
 def examples_of(scan: LayerScan, channel: int, spectrum_k: int) -> Iterator[Row]:
     """Yield the examples of a channel with `kind` and `rank`: kinds from the highest values to the lowest."""
     whole, sample = scan.whole, scan.sample
-    middle = spectrum(sample.mean[:, channel], spectrum_k)
+    middle = spectrum(sample.spatial_mean[:, channel], spectrum_k)
 
     def sampled(kind: str) -> list[Mapping[str, Any]]:
-        means, positions = sample.mean[:, channel], sample.maximum_at[:, channel]
+        means, positions = sample.spatial_mean[:, channel], sample.spatial_maximum_at[:, channel]
         return [scan.example(sample.ids[n], float(means[n]), int(positions[n])) for n in middle[kind]]
 
     kinds = {

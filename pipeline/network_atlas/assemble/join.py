@@ -10,8 +10,8 @@ import numpy as np
 
 from network_atlas.assemble.examples import Location, Row, Shown, examples_of, location_of
 from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
-from network_atlas.plan.tasks import LayerPlan
 from network_atlas.stats.merge import ChannelScan, LayerScan
 from network_atlas.stats.sample import DECIMALS, percentile_of
 from network_atlas.store import schemas
@@ -119,7 +119,7 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
     agreements: dict[str, float] = {}
     for group in (group for group in groups.values() if len(group) > 1):
         vectors = np.array([sources.calibrations[picture.key]["activations"] for picture in group], dtype=np.float64)
-        centred = vectors - (sources.scan.whole.mean.mean if sources.scan else 0.0)
+        centred = vectors - (sources.scan.whole.spatial_mean.mean if sources.scan else 0.0)
         units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALLEST)
         cosines = units @ units.T
         for number, picture in enumerate(group):
@@ -166,8 +166,8 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
     of_channel = scan[channel]
     return {
         **{name: getattr(of_channel, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
-        "spatial_maximum": scan.of_maximum(channel),
-        "spatial_mean": scan.of_mean(channel),
+        "spatial_maximum": scan.of_spatial_maximum(channel),
+        "spatial_mean": scan.of_spatial_mean(channel),
         "noise_floor": scan.noise_floor,
         "partners": scan.partners(channel),
         "duplicates": scan.duplicates(channel),

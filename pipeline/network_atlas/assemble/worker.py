@@ -10,7 +10,7 @@ from network_atlas.assemble.examples import Crops, Location, Shown, examples_of,
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
-from network_atlas.plan.joining import AssembleTask
+from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import schemas
 from network_atlas.store.paths import Store, atlas_path, statistics_path

@@ -16,14 +16,15 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import load_model
 from network_atlas.models.memory import FittingBatch
+from network_atlas.models.prepared import on_device
 from network_atlas.pictures.magnitude import scanned_magnitude
 from network_atlas.pictures.scanned import Scanned
 from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
-from network_atlas.plan.calibration import CalibrateTask
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.tasks import CalibrateTask
 from network_atlas.stats.merge import ChannelScan
 from network_atlas.store import schemas
 from network_atlas.store.paths import Store

@@ -16,7 +16,8 @@ from network_atlas.errors import DatasetError, SetupError, StoreError, Unreadabl
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
 from network_atlas.models.facts import example_input, model_facts
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import load_model
+from network_atlas.models.prepared import on_device
 from network_atlas.plan.estimate import bytes_of
 from network_atlas.run.prepare import Prepared, missing_tasks, prepare, what_is_done
 from network_atlas.store.paths import STAGING, Store

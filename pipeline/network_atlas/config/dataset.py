@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
-from pydantic import ConfigDict
-
-from network_atlas.config.sweep import Count, Positive, Seed
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+from network_atlas.config.declare import ASSEMBLE, HASHED, NOTHING, SCAN, Count, Positive, Seed, setting, settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class DatasetConfig:
     """Where the images come from."""
 
-    source: Literal["photos", "folder", "tar", "parquet", "torchvision", "none"]
-    root: str
+    source: Literal["photos", "folder", "tar", "parquet", "torchvision", "none"] = setting(HASHED)
+    root: str = setting(HASHED)
     """A folder; for 'tar' and 'parquet' also a file or a pattern. Local, or the URI of any pyarrow filesystem."""
-    label: Literal["none", "folder", "name", "beside", "column"]
+    label: Literal["none", "folder", "name", "beside", "column"] = setting(HASHED, ASSEMBLE)
     """'folder': the first folder below the root; 'name': the file name after its first '_'; 'beside': the .cls or .json
     of the tar's sample; 'column': `label_column`, or what torchvision says."""
-    views: Positive
-    seed: Seed
-    limit: Count
+    views: Positive = setting(HASHED, default=1)
+    seed: Seed = setting(SCAN, default=0)
+    limit: Count = setting(HASHED, default=0)
     """Use only this many examples, chosen by hash of their ids; 0 uses all."""
-    version: str
+    version: str = setting(HASHED, may_change=True, default="")
     """Change this text to have the images read again although no name or size changed."""
-    max_pixels: Positive
-    readers: Positive
+    max_pixels: Positive = setting(SCAN, default=200_000_000)
+    readers: Positive = setting(NOTHING, default=2)
     """Threads that decode images ahead of the forward pass, per worker."""
-    include: tuple[str, ...] = ()
+    include: tuple[str, ...] = setting(HASHED, default=())
     """Globs over ids ('*' also matches '/'), of which an example must match one; none given: all do."""
-    exclude: tuple[str, ...] = ()
-    only: str = ""
+    exclude: tuple[str, ...] = setting(HASHED, default=())
+    only: str = setting(HASHED, default="")
     """A text file that lists, one a line, the ids (without the view) to use."""
-    ids: Literal["name", "shard", "content"] = "name"
+    ids: Literal["name", "shard", "content"] = setting(HASHED, default="name")
     """Of images in tar and Parquet: their names; with the shard's name before; (Parquet) the SHA-256 of the image."""
-    image_column: str = "image"
-    label_column: str = ""
-    name_column: str = ""
-    name: str = ""
+    image_column: str = setting(HASHED, default="image")
+    label_column: str = setting(HASHED, default="")
+    name_column: str = setting(HASHED, default="")
+    name: str = setting(HASHED, default="")
     """torchvision's name of the dataset."""
-    arguments: dict[str, str | int | float | bool | None] = field(default_factory=dict)
-    download: bool = False
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    arguments: dict[str, str | int | float | bool | None] = setting(HASHED, default_factory=dict)
+    download: bool = setting(NOTHING, default=False)
 
     def __post_init__(self) -> None:
         allowed = {

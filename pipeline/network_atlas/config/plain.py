@@ -20,7 +20,7 @@ ABSENT = "(not there)"
 
 def to_plain(config: RunConfig) -> dict[str, object]:
     """Return the resolved configuration as nested dictionaries and lists that JSON can hold."""
-    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
 def flatten(value: object, prefix: str = "") -> dict[str, object]:
@@ -57,13 +57,14 @@ def folder_name(overrides: Iterable[str]) -> str:
     return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return dataclasses as dictionaries and tuples as lists, at any depth."""
     if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

@@ -3,26 +3,35 @@
 One `RunConfig` makes one atlas. The classes here hold types and checks; the values and what they mean to a
 user are in `conf/`. Nothing here knows Hydra; `network_atlas.config.compose` builds these from YAML.
 
-Fields that do not change the result (batch sizes, executor, paths) are kept apart from those that do: see
-`RunConfig.result_settings`.
+Each field says which results it determines (`config.declare`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from network_atlas.config.dataset import DatasetConfig
+from network_atlas.config.declare import (
+    ASSEMBLE,
+    HASHED,
+    NOTHING,
+    OPTIMIZE,
+    SCAN,
+    AboveZero,
+    Count,
+    NotNegative,
+    Positive,
+    Seed,
+    Text,
+    setting,
+    settings,
+)
 from network_atlas.config.recipe import OptimizeConfig
-from network_atlas.config.sweep import Count, Positive, Seed, SweepConfig
+from network_atlas.config.sweep import SweepConfig
 
-Price = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 SHARE_TOLERANCE = 1e-3  # people write a third as 0.333
 
 
@@ -41,7 +50,7 @@ def _check_gpu_share(share: float) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class InputConfig:
     """What the model's input looks like, and how an image becomes one.
 
@@ -49,15 +58,14 @@ class InputConfig:
     (`height`, `width`), put on the range 0..`value_range`, and normalized as (x - mean) / std per channel.
     """
 
-    channels: Positive
-    height: Positive
-    width: Positive
-    resize: Positive
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
-    value_range: Annotated[float, Field(gt=0)]
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0)], ...]
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    channels: Positive = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    height: Positive = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    width: Positive = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    resize: Positive = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    value_range: AboveZero = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    mean: tuple[float, ...] = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    std: tuple[AboveZero, ...] = setting(SCAN, OPTIMIZE, ASSEMBLE)
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -71,52 +79,49 @@ class InputConfig:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class ModelConfig:
     """Which network, with which weights, fed how."""
 
-    source: Literal["packaged", "torchvision", "timm", "function"]
-    name: str
-    weights: str
+    source: Literal["packaged", "torchvision", "timm", "function"] = setting(HASHED)
+    name: str = setting(HASHED, ASSEMBLE)
+    weights: str = setting(HASHED, may_change=True)
     """'default' (the source's own), 'none' (random, from `seed`), or the path of a checkpoint file."""
-    arguments: dict[str, str | int | float | bool | None]
-    seed: Seed
-    allow_code: bool
+    arguments: dict[str, str | int | float | bool | None] = setting(HASHED)
+    seed: Seed = setting(HASHED)
+    allow_code: bool = setting(NOTHING)
     input: InputConfig
-    classes: str
+    classes: str = setting(HASHED, may_change=True)
     """'imagenet', 'none', or the path of a text file with one class name a line."""
-    main_layers: tuple[str, ...]
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    main_layers: tuple[str, ...] = setting(NOTHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class ScanConfig:
     """How the dataset is scanned."""
 
-    span: Positive
+    span: Positive = setting(HASHED, may_change=True)
     """Examples per task."""
-    batch: Count
+    batch: Count = setting(NOTHING)
     """0: 4 on processors, 64 on GPUs."""
-    top_k: Positive
-    bottom_k: Count
-    spectrum_k: Count
+    top_k: Positive = setting(SCAN, ASSEMBLE)
+    bottom_k: Count = setting(SCAN, ASSEMBLE)
+    spectrum_k: Count = setting(SCAN, ASSEMBLE)
     """Examples of each kind that is ranked by spatial mean."""
-    class_k: Count
+    class_k: Count = setting(SCAN, ASSEMBLE)
     """Classes that each channel's record shows an example of; 0 leaves classes out altogether."""
-    sample: Positive
+    sample: Positive = setting(HASHED, ASSEMBLE)
     """Examples (chosen by hash of their ids) whose values are all kept, for percentiles."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class InlineConfig:
     """Run everything in this process."""
 
-    name: Literal["inline"]
-    threads: Count
+    name: Literal["inline"] = setting(NOTHING)
+    threads: Count = setting(NOTHING)
     """Torch threads; 0 leaves torch's own choice."""
-    price_per_hour: Price = 0.0
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    price_per_hour: NotNegative = setting(NOTHING, default=0.0)
 
 
 def _count_or_auto(value: object) -> object:
@@ -125,25 +130,24 @@ def _count_or_auto(value: object) -> object:
     return 0 if value == "auto" else value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class RayConfig:
     """Run workers on Ray."""
 
-    name: Literal["ray"]
-    address: str
+    name: Literal["ray"] = setting(NOTHING)
+    address: str = setting(NOTHING)
     """'local' starts Ray on this machine; 'auto' or an address joins a running cluster."""
-    workers: Annotated[Count, BeforeValidator(_count_or_auto)]
+    workers: Annotated[Count, BeforeValidator(_count_or_auto)] = setting(NOTHING)
     """0, or 'auto': as many as there is room for, more or fewer as the cluster grows or shrinks."""
-    cpus_per_worker: Annotated[float, Field(gt=0)]
-    gpus_per_worker: Annotated[float, Field(ge=0)]
+    cpus_per_worker: AboveZero = setting(NOTHING)
+    gpus_per_worker: NotNegative = setting(NOTHING)
     """0, a whole number, or 1/n to share a GPU among n workers."""
-    verbose: bool
+    verbose: bool = setting(NOTHING)
     """Show Ray's own messages."""
-    grace_seconds: Annotated[float, Field(ge=0)] = 10.0
+    grace_seconds: NotNegative = setting(NOTHING, default=10.0)
     """How long tasks in flight may go on after SIGTERM or Ctrl-C."""
-    price_per_hour: Price = 0.0
+    price_per_hour: NotNegative = setting(NOTHING, default=0.0)
     """Of one worker, in any currency; 0 where it is not known."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
         if not self.address.strip():
@@ -151,27 +155,25 @@ class RayConfig:
         _check_gpu_share(self.gpus_per_worker)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class StoreConfig:
     """Where the atlas is kept."""
 
-    root: Annotated[str, Field(min_length=1)]
+    root: Text = setting(NOTHING)
     """A folder or the URI of any pyarrow filesystem: s3://bucket/path, gs://..."""
-    allow_changes: bool
+    allow_changes: bool = setting(NOTHING)
     """Go on in a root whose atlas was made by other settings, and publish a new snapshot there."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class AssembleConfig:
     """How the joined tables and the pages look."""
 
-    crop_px: Annotated[int, Field(ge=16, le=1024)]
+    crop_px: Annotated[int, Field(ge=16, le=1024)] = setting(ASSEMBLE, may_change=True)
     """Side of the stored crops of dataset examples."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class RunConfig:
     """Everything one run needs."""
 
@@ -186,9 +188,8 @@ class RunConfig:
     assemble: AssembleConfig
     executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
     store: StoreConfig
-    retry_failed: bool
+    retry_failed: bool = setting(NOTHING)
     """Try again what earlier runs could not do and left out."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
         _check_dataset(self)

@@ -8,40 +8,39 @@ pictures, whose units are written as text: 'blocks.4:12' (a channel), 'blocks.4:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+from network_atlas.config.declare import HASHED, NOTHING, Count, Positive, Seed, Text, setting, settings
+
 Sign = Literal["+", "-"]
 
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class VariantConfig:
     """One picture of every selected channel, or a set of them; objectives of whole layers give one per layer."""
 
-    objective: Literal["channel", "neuron", "probability", "coactive", "layer", "direction"]
+    objective: Literal["channel", "neuron", "probability", "coactive", "layer", "direction"] = setting(
+        HASHED, may_change=True
+    )
     """'probability' is for the output only, where 'channel' means the logit; 'coactive' adds the channel's most
     co-active neighbour to it; 'layer' and 'direction' are for a layer as a whole."""
-    sign: Sign = "+"
-    seed: Seed = 0
-    recipe: str = ""
-    position: Literal["centre", "class_token"] | tuple[Count, Count] = "centre"
+    sign: Sign = setting(HASHED, may_change=True, default="+")
+    seed: Seed = setting(HASHED, may_change=True, default=0)
+    recipe: str = setting(HASHED, may_change=True, default="")
+    position: Literal["centre", "class_token"] | tuple[Count, Count] = setting(
+        HASHED, may_change=True, default="centre"
+    )
     """For neurons: where. 'class_token' is the first token."""
-    diverse: Count = 0
+    diverse: Count = setting(HASHED, may_change=True, default=0)
     """This many pictures, kept unlike each other; 0 makes one."""
-    facets: Count = 0
+    facets: Count = setting(HASHED, may_change=True, default=0)
     """This many pictures, each started from the mean of one cluster of the channel's own top examples."""
-    start: Literal["noise", "example"] = "noise"
+    start: Literal["noise", "example"] = setting(HASHED, may_change=True, default="noise")
     """'example': from the channel's own top example."""
-    directions: Count = 0
+    directions: Count = setting(HASHED, may_change=True, default=0)
     """For objective 'direction': this many random ones."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
         if (self.objective == "direction") != (self.directions > 0):
@@ -86,30 +85,28 @@ class VariantConfig:
         return " ".join(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class CombineConfig:
     """One picture of a unit written as text, most often a sum: neuron arithmetic, joint optimization."""
 
-    unit: Annotated[str, Field(min_length=1)]
-    sign: Sign = "+"
-    seed: Seed = 0
-    recipe: str = ""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    unit: Text = setting(HASHED, may_change=True)
+    sign: Sign = setting(HASHED, may_change=True, default="+")
+    seed: Seed = setting(HASHED, may_change=True, default=0)
+    recipe: str = setting(HASHED, may_change=True, default="")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class InterpolateConfig:
     """A row of pictures that leads from one unit to another (Olah et al. 2017, "Interaction between neurons")."""
 
-    first: Annotated[str, Field(min_length=1)]
-    last: Annotated[str, Field(min_length=1)]
-    pictures: Annotated[int, Field(ge=2, le=64)] = 6
-    seed: Seed = 0
-    recipe: str = ""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    first: Text = setting(HASHED, may_change=True)
+    last: Text = setting(HASHED, may_change=True)
+    pictures: Annotated[int, Field(ge=2, le=64)] = setting(HASHED, may_change=True, default=6)
+    seed: Seed = setting(HASHED, may_change=True, default=0)
+    recipe: str = setting(HASHED, may_change=True, default="")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class SelectConfig:
     """A choice of layers, and of channels in each.
 
@@ -117,14 +114,13 @@ class SelectConfig:
     does not. `types` are globs over the names of the module's class and its bases.
     """
 
-    include: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    spread: Count = 0
+    include: tuple[str, ...] = setting(HASHED, may_change=True)
+    exclude: tuple[str, ...] = setting(HASHED, may_change=True, default=())
+    types: tuple[str, ...] = setting(HASHED, may_change=True, default=())
+    spread: Count = setting(HASHED, may_change=True, default=0)
     """Keep only this many of the matching layers, evenly spaced from first to last; 0 keeps all."""
-    channels: str | tuple[Annotated[int, Field(ge=0)], ...] = "all"
+    channels: str | tuple[Annotated[int, Field(ge=0)], ...] = setting(HASHED, may_change=True, default="all")
     """'all', 'sample:12' (the same 12 every time), 'start:stop' (half-open), or a list of numbers."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
 def _check_share(text: str) -> None:
@@ -136,7 +132,7 @@ def _check_share(text: str) -> None:
         raise ValueError(f"share={text!r} is no share; give '1/8' to '8/8' for eight shares, or '' for everything")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class SweepConfig:
     """Which units get pictures, and which pictures."""
 
@@ -144,15 +140,14 @@ class SweepConfig:
     variants: Annotated[tuple[VariantConfig, ...], Field(min_length=1)]
     combine: tuple[CombineConfig, ...] = ()
     interpolate: tuple[InterpolateConfig, ...] = ()
-    cosine_power: Annotated[float, Field(ge=0, le=16)] = 2
+    cosine_power: Annotated[float, Field(ge=0, le=16)] = setting(HASHED, may_change=True, default=2)
     """For directions: how much their angle counts beside their length; 0 takes the dot product alone."""
-    block: Positive
+    block: Positive = setting(NOTHING)
     """Pictures per task."""
-    seed: Seed
+    seed: Seed = setting(HASHED, may_change=True, default=0)
     """Chooses the channels of 'sample:N'."""
-    share: str = ""
+    share: str = setting(NOTHING, default="")
     """'2/8': do only the second of eight shares; '' does everything, and publishes."""
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
         _check_share(self.share)

@@ -31,11 +31,26 @@ class Task(Protocol):
     def id(self) -> str: ...
 
     @property
-    def cached_input(self) -> str:
-        """Return what a worker keeps from this task for others that say the same; '' where nothing is worth it."""
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of the results that it makes."""
         ...
 
-    def halves(self) -> tuple[Task, ...]:
+    @property
+    def items(self) -> int:
+        """Return how many pictures, spans or layers it makes."""
+        ...
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Return what its results show, for the record of a failure."""
+        ...
+
+    @property
+    def cached_input(self) -> str:
+        """Return the name of an input that a worker keeps for other tasks which name the same; '' for none."""
+        ...
+
+    def split(self) -> tuple[Task, ...]:
         """Return the parts to try apart when the whole fails: two, or none where it can't be divided."""
         ...
 
@@ -61,6 +76,8 @@ class WorkerSpec:
 
     target: str
     config: RunConfig
+    stage: str = ""
+    """The name of the stage, for counts."""
     computes: bool = True
     threads: int = 0
 
@@ -90,7 +107,7 @@ class BuiltWorkers:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class TaskDone:
     """A task is committed."""
 
     task: Task
@@ -99,7 +116,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class TaskFailed:
     """A task could not be done. `fatal` says that every other task would meet the same end."""
 
     task: Task
@@ -108,7 +125,7 @@ class Failed:
     fatal: bool = False
 
 
-Outcome = Done | Failed
+Outcome = TaskDone | TaskFailed
 
 
 class Executor(Protocol):
@@ -134,12 +151,12 @@ def attempt(worker: Worker, task: Task) -> Outcome:
         receipt = worker.run(task)
     except Exception as error:  # whatever a worker raises is an outcome of its task, not the run's end
         return failure(task, error)
-    return Done(task=task, receipt=receipt, seconds=time.monotonic() - started)
+    return TaskDone(task=task, receipt=receipt, seconds=time.monotonic() - started)
 
 
-def failure(task: Task, error: BaseException) -> Failed:
+def failure(task: Task, error: BaseException) -> TaskFailed:
     """Return `error` as the outcome of `task`, with its traceback as details."""
-    return Failed(
+    return TaskFailed(
         task=task,
         error=f"{type(error).__name__}: {error}",
         details="".join(traceback.format_exception(error)),

@@ -21,7 +21,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Sequence
 
-from network_atlas.executors.base import Failed, Outcome, Task
+from network_atlas.executors.base import Outcome, Task, TaskFailed
 
 TRIES = 2
 """How often a task may raise before it is halved; its halves, having been tried with it, once more each."""
@@ -99,7 +99,7 @@ class Dispatch:
     def settle(self, host: int, outcome: Outcome) -> Outcome | None:
         """Take what came of the first task of `host`; return it, or None if the task is tried again."""
         tried = self._held[host].popleft()
-        if isinstance(outcome, Failed) and not outcome.fatal:
+        if isinstance(outcome, TaskFailed) and not outcome.fatal:
             tried.raised += 1
             if tried.raised < TRIES:
                 self._put_back([tried])
@@ -108,7 +108,7 @@ class Dispatch:
                 return None
         return dataclasses.replace(outcome, task=tried.task)
 
-    def lose(self, host: int, *, blame: bool, reason: str) -> Failed | None:
+    def lose(self, host: int, *, blame: bool, reason: str) -> TaskFailed | None:
         """Put back what the dead `host` held; return its first task as failed if it has killed too many.
 
         Only the first task was running, so only that one can be to blame; `blame` says that it is (and not,
@@ -127,7 +127,7 @@ class Dispatch:
 
     def _halve(self, tried: Attempted) -> bool:
         """Put the halves of a task in its place, each with one more try; say whether it has any."""
-        halves = tried.task.halves()
+        halves = tried.task.split()
         raised, deaths = min(tried.raised, TRIES - 1), min(tried.deaths, DEATHS)
         self._put_back([Attempted(half, tried.order, raised=raised, deaths=deaths) for half in halves])
         return bool(halves)
@@ -138,6 +138,6 @@ class Dispatch:
         self._waiting += len(attempted)
 
 
-def _killer(task: Task, reason: str) -> Failed:
+def _killer(task: Task, reason: str) -> TaskFailed:
     error = f"the worker process died {DEATHS + 1} times on this task (out of memory, or a crash in native code?)"
-    return Failed(task=task, error=error, details=reason)
+    return TaskFailed(task=task, error=error, details=reason)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from ray.util.metrics import Counter, Histogram
 
-from network_atlas.executors.base import Done, Outcome, WorkerSpec
+from network_atlas.executors.base import Outcome, TaskDone, WorkerSpec
 
 BOUNDARIES = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000]
 """Seconds; tasks take from a moment to hours."""
@@ -32,17 +32,11 @@ class StageMetrics:
 
     def counted(self, spec: WorkerSpec, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """Yield `outcomes` of the stage that `spec` works for, and count them."""
-        stage = stage_of(spec)
+        stage = spec.stage
         for outcome in outcomes:
-            done = isinstance(outcome, Done)
+            done = isinstance(outcome, TaskDone)
             self._tasks.inc(1, {"stage": stage, "outcome": "done" if done else "failed"})
-            if isinstance(outcome, Done):
+            if isinstance(outcome, TaskDone):
                 self._seconds.observe(outcome.seconds, {"stage": stage})
-                self._items.inc(len(getattr(outcome.task, "pictures", (None,))), {"stage": stage})
+                self._items.inc(outcome.task.items, {"stage": stage})
             yield outcome
-
-
-def stage_of(spec: WorkerSpec) -> str:
-    """Return the stage of a worker: the package that its module is in, or the module itself."""
-    module = spec.target.partition(":")[0].removeprefix("network_atlas.")
-    return module.partition(".")[0]

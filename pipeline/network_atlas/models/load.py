@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import logging
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,36 +36,6 @@ def load_model(config: ModelConfig) -> nn.Module:
     if config.weights not in ("default", "none"):
         load_checkpoint(model, config.weights)
     return model.eval().requires_grad_(False)
-
-
-def on_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model on a worker's device, its convolutions in the memory order and the code that are fastest there.
-
-    The model itself is changed, in settings that its hashes cover: take those before.
-    """
-    if device.type == "cpu":
-        _prefer_onednn(model)
-    return model.to(device).to(memory_format=torch.channels_last)
-
-
-def _prefer_onednn(model: nn.Module) -> None:
-    """Keep torch from giving convolutions of single pixels to its BLAS on x86 processors.
-
-    It does so with one thread and fewer than 16 images, and then takes up to twice as long as oneDNN (most of the time
-    of many networks). Dilated convolutions it leaves to oneDNN always, and dilating a kernel of one pixel changes
-    nothing.
-    """
-    if not torch.backends.mkldnn.is_available() or platform.machine() not in ("x86_64", "AMD64"):  # type: ignore[no-untyped-call]
-        return
-    for module in model.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d) and _is_of_one_pixel(module):
-            module.dilation = (2,) * len(module.kernel_size)
-
-
-def _is_of_one_pixel(module: nn.Conv1d | nn.Conv2d) -> bool:
-    """Say whether a kernel is of one pixel: by its weights too, as parametrizations and subclasses may have others."""
-    weight = getattr(module, "weight", None)
-    return set(module.kernel_size) == {1} and isinstance(weight, Tensor) and set(weight.shape[2:]) == {1}
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:

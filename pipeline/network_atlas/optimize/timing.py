@@ -14,7 +14,7 @@ from network_atlas.errors import ConfigError
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.models.device import device_of, optimize_dtype, use_threads
-from network_atlas.models.load import on_device
+from network_atlas.models.prepared import on_device
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.pictures.magnitude import packaged_magnitude
 from network_atlas.pictures.parameterizations import parameterization

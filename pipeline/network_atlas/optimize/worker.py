@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import load_model
 from network_atlas.models.memory import FittingBatch
+from network_atlas.models.prepared import on_device
 from network_atlas.optimize.loop import Made, Recipe, optimize
 from network_atlas.pictures.magnitude import magnitude_for
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared

@@ -14,8 +14,9 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.pictures import Picture
-from network_atlas.plan.tasks import OptimizeTask, Plan
-from network_atlas.plan.work import passes_of_picture, work_of
+from network_atlas.plan.plan import Plan
+from network_atlas.plan.stages import STAGES
+from network_atlas.plan.tasks import OptimizeTask, StageTask
 
 PNG_SHARE = 0.85
 """Optimized pictures compress this little as PNG."""
@@ -96,59 +97,34 @@ def estimate(
     Pictures stop when their score has flattened, so what comes from a timed step is an upper bound.
     """
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
-    missing = {picture.key for task in blocks for picture in task.pictures}
-    pictures = plan.own_pictures
-    calibrations = calibrate_tasks(plan, made=pictures, done=measured)
+    calibrations = calibrate_tasks(plan, made=plan.own_pictures, done=measured)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
-    stages = (
-        _stage(
-            "scan",
-            "spans",
-            speeds,
-            total=len(plan.own_spans),
-            tasks=[(1, work_of(task, config, facts) * speeds.image) for task in scans],
-        ),
-        _stage(
-            "optimize",
-            "pictures",
-            speeds,
-            total=len(pictures),
-            tasks=[
-                (len(task.pictures), len(task.pictures) * _picture_seconds(task, config, facts, speeds))
-                for task in blocks
-            ],
-        ),
-        _stage(
-            "calibrate",
-            "pictures",
-            speeds,
-            total=len(pictures),
-            tasks=[
-                (len(task.pictures), len(task.pictures) * speeds.measure * facts.share[task.layer.name])
-                for task in calibrations
-            ],
-        ),
-        # Which tables change is known only when the pictures are there: all do, or none does.
-        _stage(
-            "assemble",
-            "layers",
-            speeds,
-            total=len(rows),
-            tasks=[(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else [],
-        ),
-    )
+    # Which tables change is known only when the pictures are there: all do, or none does.
+    tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
+    seconds = {
+        "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
+        "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
+        "calibrate": [
+            (task.items, task.items * speeds.measure * facts.share[task.layer.name]) for task in calibrations
+        ],
+        "assemble": tables,
+    }
+    pictures = len(plan.own_pictures)
+    totals = {"scan": len(plan.own_spans), "optimize": pictures, "calibrate": pictures, "assemble": len(rows)}
+    work: list[StageTask] = [*scans, *blocks, *calibrations]
+    missing = {key for task in blocks for key in task.keys}
     return Estimate(
-        stages=stages,
-        forward_passes=sum(work_of(task, config, facts) for task in (*scans, *blocks, *calibrations)),
+        stages=tuple(_stage(name, speeds, total=totals[name], tasks=tasks) for name, tasks in seconds.items()),
+        forward_passes=sum(task.passes(config, facts) for task in work),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),
     )
 
 
-def _stage(name: str, unit: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]]) -> StageCost:
+def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]]) -> StageCost:
     """Return the cost of a stage whose tasks make so many items in so many seconds."""
     return StageCost(
         name=name,
-        unit=unit,
+        unit=STAGES[name].items,
         total=total,
         reused=max(0, total - sum(items for items, _ in tasks)),
         tasks=len(tasks),
@@ -160,7 +136,7 @@ def _stage(name: str, unit: str, speeds: Speeds, *, total: int, tasks: Sequence[
 
 def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> float:
     known = speeds.pictures.get(task.layer.name)
-    return passes_of_picture(task, config, facts) * speeds.step if known is None else known
+    return task.passes_of_picture(config, facts) * speeds.step if known is None else known
 
 
 def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:

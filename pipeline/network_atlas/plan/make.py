@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import nsmallest
 
+from network_atlas.config.declare import SCAN
+from network_atlas.config.determines import determining
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.errors import ConfigError
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
+from network_atlas.plan.contents import LayerPlan, Span
 from network_atlas.plan.pictures import Context, Picture, extra_pictures, pictures_of
-from network_atlas.plan.recipes import recipe_of
+from network_atlas.plan.plan import Plan
+from network_atlas.plan.recipes import recipe_of, takes_magnitude
 from network_atlas.plan.shares import Share
 from network_atlas.plan.sweep import Selection
-from network_atlas.plan.tasks import LayerPlan, Plan, Span
 from network_atlas.plan.variants import has_units
 from network_atlas.stats.sample import sample_hash
 
@@ -69,6 +72,7 @@ def make_plan(
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
         known={layer.name: layer for layer in facts.layers},
+        magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
         share=Share.of(config.sweep.share),
     )
 
@@ -104,7 +108,7 @@ def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Co
 
 def _spans(examples: Sequence[tuple[str, str]], labels: Sequence[str], config: RunConfig) -> tuple[Span, ...]:
     # What changes the pixels behind an id: the seed of the views, and the limit that refuses an image.
-    reading = (config.dataset.seed, config.dataset.max_pixels)
+    reading = determining(config.dataset, SCAN)
     size, spans = config.scan.span, []
     for start in range(0, len(examples), size):
         part = examples[start : start + size]
@@ -117,10 +121,11 @@ def _spans(examples: Sequence[tuple[str, str]], labels: Sequence[str], config: R
 
 
 def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -> str:
-    scan = config.scan
-    settings = (scan.top_k, scan.bottom_k, scan.spectrum_k, scan.class_k, sample_limit)
-    return fingerprint("scan", SCAN_ALGORITHM, place, span.content, span.named, config.model.input, settings)
+    settings = (determining(config.model.input, SCAN), determining(config.scan, SCAN), sample_limit)
+    return fingerprint("scan", SCAN_ALGORITHM, place, span.content, span.named, settings)
 
 
 def _statistics_key(span: Span, config: RunConfig, images_limit: str) -> str:
-    return fingerprint("dataset", STATISTICS_ALGORITHM, span.content, config.model.input, images_limit)
+    return fingerprint(
+        "dataset", STATISTICS_ALGORITHM, span.content, determining(config.model.input, SCAN), images_limit
+    )

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from network_atlas.config.declare import OPTIMIZE
+from network_atlas.config.determines import determining
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import InputConfig
 
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
-    """Return what of the configuration determines a picture: everything but the batch size."""
-    return {
-        "size": (config.height_px, config.width_px),
-        "steps": (config.steps, config.stop, config.coarse),
-        "ascent": (config.ascent, config.gradient, config.learning_rate),
-        "regularizers": config.regularizers,
-        "parameterization": config.parameterization,
-        "transform": config.transform,
-        "together": config.together,
-        "opacity": config.opacity,
-        "input": model_input,
-        "dtype": dtype,
-    }
+    """Return what determines a picture: the recipe, the model's input, and the number format that 'auto' came to."""
+    recipe, shown = determining(config, OPTIMIZE), determining(model_input, OPTIMIZE)
+    return {"recipe": recipe, "input": shown, "dtype": dtype}
 
 
 def takes_magnitude(config: OptimizeConfig) -> bool:

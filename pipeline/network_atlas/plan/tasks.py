@@ -1,25 +1,150 @@
-"""A plan and its tasks. Results are named by what determines them; tasks only group what is missing.
+"""Tasks: pieces of work that one worker does and commits whole. All kinds of task are here.
 
-A *key* is the fingerprint of one result: one picture, or one span of the dataset scanned for one layer. A task is a
-handful of missing keys of one stage. So a wider sweep, other workers or a killed run change which tasks there are,
-never which results: what is done stays done.
+A *key* is the fingerprint of one result: one picture, one measurement, or one span of the dataset scanned for one
+layer. A task groups missing keys of one stage. A wider sweep, other workers or a killed run change which tasks there
+are, never which results: what is done stays done.
+
+A task is complete when it is made: it names the files that its worker reads. Who makes tasks asks an `InputFiles` for
+them; `NOT_YET_WRITTEN` stands in where tasks are only counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
+from network_atlas.config.schema import RunConfig
 from network_atlas.fingerprints import fingerprint
-from network_atlas.layers import LayerSpec
+from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.plan.contents import LayerPlan, Span
 from network_atlas.plan.pictures import Picture, grouped
-from network_atlas.plan.shares import WHOLE, Share
+
+BACKWARD_FACTOR = 3.0
+"""A step (forward and backward) takes about three times a forward pass."""
+CALIBRATION_PASSES = 16
+"""Forward passes that measuring a picture takes: eight moved views, itself, and the images that it is compared with."""
+
+
+class StageTask(Protocol):
+    """What every kind of task says of itself; executors know the part of it that is in `executors.base.Task`."""
+
+    stage: ClassVar[str]
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of the results that it makes."""
+        ...
+
+    @property
+    def items(self) -> int:
+        """Return how many pictures, spans or layers it makes."""
+        ...
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Return what its results show, for the record of a failure; () where the task's id says it."""
+        ...
+
+    @property
+    def cached_input(self) -> str: ...
+
+    def split(self) -> tuple[StageTask, ...]: ...
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return its work in passes of one image through the whole network.
+
+        A layer's share of a pass is timed once, while layers are listed: the figures compare tasks, they are not
+        seconds. A table, which needs no pass, counts its rows.
+        """
+        ...
+
+
+class InputFiles(Protocol):
+    """The files in the store that tasks read."""
+
+    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
+        """Return the files that hold a layer's scan; None where a span is missing."""
+        ...
+
+    def of_images(self) -> str | None:
+        """Return the file of the statistics of all images; None where it is not written."""
+        ...
+
+    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures."""
+        ...
+
+
+class _NotYetWritten:
+    """No files: for tasks that are counted, or whose cost is estimated, and not carried out."""
+
+    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
+        return ()
+
+    def of_images(self) -> str | None:
+        return ""
+
+    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+        return ()
+
+
+NOT_YET_WRITTEN: InputFiles = _NotYetWritten()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanTask:
+    """One span, for all layers that still miss it: one forward pass serves them all."""
+
+    stage: ClassVar[str] = "scan"
+    span: Span
+    layers: tuple[LayerSpec, ...]
+    layer_keys: tuple[str, ...]
+    """One key per layer."""
+    sample_limit: str
+    images_limit: str
+    statistics_key: str = ""
+    """Key of the statistics of the images themselves, where they are missing."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (*self.layer_keys, *([self.statistics_key] if self.statistics_key else []))
+
+    @property
+    def id(self) -> str:
+        return fingerprint("scan", self.keys)
+
+    @property
+    def items(self) -> int:
+        return 1
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (f"images {self.span.start}..{self.span.stop}",)
+
+    @property
+    def cached_input(self) -> str:
+        """Return '': spans have nothing in common."""
+        return ""
+
+    def split(self) -> tuple[ScanTask, ...]:
+        """Return (): a span is read once for all layers."""
+        return ()
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the span's images, each counted up to the last layer; none where only images are measured."""
+        share = max((facts.share[layer.name] for layer in self.layers), default=0.0)
+        return (self.span.stop - self.span.start) * share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask:
     """A block of pictures of one layer and one recipe."""
 
+    stage: ClassVar[str] = "optimize"
     layer: LayerSpec
     pictures: tuple[Picture, ...]
     dtype: str
@@ -32,185 +157,185 @@ class OptimizeTask:
     """Where the dataset's frequency magnitude is, for recipes that take it."""
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(picture.key for picture in self.pictures)
+
+    @property
     def id(self) -> str:
-        return fingerprint("optimize", [picture.key for picture in self.pictures])
+        return fingerprint("optimize", self.keys)
+
+    @property
+    def items(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return _units(self.pictures)
 
     @property
     def cached_input(self) -> str:
         """Return the layer, where its scan is read."""
         return self.layer.name if self.scan_files else ""
 
-    def halves(self) -> tuple[OptimizeTask, ...]:
+    def split(self) -> tuple[OptimizeTask, ...]:
         """Return the task in two, whole groups of pictures each; () if there is one group."""
         groups = grouped(self.pictures)
         if len(groups) < 2:
             return ()
         parts = groups[: len(groups) // 2], groups[len(groups) // 2 :]
-        return tuple(replace(self, pictures=tuple(one for group in part for one in group)) for part in parts)
+        return tuple(replace(self, pictures=tuple(picture for group in part for picture in group)) for part in parts)
+
+    def passes_of_picture(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the forward passes that each picture takes at most, as parts of the whole network."""
+        recipe = config.recipe(self.recipe)
+        share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
+        return recipe.steps * recipe.transform.views * share
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the passes of all pictures; a backward pass counts as two forward."""
+        return BACKWARD_FACTOR * len(self.pictures) * self.passes_of_picture(config, facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """A contiguous run of examples, in the order of their ids."""
+class CalibrateTask:
+    """Finished pictures of one layer that are to be measured."""
 
-    start: int
-    stop: int
-    example_ids: tuple[str, ...]
-    content: str
-    """Hash of the ids and versions of the span's examples."""
-    labels: tuple[str, ...] = ()
-    """One per example, '' where unknown."""
-    named: str = ""
-    """Hash of the labels."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanTask:
-    """One span, for all layers that still miss it: one forward pass serves them all."""
-
-    span: Span
-    layers: tuple[LayerSpec, ...]
+    stage: ClassVar[str] = "calibrate"
+    layer: LayerSpec
+    pictures: tuple[Picture, ...]
     keys: tuple[str, ...]
-    """One key per layer."""
-    sample_limit: str
-    images_limit: str
-    statistics_key: str = ""
-    """Key of the statistics of the images themselves, where they are missing."""
+    """One key per picture: of the measurement, not of the picture."""
+    path: tuple[LayerSpec, ...]
+    others: tuple[LayerSpec, ...]
+    """Further layers that the pictures' units are read from."""
+    random_ids: tuple[str, ...]
+    picture_files: tuple[str, ...]
+    scan_files: tuple[str, ...]
+    statistics_file: str
 
     @property
     def id(self) -> str:
-        return fingerprint("scan", self.keys, self.statistics_key)
+        return fingerprint("calibrate", self.keys)
+
+    @property
+    def items(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return _units(self.pictures)
 
     @property
     def cached_input(self) -> str:
-        """Return '': spans have nothing in common."""
+        """Return the layer, where its scan is read."""
+        return self.layer.name if self.scan_files else ""
+
+    def split(self) -> tuple[CalibrateTask, ...]:
+        """Return the task in two; () if it is one picture."""
+        middle = len(self.pictures) // 2
+        parts = (slice(None, middle), slice(middle, None)) if middle else ()
+        return tuple(replace(self, pictures=self.pictures[part], keys=self.keys[part]) for part in parts)
+
+    def key_of(self, picture: Picture) -> str:
+        """Return the key of a picture's measurement."""
+        return self.keys[self.pictures.index(picture)]
+
+    def layers_of(self, picture: Picture) -> tuple[LayerSpec, ...]:
+        """Return the layers that a picture's unit is read from."""
+        return tuple(layer for layer in (self.layer, *self.others) if layer.name in picture.layers)
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the passes up to the layer of all pictures."""
+        return CALIBRATION_PASSES * len(self.pictures) * facts.share[self.layer.name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembleTask:
+    """The joining of everything known about one layer."""
+
+    stage: ClassVar[str] = "assemble"
+    key: str
+    plan: LayerPlan
+    picture_files: tuple[str, ...]
+    """Shards that hold the layer's pictures; they may hold others too."""
+    calibration_files: tuple[str, ...]
+    calibrations: tuple[str, ...]
+    """Keys of the measurements that count; the files may hold others too."""
+    scan_files: tuple[str, ...]
+    """What the scan gathered of the layer, and the examples' names; the files may hold other layers too."""
+    examples: int
+    """Examples that the partials must cover, readable or not."""
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.plan.layer.slug
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,)
+
+    @property
+    def items(self) -> int:
+        return 1
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (self.plan.layer.name,)
+
+    @property
+    def cached_input(self) -> str:
+        """Return '': each layer has one task."""
         return ""
 
-    def halves(self) -> tuple[ScanTask, ...]:
-        """Return (): a span is read once for all layers."""
+    def split(self) -> tuple[AssembleTask, ...]:
+        """Return (): a table is written whole."""
         return ()
 
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the rows of the table."""
+        return len(self.plan.channels)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerPlan:
-    """Everything the atlas will hold about one layer."""
+class SiteTask:
+    """The pages of one layer."""
 
+    stage: ClassVar[str] = "site"
+    key: str
     layer: LayerSpec
-    upstream: str
-    channels: tuple[int, ...]
-    pictures: tuple[Picture, ...]
-    scan_keys: tuple[str, ...]
-    """One key per span, in the order of the spans."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything a run will make, whether or not it exists already."""
-
-    layers: tuple[LayerPlan, ...]
-    spans: tuple[Span, ...]
-    statistics_keys: tuple[str, ...]
-    """One key per span: of the statistics of its images, whatever the network."""
-    sample_limit: str
-    images_limit: str
-    block: int
-    dtypes: Mapping[str, str]
-    """Number format of each recipe, by name."""
-    random_ids: tuple[str, ...]
-    """Examples chosen by hash, which say how alike any two images are."""
-    known: Mapping[str, LayerSpec]
-    """Every layer of the model that can be captured."""
-    share: Share = WHOLE
-    """The part of all this that the run is to do."""
+    previous: LayerSpec | None
+    following: LayerSpec | None
 
     @property
-    def picture_keys(self) -> tuple[str, ...]:
-        return tuple(picture.key for layer in self.layers for picture in layer.pictures)
+    def id(self) -> str:
+        return self.layer.slug
 
     @property
-    def scan_keys(self) -> tuple[str, ...]:
-        return tuple(key for layer in self.layers for key in layer.scan_keys)
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,)
 
     @property
-    def own_pictures(self) -> frozenset[str]:
-        """Return the keys of the share's pictures: those of whole blocks."""
-        blocks = (block for layer in self.layers for block in self._blocks(layer))
-        return frozenset(picture.key for block in blocks for group in block.groups for picture in group)
+    def items(self) -> int:
+        return 1
 
     @property
-    def own_spans(self) -> tuple[Span, ...]:
-        """Return the share's spans."""
-        return tuple(span for span in self.spans if self.share.has(span.content))
+    def units(self) -> tuple[str, ...]:
+        return (self.layer.name,)
 
     @property
-    def statistics_key(self) -> str:
-        """Return the key of the statistics of all images together; '' without a dataset."""
-        return fingerprint("statistics", self.statistics_keys) if self.spans else ""
+    def cached_input(self) -> str:
+        """Return '': each layer has one task."""
+        return ""
 
-    def scan_tasks(self, done: Collection[str]) -> list[ScanTask]:
-        """Return one task per span of the share that some layer still misses."""
-        tasks = []
-        for number, span in enumerate(self.spans):
-            if not self.share.has(span.content):
-                continue
-            missing = [layer for layer in self.layers if layer.scan_keys[number] not in done]
-            of_images = "" if self.statistics_keys[number] in done else self.statistics_keys[number]
-            if missing or of_images:
-                task = ScanTask(
-                    span=span,
-                    layers=tuple(layer.layer for layer in missing),
-                    keys=tuple(layer.scan_keys[number] for layer in missing),
-                    sample_limit=self.sample_limit,
-                    images_limit=self.images_limit,
-                    statistics_key=of_images,
-                )
-                tasks.append(task)
-        return tasks
+    def split(self) -> tuple[SiteTask, ...]:
+        """Return (): pages are written together."""
+        return ()
 
-    def optimize_tasks(self, done: Collection[str]) -> list[OptimizeTask]:
-        """Return the share's missing pictures in blocks; a block is a fixed part of the sweep: no kill regroups it.
-
-        Groups stay whole: where one of their pictures is missing, all are made.
-        """
-        return [task for layer in self.layers for block in self._blocks(layer) if (task := _task(block, layer, done))]
-
-    def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:
-        alike: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
-        for group in grouped(layer.pictures):
-            kind = group[0].together.kind if group[0].together else ""
-            alike.setdefault((group[0].recipe, kind), []).append(group)
-        for (recipe, _), groups in alike.items():
-            for part in _chunks(groups, self.block):
-                if not self.share.has(part[0][0].key):
-                    continue
-                names = {name for group in part for picture in group for name in picture.layers}
-                others = tuple(self.known[name] for name in sorted(names - {layer.layer.name}))
-                yield _Block(groups=part, recipe=recipe, dtype=self.dtypes[recipe], others=others)
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return 0: pages are made from tables."""
+        return 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
-    groups: Sequence[tuple[Picture, ...]]
-    recipe: str
-    dtype: str
-    others: tuple[LayerSpec, ...]
-
-
-def _task(block: _Block, layer: LayerPlan, done: Collection[str]) -> OptimizeTask | None:
-    missing = [group for group in block.groups if any(picture.key not in done for picture in group)]
-    if not missing:
-        return None
-    pictures = tuple(picture for group in missing for picture in group)
-    return OptimizeTask(
-        layer=layer.layer, pictures=pictures, dtype=block.dtype, recipe=block.recipe, others=block.others
-    )
-
-
-def _chunks(groups: Sequence[tuple[Picture, ...]], size: int) -> list[list[tuple[Picture, ...]]]:
-    """Return runs of groups that hold `size` pictures, or the group that is larger than that."""
-    chunks: list[list[tuple[Picture, ...]]] = []
-    for group in groups:
-        if not chunks or sum(map(len, chunks[-1])) + len(group) > size:
-            chunks.append([])
-        chunks[-1].append(group)
-    return chunks
+def _units(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    return tuple(f"{picture.unit.label} {picture.variant}" for picture in pictures)

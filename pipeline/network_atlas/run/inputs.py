@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
 
+from network_atlas.config.declare import ASSEMBLE
+from network_atlas.config.determines import determining
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.calibration import CalibrateTask, calibration_keys
-from network_atlas.plan.joining import AssembleTask
-from network_atlas.plan.recipes import takes_magnitude
-from network_atlas.plan.tasks import LayerPlan, OptimizeTask
+from network_atlas.plan.calibration import calibration_keys
+from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.pictures import Picture
+from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.prepare import Done, Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
@@ -22,40 +23,37 @@ ASSEMBLE_ALGORITHM = 3
 """Raise when the same results are joined to another table."""
 
 
-def with_scan(task: OptimizeTask, prepared: Prepared, done: Done) -> OptimizeTask | None:
-    """Return the task with the files of the scan that its pictures take something from; None where the scan failed."""
-    of_images = _statistics_file(prepared, done)
-    if takes_magnitude(prepared.config.recipe(task.recipe)):
-        if not of_images:
+class StoredFiles:
+    """The files that earlier stages left in the store, for the tasks of later ones."""
+
+    def __init__(self, prepared: Prepared, done: Done) -> None:
+        self._plan, self._done = prepared.plan, done
+        self._layers = {layer.layer.name: layer for layer in prepared.plan.layers}
+
+    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
+        """Return the files that hold a layer's scan; None where a span is missing."""
+        keys = self._layers[layer.name].scan_keys
+        if any(key not in self._done.scan for key in keys):
             return None
-        task = replace(task, statistics_file=of_images)
-    if not any(picture.needs_scan for picture in task.pictures):
-        return task
-    files = _scan_files(task.layer, prepared, done)
-    return None if files is None else replace(task, scan_files=files)
+        return scanned_files(self._done.scan[key] for key in keys)
 
+    def of_images(self) -> str | None:
+        """Return the file of the statistics of all images; None where it is not written."""
+        receipt = self._done.statistics.get(self._plan.statistics_key)
+        return receipt.files[0].path if receipt else None
 
-def with_pictures(task: CalibrateTask, prepared: Prepared, done: Done) -> CalibrateTask | None:
-    """Return the task with its pictures' files and those of the scan; None where the scan is not whole.
-
-    Measured without the images' own statistics, a picture would have gaps for ever: its key says what is measured, not
-    what was there at the time.
-    """
-    files = _scan_files(task.layer, prepared, done)
-    if files is None or (prepared.plan.statistics_key and not _statistics_file(prepared, done)):
-        return None
-    pictures = files_under((done.optimize[picture.key] for picture in task.pictures), "visualizations")
-    of_images = _statistics_file(prepared, done)
-    return replace(task, scan_files=files, picture_files=pictures, statistics_file=of_images)
+    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures."""
+        return files_under((self._done.optimize[picture.key] for picture in pictures), "visualizations")
 
 
 def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
     """Return the task that joins everything there is about a layer; its key covers what that is."""
     pictures = [picture.key for picture in layer.pictures if picture.key in done.optimize]
     keys = calibration_keys(prepared.plan, layer)
-    measured = [keys[one] for one in pictures if keys[one] in done.calibrate]
+    measured = [keys[key] for key in pictures if keys[key] in done.calibrate]
     config = prepared.config
-    presentation = (config.assemble, config.model.name, config.model.input, config.dataset.label, config.scan)
+    presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
     known = (layer, pictures, measured)
     return AssembleTask(
@@ -70,13 +68,6 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     )
 
 
-def _scan_files(layer: LayerSpec, prepared: Prepared, done: Done) -> tuple[str, ...] | None:
-    (plan,) = [plan for plan in prepared.plan.layers if plan.layer.name == layer.name]
-    if any(key not in done.scan for key in plan.scan_keys):
-        return None
-    return scanned_files(done.scan[key] for key in plan.scan_keys)
-
-
 def scanned_files(receipts: Iterable[Receipt]) -> tuple[str, ...]:
     """Return the files of scan receipts that hold what was gathered about channels and examples."""
     known = list(receipts)
@@ -87,10 +78,12 @@ def merge_statistics(prepared: Prepared, done: Done) -> bool:
     """Write the statistics of all images together, where they are missing and every span has its own; say if so."""
     plan, store = prepared.plan, prepared.store
     key, keys = plan.statistics_key, plan.statistics_keys
-    if not key or key in done.statistics or any(one not in done.scan for one in keys):
+    if not key or key in done.statistics or any(key not in done.scan for key in keys):
         return False
     rows = [
-        row for path in files_under((done.scan[one] for one in keys), "scan/dataset") for row in read_rows(store, path)
+        row
+        for path in files_under((done.scan[span] for span in keys), "scan/dataset")
+        for row in read_rows(store, path)
     ]
     dataset = prepared.config.dataset
     named = {"dataset": " ".join(part for part in (dataset.source, dataset.root) if part)}
@@ -98,9 +91,3 @@ def merge_statistics(prepared: Prepared, done: Done) -> bool:
     file = put_shard(store, "statistics", [named | merged], schemas.DATASET_STATISTICS)
     commit(store, Receipt(stage="statistics", task=key, keys=(key,), files=(file,), seconds=0.0))
     return True
-
-
-def _statistics_file(prepared: Prepared, done: Done) -> str:
-    """Return where the statistics of all images are; '' where there are none."""
-    receipt = done.statistics.get(prepared.plan.statistics_key)
-    return receipt.files[0].path if receipt else ""

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from network_atlas.config.plain import differences, to_plain
+from network_atlas.config.determines import fixed_settings
+from network_atlas.config.plain import differences
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, open_source
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
@@ -21,8 +22,9 @@ from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.plan.make import make_plan
+from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
-from network_atlas.plan.tasks import OptimizeTask, Plan, ScanTask
+from network_atlas.plan.tasks import OptimizeTask, ScanTask
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
 from network_atlas.store.paths import Store
@@ -35,18 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["LAYERS_FILE", "Done", "Prepared", "missing_tasks", "prepare", "read_run_file", "what_is_done"]
 
 log = logging.getLogger(__name__)
-
-FREE = {
-    "model": ("weights", "classes", "allow_code", "main_layers"),
-    "dataset": ("version", "readers", "download"),
-    "scan": ("batch", "span"),
-    "optimize": ("batch",),
-    "assemble": ("crop_px",),
-}
-"""Sections that must stay the same in one root, and their fields that may change all the same.
-
-A retrained checkpoint is what re-runs are for. Sections that aren't here (sweep, executor, store) are free altogether.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +107,7 @@ def check_settings(store: Store, config: RunConfig) -> None:
     before = read_run_file(store)
     if before is None or config.store.allow_changes:
         return
-    changed = differences(_bound(before["config"]), _bound(to_plain(config)))
+    changed = differences(*_comparable(before["fixed"], fixed_settings(config)))
     if changed:
         listed = "\n  ".join(changed)
         raise RootMismatchError(
@@ -138,11 +128,24 @@ def check_places(store: Store, config: RunConfig) -> None:
         )
 
 
-def _bound(plain: dict[str, Any]) -> dict[str, object]:
-    return {
-        section: {name: value for name, value in plain.get(section, {}).items() if name not in free}
-        for section, free in FREE.items()
-    }
+def _comparable(before: dict[str, object], now: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+    """Return two sets of fixed settings without the recipes that only one of them has: recipes may come and go."""
+    both = _recipes(before) & _recipes(now)
+    kept = [
+        {path: value for path, value in settings.items() if _recipe(path) is None or _recipe(path) in both}
+        for settings in (before, now)
+    ]
+    return kept[0], kept[1]
+
+
+def _recipes(settings: dict[str, object]) -> set[str | None]:
+    return {_recipe(path) for path in settings}
+
+
+def _recipe(path: str) -> str | None:
+    """Return the name of the recipe that a setting belongs to; None for other settings."""
+    parts = path.split(".")
+    return parts[1] if parts[0] == "recipes" and len(parts) > 1 else None
 
 
 def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:

@@ -8,10 +8,11 @@ import socket
 from dataclasses import asdict
 
 import network_atlas
+from network_atlas.config.determines import fixed_settings
 from network_atlas.config.plain import to_plain
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibration_keys
-from network_atlas.plan.tasks import LayerPlan
+from network_atlas.plan.contents import LayerPlan
 from network_atlas.run.log import versions
 from network_atlas.run.prepare import Prepared
 from network_atlas.store import schemas
@@ -28,6 +29,7 @@ def record_plan(prepared: Prepared) -> None:
     record = {
         "version": network_atlas.__version__,
         "config": to_plain(prepared.config),
+        "fixed": fixed_settings(prepared.config),
         "examples": len(prepared.examples),
         "layers": [layer.layer.slug for layer in plan.layers],
     }

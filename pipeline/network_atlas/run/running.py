@@ -10,13 +10,12 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from network_atlas.errors import StoreError, TasksFailedError
-from network_atlas.executors.base import Executor, Failed, Task, WorkerSpec
-from network_atlas.plan.calibration import CalibrateTask
-from network_atlas.plan.tasks import OptimizeTask
-from network_atlas.plan.work import work_of
+from network_atlas.executors.base import Executor, Task, TaskFailed, WorkerSpec
+from network_atlas.plan.stages import Stage
+from network_atlas.plan.tasks import StageTask
 from network_atlas.run.inputs import merge_statistics
 from network_atlas.run.log import RunLog
 from network_atlas.run.prepare import Done, Prepared, what_is_done
@@ -50,7 +49,7 @@ class Run:
     progress: Progress
     executor: Executor
     log: RunLog
-    failed: list[tuple[str, Failed]] = field(default_factory=list)
+    failed: list[tuple[str, TaskFailed]] = field(default_factory=list)
     _known: Done | None = None
 
     @property
@@ -71,26 +70,27 @@ class Run:
         if merge_statistics(self.prepared, self.done()):
             self._known = None
 
-    def stage(self, name: str, target: str, tasks: Sequence[Task], *, total: int, unit: str) -> None:
+    def stage(self, stage: Stage, tasks: Sequence[StageTask], *, total: int) -> None:
         """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
-        missing = sum(_size(task) for task in tasks)
+        name, unit = stage.name, stage.items
+        missing = sum(task.items for task in tasks)
         self.progress.stage(name, total, total - missing, unit=unit, work=sum(map(self._work, tasks)))
         if not tasks:
             return
         self._known = None
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
-        # Results are what the network is run for; what is derived from them is only read and written.
-        done, items, spec = 0, 0, WorkerSpec(target, self.prepared.config, computes=name in RESULTS)
+        done, items = 0, 0
+        spec = WorkerSpec(stage.worker, self.prepared.config, stage=name, computes=stage.computes)
         longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
         with closing(self.executor.run(spec, longest_first)) as outcomes:
             for number, outcome in enumerate(outcomes, start=1):
-                if isinstance(outcome, Failed):
+                if isinstance(outcome, TaskFailed):
                     self._note_failure(name, outcome)
                     self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
                 else:
-                    done, items = done + 1, items + _size(outcome.task)
-                    self.progress.advance(_size(outcome.task), work=self._work(outcome.task))
+                    done, items = done + 1, items + outcome.task.items
+                    self.progress.advance(outcome.task.items, work=self._work(outcome.task))
                 if name in RESULTS and number % FOLD_AT == 0:
                     fold(self.store, name)
         if name in RESULTS:
@@ -99,17 +99,18 @@ class Run:
         self.log.event("stage_ended", stage=name, done=done, items=items, failed=failed, seconds=seconds)
 
     def _work(self, task: Task) -> float:
-        return work_of(task, self.prepared.config, self.prepared.facts)
+        # Executors give back the tasks that they were given, or parts of these.
+        return cast(StageTask, task).passes(self.prepared.config, self.prepared.facts)
 
     @staticmethod
-    def _stop_if_hopeless(stage: str, done: int, failed: int, outcome: Failed) -> None:
+    def _stop_if_hopeless(stage: str, done: int, failed: int, outcome: TaskFailed) -> None:
         if not done and failed >= HOPELESS:
             raise TasksFailedError(
                 f"{stage}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
                 "Mend that and run again with retry_failed=true."
             )
 
-    def _note_failure(self, stage: str, outcome: Failed) -> None:
+    def _note_failure(self, stage: str, outcome: TaskFailed) -> None:
         if outcome.fatal:
             raise StoreError(outcome.error.partition(": ")[2])
         self.failed.append((stage, outcome))
@@ -134,18 +135,10 @@ class Run:
             )
 
 
-def _failed_task(stage: str, outcome: Failed) -> FailedTask:
-    """Return what is written down of a failure: results that are missing, and what they would show."""
+def _failed_task(stage: str, outcome: TaskFailed) -> FailedTask:
+    """Return the record of a failure: the results that are missing, and what they would show."""
     task = outcome.task
-    keys: tuple[str, ...] = ()
-    pictures = task.pictures if isinstance(task, OptimizeTask | CalibrateTask) else ()
-    if isinstance(task, OptimizeTask):
-        keys = tuple(picture.key for picture in task.pictures)
-    elif isinstance(task, CalibrateTask):
-        keys = task.keys
-    units = tuple(f"{picture.unit.label} {picture.variant}" for picture in pictures)
-    return FailedTask(stage=stage, task=task.id, error=outcome.error, details=outcome.details, keys=keys, units=units)
-
-
-def _size(task: Task) -> int:
-    return len(task.pictures) if isinstance(task, OptimizeTask | CalibrateTask) else 1
+    keys = task.keys if stage in QUARANTINED else ()
+    return FailedTask(
+        stage=stage, task=task.id, error=outcome.error, details=outcome.details, keys=keys, units=task.units
+    )

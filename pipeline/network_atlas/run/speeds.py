@@ -13,7 +13,7 @@ from network_atlas.models.load import load_model
 from network_atlas.optimize.timing import step_seconds
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, steps_of
-from network_atlas.plan.work import BACKWARD_FACTOR, CALIBRATION_PASSES
+from network_atlas.plan.tasks import BACKWARD_FACTOR, CALIBRATION_PASSES
 from network_atlas.run.prepare import Done, Prepared
 from network_atlas.store.receipts import Receipt, read_receipts
 

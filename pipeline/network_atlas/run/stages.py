@@ -1,6 +1,6 @@
 """A run from start to end: plan, scan, optimize, assemble, publish, show.
 
-    run(compose(["sweep=demo"]), progress)
+    make_atlas(compose(["sweep=demo"]), progress)
 
 Stages hand over through the store alone: each asks what is missing, gives tasks for that to the executor, and goes
 on. So resuming is running again, and a killed run loses what was in flight, nothing else.
@@ -12,16 +12,17 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import network_atlas
-from network_atlas.config.plain import to_plain
+from network_atlas.config.determines import recorded
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import DatasetError
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
-from network_atlas.plan.joining import AssembleTask, SiteTask
-from network_atlas.run.inputs import assemble_task, with_pictures, with_scan
+from network_atlas.plan.stages import STAGES
+from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
-from network_atlas.run.prepare import Done, Prepared, missing_tasks, prepare
+from network_atlas.run.prepare import Done, Prepared, prepare
 from network_atlas.run.record import about, record_plan
 from network_atlas.run.result import Result, result_of, unreadable
 from network_atlas.run.running import Progress, Run
@@ -34,11 +35,8 @@ from network_atlas.store.paths import DERIVED, Store, atlas_path, statistics_pat
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.shards import FileEntry
 
-UNSEEN = ("executor", "store", "retry_failed")
-"""Parts of the configuration that leave no trace in an atlas."""
 
-
-def run(config: RunConfig, progress: Progress) -> Result:
+def make_atlas(config: RunConfig, progress: Progress) -> Result:
     """Make or complete the atlas that `config` describes and return what was published.
 
     A share of a sweep is scanned, optimized and calibrated as far as it goes; a run without `sweep.share` does what is
@@ -80,19 +78,13 @@ def _stop_if_nothing_was_readable(current: Run) -> None:
 
 def _scan_and_optimize(current: Run) -> None:
     plan = current.prepared.plan
-    scan, _ = missing_tasks(current.prepared, current.done())
-    current.stage("scan", "network_atlas.scan.worker:ScanWorker", scan, total=len(plan.own_spans), unit="spans")
+    current.stage(STAGES["scan"], plan.scan_tasks(current.done().scan), total=len(plan.own_spans))
     _stop_if_nothing_was_readable(current)
     current.merge_statistics()
     done = current.done()
-    optimize = plan.optimize_tasks({*done.optimize, *quarantined(current.store, "optimize")})
-    current.stage(
-        "optimize",
-        "network_atlas.optimize.worker:OptimizeWorker",
-        [ready for task in optimize if (ready := with_scan(task, current.prepared, done))],
-        total=len(plan.own_pictures),
-        unit="pictures",
-    )
+    left_out = quarantined(current.store, "optimize")
+    optimize = plan.optimize_tasks({*done.optimize, *left_out}, StoredFiles(current.prepared, done))
+    current.stage(STAGES["optimize"], optimize, total=len(plan.own_pictures))
 
 
 def _calibrate(current: Run) -> None:
@@ -101,17 +93,15 @@ def _calibrate(current: Run) -> None:
     plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "calibrate")
     made = plan.own_pictures & set(done.optimize)
-    missing = calibrate_tasks(plan, made=made, done={*done.calibrate, *left_out})
-    tasks = [ready for task in missing if (ready := with_pictures(task, current.prepared, done))]
-    current.stage(
-        "calibrate", "network_atlas.calibrate.worker:CalibrateWorker", tasks, total=len(made), unit="pictures"
-    )
+    inputs = StoredFiles(current.prepared, done)
+    tasks = calibrate_tasks(plan, made=made, done={*done.calibrate, *left_out}, inputs=inputs)
+    current.stage(STAGES["calibrate"], tasks, total=len(made))
 
 
 def _assemble(current: Run, done: Done) -> None:
     tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
     missing = _outdated(current.store, "assemble", tasks)
-    current.stage("assemble", "network_atlas.assemble.worker:AssembleWorker", missing, total=len(tasks), unit="layers")
+    current.stage(STAGES["assemble"], missing, total=len(tasks))
     layers = [layer.layer for layer in current.prepared.plan.layers]
     dropped = set(current.store.list("atlas")) - {atlas_path(layer) for layer in layers}
     statistics = set(current.store.list("channel_stats")) - {statistics_path(layer) for layer in layers}
@@ -130,7 +120,7 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
 
     def current(task: AssembleTask | SiteTask) -> bool:
         receipt = receipts.get(task.id)
-        return receipt is not None and receipt.keys == (task.key,) and is_whole(receipt, sizes)
+        return receipt is not None and receipt.keys == task.keys and is_whole(receipt, sizes)
 
     return [task for task in tasks if not current(task)]
 
@@ -160,7 +150,7 @@ def _publish(current: Run, done: Done) -> Manifest:
         prepared.store,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=network_atlas.__version__,
-        config={name: value for name, value in to_plain(prepared.config).items() if name not in UNSEEN},
+        config=recorded(prepared.config),
         upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
         files=list(files.values()),
     )
@@ -183,6 +173,6 @@ def _show(current: Run, manifest: Manifest) -> None:
         for before, layer, after in neighbours
     ]
     missing = _outdated(current.store, "site", tasks)
-    current.stage("site", "network_atlas.site.worker:SiteWorker", missing, total=len(tasks), unit="pages")
+    current.stage(STAGES["site"], missing, total=len(tasks))
     put_index(current.prepared.store, current.prepared.config, layers, manifest, len(current.prepared.examples))
     remove_stale_pages(current.prepared.store, layers)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from network_atlas.errors import StoreError
+from network_atlas.plan.stages import STAGES
 from network_atlas.run.pace import Commit, items_per_second
 from network_atlas.store.columns import read_columns
 from network_atlas.store.lease import lease_files, read_lease
@@ -22,8 +23,6 @@ from network_atlas.store.paths import DERIVED, Store
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.results import ITEMS_FILE, read_run_file
 from network_atlas.store.shards import read_rows
-
-UNITS = {"scan": "layer spans", "optimize": "pictures", "calibrate": "pictures", "assemble": "layers", "site": "layers"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +161,7 @@ def _stage(
     newest_first = sorted((one for one in receipts if one.finished), key=lambda one: one.finished, reverse=True)
     return StageStatus(
         name=stage,
-        unit=UNITS[stage],
+        unit=STAGES[stage].results,
         done=min(len(made), total),
         total=total,
         failures=_failures(store, stage, receipts),

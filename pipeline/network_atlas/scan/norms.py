@@ -8,7 +8,7 @@ as torch's, where the processor multiplies and adds in one step.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from network_atlas.layers import LayerSpec
 from network_atlas.models.capture import capture
+from network_atlas.models.prepared import ReadableNorm
 from network_atlas.scan.reducers import Floats, Reducer
 
 Run = Callable[[Tensor], None]
@@ -29,14 +30,17 @@ def reduced(model: nn.Module, layers: Sequence[LayerSpec], reducer: Reducer) -> 
 
     To be used without gradients, but not in inference mode, where nobody can see whether a map was changed in place.
     """
-    found = [_Norm.of(module) for module in model.modules() if type(module) is nn.BatchNorm2d]
-    norms = [norm for norm in found if norm is not None]
-    waiting = _Waiting(reducer, patient=bool(norms))
-    with capture(model, layers, waiting.receive, stop=True) as run, contextlib.ExitStack() as patched:
-        for norm in norms:
-            vars(norm.module)["forward"] = partial(waiting.normalize, norm, norm.module.forward)
-            patched.callback(vars(norm.module).pop, "forward")
-        yield partial(_whole, run, waiting)
+    modules = [module for module in model.modules() if isinstance(module, ReadableNorm)]
+    norms = {module: norm for module in modules if (norm := _Norm.of(module)) is not None}
+    waiting = _Waiting(reducer, norms)
+    with capture(model, layers, waiting.receive, stop=True) as run:
+        try:
+            for module in norms:
+                module.reader = waiting
+            yield partial(_whole, run, waiting)
+        finally:
+            for module in norms:
+                module.reader = None
 
 
 def _whole(run: Run, waiting: _Waiting, images: Tensor) -> None:
@@ -46,7 +50,7 @@ def _whole(run: Run, waiting: _Waiting, images: Tensor) -> None:
         waiting.reduce()
     except _ChangedError:
         waiting.followed_by.clear()
-        waiting.patient = False
+        waiting.may_wait = False
         run(images)
 
 
@@ -60,17 +64,18 @@ class _Waiting:
     Which normalization follows a layer is seen in the first batch, whose layers are all reduced at once.
     """
 
-    def __init__(self, reducer: Reducer, *, patient: bool) -> None:
+    def __init__(self, reducer: Reducer, norms: Mapping[ReadableNorm, _Norm]) -> None:
         self._reducer = reducer
+        self._norms = norms
         self._last: tuple[LayerSpec, Tensor, int] | None = None
         self._waits = False
         self.followed_by: dict[str, _Norm] = {}
-        self.patient = patient
+        self.may_wait = bool(norms)
 
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce a layer's maps, or let them wait."""
         self.reduce()
-        self._last = (layer, maps, maps._version) if self.patient and _is_plain(maps) else None
+        self._last = (layer, maps, maps._version) if self.may_wait and _is_plain(maps) else None
         self._waits = self._last is not None and layer.name in self.followed_by
         if not self._waits:
             self._reducer.receive(layer, maps)
@@ -84,20 +89,21 @@ class _Waiting:
                 raise _ChangedError
             self._reducer.receive(layer, maps)
 
-    def normalize(self, norm: _Norm, forward: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Return what a normalization returns; `forward` is its own."""
+    def normalize(self, norm: ReadableNorm, maps: Tensor) -> Tensor:
+        """Return what a normalization returns for `maps`, (batch, channels, rows, columns)."""
         if self._last is None:
-            return forward(input)
-        layer, maps, version = self._last
-        if input is not maps or maps._version != version or not norm.holds:
-            return forward(input)
+            return norm.by_torch(maps)
+        layer, last, version = self._last
+        numbers = self._norms[norm]
+        if maps is not last or last._version != version or not numbers.holds:
+            return norm.by_torch(maps)
         if not self._waits:
             self._last = None
-            self.followed_by[layer.name] = norm
-        elif self.followed_by[layer.name] is norm:
+            self.followed_by[layer.name] = numbers
+        elif self.followed_by[layer.name] is numbers:
             self._last = None
-            return self._reducer.receive_scaled(layer, maps, norm.scale, norm.shift)
-        return forward(input)
+            return self._reducer.receive_scaled(layer, maps, numbers.scale, numbers.shift)
+        return norm.by_torch(maps)
 
 
 def _is_plain(maps: Tensor) -> bool:
@@ -110,20 +116,18 @@ def _is_plain(maps: Tensor) -> bool:
 class _Norm:
     """A normalization by fixed numbers: maps * scale + shift."""
 
-    module: nn.BatchNorm2d
+    module: ReadableNorm
     made_of: tuple[tuple[Tensor | None, int], ...]
     """The module's state; of training only the count of batches tells."""
     scale: Floats
     shift: Floats
 
     @classmethod
-    def of(cls, module: nn.BatchNorm2d) -> _Norm | None:
-        """Return a module's numbers, computed as torch does; None where they are not fixed, or not in memory, or where
-        its forward is not torch's.
-        """
+    def of(cls, module: ReadableNorm) -> _Norm | None:
+        """Return a module's numbers, computed as torch does; None where they are not fixed, or not in memory."""
         made_of = _state(module)
         tensors = [one for one, _ in made_of[:-1] if one is not None and _is_readable(one)]
-        if module.training or "forward" in vars(module) or len(tensors) < len(made_of) - 1:
+        if module.training or len(tensors) < len(made_of) - 1:
             return None
         mean, variance, weight, bias = (one.detach().numpy() for one in tensors)
         with np.errstate(all="ignore"):
@@ -140,7 +144,7 @@ class _Norm:
         )
 
 
-def _state(module: nn.BatchNorm2d) -> tuple[tuple[Tensor | None, int], ...]:
+def _state(module: ReadableNorm) -> tuple[tuple[Tensor | None, int], ...]:
     """Return what a module normalizes by, and last its count of batches, each with how often it was changed."""
     tensors = (module.running_mean, module.running_var, module.weight, module.bias, module.num_batches_tracked)
     return tuple((one, _changes(one)) for one in tensors)

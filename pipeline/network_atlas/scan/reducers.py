@@ -18,18 +18,18 @@ from torch import Tensor
 
 from network_atlas.layers import LayerSpec, channel_slices
 from network_atlas.scan import kernels
+from network_atlas.stats.partial import ImageValues
 from network_atlas.stats.sample import positions_of
 
 FIELDS: dict[str, type] = {
-    "peak": np.float32,
-    "peak_at": np.int32,
-    "trough": np.float32,
-    "trough_at": np.int32,
-    "mean": np.float32,
+    "spatial_maximum": np.float32,
+    "spatial_maximum_at": np.int32,
+    "spatial_minimum": np.float32,
+    "spatial_minimum_at": np.int32,
+    "spatial_mean": np.float32,
     "within": np.float64,
 }
-"""What a map becomes: spatial maximum and minimum with their flat positions, spatial mean, and the sum of squared
-distances from it."""
+"""What a map becomes; `stats.partial.ImageValues` says what each is."""
 
 
 Floats = NDArray[np.float32]
@@ -40,15 +40,9 @@ KEPT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reduced:
+class Reduced(ImageValues):
     """Some images; arrays of shape (examples, channels of all layers)."""
 
-    peak: NDArray[np.float32]
-    peak_at: NDArray[np.int32]
-    trough: NDArray[np.float32]
-    trough_at: NDArray[np.int32]
-    mean: NDArray[np.float32]
-    within: NDArray[np.float64]
     vectors: NDArray[np.float16]
     """Of the sampled examples: the values at one position."""
 
@@ -97,7 +91,8 @@ class Reducer:
 
     def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, scale: Floats, shift: Floats) -> None:
         part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
-        kernels.reduce_maps(flat, scaled, scale, shift, *(self._arrays[name][rows, part] for name in FIELDS))
+        out = tuple(self._arrays[name][rows, part] for name in FIELDS)
+        kernels.reduce_maps(flat, scaled, (scale, shift), out)
         images, positions = self._where(*layer.positions)
         if len(images):
             self._vectors[self._sampled : self._sampled + len(images), part] = flat[images, positions]
@@ -113,7 +108,7 @@ class Reducer:
     def end(self, images: int) -> None:
         """Keep the first `images` of the batch."""
         if self._on_device:
-            rows = slice(self._images, self._images + len(next(iter(self._on_device.values()))["peak"]))
+            rows = slice(self._images, self._images + len(next(iter(self._on_device.values()))["within"]))
             for name in FIELDS:
                 self._arrays[name][rows] = self._joined(name)
             if self._drawn:
@@ -147,8 +142,8 @@ def _flat(maps: Tensor) -> Floats:
 def on_device(maps: Tensor) -> dict[str, Tensor]:
     """Return the reductions of `maps`, (batch, channels, rows, columns), by torch: tensors of (batch, channels)."""
     flat = maps.flatten(2).float()
-    peak, peak_at = flat.max(dim=2)
-    trough, trough_at = flat.min(dim=2)
+    maximum, maximum_at = flat.max(dim=2)
+    minimum, minimum_at = flat.min(dim=2)
     mean = flat.mean(dim=2)
     within = (flat - mean[:, :, None]).square().sum(dim=2)
-    return dict(zip(FIELDS, (peak, peak_at, trough, trough_at, mean, within), strict=True))
+    return dict(zip(FIELDS, (maximum, maximum_at, minimum, minimum_at, mean, within), strict=True))

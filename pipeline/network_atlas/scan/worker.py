@@ -21,8 +21,9 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.models.batches import filled
 from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model, normalize, on_device
+from network_atlas.models.load import load_model, normalize
 from network_atlas.models.memory import FittingBatch
+from network_atlas.models.prepared import on_device
 from network_atlas.plan.tasks import ScanTask
 from network_atlas.scan.images import ImageStatistics
 from network_atlas.scan.norms import reduced
@@ -73,7 +74,7 @@ class ScanWorker:
             Receipt(
                 stage="scan",
                 task=task.id,
-                keys=(*task.keys, *([task.statistics_key] if task.statistics_key else [])),
+                keys=task.keys,
                 files=tuple(files),
                 seconds=time.monotonic() - started,
                 unreadable=len(failures),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.joining import SiteTask
+from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.paths import Store, atlas_path

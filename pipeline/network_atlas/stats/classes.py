@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from network_atlas.stats.moments import Moments
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ClassSums:
     """Per label, how many examples there are, and their spatial means added up."""
 
@@ -22,6 +23,26 @@ class ClassSums:
     """(classes,)"""
     sums: Floats
     """(classes, channels)"""
+
+    @classmethod
+    def empty(cls, channels: int, labels: Sequence[str]) -> ClassSums:
+        """Return the sums of nothing, for classes with these labels."""
+        return cls(labels=tuple(labels), counts=np.zeros(len(labels), np.int64), sums=np.zeros((len(labels), channels)))
+
+    def update(self, values: NDArray[np.float32], classes: NDArray[np.int32]) -> None:
+        """Take in values, (examples, channels); `classes` index `labels`, -1 is left out."""
+        for class_, example in zip(classes, values, strict=True):
+            if class_ >= 0:
+                self.counts[class_] += 1
+                self.sums[class_] += example
+
+    def seen(self) -> ClassSums:
+        """Return the sums of the classes that have an example."""
+        there = self.counts > 0
+        if there.all():  # the common case, without a copy of many classes' sums
+            return self
+        labels = tuple(label for label, kept in zip(self.labels, there, strict=True) if kept)
+        return ClassSums(labels=labels, counts=self.counts[there], sums=self.sums[there])
 
     def merge(self, other: ClassSums) -> ClassSums:
         """Return the sums over both."""

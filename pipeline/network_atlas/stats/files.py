@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from network_atlas.config.schema import ScanConfig
 from network_atlas.layers import LayerSpec, channel_slices
 from network_atlas.stats.classes import ClassSums
-from network_atlas.stats.histogram import BUCKETS
+from network_atlas.stats.histogram import BUCKETS, Histogram
 from network_atlas.stats.moments import Moments
 from network_atlas.stats.partial import Partial
 from network_atlas.stats.sample import Sample
@@ -33,6 +33,7 @@ from network_atlas.store.shards import FileEntry
 PARTIALS, CLASSES, SAMPLES, EXAMPLES = "scan/partials", "scan/classes", "activation_samples", "examples"
 FOLDERS = (PARTIALS, CLASSES, SAMPLES, EXAMPLES)
 
+KINDS = ("spatial_maximum", "spatial_mean")
 MOMENTS = ("mean", "m2", "m3", "minimum", "maximum", "active")
 BEST = {"top": 1, "bottom": -1, "top_mean": 1, "bottom_mean": -1}
 """Lists of examples, with the sign of their order."""
@@ -58,10 +59,10 @@ def _partial_columns(partial: Partial) -> dict[str, Column]:
         name: np.full(channels, getattr(partial, name), np.int64) for name in ("start", "stop", "count")
     }
     columns |= {name: getattr(partial, name) for name in ("positions", "within", "minimum")}
-    for kind in ("maximum", "mean"):
+    for kind in KINDS:
         moments = getattr(partial, kind)
-        columns |= {f"spatial_{kind}_{name}": getattr(moments, name) for name in MOMENTS}
-        columns[f"spatial_{kind}_histogram"] = _sparse(getattr(partial, f"{kind}_histogram"))
+        columns |= {f"{kind}_{name}": getattr(moments, name) for name in MOMENTS}
+        columns[f"{kind}_histogram"] = _sparse(getattr(partial, f"{kind}_histogram").counts)
     columns |= {name: _best_column(getattr(partial, name)) for name in BEST}
     return columns | {"classes": _classes_column(partial.classes)}
 
@@ -97,7 +98,7 @@ def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) 
     count = int(columns["count"][0])
 
     def moments(kind: str) -> Moments:
-        return Moments(count=count, **{name: columns[f"spatial_{kind}_{name}"] for name in MOMENTS})
+        return Moments(count=count, **{name: columns[f"{kind}_{name}"] for name in MOMENTS})
 
     lengths = (config.top_k, config.bottom_k, config.spectrum_k, config.spectrum_k)
     best = {name: _best_of(columns[name], sign, k) for (name, sign), k in zip(BEST.items(), lengths, strict=True)}
@@ -107,10 +108,10 @@ def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) 
         positions=columns["positions"],
         within=columns["within"],
         minimum=columns["minimum"],
-        maximum=moments("maximum"),
-        mean=moments("mean"),
-        maximum_histogram=_dense(columns["spatial_maximum_histogram"]),
-        mean_histogram=_dense(columns["spatial_mean_histogram"]),
+        spatial_maximum=moments("spatial_maximum"),
+        spatial_mean=moments("spatial_mean"),
+        spatial_maximum_histogram=_dense(columns["spatial_maximum_histogram"]),
+        spatial_mean_histogram=_dense(columns["spatial_mean_histogram"]),
         top=best["top"],
         bottom=best["bottom"],
         top_mean=best["top_mean"],
@@ -119,12 +120,12 @@ def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) 
     )
 
 
-def _dense(lists: Lists) -> NDArray[np.int64]:
+def _dense(lists: Lists) -> Histogram:
     assert isinstance(lists.values, Mapping)
     counts = np.zeros((len(lists.lengths), BUCKETS), np.int64)
     rows = np.repeat(np.arange(len(counts)), lists.lengths)
     counts[rows, np.asarray(lists.values["bucket"])] = lists.values["count"]
-    return counts
+    return Histogram(counts=counts)
 
 
 def _places(lists: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -185,9 +186,9 @@ class Sampled:
 
     ids: Sequence[str]
     labels: Sequence[str]
-    mean: NDArray[np.float32]
-    maximum: NDArray[np.float32]
-    maximum_at: NDArray[np.int32]
+    spatial_mean: NDArray[np.float32]
+    spatial_maximum: NDArray[np.float32]
+    spatial_maximum_at: NDArray[np.int32]
     vectors: NDArray[np.float16]
     vectors_at: NDArray[np.int32]
     """Row and column: (layers * examples, 2)."""
@@ -202,9 +203,9 @@ def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> Fi
         "layer": [layer.name for layer in layers for _ in range(count)],
         "example_id": list(sample.ids) * len(layers),
         "label": list(sample.labels) * len(layers),
-        "spatial_mean": Lists(lengths, sample.mean),
-        "spatial_maximum": Lists(lengths, sample.maximum),
-        "maximum_at": Lists(lengths, sample.maximum_at),
+        "spatial_mean": Lists(lengths, sample.spatial_mean),
+        "spatial_maximum": Lists(lengths, sample.spatial_maximum),
+        "spatial_maximum_at": Lists(lengths, sample.spatial_maximum_at),
         "row": sample.vectors_at[:, 0],
         "column": sample.vectors_at[:, 1],
         "vector": Lists(lengths, sample.vectors),
@@ -214,7 +215,7 @@ def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> Fi
 
 def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
     """Return the sample of a layer from the shards of all spans, in the order of ids."""
-    names = ("spatial_mean", "spatial_maximum", "maximum_at")
+    names = ("spatial_mean", "spatial_maximum", "spatial_maximum_at")
     shards = [read_columns(store, path, ["example_id", *names], layer_index=layer.index) for path in paths]
     ids = np.array([name for shard in shards for name in shard["example_id"].tolist()], dtype=object)
     order = np.argsort(ids, kind="stable")
@@ -225,9 +226,9 @@ def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
 
     return Sample(
         ids=tuple(ids[order].tolist()),
-        mean=matrix("spatial_mean", np.float32),
-        maximum=matrix("spatial_maximum", np.float32),
-        maximum_at=matrix("maximum_at", np.int32),
+        spatial_mean=matrix("spatial_mean", np.float32),
+        spatial_maximum=matrix("spatial_maximum", np.float32),
+        spatial_maximum_at=matrix("spatial_maximum_at", np.int32),
     )
 
 

@@ -6,8 +6,12 @@ itself, whatever the scale of a layer. What is nearer to zero has a bucket of it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+
+from network_atlas.stats import kernels
 
 OCTAVES = 20
 PER_OCTAVE = 4
@@ -35,14 +39,34 @@ def edges() -> NDArray[np.float64]:
     return np.concatenate([[-np.inf], -outer[:0:-1], [-outer[0], outer[0]], outer[1:], [np.inf]])
 
 
-def entries(counts: NDArray[np.integer], low: float, high: float) -> list[dict[str, float | int]]:
-    """Return a channel's buckets that hold something, with their edges; the outermost end at its extremes."""
-    limits = edges()
-    return [
-        {
-            "low": float(max(limits[bucket], low)),
-            "high": float(min(limits[bucket + 1], high)),
-            "count": int(counts[bucket]),
-        }
-        for bucket in np.flatnonzero(counts)
-    ]
+@dataclass(slots=True, kw_only=True)
+class Histogram:
+    """Per channel, how many values lie in each bucket."""
+
+    counts: NDArray[np.integer]
+    """(channels, buckets)"""
+
+    @classmethod
+    def empty(cls, channels: int) -> Histogram:
+        """Return the histogram of nothing."""
+        return cls(counts=np.zeros((channels, BUCKETS), np.uint32))
+
+    def update(self, values: NDArray[np.float32]) -> None:
+        """Count values, (examples, channels)."""
+        kernels.add_histogram(values.view(np.uint32), self.counts, FIRST, SHIFT, SIDE)
+
+    def merge(self, other: Histogram) -> Histogram:
+        """Return the histogram of both."""
+        return Histogram(counts=self.counts + other.counts)
+
+    def result(self, channel: int, low: float, high: float) -> list[dict[str, float | int]]:
+        """Return a channel's buckets that hold something, with their edges; the outermost end at its extremes."""
+        counts, limits = self.counts[channel], edges()
+        return [
+            {
+                "low": float(max(limits[bucket], low)),
+                "high": float(min(limits[bucket + 1], high)),
+                "count": int(counts[bucket]),
+            }
+            for bucket in np.flatnonzero(counts)
+        ]

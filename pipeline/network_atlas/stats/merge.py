@@ -31,7 +31,7 @@ from network_atlas.stats.files import (
     read_sample,
     read_span,
 )
-from network_atlas.stats.histogram import entries
+from network_atlas.stats.histogram import Histogram
 from network_atlas.stats.moments import Moments
 from network_atlas.stats.partial import Partial, check_cover
 from network_atlas.stats.sample import DUPLICATES_FROM, Sample, quantiles_of
@@ -86,14 +86,14 @@ class LayerScan(Mapping[int, ChannelScan]):
         whole = self.whole
         return ChannelScan(
             count=whole.count,
-            mean=float(whole.mean.mean[channel]) if whole.count else float("nan"),
+            mean=float(whole.spatial_mean.mean[channel]) if whole.count else float("nan"),
             variance=float(self._variance[channel]),
             minimum=float(whole.minimum[channel]),
-            maximum=float(whole.maximum.maximum[channel]),
+            maximum=float(whole.spatial_maximum.maximum[channel]),
             top=self.examples(whole.top, channel),
             bottom=self.examples(whole.bottom, channel),
-            sample_mean=self.sample.mean[:, channel],
-            sample_maximum=self.sample.maximum[:, channel],
+            sample_mean=self.sample.spatial_mean[:, channel],
+            sample_maximum=self.sample.spatial_maximum[:, channel],
         )
 
     def __iter__(self) -> Iterator[int]:
@@ -113,18 +113,18 @@ class LayerScan(Mapping[int, ChannelScan]):
         row, column = divmod(at, self.layer.positions[1])
         return {"example_id": example_id, "value": value, "row": row, "column": column}
 
-    def of_maximum(self, channel: int) -> dict[str, Any]:
+    def of_spatial_maximum(self, channel: int) -> dict[str, Any]:
         """Return a channel's statistics of the spatial maximum over examples, as the tables have them."""
-        return self._statistics(channel, self.whole.maximum, self.whole.maximum_histogram, self.sample.maximum)
+        return self._statistics(channel, "spatial_maximum")
 
-    def of_mean(self, channel: int) -> dict[str, Any]:
+    def of_spatial_mean(self, channel: int) -> dict[str, Any]:
         """Return a channel's statistics of the spatial mean over examples, as the tables have them."""
-        return self._statistics(channel, self.whole.mean, self.whole.mean_histogram, self.sample.mean)
+        return self._statistics(channel, "spatial_mean")
 
-    def _statistics(
-        self, channel: int, moments: Moments, histogram: NDArray[np.integer], sample: NDArray[np.float32]
-    ) -> dict[str, Any]:
-        values = sample[:, channel]
+    def _statistics(self, channel: int, kind: str) -> dict[str, Any]:
+        moments: Moments = getattr(self.whole, kind)
+        histogram: Histogram = getattr(self.whole, f"{kind}_histogram")
+        values: NDArray[np.float32] = getattr(self.sample, kind)[:, channel]
         low, high = float(moments.minimum[channel]), float(moments.maximum[channel])
         numbers = {name: float(getattr(moments, name)[channel]) for name in ("mean", "variance", "skewness")}
         return {
@@ -134,7 +134,7 @@ class LayerScan(Mapping[int, ChannelScan]):
             "fraction_active": float(moments.active[channel]) / moments.count if moments.count else None,
             "fraction_above_noise": float(np.mean(values > self.noise_floor)) if len(values) else None,
             "quantiles": quantiles_of(values),
-            "histogram": entries(histogram[channel], low, high),
+            "histogram": histogram.result(channel, low, high),
         }
 
     @cached_property
@@ -185,7 +185,7 @@ class LayerScan(Mapping[int, ChannelScan]):
 
     @cached_property
     def _selectivity(self) -> NDArray[np.float64] | None:
-        return self.classes.selectivity(self.whole.mean) if self.classes else None
+        return self.classes.selectivity(self.whole.spatial_mean) if self.classes else None
 
     @cached_property
     def _class_means(self) -> NDArray[np.float64]:

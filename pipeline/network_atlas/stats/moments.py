@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from network_atlas.stats import kernels
+
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Moments:
-    """Per channel, arrays of shape (channels,), over `count` values.
+    """Per channel, arrays of shape (channels,), over `count` values. `update` changes them in place.
 
     `m2` and `m3` are sums of squared and cubed distances from the mean; `active` counts the values above zero.
     """
@@ -42,6 +44,12 @@ class Moments:
             maximum=np.full(channels, -np.inf),
             active=np.zeros(channels, np.int64),
         )
+
+    def update(self, values: NDArray[np.float32]) -> None:
+        """Take in values, (examples, channels), one example after the other: the same bits whatever the batch."""
+        arrays = (self.mean, self.m2, self.m3, self.minimum, self.maximum)
+        kernels.add_moments(values, self.count, arrays, self.active)
+        self.count += len(values)
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of values together."""

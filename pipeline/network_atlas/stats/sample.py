@@ -78,16 +78,14 @@ class Sample:
     """The sampled examples of one layer, in the order of their ids; arrays of shape (examples, channels)."""
 
     ids: tuple[str, ...]
-    mean: Floats
-    """Spatial means."""
-    maximum: Floats
-    """Spatial maxima."""
-    maximum_at: NDArray[np.int32]
-    """Where these are: flat positions in the layer's map."""
+    spatial_mean: Floats
+    spatial_maximum: Floats
+    spatial_maximum_at: NDArray[np.int32]
+    """Flat positions in the layer's map."""
 
     def noise_floor(self) -> float:
         """Return what counts as noise in this layer."""
-        sizes = np.abs(self.maximum[np.isfinite(self.maximum)])
+        sizes = np.abs(self.spatial_maximum[np.isfinite(self.spatial_maximum)])
         return NOISE_SHARE * float(np.percentile(sizes, 99)) if len(sizes) else 0.0
 
     def correlations(self) -> NDArray[np.float64]:
@@ -95,9 +93,9 @@ class Sample:
 
         To `DECIMALS`: what comes after differs between kinds of processors, whose matrix products round differently.
         """
-        values = self.mean[np.isfinite(self.mean).all(axis=1)].astype(np.float64)
+        values = self.spatial_mean[np.isfinite(self.spatial_mean).all(axis=1)].astype(np.float64)
         if len(values) < 2:
-            return np.full((self.mean.shape[1],) * 2, np.nan)
+            return np.full((self.spatial_mean.shape[1],) * 2, np.nan)
         centred = values - values.mean(axis=0)
         sizes = np.linalg.norm(centred, axis=0)
         units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=sizes > 0)

@@ -7,16 +7,19 @@ top examples. Values that are not numbers are never among the best.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from network_atlas.stats import kernels
+
 NONE = -1
 """The number of a place that no example fills."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TopK:
     """Per channel the best examples: arrays of shape (channels, k), best first; places past the last have number -1.
 
@@ -50,6 +53,10 @@ class TopK:
         counts: NDArray[np.int64] = (self.numbers != NONE).sum(axis=1)
         return counts
 
+    def update(self, values: NDArray[np.float32], at: NDArray[np.int32], numbers: NDArray[np.int64]) -> None:
+        """Take in values and positions, (examples, channels), of examples whose numbers rise from call to call."""
+        kernels.add_best(values, at, numbers, self.sign, self.values, self.numbers, self.at)
+
     def merge(self, other: TopK) -> TopK:
         """Return the best of both."""
         values = np.concatenate([self.values, other.values], axis=1)
@@ -63,7 +70,7 @@ class TopK:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TopClasses:
     """Per channel the classes with the best examples: one example of each of the `k` best classes.
 
@@ -74,6 +81,23 @@ class TopClasses:
     labels: tuple[str, ...]
     best: TopK
     classes: NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, channels: int, k: int, labels: Sequence[str]) -> TopClasses:
+        """Return no examples for each channel, of classes with these labels; without labels there are none."""
+        best = TopK.empty(channels, k if labels else 0)
+        return cls(labels=tuple(labels), best=best, classes=np.zeros(best.numbers.shape, np.int32))
+
+    def update(
+        self,
+        values: NDArray[np.float32],
+        at: NDArray[np.int32],
+        numbers: NDArray[np.int64],
+        classes: NDArray[np.int32],
+    ) -> None:
+        """Take in examples as `TopK.update` does; `classes` index `labels`, -1 is left out."""
+        lists = (self.best.values, self.best.numbers, self.best.at, self.classes)
+        kernels.add_class_best(values, at, numbers, classes, lists)
 
     def merge(self, other: TopClasses) -> TopClasses:
         """Return the best of both: of a class that is in both, the better example."""

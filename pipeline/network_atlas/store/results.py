@@ -63,7 +63,13 @@ def read_run_file(store: Store) -> dict[str, Any] | None:
         return None
     try:
         raw: dict[str, Any] = json.loads(data)
-        _ = raw["config"]["model"]["name"], raw["config"]["dataset"]["source"], raw["examples"], raw["layers"]
+        _ = (
+            raw["config"]["model"]["name"],
+            raw["config"]["dataset"]["source"],
+            raw["examples"],
+            raw["layers"],
+            raw["fixed"],
+        )
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptShardError(
             f"{RUN_FILE} under store.root={store.root!r} is damaged: no JSON object with config, examples and layers. "

@@ -315,7 +315,9 @@ ACTIVATION_SAMPLES = _schema(
         field("label", pa.string(), "the example's label, empty when unknown"),
         field("spatial_mean", pa.list_(pa.float32()), "spatial mean of every channel", "activation"),
         field("spatial_maximum", pa.list_(pa.float32()), "spatial maximum of every channel", "activation"),
-        field("maximum_at", pa.list_(pa.int32()), "flat position of that maximum in the layer's map, row by row"),
+        field(
+            "spatial_maximum_at", pa.list_(pa.int32()), "flat position of that maximum in the layer's map, row by row"
+        ),
         field("row", pa.int32(), "row of the activation vector: drawn by hash, not at an edge; token in token layers"),
         field("column", pa.int32(), "column of the activation vector"),
         field("vector", pa.list_(pa.float16()), "values of all channels at that position", "activation"),

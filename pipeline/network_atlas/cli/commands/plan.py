@@ -16,8 +16,8 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.errors import counted
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
+from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.estimate import WORKERS, Estimate, StageCost, estimate
-from network_atlas.plan.tasks import LayerPlan
 from network_atlas.run.prepare import Done, Prepared, prepare, what_is_done
 from network_atlas.run.speeds import speeds_of, threads_of
 

@@ -16,21 +16,21 @@ from network_atlas.cli.progress import Progress
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import counted
 from network_atlas.run.result import Result
-from network_atlas.run.stages import run
+from network_atlas.run.stages import make_atlas
 
 
 def command(options: argparse.Namespace) -> int:
     """Make the atlas of each configuration; return the exit code."""
-    return for_each(configs_of(options), make_atlas)
+    return for_each(configs_of(options), make_and_report)
 
 
-def make_atlas(config: RunConfig) -> int:
+def make_and_report(config: RunConfig) -> int:
     """Make one atlas, show the progress, and say where it is; return the exit code."""
     console = messages()
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
     with Progress() as progress:
-        result = run(config, progress)
+        result = make_atlas(config, progress)
     for line in outcome(config, result, seconds=time.monotonic() - started):
         output().print(line, markup=False)
     for line in shortfalls(config, result):

@@ -1,0 +1,35 @@
+"""What a plan says about one layer, and about one span of the dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from network_atlas.layers import LayerSpec
+from network_atlas.plan.pictures import Picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A contiguous run of examples, in the order of their ids."""
+
+    start: int
+    stop: int
+    example_ids: tuple[str, ...]
+    content: str
+    """Hash of the ids and versions of the span's examples."""
+    labels: tuple[str, ...] = ()
+    """One per example, '' where unknown."""
+    named: str = ""
+    """Hash of the labels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """Everything the atlas will hold about one layer."""
+
+    layer: LayerSpec
+    upstream: str
+    channels: tuple[int, ...]
+    pictures: tuple[Picture, ...]
+    scan_keys: tuple[str, ...]
+    """One key per span, in the order of the spans."""

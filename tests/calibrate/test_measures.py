@@ -6,7 +6,7 @@ import torch
 from optimizing import picture
 
 from network_atlas.calibrate.measures import frequency_distance, path_similarity, rank_of
-from network_atlas.pictures.colours import magnitude_of
+from network_atlas.pictures.parameterizations.maco import magnitude_of
 from network_atlas.units import Channel, Layer, Neuron
 
 MAPS = torch.tensor([[1.0, 3.0], [5.0, 0.0], [2.0, 2.5]]).reshape(3, 1, 2)  # means 2, 2.5, 2.25

@@ -11,8 +11,8 @@ import torch
 from optimizing import made, picture
 
 from network_atlas.config.recipe import OptimizeConfig
-from network_atlas.optimize.groups import likeness, unlikeness
-from network_atlas.optimize.loop import Made
+from network_atlas.optimize.finished import FinishedPicture
+from network_atlas.optimize.groups import neighbour_distance, style_similarity
 from network_atlas.pictures.stored import measure, shown
 from network_atlas.pictures.target import Target
 from network_atlas.plan.pictures import Picture, Together
@@ -42,9 +42,9 @@ def row(count: int) -> list[Picture]:
     return pictures
 
 
-def grams(target: Target, results: list[Made]) -> np.ndarray:
+def grams(target: Target, results: list[FinishedPicture]) -> np.ndarray:
     maps = target.maps(shown(target, np.stack([one.pixels for one in results])))["conv2"]
-    return likeness(maps).item()
+    return style_similarity(maps).item()
 
 
 def test_likeness_is_the_mean_cosine_of_gram_matrices() -> None:
@@ -52,13 +52,13 @@ def test_likeness_is_the_mean_cosine_of_gram_matrices() -> None:
     flat = maps.reshape(3, 4, 10).double().numpy()
     matrices = [one @ one.T / np.linalg.norm(one @ one.T) for one in flat]
     pairs = sum((first * second).sum() for first, second in combinations(matrices, 2))
-    assert likeness(maps).item() == pytest.approx(2 * pairs / 3, rel=1e-5)
+    assert style_similarity(maps).item() == pytest.approx(2 * pairs / 3, rel=1e-5)
 
 
 def test_unlikeness_counts_near_neighbours_most() -> None:
     steps = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 2, 3, 3)
-    assert unlikeness(steps).item() == pytest.approx(1 / 2 + 4 / 4 + 9 / 8)
-    assert unlikeness(steps[:1] * 0 + 5).item() == 0
+    assert neighbour_distance(steps).item() == pytest.approx(1 / 2 + 4 / 4 + 9 / 8)
+    assert neighbour_distance(steps[:1] * 0 + 5).item() == 0
 
 
 def test_a_diverse_set_differs_more_and_still_excites(target: MakeTarget, recipe: OptimizeConfig) -> None:
@@ -102,6 +102,6 @@ def test_alignment_keeps_neighbours_alike(target: MakeTarget, recipe: OptimizeCo
     def roughness(weight: float) -> float:
         config = replace(recipe, steps=40, together=replace(recipe.together, alignment=weight))
         seen = shown(where, np.stack([one.pixels for one in made(where, row(3), config)]))
-        return unlikeness(where.maps(seen)["conv1"]).item()
+        return neighbour_distance(where.maps(seen)["conv1"]).item()
 
     assert roughness(3.0) < roughness(0.0)

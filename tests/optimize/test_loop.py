@@ -15,11 +15,11 @@ from network_atlas.config.recipe import OptimizeConfig, StopConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import OUTPUT
 from network_atlas.models.facts import model_facts
-from network_atlas.optimize.loop import Made
+from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.slots import has_flattened, thinned
-from network_atlas.pictures.magnitude import packaged_magnitude
 from network_atlas.pictures.objectives import scores
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, parameterization
+from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.regularizers import penalty
 from network_atlas.pictures.stored import measure, quantize
 from network_atlas.pictures.target import Target, takes_half_size
@@ -36,7 +36,7 @@ def channels(layer: str, numbers: Sequence[int]) -> list[Picture]:
     return [picture(Channel(layer=layer, channel=number), seed=place) for place, number in enumerate(numbers)]
 
 
-def pixels(one: Made) -> Any:
+def pixels(one: FinishedPicture) -> Any:
     return one.pixels.astype(int)
 
 

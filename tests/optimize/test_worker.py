@@ -11,8 +11,8 @@ from conftest import quietly
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.models import batches
-from network_atlas.optimize.loop import Made
-from network_atlas.optimize.worker import OptimizeWorker, status_of
+from network_atlas.optimize.finished import FinishedPicture, status_of
+from network_atlas.optimize.worker import OptimizeWorker
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
@@ -63,8 +63,8 @@ def test_a_set_that_never_fits_is_left_out_whole_and_says_why(tiny: Callable[...
     assert all("no room for 16 images" in failure for failure in optimize.failures)
 
 
-def made(pixels: np.ndarray, status: str = "ok") -> Made:
-    return Made(pixels=pixels.astype(np.uint8), opacity=None, steps=1, curve=[], status=status)
+def made(pixels: np.ndarray, status: str = "ok") -> FinishedPicture:
+    return FinishedPicture(pixels=pixels.astype(np.uint8), opacity=None, steps=1, curve=[], status=status)
 
 
 SHADES = np.arange(10, 58).reshape(4, 4, 3)
@@ -81,5 +81,5 @@ SHADES = np.arange(10, 58).reshape(4, 4, 3)
         (made(np.where(SHADES > 40, 255, SHADES)), 1.0, "ok"),  # a third is white: bright, not saturated
     ],
 )
-def test_a_picture_says_what_became_of_it(picture: Made, score: float, status: str) -> None:
+def test_a_picture_says_what_became_of_it(picture: FinishedPicture, score: float, status: str) -> None:
     assert status_of(picture, score) == status

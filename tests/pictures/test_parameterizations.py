@@ -6,12 +6,11 @@ import torch
 from network_atlas.config.compose import compose
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.errors import ConfigError
-from network_atlas.pictures.colours import colour_matrix, magnitude_of, to_image
-from network_atlas.pictures.magnitude import packaged_magnitude
+from network_atlas.pictures.colours import colour_matrix, to_image
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, Parameterization, parameterization, shared
-from network_atlas.pictures.parameterizations.cppn import EXTENT, places
+from network_atlas.pictures.parameterizations.cppn import EXTENT, positions
 from network_atlas.pictures.parameterizations.fourier import frequency_scale
-from network_atlas.pictures.parameterizations.maco import resized
+from network_atlas.pictures.parameterizations.maco import magnitude_of, packaged_magnitude, resized
 
 KINDS = list(PARAMETERIZATIONS)
 
@@ -20,7 +19,7 @@ INVERTIBLE = [kind for kind in KINDS if kind not in ("cppn", "maco")]
 
 
 def photograph(channels: int = 3, side: int = 32) -> torch.Tensor:
-    """Return a made photograph, (1, channels, side, side): soft forms and an edge, correlated colours."""
+    """Return a synthetic photograph, (1, channels, side, side): soft forms and an edge, correlated colours."""
     rows, columns = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
     grey = (rows * 9).sin() * 0.2 + columns * 0.3 + 0.3 + 0.1 * ((rows - 0.5) ** 2 + (columns - 0.4) ** 2 < 0.1)
     return torch.stack([grey + 0.03 * channel * rows for channel in range(channels)])[None].clamp(0.05, 0.95)
@@ -28,8 +27,8 @@ def photograph(channels: int = 3, side: int = 32) -> torch.Tensor:
 
 def recipe(kind: str, *overrides: str, height: int = 16, width: int = 16) -> OptimizeConfig:
     sizes = [f"optimize.height_px={height}", f"optimize.width_px={width}"]
-    given = ["dataset=folder", "dataset.root=x", f"optimize/parameterization={kind}"]
-    return compose([*given, *sizes, *overrides]).optimize
+    basics = ["dataset=folder", "dataset.root=x", f"optimize/parameterization={kind}"]
+    return compose([*basics, *sizes, *overrides]).optimize
 
 
 def make(kind: str, *, channels: int = 3, height: int = 16, width: int = 16) -> Parameterization:
@@ -60,7 +59,7 @@ def test_the_start_is_nearly_grey(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_item_depends_on_its_own_generator_only(kind: str) -> None:
+def test_a_picture_depends_on_its_own_generator_only(kind: str) -> None:
     alone = make(kind).start([seeded(5)])
     together = make(kind).start([seeded(1), seeded(5), seeded(2)])
     assert torch.equal(alone[0], together[1])
@@ -68,7 +67,7 @@ def test_an_item_depends_on_its_own_generator_only(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_items_image_depends_on_its_own_parameters_only(kind: str) -> None:
+def test_a_pictures_image_depends_on_its_own_parameters_only(kind: str) -> None:
     learned = make(kind)
     parameters = learned.start([seeded(1), seeded(2)]).requires_grad_()
     weights = torch.rand(3, 16, 16, generator=seeded(3))
@@ -111,8 +110,8 @@ def test_only_three_channels_are_colours() -> None:
     assert torch.equal(to_image(planes, decorrelated=True), planes.sigmoid())
 
 
-def test_the_places_of_a_network_are_rows_before_columns_in_one_scale() -> None:
-    grid = places(3, 5)
+def test_the_positions_of_a_network_are_rows_before_columns_in_one_scale() -> None:
+    grid = positions(3, 5)
     assert grid.shape == (15, 2)
     assert torch.allclose(grid[0], torch.tensor([-1 / 5, -2 / 5]) * 2 * EXTENT)
     assert torch.allclose(grid[1] - grid[0], torch.tensor([0.0, 1 / 5]) * 2 * EXTENT)
@@ -125,7 +124,7 @@ def test_gradients_of_other_kinds_want_pixels() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("kind", INVERTIBLE)
-def test_given_images_come_back(kind: str, channels: int) -> None:
+def test_images_come_back_from_their_parameters(kind: str, channels: int) -> None:
     learned = make(kind, channels=channels, height=32, width=32)
     photo = photograph(channels)
     assert torch.allclose(learned.image(learned.parameters_of(photo)), photo, atol=1e-3)
@@ -133,13 +132,13 @@ def test_given_images_come_back(kind: str, channels: int) -> None:
 
 @pytest.mark.parametrize("kind", INVERTIBLE)
 @pytest.mark.parametrize(("height", "width"), [(15, 21), (8, 40), (9, 9)])
-def test_given_images_of_odd_sizes_come_back(kind: str, height: int, width: int) -> None:
+def test_images_of_odd_sizes_come_back_from_their_parameters(kind: str, height: int, width: int) -> None:
     learned = make(kind, height=height, width=width)
     images = torch.rand(2, 3, height, width, generator=seeded(0)) * 0.8 + 0.1
     assert torch.allclose(learned.image(learned.parameters_of(images)), images, atol=1e-3)
 
 
-def test_a_network_of_places_cannot_start_from_an_image() -> None:
+def test_a_network_of_positions_cannot_start_from_an_image() -> None:
     with pytest.raises(ConfigError, match="fourier"):
         make("cppn").parameters_of(photograph(side=16))
 
@@ -147,9 +146,9 @@ def test_a_network_of_places_cannot_start_from_an_image() -> None:
 def test_with_a_photographs_own_magnitude_its_phases_give_it_back() -> None:
     photo = photograph()
     learned = make("maco", height=32, width=32)
-    found = learned.image(learned.parameters_of(photo))
-    likeness = torch.corrcoef(torch.stack([found.flatten(), photo.flatten()]))[0, 1]
-    assert likeness > 0.98  # the mean colour is free, and the sigmoid bends what is bright or dark
+    image = learned.image(learned.parameters_of(photo))
+    correlation = torch.corrcoef(torch.stack([image.flatten(), photo.flatten()]))[0, 1]
+    assert correlation > 0.98  # the mean colour is free, and the sigmoid bends what is bright or dark
 
 
 def test_only_phases_are_learned_whatever_the_parameters() -> None:
@@ -182,7 +181,7 @@ def test_the_packaged_magnitude_falls_with_frequency_in_every_colour() -> None:
 
 
 @pytest.mark.parametrize("kind", ["fourier", "pixels", "laplacian_pyramid"])
-def test_shared_parts_stay_equal_within_a_group_and_own_parts_do_not(kind: str) -> None:
+def test_shared_parts_stay_equal_within_a_group_and_separate_parts_do_not(kind: str) -> None:
     learned = shared(recipe(kind, height=32, width=24), channels=3, device=torch.device("cpu"))
     start = learned.start([seeded(0), seeded(1), seeded(2)])
     gradient = torch.randn(start.shape, generator=seeded(3))

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from network_atlas.config.recipe import TransformConfig
 from network_atlas.models.memory import FittingBatch
-from network_atlas.pictures.colours import magnitude_of
 from network_atlas.pictures.objectives import scores
-from network_atlas.pictures.parameterizations.maco import resized
+from network_atlas.pictures.parameterizations.maco import magnitude_of, resized
 from network_atlas.pictures.randomness import generator_of
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import draw_warps, warp

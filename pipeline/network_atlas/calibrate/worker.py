@@ -15,19 +15,16 @@ from network_atlas.calibrate.measures import Vectors, frequency_distance, path_s
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
-from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model
 from network_atlas.models.memory import FittingBatch
-from network_atlas.models.prepared import on_device
-from network_atlas.pictures.magnitude import scanned_magnitude
-from network_atlas.pictures.scanned import Scanned
+from network_atlas.models.worker_setup import set_up_worker
+from network_atlas.pictures.parameterizations.maco import scanned_magnitude
+from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import CalibrateTask
 from network_atlas.stats.merge import ChannelScan
 from network_atlas.store import schemas
-from network_atlas.store.paths import Store
 from network_atlas.store.png import decode_png
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import put_shard, read_rows
@@ -43,10 +40,8 @@ class CalibrateWorker:
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
         self._config = config
-        self._device = use_device(config.executor, threads=threads)
-        self._model = on_device(load_model(config.model), self._device)
-        self._store = Store.open(config.store.root)
-        self._scanned = Scanned(config, self._store)
+        self._device, self._model, self._store = set_up_worker(config, threads=threads)
+        self._scan_reader = ScanReader(config, self._store)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         self.room = FittingBatch(AT_ONCE)
@@ -88,11 +83,11 @@ class CalibrateWorker:
 
     def resolved(self, picture: Picture, task: CalibrateTask) -> Picture:
         """Return the picture with a unit that can be read."""
-        return self._scanned.resolved(picture, task.layer, task.scan_files)
+        return self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files)
 
     def scans(self, task: CalibrateTask) -> dict[int, ChannelScan]:
         """Return what the scan says about the layer's channels."""
-        return dict(self._scanned.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
+        return dict(self._scan_reader.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
 
     def examples(self, example_ids: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
         """Return the examples that can be read, as the model is shown them."""

@@ -1,12 +1,13 @@
-"""One step uphill: which direction is steepest depends on how distance is measured (Olah et al. 2017,
-"Preconditioning").
+"""Rules of ascent: turn a gradient into a step.
 
-`adam` and `nadam` scale every parameter by its own history. `l2` follows the gradient itself, `linf` its sign. With a
-Fourier parameterization, `l2` is the steepest direction in the decorrelated space. Every rule treats the items of a
-batch apart, each with its own count of steps, so that items can come and go.
+Which direction is steepest depends on how distance is measured (Olah et al. 2017, "Preconditioning"). `adam` and
+`nadam` scale every parameter by its own history. `l2` follows the gradient itself, `linf` its sign. With a Fourier
+parameterization, `l2` is the steepest direction in the decorrelated space. Every rule treats the pictures of a batch
+separately, each with its own count of steps, so that pictures can come and go; torch's optimizers have one count for
+all.
 
     rule = ascent(recipe)
-    state = rule.start(parameters)                 # tensors with one row per item
+    state = rule.start(parameters)                 # tensors with one row for each picture
     parameters += rule.step(gradient, state)       # changes the state
 """
 
@@ -16,12 +17,15 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.pictures.regularizers import blurred
 
-State = dict[str, Tensor]
+Batch = Float[Tensor, "batch ..."]
+"""Parameters or their gradient, one row for each picture."""
+State = dict[str, Batch]
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 MOMENTUM_DECAY = 0.004
@@ -33,44 +37,44 @@ SMALLEST = 1e-12
 class Ascent(Protocol):
     """Turns the gradient of what is maximized into a step."""
 
-    def start(self, parameters: Tensor) -> State:
-        """Return the state of new items, tensors of shape (batch, ...)."""
+    def start(self, parameters: Batch) -> State:
+        """Return the state of pictures that have taken no step yet."""
 
-    def step(self, gradient: Tensor, state: State) -> Tensor:
+    def step(self, gradient: Batch, state: State) -> Batch:
         """Return what to add to the parameters; changes `state` in place."""
 
 
 class Adam:
-    """Adam (Kingma, Ba 2015), item by item."""
+    """Adam (Kingma, Ba 2015), picture by picture."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
 
-    def start(self, parameters: Tensor) -> State:
+    def start(self, parameters: Batch) -> State:
         """Return zero moments and counts."""
         return _moments(parameters)
 
-    def step(self, gradient: Tensor, state: State) -> Tensor:
+    def step(self, gradient: Batch, state: State) -> Batch:
         """Return the step, moments corrected for their start at zero."""
-        count = _remember(gradient, state)
+        count = _update_moments(gradient, state)
         size = (state["second"] / (1 - BETA2**count)).sqrt_().add_(EPSILON)
         return state["first"] / (1 - BETA1**count) * self._rate / size
 
 
 class NAdam:
-    """Adam with Nesterov momentum (Dozat 2016), item by item."""
+    """Adam with Nesterov momentum (Dozat 2016), picture by picture."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
 
-    def start(self, parameters: Tensor) -> State:
+    def start(self, parameters: Batch) -> State:
         """Return zero moments and counts, and the product of all momenta so far."""
         state = _moments(parameters)
         return state | {"product": torch.ones_like(state["count"])}
 
-    def step(self, gradient: Tensor, state: State) -> Tensor:
+    def step(self, gradient: Batch, state: State) -> Batch:
         """Return the step."""
-        count = _remember(gradient, state)
+        count = _update_moments(gradient, state)
         now = BETA1 * (1 - 0.5 * 0.96 ** (count * MOMENTUM_DECAY))
         following = BETA1 * (1 - 0.5 * 0.96 ** ((count + 1) * MOMENTUM_DECAY))
         state["product"] *= now
@@ -81,17 +85,17 @@ class NAdam:
 
 
 class Steepest:
-    """Steepest ascent: steps of equal size per item, `rate` per parameter in the mean square (l2) or each (linf)."""
+    """Steepest ascent in steps of one size: `rate` is their root mean square (l2) or each parameter's change (linf)."""
 
     def __init__(self, rate: float, *, signs: bool) -> None:
         self._rate = rate
         self._signs = signs
 
-    def start(self, parameters: Tensor) -> State:
-        """Return nothing: steepest ascent has no memory."""
+    def start(self, parameters: Batch) -> State:
+        """Return an empty state: steepest ascent has no memory."""
         return {}
 
-    def step(self, gradient: Tensor, state: State) -> Tensor:
+    def step(self, gradient: Batch, state: State) -> Batch:
         """Return the step."""
         return self._rate * (gradient.sign() if self._signs else _unit_size(gradient))
 
@@ -105,31 +109,33 @@ def ascent(config: OptimizeConfig) -> Ascent:
     return Steepest(config.learning_rate, signs=config.ascent == "linf")
 
 
-def _moments(parameters: Tensor) -> State:
+def _moments(parameters: Batch) -> State:
     count = torch.zeros(len(parameters), *[1] * (parameters.ndim - 1), device=parameters.device)
     return {"first": torch.zeros_like(parameters), "second": torch.zeros_like(parameters), "count": count}
 
 
-def _remember(gradient: Tensor, state: State) -> Tensor:
-    """Take a gradient into the moments and return each item's count of steps."""
+def _update_moments(gradient: Batch, state: State) -> Batch:
+    """Take a gradient into the moments; return each picture's count of steps, this one included."""
     state["first"].lerp_(gradient, 1 - BETA1)
     state["second"].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
     state["count"] += 1
     return state["count"]
 
 
-def conditioned(gradient: Tensor, kind: str) -> Tensor:
-    """Return a pixel gradient with its high frequencies held back, so that they grow no faster than the others.
+def conditioned(gradient: Batch, kind: str) -> Batch:
+    """Return a gradient whose high frequencies are held back, so that they grow no faster than the others.
 
     'blurred' blurs it (Øygard 2015); 'laplacian' splits it into frequency bands and gives each the same size
-    (Mordvintsev 2016).
+    (Mordvintsev 2016). Both take gradients of pixels, (batch, channels, height, width); 'plain' changes nothing.
     """
     if kind == "blurred":
         return blurred(blurred(gradient))
     return _equal_bands(gradient) if kind == "laplacian" else gradient
 
 
-def _equal_bands(gradient: Tensor) -> Tensor:
+def _equal_bands(
+    gradient: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, "batch channels height width"]:
     bands, rest = [], gradient
     for _ in range(PYRAMID_LEVELS):
         halves = [min(2, size) for size in rest.shape[-2:]]
@@ -143,7 +149,7 @@ def _equal_bands(gradient: Tensor) -> Tensor:
     return result
 
 
-def _unit_size(gradient: Tensor) -> Tensor:
-    """Return the gradient divided by its root mean square, item by item; zero stays zero."""
+def _unit_size(gradient: Batch) -> Batch:
+    """Return the gradient divided by its root mean square, picture by picture; zero stays zero."""
     size = gradient.flatten(1).square().mean(dim=1).sqrt().clamp(min=SMALLEST)
     return gradient / size.view(-1, *[1] * (gradient.ndim - 1))

@@ -1,7 +1,7 @@
-"""The pictures that are being learned right now: one row of every tensor for each.
+"""The pictures that are being learned right now: each has a slot, which is one row of every tensor.
 
-Pictures come and go in groups; what is kept of one is its row, so that a new group takes the place of a finished one
-and the batch stays full.
+Pictures come and go in groups. A finished group's rows are taken out and a new group's rows are added, so that the
+batch stays full. The numbers of the slots change with that; they hold within one step.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from network_atlas.config.recipe import StopConfig
@@ -19,32 +20,36 @@ from network_atlas.plan.pictures import Picture
 CURVE_POINTS = 32
 """A stored score curve has at most this many points."""
 CHECK_EVERY = 8
-"""Steps between two looks at whether a picture is done."""
+"""Steps between two checks of whether a picture is done. On a GPU each check waits for the device."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Item:
-    """One picture under way."""
+class ActivePicture:
+    """One picture under way, apart from its tensors."""
 
     picture: Picture
-    warps: Tensor
-    """All its warps, (steps, views, 4)."""
+    warps: Float[Tensor, "steps views 4"]
+    """Its warps of all steps."""
     noise: torch.Generator
+    """Draws the noise that is added to what the model sees."""
     step: int = 0
     history: list[float] = field(default_factory=list)
     """Its score at every step, as the model saw it."""
     broken: bool = False
-    """Its gradient was not finite; it stays as it was before."""
+    """Its gradient was not finite. It stays as it was before."""
 
     def is_done(self, config: StopConfig) -> bool:
-        """Say whether nothing more is to be gained."""
+        """Say whether it has taken all its steps, is broken, or its score has flattened."""
         if self.broken or self.step >= len(self.warps):
             return True
         return self.step % CHECK_EVERY == 0 and has_flattened(self.history, config, sign=self.picture.sign)
 
 
 def has_flattened(history: Sequence[float], config: StopConfig, *, sign: int) -> bool:
-    """Say whether the last window's mean rose over the one before by less than `gain` of the whole rise."""
+    """Say whether the last window's mean rose over the one before by less than `gain` of the whole rise.
+
+    `sign` is -1 for pictures that minimize. Too short a history has not flattened.
+    """
     window = config.window
     if config.gain == 0 or len(history) < 3 * window:
         return False
@@ -65,50 +70,57 @@ def _mean(values: Sequence[float]) -> float:
 
 
 class Slots:
-    """Items with their parameters and state, row by row."""
+    """The active pictures with their parameters and state; the slot of a picture is its row in every tensor."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.tensors: dict[str, Tensor] = {}
-        """'parameters', and whatever else is kept of an item; shapes (items, ...)."""
+        self.active: list[ActivePicture] = []
+        self.tensors: dict[str, Float[Tensor, "slots ..."]] = {}
+        """'parameters', 'broken', and what else is kept of each picture."""
         self._scores: list[Tensor] = []
 
     @property
     def groups(self) -> list[list[int]]:
-        """Return the places of each group's items."""
-        found: dict[str, list[int]] = {}
-        for place, item in enumerate(self.items):
-            found.setdefault(item.picture.group or item.picture.key, []).append(place)
-        return list(found.values())
+        """Return the slots of each group's pictures."""
+        slots: dict[str, list[int]] = {}
+        for slot, active in enumerate(self.active):
+            slots.setdefault(active.picture.group or active.picture.key, []).append(slot)
+        return list(slots.values())
 
-    def add(self, items: Sequence[Item], tensors: dict[str, Tensor]) -> None:
-        """Put new items behind those that are there."""
-        self.read_scores()
-        old = self.tensors or {name: tensor[:0] for name, tensor in tensors.items()}
-        self.tensors = {name: torch.cat([old[name], tensor.detach()]) for name, tensor in tensors.items()}
-        self.items += items
+    def is_done(self, group: Sequence[int], config: StopConfig) -> bool:
+        """Say whether all pictures of a group are done: a group leaves as a whole."""
+        return all(self.active[slot].is_done(config) for slot in group)
 
-    def remove(self, places: Sequence[int]) -> None:
-        """Take items out."""
+    def add(self, group: Sequence[ActivePicture], tensors: dict[str, Float[Tensor, "pictures ..."]]) -> None:
+        """Put new pictures behind those that are there; `tensors` holds one row for each of them."""
         self.read_scores()
-        kept = [place for place in range(len(self.items)) if place not in set(places)]
+        before = self.tensors or {name: tensor[:0] for name, tensor in tensors.items()}
+        self.tensors = {name: torch.cat([before[name], tensor.detach()]) for name, tensor in tensors.items()}
+        self.active += group
+
+    def remove(self, slots: Sequence[int]) -> None:
+        """Take the pictures in these slots out; those behind them move up."""
+        self.read_scores()
+        kept = [slot for slot in range(len(self.active)) if slot not in set(slots)]
         self.tensors = {name: tensor[kept] for name, tensor in self.tensors.items()}
-        self.items = [self.items[place] for place in kept]
+        self.active = [self.active[slot] for slot in kept]
 
-    def note(self, scores: Tensor) -> None:
-        """Take down the scores of one step, shape (items,), without waiting for the device."""
+    def note(self, scores: Float[Tensor, " slots"]) -> None:
+        """Keep the scores of one step and count it, without waiting for the device at every step."""
         self._scores.append(scores)
-        for item in self.items:
-            item.step += 1
-        if any(item.step % CHECK_EVERY == 0 or item.step == len(item.warps) for item in self.items):
+        for active in self.active:
+            active.step += 1
+        if any(active.step % CHECK_EVERY == 0 or active.step == len(active.warps) for active in self.active):
             self.read_scores()
 
     def read_scores(self) -> None:
-        """Bring noted scores, and which items broke, from the device."""
+        """Bring the scores that were kept, and which pictures broke, from the device.
+
+        Must run before the slots change: the kept scores are in the order of the slots.
+        """
         if self._scores:
             columns = torch.stack(self._scores).T.tolist()
             broken = self.tensors["broken"].tolist()
-            for item, values, is_broken in zip(self.items, columns, broken, strict=True):
-                item.history += values
-                item.broken = is_broken
+            for active, values, is_broken in zip(self.active, columns, broken, strict=True):
+                active.history += values
+                active.broken = is_broken
             self._scores = []

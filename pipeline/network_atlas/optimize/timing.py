@@ -13,35 +13,35 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
+from network_atlas.models.batches import sizes_for
 from network_atlas.models.device import device_of, optimize_dtype, use_threads
 from network_atlas.models.prepared import on_device
 from network_atlas.optimize.loop import Recipe, optimize
-from network_atlas.pictures.magnitude import packaged_magnitude
 from network_atlas.pictures.parameterizations import parameterization
+from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.target import Target
 from network_atlas.plan.pictures import Picture
 from network_atlas.units import Channel
 
-PICTURES = 4
-"""Pictures at a time on a processor, whose pace hardly depends on it; on a GPU as many as the recipe says."""
 STEPS = 2
 SECONDS = 1.0
-"""After so long, no further steps are timed."""
+"""Once this much was timed, no further round starts."""
 ROUNDS = 4
+"""Rounds at most; the fastest counts, because other work on the machine can only slow a round down."""
 
 
 def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threads: int) -> float:
     """Return the seconds that one step of one picture of `layer` takes here, for each view of its recipe.
 
-    Times the run's own recipe. Where the configuration asks for a GPU that isn't here, the processor is timed.
+    Times the run's own recipe at full size. Where the configuration asks for a GPU that isn't here, the processor is
+    timed.
     """
     use_threads(threads)
     device = _device(config)
-    recipe, target = (
-        config.optimize,
-        Target(model=on_device(model, device), layers=(layer,), input=config.model.input, device=device),
-    )
-    count = max(2, recipe.batch // recipe.transform.views) if device.type == "cuda" else PICTURES
+    recipe = config.optimize
+    target = Target(model=on_device(model, device), layers=(layer,), input=config.model.input, device=device)
+    # On a processor one full batch of its fixed size; more take as long for each. A GPU wants as many as there will be.
+    count = max(2, recipe.batch // recipe.transform.views) if device.type == "cuda" else sizes_for(device)[-1]
     pictures = [_picture(layer, number) for number in range(count)]
     ready = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
     optimize(target, pictures, ready)  # a first round, so that one-time work does not count
@@ -62,8 +62,8 @@ def _device(config: RunConfig) -> torch.device:
 
 def _ready(recipe: OptimizeConfig, config: RunConfig, device: torch.device, *, slots: int) -> Recipe:
     channels = config.model.input.channels
-    learned = parameterization(recipe, channels=channels, device=device, magnitude=packaged_magnitude())
-    return Recipe(config=recipe, dtype=optimize_dtype(recipe, config.executor), learned=learned, slots=slots)
+    built = parameterization(recipe, channels=channels, device=device, magnitude=packaged_magnitude())
+    return Recipe(config=recipe, dtype=optimize_dtype(recipe, config.executor), parameterization=built, slots=slots)
 
 
 def _picture(layer: LayerSpec, number: int) -> Picture:

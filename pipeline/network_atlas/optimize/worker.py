@@ -1,41 +1,35 @@
-"""The optimization worker: makes a block of pictures, measures them as stored, commits one shard."""
+"""The optimization worker: learns a block of pictures, measures them as stored, commits one shard."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
-from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model
 from network_atlas.models.memory import FittingBatch
-from network_atlas.models.prepared import on_device
-from network_atlas.optimize.loop import Made, Recipe, optimize
-from network_atlas.pictures.magnitude import magnitude_for
+from network_atlas.models.worker_setup import set_up_worker
+from network_atlas.optimize.finished import FinishedPicture, status_of
+from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
-from network_atlas.pictures.scanned import Scanned
+from network_atlas.pictures.parameterizations.maco import magnitude_for
+from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target, takes_half_size
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.store import schemas
-from network_atlas.store.paths import Store, visualizations_directory
+from network_atlas.store.paths import visualizations_directory
 from network_atlas.store.png import encode_png
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import put_shard
 
-GREY_LEVELS = 8
-"""A picture whose darkest and brightest values are no further apart than this never left its grey start."""
-SATURATED_SHARE = 0.5
-"""A picture with more of its values than this at an end of the range is saturated."""
 MEASURED_AT_ONCE = 16
+"""Finished pictures that are measured together, as far as the device's memory allows."""
 
 
 class OptimizeWorker:
@@ -43,17 +37,16 @@ class OptimizeWorker:
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
         self._config = config
-        self._device = use_device(config.executor, threads=threads)
-        self._model = on_device(load_model(config.model), self._device)
-        self._store = Store.open(config.store.root)
-        self._scanned = Scanned(config, self._store)
+        self._device, self._model, self._store = set_up_worker(config, threads=threads)
+        self._scan_reader = ScanReader(config, self._store)
         self._half: bool | None = None
+        """Whether the model takes images of half its size; None until that was tried."""
         self._slots: dict[str, FittingBatch] = {}
-        """FittingBatch for views, by recipe."""
+        """How many views fit the device's memory, by recipe."""
         self._measuring = FittingBatch(MEASURED_AT_ONCE)
 
     def run(self, task: OptimizeTask) -> Receipt:
-        """Make the task's pictures and commit them."""
+        """Learn the task's pictures and commit them."""
         started = time.monotonic()
         rows = self._rows(task)
         order = ("layer_index", "channel")
@@ -65,33 +58,38 @@ class OptimizeWorker:
         return commit(self._store, receipt)
 
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:
-        target = Target(
+        config = self._config.recipe(task.recipe)
+        target = self._target(config, task)
+        pictures = [
+            self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files) for picture in task.pictures
+        ]
+        recipe = Recipe(
+            config=config,
+            dtype=task.dtype,
+            parameterization=self._parameterization(config, task),
+            slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
+            starts=self._scan_reader.starts(target, pictures, task, (config.height_px, config.width_px)),
+        )
+        finished = self._with_second_attempts(target, pictures, recipe, task)
+        scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
+        labels = [picture.unit.label for picture in pictures]
+        return [self._row(task, *row) for row in zip(task.pictures, labels, finished, scores, strict=True)]
+
+    def _target(self, config: OptimizeConfig, task: OptimizeTask) -> Target:
+        return Target(
             model=self._model,
             layers=(task.layer, *task.others),
             input=self._config.model.input,
             device=self._device,
-            takes_half=self._config.recipe(task.recipe).coarse > 0 and self._takes_half(),
+            takes_half=config.coarse > 0 and self._takes_half(),
         )
-        pictures = [self._scanned.resolved(picture, task.layer, task.scan_files) for picture in task.pictures]
-        config = self._config.recipe(task.recipe)
-        recipe = Recipe(
-            config=config,
-            dtype=task.dtype,
-            learned=self._learned(config, task),
-            slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
-            starts=self._scanned.starts(target, pictures, task, (config.height_px, config.width_px)),
-        )
-        made = self._make(target, pictures, recipe, task)
-        scores = self._measuring.over(partial(_measured, target, pictures, made), len(made))
-        labels = [picture.unit.label for picture in pictures]
-        return [self._row(task, *row) for row in zip(task.pictures, labels, made, scores, strict=True)]
 
     def _takes_half(self) -> bool:
         if self._half is None:
             self._half = takes_half_size(self._model, self._config.model.input, self._device)
         return self._half
 
-    def _learned(self, config: OptimizeConfig, task: OptimizeTask) -> Parameterization:
+    def _parameterization(self, config: OptimizeConfig, task: OptimizeTask) -> Parameterization:
         channels = self._config.model.input.channels
         together = task.pictures[0].together
         if together and together.kind == "aligned":
@@ -99,23 +97,39 @@ class OptimizeWorker:
         magnitude = magnitude_for(config.parameterization, self._store, task.statistics_file)
         return parameterization(config, channels=channels, device=self._device, magnitude=magnitude)
 
-    def _make(self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask) -> list[Made]:
-        """Return the pictures; what died or broke is tried once more, from another start and before the activation."""
-        made = self._fitting(target, pictures, recipe, task)
-        again = [place for place, one in enumerate(made) if one.status != "ok" and pictures[place].together is None]
-        if again:
-            other, deeper = replace(recipe, attempt=1, starts={}), replace(target, before_activation=True)
-            second = self._fitting(deeper, [pictures[place] for place in again], other, task)
-            for place, one in zip(again, second, strict=True):
-                made[place] = one if one.status == "ok" else made[place]
-        return made
+    def _with_second_attempts(
+        self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask
+    ) -> list[FinishedPicture]:
+        """Return the finished pictures; the dead and the diverged are tried a second time.
 
-    def _fitting(self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask) -> list[Made]:
-        """Return the pictures, in as many slots as the device's memory has room for."""
+        The second attempt has another start, and reads the layer before its activation, where no gradient is zero.
+        Members of a group are not tried again: they would need the whole group.
+        """
+        finished = self._optimize(target, pictures, recipe, task)
+        again = [
+            number
+            for number, result in enumerate(finished)
+            if result.status != "ok" and pictures[number].together is None
+        ]
+        if again:
+            second_recipe = replace(recipe, attempt=1, starts={})
+            second_target = replace(target, before_activation=True)
+            second = self._optimize(second_target, [pictures[number] for number in again], second_recipe, task)
+            for number, result in zip(again, second, strict=True):
+                finished[number] = result if result.status == "ok" else finished[number]
+        return finished
+
+    def _optimize(
+        self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask
+    ) -> list[FinishedPicture]:
+        """Return the finished pictures, learned in as many slots as fit the device's memory."""
         return self._slots[task.recipe].fit(lambda slots: optimize(target, pictures, replace(recipe, slots=slots)))
 
     @staticmethod
-    def _row(task: OptimizeTask, picture: Picture, unit: str, made: Made, score: float) -> dict[str, object]:
+    def _row(
+        task: OptimizeTask, picture: Picture, unit: str, finished: FinishedPicture, score: float
+    ) -> dict[str, object]:
+        """Return a picture's row, as `network_atlas.store.schemas.VISUALIZATIONS` has it."""
         return {
             "layer_index": task.layer.index,
             "layer": task.layer.name,
@@ -125,32 +139,18 @@ class OptimizeWorker:
             "variant": picture.variant,
             "objective": picture.objective,
             "recipe": picture.recipe,
-            "image": {"bytes": encode_png(made.pixels), "path": None},
-            "opacity": {"bytes": encode_png(made.opacity), "path": None} if made.opacity is not None else None,
+            "image": {"bytes": encode_png(finished.pixels), "path": None},
+            "opacity": {"bytes": encode_png(finished.opacity), "path": None} if finished.opacity is not None else None,
             "score": score,
-            "steps": made.steps,
-            "curve": made.curve,
+            "steps": finished.steps,
+            "curve": finished.curve,
             "seed": picture.seed,
-            "status": status_of(made, score),
+            "status": status_of(finished, score),
         }
 
 
-def _measured(target: Target, pictures: Sequence[Picture], made: Sequence[Made], part: slice) -> list[float]:
-    pixels = np.stack([one.pixels for one in made[part]])
+def _measured(
+    target: Target, pictures: Sequence[Picture], finished: Sequence[FinishedPicture], part: slice
+) -> list[float]:
+    pixels = np.stack([result.pixels for result in finished[part]])
     return measure(target, pixels, [picture.readable for picture in pictures[part]])
-
-
-def status_of(made: Made, score: float) -> str:
-    """Return what became of a picture: 'dead', 'diverged', 'grey', 'saturated' or 'ok'."""
-    if made.status != "ok":
-        return made.status
-    if not math.isfinite(score):
-        return "diverged"
-    if int(made.pixels.max()) - int(made.pixels.min()) <= GREY_LEVELS:
-        return "grey"
-    return "saturated" if saturated_share(made.pixels) > SATURATED_SHARE else "ok"
-
-
-def saturated_share(pixels: NDArray[np.uint8]) -> float:
-    """Return the share of values at either end of the range."""
-    return float(((pixels <= 1) | (pixels >= 254)).mean())

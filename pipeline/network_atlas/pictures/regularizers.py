@@ -1,7 +1,7 @@
-"""Penalties on a picture, each a function from images on 0..1, (batch, channels, height, width), to (batch,).
+"""Penalties on a picture: functions from images on 0..1, (batch, channels, height, width), to penalties, (batch,).
 
 They are sums over pixels, as in Lucid, so that weights from the literature carry over: in the demonstration of Olah
-et al. (2017) L1 has .05 (around grey), total variation .25, blur 1. Register a new one in `REGULARIZERS`.
+et al. (2017), L1 (around grey) has .05, total variation .25, blur 1. Register a new one in `REGULARIZERS`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from network_atlas.config.recipe import RegularizerConfig
@@ -21,37 +22,40 @@ BILATERAL_RADIUS_PX = 2
 BILATERAL_RANGE = 0.1
 """Neighbours that differ by much more than this count little."""
 
-Regularizer = Callable[[Tensor], Tensor]
+Images = Float[Tensor, "batch channels height width"]
+Penalties = Float[Tensor, " batch"]
+Regularizer = Callable[[Images], Penalties]
 
 
-def l1(images: Tensor) -> Tensor:
+def l1(images: Images) -> Penalties:
     """Return the sum of absolute distances from grey."""
     return (images - GREY).abs().flatten(1).sum(dim=1)
 
 
-def l2(images: Tensor) -> Tensor:
+def l2(images: Images) -> Penalties:
     """Return half the sum of squared distances from grey (Simonyan et al. 2013)."""
     return 0.5 * (images - GREY).square().flatten(1).sum(dim=1)
 
 
-def total_variation(images: Tensor) -> Tensor:
+def total_variation(images: Images) -> Penalties:
     """Return the sum of absolute differences between neighbours (Mahendran, Vedaldi 2014)."""
     down = images.diff(dim=2).abs().flatten(1).sum(dim=1)
     along = images.diff(dim=3).abs().flatten(1).sum(dim=1)
     return down + along
 
 
-def blur(images: Tensor) -> Tensor:
+def blur(images: Images) -> Penalties:
     """Return half the squared distance from the blurred picture: a blur at every step (Nguyen et al. 2014)."""
+    # Detached: the gradient then points to the blurred picture, and is the difference itself.
     return 0.5 * (images - blurred(images).detach()).square().flatten(1).sum(dim=1)
 
 
-def bilateral(images: Tensor) -> Tensor:
+def bilateral(images: Images) -> Penalties:
     """Return half the squared distance from the bilaterally filtered picture, which keeps edges (Tyka 2016)."""
     return 0.5 * (images - bilaterally_filtered(images).detach()).square().flatten(1).sum(dim=1)
 
 
-def border(images: Tensor) -> Tensor:
+def border(images: Images) -> Penalties:
     """Return the squared distance from grey along the border, so that forms move inward."""
     height, width = images.shape[-2:]
     margin = max(1, round(BORDER_SHARE * min(height, width)))
@@ -70,15 +74,15 @@ REGULARIZERS: dict[str, Regularizer] = {
 }
 
 
-def penalty(images: Tensor, regularizers: Sequence[RegularizerConfig]) -> Tensor:
-    """Return the weighted sum of all penalties, shape (batch,)."""
+def penalty(images: Images, regularizers: Sequence[RegularizerConfig]) -> Penalties:
+    """Return the weighted sum of all penalties."""
     total = torch.zeros(len(images), device=images.device)
     for regularizer in regularizers:
         total = total + regularizer.weight * REGULARIZERS[regularizer.name](images)
     return total
 
 
-def blurred(images: Tensor) -> Tensor:
+def blurred(images: Images) -> Images:
     """Return images blurred by [1 2 1] / 4 along both axes, edges repeated."""
     kernel = torch.tensor([0.25, 0.5, 0.25], device=images.device)
     channels = images.shape[1]
@@ -87,8 +91,8 @@ def blurred(images: Tensor) -> Tensor:
     return F.conv2d(down, kernel.view(1, 1, 1, 3).expand(channels, 1, 1, 3), groups=channels)
 
 
-def bilaterally_filtered(images: Tensor) -> Tensor:
-    """Return images averaged over near neighbours of like colour."""
+def bilaterally_filtered(images: Images) -> Images:
+    """Return images averaged over near neighbours of similar colour."""
     radius = BILATERAL_RADIUS_PX
     padded = F.pad(images, (radius,) * 4, mode="replicate")
     height, width = images.shape[-2:]
@@ -97,7 +101,7 @@ def bilaterally_filtered(images: Tensor) -> Tensor:
         for column in range(2 * radius + 1):
             neighbour = padded[:, :, row : row + height, column : column + width]
             distance = (row - radius) ** 2 + (column - radius) ** 2
-            likeness = (neighbour - images).square().mean(dim=1, keepdim=True) / (2 * BILATERAL_RANGE**2)
-            weight = torch.exp(-distance / (2 * radius**2) - likeness)
+            contrast = (neighbour - images).square().mean(dim=1, keepdim=True) / (2 * BILATERAL_RANGE**2)
+            weight = torch.exp(-distance / (2 * radius**2) - contrast)
             total, weights = total + weight * neighbour, weights + weight
     return total / weights

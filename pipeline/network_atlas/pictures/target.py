@@ -1,4 +1,4 @@
-"""The network as pictures see it: images in, the maps of the layers that are read out."""
+"""The network that pictures are learned for: images go in, the maps of the layers that are read come out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from network_atlas.config.schema import InputConfig
 from network_atlas.layers import LayerSpec
-from network_atlas.models.batches import filled, pieces
+from network_atlas.models.batches import filled, pieces, sizes_for
 from network_atlas.models.capture import capture
 from network_atlas.models.load import normalize
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The network and the layers that are read."""
+    """The network, and the layers that are read."""
 
     model: nn.Module
     layers: Sequence[LayerSpec]
@@ -31,12 +32,12 @@ class Target:
     before_activation: bool = False
     """Read layers that are activations (ReLU and the like) by what goes into them."""
 
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the layers' maps by name, each (batch, channels, rows, columns), in the network's number format.
+    def maps(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> dict[str, Float[Tensor, "batch maps rows columns"]]:
+        """Return the layers' maps by name, in the network's number format, from images on 0..1 at its input size.
 
-        The model runs in batches of fixed sizes, so that a picture's numbers don't depend on the others.
-
-        `images` are on 0..1 at the model's input size.
+        The model runs in batches of fixed sizes, so that a picture's maps and gradient don't depend on the others.
         """
         read: dict[str, list[Tensor]] = {layer.name: [] for layer in self.layers}
         kept = slice(0)
@@ -45,7 +46,7 @@ class Target:
         def receive(layer: LayerSpec, maps: Tensor) -> None:
             read[layer.name].append(maps[kept])
 
-        # With several layers, a later in-place operation would change what was captured, and break its gradient.
+        # Where several layers are read, an in-place operation would change the maps of one before it: keep copies.
         keep = len(self.layers) > 1
         with capture(self.model, self.layers, receive, stop=True, keep=keep, before=self.before_activation) as run:
             for part, rows in pieces(len(images), images.device):
@@ -57,10 +58,10 @@ class Target:
 @torch.inference_mode()
 def takes_half_size(model: nn.Module, config: InputConfig, device: torch.device) -> bool:
     """Say whether a model runs on images of half its input size, as most convolutional ones do."""
-    images = torch.zeros(2, config.channels, config.height // 2, config.width // 2, device=device)
+    images = torch.zeros(sizes_for(device)[0], config.channels, config.height // 2, config.width // 2, device=device)
     try:
         model(normalize(images, config))
-    except Exception as error:  # foreign code: any exception is possible, and says no
+    except Exception as error:  # foreign code: any exception is possible, and means no
         log.info("the model takes no half-size images (%s: %s)", type(error).__name__, error)
         return False
     return True

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from network_atlas.config.schema import InputConfig
-from network_atlas.pictures.colours import magnitude_of
+from network_atlas.pictures.parameterizations.maco import magnitude_of
 
 
 class ImageStatistics:

@@ -20,10 +20,9 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.models.batches import filled
-from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model, normalize
+from network_atlas.models.load import normalize
 from network_atlas.models.memory import FittingBatch
-from network_atlas.models.prepared import on_device
+from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.plan.tasks import ScanTask
 from network_atlas.scan.images import ImageStatistics
 from network_atlas.scan.norms import reduced
@@ -32,7 +31,6 @@ from network_atlas.scan.span import SpanScan
 from network_atlas.stats.files import put_class_sums, put_examples, put_partial, put_sample
 from network_atlas.stats.sample import sample_hash
 from network_atlas.store import schemas
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import FileEntry, put_shard
 
@@ -50,11 +48,9 @@ class ScanWorker:
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
         self._config = config
-        self._device = use_device(config.executor, threads=threads)
-        self._model = on_device(load_model(config.model), self._device)
+        self._device, self._model, self._store = set_up_worker(config, threads=threads)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
-        self._store = Store.open(config.store.root)
         self._room = FittingBatch(self._batch)
 
     def run(self, task: ScanTask) -> Receipt:

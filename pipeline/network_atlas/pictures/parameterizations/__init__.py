@@ -1,4 +1,8 @@
-"""How a picture is represented while it is learned. A parameterization starts parameters and turns them into images."""
+"""How a picture is represented while it is learned: a parameterization starts parameters and turns them into images.
+
+To add one, write a class with the three methods of `Parameterization` and a configuration in `config.recipe`, and
+register it in `PARAMETERIZATIONS`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from network_atlas.config.recipe import CppnConfig, MacoConfig, OptimizeConfig
@@ -18,16 +23,16 @@ from network_atlas.pictures.parameterizations.shared import Shared
 
 
 class Parameterization(Protocol):
-    """A differentiable map from parameters to images, batch item by batch item."""
+    """A differentiable map from parameters to images, each picture of a batch by itself."""
 
-    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return new parameters, one item per generator, drawn from that generator alone."""
+    def start(self, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch ..."]:
+        """Return new parameters, one picture's for each generator, drawn from that generator alone."""
 
-    def image(self, parameters: Tensor) -> Tensor:
-        """Return images on 0..1, shape (batch, channels, height, width)."""
+    def image(self, parameters: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channels height width"]:
+        """Return images on 0..1."""
 
-    def parameters_of(self, images: Tensor) -> Tensor:
-        """Return parameters whose images are the given ones, or come as near as can be."""
+    def parameters_of(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch ..."]:
+        """Return parameters whose images are `images`, or come as close as possible."""
 
 
 PARAMETERIZATIONS: dict[str, Callable[..., Any]] = {
@@ -40,29 +45,34 @@ PARAMETERIZATIONS: dict[str, Callable[..., Any]] = {
 
 
 def parameterization(
-    config: OptimizeConfig, *, channels: int, device: torch.device, magnitude: Tensor | None = None
+    config: OptimizeConfig,
+    *,
+    channels: int,
+    device: torch.device,
+    magnitude: Float[Tensor, "channels rows frequencies"] | None = None,
 ) -> Parameterization:
     """Return the parameterization that the recipe names; `magnitude` is for those that take one."""
-    given = config.parameterization
-    more = {"magnitude": magnitude} if isinstance(given, MacoConfig) else {}
-    made: Parameterization = PARAMETERIZATIONS[given.name](
-        given, channels=channels, height=config.height_px, width=config.width_px, device=device, **more
+    kind = config.parameterization
+    more = {"magnitude": magnitude} if isinstance(kind, MacoConfig) else {}
+    result: Parameterization = PARAMETERIZATIONS[kind.name](
+        kind, channels=channels, height=config.height_px, width=config.width_px, device=device, **more
     )
-    return made
+    return result
 
 
 def shared(config: OptimizeConfig, *, channels: int, device: torch.device) -> Shared:
-    """Return the recipe's parameterization with coarse parts that a group shares. Raises ConfigError for those without
-    planes to add to.
+    """Return the recipe's parameterization, with coarse parts that all pictures of a group share.
+
+    Raises ConfigError for a parameterization without planes, to which nothing can be added.
     """
-    given = config.parameterization
-    if isinstance(given, CppnConfig | MacoConfig):
+    kind = config.parameterization
+    if isinstance(kind, CppnConfig | MacoConfig):
         raise ConfigError(
-            f"parameterization {given.name} has no coarse parts to share; "
+            f"parameterization {kind.name} has no coarse parts to share; "
             "give interpolations a recipe with fourier, pixels or laplacian_pyramid"
         )
-    own = PARAMETERIZATIONS[given.name](
-        given, channels=channels, height=config.height_px, width=config.width_px, device=device
+    separate = PARAMETERIZATIONS[kind.name](
+        kind, channels=channels, height=config.height_px, width=config.width_px, device=device
     )
     size = (config.height_px, config.width_px)
-    return Shared(own, decorrelated=given.decorrelated, channels=channels, size=size)
+    return Shared(separate, decorrelated=kind.decorrelated, channels=channels, size=size)

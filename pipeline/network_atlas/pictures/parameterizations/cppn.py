@@ -1,8 +1,8 @@
-"""The picture as a small network from a pixel's place to its colour: smooth, and sharp at any size.
+"""The picture as a small network from a pixel's position to its colour: smooth, and sharp at any size.
 
 Compositional pattern producing networks (Stanley 2007), learned by gradient as in Mordvintsev et al., "Differentiable
 Image Parameterizations" (Distill 2018): hidden units pass through (atan(x) / 0.67, atan(x)^2 / 0.6), which keeps
-their variance near one through many layers. Every picture has a network of its own.
+their variance near one through many layers. Every picture has its own network.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from network_atlas.config.recipe import CppnConfig
 from network_atlas.errors import ConfigError
 
 EXTENT = math.sqrt(3.0)
-"""Places run over -EXTENT..EXTENT along the longer side, which gives them variance one."""
+"""Positions run over -EXTENT..EXTENT along the longer side, which gives them variance one."""
 
 
 class Cppn:
@@ -30,10 +31,13 @@ class Cppn:
         widths = [2, *[config.hidden] * config.layers, channels]
         inputs = [2, *[2 * config.hidden] * config.layers]
         self._layers = list(zip(inputs, widths[1:], strict=True))
-        self._places = places(height, width).to(device)
+        self._positions = positions(height, width).to(device)
 
-    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return new networks: weights N(0, 1 / inputs), no bias, and a last layer of zeros, so that all start grey."""
+    def start(self, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch values"]:
+        """Return new networks: weights N(0, 1 / inputs), no bias, and a last layer of zeros, so that all start grey.
+
+        The last layer learns first; the others have a gradient once it is no longer zero.
+        """
         return torch.stack([self._network(generator) for generator in generators]).to(self._device)
 
     def _network(self, generator: torch.Generator) -> Tensor:
@@ -44,9 +48,9 @@ class Cppn:
             parts += [torch.zeros_like(weights) if last else weights, torch.zeros(outputs)]
         return torch.cat(parts)
 
-    def image(self, parameters: Tensor) -> Tensor:
+    def image(self, parameters: Float[Tensor, "batch values"]) -> Float[Tensor, "batch channels height width"]:
         """Return images on 0..1."""
-        values = self._places.expand(len(parameters), -1, -1)
+        values = self._positions.expand(len(parameters), -1, -1)
         start = 0
         for number, (inputs, outputs) in enumerate(self._layers):
             weights = parameters[:, start : start + inputs * outputs].reshape(-1, inputs, outputs)
@@ -59,7 +63,7 @@ class Cppn:
         images: Tensor = values.sigmoid().transpose(1, 2).reshape(len(parameters), -1, *self._size)
         return images
 
-    def parameters_of(self, images: Tensor) -> Tensor:
+    def parameters_of(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch values"]:
         """Raise ConfigError: the network that draws a given image is not known."""
         raise ConfigError(
             "parameterization cppn can't start from an image; give another recipe to variants with start=example or "
@@ -67,8 +71,8 @@ class Cppn:
         )
 
 
-def places(height: int, width: int) -> Tensor:
-    """Return the (row, column) of every pixel, row by row, shape (height * width, 2), centred and in one scale."""
+def positions(height: int, width: int) -> Float[Tensor, "pixels 2"]:
+    """Return the (row, column) of every pixel, row by row: zero is the middle, and both axes have one scale."""
     longest = max(height, width)
     rows = (torch.arange(height) - (height - 1) / 2) / longest
     columns = (torch.arange(width) - (width - 1) / 2) / longest

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from network_atlas.config.recipe import FourierConfig
@@ -29,32 +30,41 @@ class Fourier:
         self._device = device
         self._scale = frequency_scale(height, width, config.decay).to(device)
 
-    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return coefficients drawn from N(0, std), each item from its own generator."""
+    def start(self, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch channels height frequencies 2"]:
+        """Return coefficients drawn from N(0, std), each picture's from its own generator."""
         height, width = self._size
         shape = (self._channels, height, width // 2 + 1, 2)
         drawn = [torch.randn(shape, generator=generator) for generator in generators]
         return (torch.stack(drawn) * self._config.std).to(self._device)
 
-    def planes(self, parameters: Tensor) -> Tensor:
-        """Return the picture before its colours."""
+    def planes(
+        self, parameters: Float[Tensor, "batch channels height frequencies 2"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Return the picture before it gets its colours."""
         coefficients = torch.view_as_complex(parameters) * self._scale
         planes: Tensor = torch.fft.irfft2(coefficients, s=self._size, norm="ortho") / CONTRAST
         return planes
 
-    def image(self, parameters: Tensor) -> Tensor:
+    def image(
+        self, parameters: Float[Tensor, "batch channels height frequencies 2"]
+    ) -> Float[Tensor, "batch channels height width"]:
         """Return images on 0..1; grey (0.5) where the coefficients are zero."""
         return to_image(self.planes(parameters), decorrelated=self._config.decorrelated)
 
-    def parameters_of(self, images: Tensor) -> Tensor:
-        """Return the coefficients of given images."""
+    def parameters_of(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height frequencies 2"]:
+        """Return the coefficients of images on 0..1."""
         planes = to_planes(images, decorrelated=self._config.decorrelated)
         coefficients = torch.fft.rfft2(planes * CONTRAST, norm="ortho") / self._scale
         return torch.view_as_real(coefficients)
 
 
-def frequency_scale(height: int, width: int, decay: float) -> Tensor:
-    """Return 1 / max(frequency, 1 / longest side) ** decay, shape (height, width // 2 + 1)."""
+def frequency_scale(height: int, width: int, decay: float) -> Float[Tensor, "height frequencies"]:
+    """Return 1 / max(frequency, 1 / longest side) ** decay, for each of the `width // 2 + 1` frequencies of a row.
+
+    The limit keeps the mean, whose frequency is zero, finite.
+    """
     rows = torch.fft.fftfreq(height)[:, None]
     columns = torch.fft.rfftfreq(width)[None, :]
     frequency = (rows**2 + columns**2).sqrt()

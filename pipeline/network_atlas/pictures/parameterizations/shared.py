@@ -1,8 +1,8 @@
 """Pictures that share their coarse parts, for interpolations: what neighbours have in common is learned once.
 
 Olah et al. (2017, "The space of neuron objectives"): a picture is its own planes plus planes at 1/2, 1/4, 1/8 and 1/16
-of its size that all pictures of the row share. Every picture holds a copy of the shared planes; they start equal and
-follow the mean of all gradients, so they stay equal.
+of its size that all pictures of the row share. Every picture holds a copy of the shared planes. The copies start equal
+and follow the mean of all gradients, so they stay equal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from network_atlas.config.recipe import PyramidConfig
@@ -22,20 +23,20 @@ LEVELS = 5
 
 
 class Planar(Protocol):
-    """A parameterization that adds up planes before it makes colours of them."""
+    """A parameterization that makes planes, then colours of them: planes can be added up."""
 
-    def start(self, generators: Sequence[torch.Generator]) -> Tensor: ...
+    def start(self, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch ..."]: ...
 
-    def planes(self, parameters: Tensor) -> Tensor: ...
+    def planes(self, parameters: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channels height width"]: ...
 
-    def parameters_of(self, images: Tensor) -> Tensor: ...
+    def parameters_of(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch ..."]: ...
 
 
 class Shared:
     """Parameters of shape (batch, values): the picture's own, flattened, then its copy of the shared planes."""
 
-    def __init__(self, own: Planar, *, decorrelated: bool, channels: int, size: tuple[int, int]) -> None:
-        self._own = own
+    def __init__(self, separate: Planar, *, decorrelated: bool, channels: int, size: tuple[int, int]) -> None:
+        self._separate = separate
         self._decorrelated = decorrelated
         config = PyramidConfig(name="laplacian_pyramid", levels=LEVELS, std=1.0, decorrelated=decorrelated)
         shapes = [max(1, size[0] >> level) * max(1, size[1] >> level) * channels for level in range(LEVELS)]
@@ -45,32 +46,34 @@ class Shared:
         )
         self._shape: torch.Size | None = None
 
-    def start(self, generators: Sequence[torch.Generator]) -> Tensor:
+    def start(self, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch values"]:
         """Return the pictures' own starts; the shared planes start at zero."""
-        own = self._own.start(generators)
-        self._shape = own.shape[1:]
-        return self._with_shared(own)
+        separate = self._separate.start(generators)
+        self._shape = separate.shape[1:]
+        return self._with_shared(separate)
 
-    def image(self, parameters: Tensor) -> Tensor:
+    def image(self, parameters: Float[Tensor, "batch values"]) -> Float[Tensor, "batch channels height width"]:
         """Return images on 0..1."""
-        assert self._shape is not None
-        own = parameters[:, : -self._coarse].contiguous().reshape(-1, *self._shape)
-        none = parameters.new_zeros(len(parameters), self._fine)
-        coarse = self._pyramid.planes(torch.cat([none, parameters[:, -self._coarse :]], dim=1))
-        return to_image(self._own.planes(own) + coarse, decorrelated=self._decorrelated)
+        assert self._shape is not None, "parameters are started before they are turned into images"
+        separate = parameters[:, : -self._coarse].contiguous().reshape(-1, *self._shape)
+        no_fine = parameters.new_zeros(len(parameters), self._fine)
+        coarse = self._pyramid.planes(torch.cat([no_fine, parameters[:, -self._coarse :]], dim=1))
+        return to_image(self._separate.planes(separate) + coarse, decorrelated=self._decorrelated)
 
-    def parameters_of(self, images: Tensor) -> Tensor:
-        """Return parameters of given images, nothing shared."""
-        own = self._own.parameters_of(images)
-        self._shape = own.shape[1:]
-        return self._with_shared(own)
+    def parameters_of(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch values"]:
+        """Return the parameters of images on 0..1; nothing is shared yet."""
+        separate = self._separate.parameters_of(images)
+        self._shape = separate.shape[1:]
+        return self._with_shared(separate)
 
-    def tied(self, gradient: Tensor, members: Sequence[Sequence[int]]) -> Tensor:
-        """Return a gradient whose shared part is the mean over each group, given the groups' places in the batch."""
+    def tied(
+        self, gradient: Float[Tensor, "batch values"], groups: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "batch values"]:
+        """Return a gradient whose shared part is the mean over each group; `groups` are row numbers of the batch."""
         tied = gradient.clone()
-        for group in members:
+        for group in groups:
             tied[list(group), -self._coarse :] = gradient[list(group), -self._coarse :].mean(dim=0)
         return tied
 
-    def _with_shared(self, own: Tensor) -> Tensor:
-        return torch.cat([own.flatten(1), own.new_zeros(len(own), self._coarse)], dim=1)
+    def _with_shared(self, separate: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch values"]:
+        return torch.cat([separate.flatten(1), separate.new_zeros(len(separate), self._coarse)], dim=1)

@@ -1,0 +1,113 @@
+"""Read from the scan what pictures need: examples to start from, and which channels are active together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.errors import DatasetError
+from network_atlas.layers import LayerSpec
+from network_atlas.pictures.target import Target
+from network_atlas.pictures.transforms import resize
+from network_atlas.plan.pictures import Picture
+from network_atlas.plan.tasks import OptimizeTask
+from network_atlas.stats.merge import LayerScan, read_layer_scan
+from network_atlas.store.paths import Store
+from network_atlas.units import Channel, Coactive, Sum, Term
+
+Starts = dict[str, Float[Tensor, "channels height width"]]
+"""Images on 0..1 that pictures start from, by the pictures' keys."""
+
+
+class ScanReader:
+    """Reads the scan and the dataset for one worker."""
+
+    def __init__(self, config: RunConfig, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._latest: tuple[str, LayerScan] | None = None
+        """The layer that was read last, by name."""
+
+    def of_layer(self, layer: LayerSpec, files: Sequence[str]) -> LayerScan:
+        """Return what the scan's `files` say about each channel of a layer; the last layer is remembered."""
+        if self._latest is None or self._latest[0] != layer.name:
+            self._latest = (layer.name, read_layer_scan(self._store, files, layer, self._config.scan))
+        return self._latest[1]
+
+    def with_readable_unit(self, picture: Picture, layer: LayerSpec, files: Sequence[str]) -> Picture:
+        """Return the picture with a unit that can be read from the network's maps.
+
+        Which channel is most active together with another is known only after the scan; all other units are readable.
+        """
+        if isinstance(picture.unit, Coactive):
+            return replace(picture, unit=with_partner(picture.unit, self.of_layer(layer, files)))
+        return picture
+
+    def starts(self, target: Target, pictures: Sequence[Picture], task: OptimizeTask, size: tuple[int, int]) -> Starts:
+        """Return the images of (height, width) `size` that pictures start from; those that start from noise have none.
+
+        Raises DatasetError where a unit has fewer examples than the picture's set has facets.
+        """
+        return {
+            picture.key: self._start(target, picture, task, size)
+            for picture in pictures
+            if picture.start.kind != "noise"
+        }
+
+    def _start(
+        self, target: Target, picture: Picture, task: OptimizeTask, size: tuple[int, int]
+    ) -> Float[Tensor, "channels height width"]:
+        images = self._images(self._example_ids(picture, task))
+        if picture.start.kind == "facet":
+            # Imported here: scikit-learn takes most of a second to load, and few runs ask for facets.
+            from network_atlas.pictures.clusters import clusters
+
+            labels = clusters(_features(target, images), picture.start.count)
+            images = images[torch.from_numpy(labels) == picture.start.index]
+        return resize(images.mean(dim=0, keepdim=True), height=size[0], width=size[1])[0]
+
+    def _example_ids(self, picture: Picture, task: OptimizeTask) -> list[str]:
+        """Return the ids of the examples that a picture's start is made of, the best first."""
+        assert picture.channel is not None
+        scan = self.of_layer(task.layer, task.scan_files)[picture.channel]
+        best = scan.top if picture.sign > 0 else scan.bottom
+        if len(best) < picture.start.count:
+            raise DatasetError(
+                f"{picture.unit.label}: {len(best)} examples are too few for {picture.start.count} starts; "
+                "raise scan.top_k and scan.bottom_k, or take fewer facets"
+            )
+        used = best[:1] if picture.start.kind == "example" else best
+        return [str(example["example_id"]) for example in used]
+
+    def _images(self, example_ids: Sequence[str]) -> Float[Tensor, "examples channels rows columns"]:
+        source, preprocessing = open_source(self._config.dataset), Preprocessing(self._config.model.input)
+        pixels = np.stack([preprocessing.apply(source.read(example_id)) for example_id in example_ids])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+def with_partner(unit: Coactive, scan: LayerScan) -> Sum:
+    """Return the channel plus the channel whose spatial means follow its own most closely over the sample.
+
+    The channel alone where it, or every other, is constant.
+    """
+    channels = [unit.channel, *(int(partner["channel"]) for partner in scan.partners(unit.channel)[:1])]
+    return Sum(terms=tuple(Term(weight=1.0, unit=Channel(layer=unit.layer, channel=number)) for number in channels))
+
+
+@torch.inference_mode()
+def _features(
+    target: Target, images: Float[Tensor, "examples channels rows columns"]
+) -> Float64[NDArray[np.float64], "examples features"]:
+    """Return each image's features in the layer: its maps' spatial means, scaled to unit length."""
+    maps = target.maps(images.to(target.device))[target.layers[0].name]
+    means = torch.nn.functional.normalize(maps.float().mean(dim=(2, 3)), dim=1)
+    features: NDArray[np.float64] = means.double().cpu().numpy()
+    return features

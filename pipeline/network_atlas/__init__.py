@@ -3,7 +3,7 @@
 The package follows the way of the data: plan units, scan a dataset, optimize pictures, keep all in
 a store, assemble atlases, show them on a site; executors decide where the work happens.
 
-Importing `pipeline` loads no heavy library. The command line is `atlas` (`network_atlas.cli.main`); from Python,
+Importing `network_atlas` loads no heavy library. The command line is `atlas` (`network_atlas.cli.main`); from Python,
 compose a configuration and run it:
 
     from network_atlas.config.compose import compose

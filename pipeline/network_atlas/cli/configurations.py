@@ -25,7 +25,7 @@ def configs_of(options: argparse.Namespace) -> list[RunConfig]:
 
 
 def for_each(configs: Sequence[RunConfig], work: Callable[[RunConfig], int]) -> int:
-    """Do `work` for each configuration and return the highest exit code. If one of several fails, the others go on."""
+    """Do `work` for each configuration and return the highest exit code. A failed one stops no other."""
     if len(configs) == 1:
         return work(configs[0])
     codes = [DONE]

@@ -1,11 +1,12 @@
-"""How far a run is, on stderr: live bars on a terminal, a plain line now and then elsewhere.
+"""Show how far a run is, on stderr: live bars on a terminal, a plain line every ten seconds elsewhere.
 
     with Progress() as progress:
         progress.stage("scan", total=8, already=2, unit="spans")
         progress.advance()            # scan        3/8 spans · 2.1/s · 3 s left
 
-`already` counts what an earlier run has done: it fills the bar and does not count for the rate. Where units are not all
-alike, `work` says how much there is in all and in what was done (in any measure): time left goes by that.
+`already` counts units that an earlier run did: they fill the bar and do not count for the rate. Where units take
+unequal times, `work` is the amount of work, in any measure: in all for a stage, and of the units done for an advance.
+The time left is computed from it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from rich.text import Text
 from network_atlas.cli.amounts import duration, rate, unit_of
 
 WIDE = 90
-"""Columns of a terminal in which a long bar leaves room for the words beside it."""
+"""Columns of a terminal in which a long bar leaves enough space for the words beside it."""
 LINE_SECONDS = 10.0
 """Least time between two plain lines of one stage."""
 
 
 @dataclass(slots=True)
 class Stage:
-    """What is known of a stage: counts, and when it began and ended (in the clock's seconds)."""
+    """One stage: its counts, and when it began and ended, in the clock's seconds."""
 
     name: str
     total: int
@@ -38,7 +39,7 @@ class Stage:
     unit: str
     started: float
     done: int = 0
-    """Done now, without `already`."""
+    """Units done by this run, without `already`."""
     work: float = 0.0
     worked: float = 0.0
     ended: float | None = None
@@ -55,7 +56,7 @@ class Stage:
             return " · ".join([*parts, "nothing to do"])
         seconds = (now if self.ended is None else self.ended) - self.started
         if self.done:
-            parts.append(rate(self.done / max(seconds, 1e-3)))
+            parts.append(rate(self.done / max(seconds, 1e-3)))  # a clock may not have moved yet
         if self.complete:
             return " · ".join([*parts, f"took {duration(seconds)}"])
         if self.ended is not None:
@@ -66,7 +67,7 @@ class Stage:
         return " · ".join([*parts, self.note] if self.note else parts)
 
     def _left_by_done(self) -> float:
-        """Return how much is left, as a multiple of what was done."""
+        """Return the work that is left as a multiple of the work done."""
         if self.worked:
             return max(0.0, self.work / self.worked - 1)
         return (self.total - self.already - self.done) / self.done
@@ -103,7 +104,7 @@ class Progress:
             self._line(stage)
 
     def advance(self, count: int = 1, note: str = "", work: float = 0.0) -> None:
-        """Count `count` more units as done; `note` says what is being worked on."""
+        """Count more units as done; `note` names the current work."""
         stage = self._stage
         assert stage is not None, "advance comes after stage"
         stage.done += count
@@ -144,13 +145,13 @@ class Progress:
 
 
 class StageColumn(ProgressColumn):
-    """The words to the right of a stage's bar."""
+    """The column with a stage's counts, rate and times, to the right of its bar."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
 
     def render(self, task: BarTask) -> Text:
-        """Return the stage's counts, rate and times as they are now."""
+        """Return the words as of now: rich calls this several times a second, so times go on between two units."""
         stage: Stage = task.fields["stage"]
         return Text(stage.describe(self._clock()), overflow="ellipsis", no_wrap=True)

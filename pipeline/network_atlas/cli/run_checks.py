@@ -37,7 +37,7 @@ def store_works(config: RunConfig) -> str:
             raise StoreError(f"store.root={config.store.root!r} gives back other bytes than were written; use another")
         store.delete(path)
         if store.exists(path):
-            raise StoreError(f"store.root={config.store.root!r} keeps what is deleted; use another")
+            raise StoreError(f"store.root={config.store.root!r} keeps a file that was deleted; use another")
     finally:
         for folder in new_folders:
             with contextlib.suppress(OSError):  # not empty, or not there

@@ -155,7 +155,7 @@ def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, by
 
 
 def layer_facts(spec: LayerSpec) -> list[tuple[str, str]]:
-    """Return label and text of what is known about a layer."""
+    """Return the facts about a layer, as (label, text)."""
     facts = [("Type", spec.type), ("Shape", spec.shape.replace(" x ", " × "))]
     if spec.receptive_field_px:
         facts.append(("Sees", f"{spec.receptive_field_px} × {spec.receptive_field_px} px"))

@@ -21,10 +21,10 @@ from network_atlas.run.stages import make_atlas
 
 def command(options: argparse.Namespace) -> int:
     """Make the atlas of each configuration; return the exit code."""
-    return for_each(configs_of(options), _run_one)
+    return for_each(configs_of(options), make_and_report)
 
 
-def _run_one(config: RunConfig) -> int:
+def make_and_report(config: RunConfig) -> int:
     """Make one atlas, show the progress, and say where it is; return the exit code."""
     console = messages()
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
@@ -39,7 +39,7 @@ def _run_one(config: RunConfig) -> int:
 
 
 def outcome(config: RunConfig, result: Result, *, seconds: float) -> list[str]:
-    """Return the lines that say what was made and where it is."""
+    """Return the lines that name the results and their places."""
     root = config.store.root.rstrip("/")
     pictures = f"{counted(result.pictures, 'picture')} of {counted(result.layers, 'layer')} in {duration(seconds)}"
     if result.manifest is None:
@@ -56,7 +56,7 @@ def outcome(config: RunConfig, result: Result, *, seconds: float) -> list[str]:
 
 
 def shortfalls(config: RunConfig, result: Result) -> list[str]:
-    """Return the lines that say what is missing from the atlas; none where nothing is."""
+    """Return the lines that count what is missing from the atlas; no line for a complete one."""
     status = f"atlas status {shlex.quote(config.store.root.rstrip('/'))}"
     lines = []
     if result.unreadable:

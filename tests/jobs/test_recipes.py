@@ -24,24 +24,57 @@ JOBS = TESTS.parent / "jobs"
 FILES = sorted(file for file in JOBS.rglob("*") if file.is_file())
 SCRIPTS = [file for file in FILES if file.suffix in (".sh", ".sbatch")]
 BATCHES = [file for file in FILES if file.suffix == ".sbatch"]
-COMMAND = re.compile(r"""(?:\batlas"?|-m\ network_atlas)\ (?:run|plan|doctor)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )""")
+PAGES = sorted(
+    [JOBS.parent / "README.md", *(page for name in ("conf", "pipeline") for page in (JOBS.parent / name).glob("*.md"))]
+)
+COMMAND = re.compile(r"""(?:\batlas"?|-m\ network_atlas)\ (?:run|plan|doctor|layers)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )""")
 OVERRIDE = re.compile(r"[+~]?[a-z_][\w./@]*=")
+INLINE = re.compile(r"`([^`\n]+)`")
 
 
 def commands(file: Path) -> list[list[str]]:
     """Return the overrides of each command in `file`, comments and examples included."""
-    found = []
+    lines = []
     for line in file.read_text().replace("\\\n", " ").splitlines():
         for start in COMMAND.finditer(line):
             rest = re.split(r" [>&]|[`)]", line[start.end() :])[0]
-            found.append([word for word in shlex.split(rest, comments=True) if OVERRIDE.match(word)])
-    return found
+            lines.append([word for word in shlex.split(rest, comments=True) if OVERRIDE.match(word)])
+    return lines
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def inline_overrides(page: Path) -> list[list[str]]:
+    """Return the overrides of each code span of `page` that holds nothing but overrides."""
+    spans = (
+        shlex.split(text.removeprefix("... "))
+        for text in INLINE.findall(page.read_text())
+        if "'" not in text or text.count("'") % 2 == 0
+    )
+    return [words for words in spans if words and all(OVERRIDE.match(word) for word in words)]
+
+
+@pytest.mark.parametrize("file", [*FILES, *PAGES], ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_every_command_composes(file: Path) -> None:
-    for overrides in {tuple(given) for given in commands(file)}:
+    for overrides in {tuple(words) for words in commands(file)}:
         compose(overrides)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
+def test_every_override_in_a_page_names_keys_that_exist(page: Path) -> None:
+    for overrides in {tuple(words) for words in inline_overrides(page)}:
+        compose(overrides)
+
+
+@pytest.mark.parametrize("page", [*PAGES, JOBS / "README.md"], ids=lambda page: f"{page.parent.name}/{page.name}")
+def test_every_link_between_pages_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted((JOBS.parent / "pipeline").glob("*.md")), ids=lambda page: page.name)
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    modules = re.findall(r"`((?!tests/)[a-z]+/[a-z_]+\.py)`", page.read_text())
+    package = JOBS.parent / "pipeline" / "network_atlas"
+    assert [name for name in modules if not (package / name).exists()] == []
 
 
 def test_every_scheduler_runs_the_atlas() -> None:

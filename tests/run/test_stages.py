@@ -578,3 +578,9 @@ def test_units_that_are_no_channel_have_rows_of_their_own(tiny: Callable[..., Ru
         [(None, "conv2:1 - 0.5*logit:2", 1)],
     ]
     assert (tmp_path / "atlas" / "site" / "index.html").is_file()
+
+
+def test_the_record_says_what_last_bits_depend_on(atlas_root: Path) -> None:
+    record = json.loads((atlas_root / "plan" / "run.json").read_text())
+    assert record["machine"]["batch_difference"] == pytest.approx(0.0, abs=1e-4)
+    assert record["machine"]["processor"]

@@ -75,6 +75,12 @@ def _processor_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
+def processor_features() -> str:
+    """Return the widest vector instructions that torch uses here, such as 'AVX512'."""
+    features: str = torch.backends.cpu.get_cpu_capability()
+    return features
+
+
 def use_threads(threads: int) -> None:
     """Let torch use this many threads in this process; 0 leaves its own choice."""
     if threads:

@@ -6,6 +6,7 @@ listed with the reason why they can't be captured. The model's own output is the
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
+from network_atlas.models.batches import place_difference
 from network_atlas.models.load import class_names, described
 from network_atlas.models.upstream import upstream_hashes
 
@@ -42,6 +44,7 @@ class _Seen:
 class _Trace:
     order: list[_Seen] = field(default_factory=list)
     total_seconds: float = 0.0
+    batch_difference: float = math.nan
 
 
 def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
@@ -58,6 +61,7 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
         share={seen.name: min(1.0, seen.end_seconds / trace.total_seconds) for seen in named},
         forward_seconds=trace.total_seconds / BATCH,
         class_names=_fitting_names(config, layers),
+        batch_difference=None if math.isnan(trace.batch_difference) else trace.batch_difference,
     )
 
 
@@ -87,7 +91,9 @@ def _run(model: nn.Module, config: InputConfig) -> _Trace:
         model.to(memory_format=torch.channels_last)  # as workers run it, so that the measured time is theirs
         with torch.inference_mode():
             model(images)  # a first pass, so that one-time work is not timed
-            return min((_traced(model, images) for _ in range(TIMED_PASSES)), key=lambda trace: trace.total_seconds)
+            trace = min((_traced(model, images) for _ in range(TIMED_PASSES)), key=lambda trace: trace.total_seconds)
+            trace.batch_difference = place_difference(model, images)
+            return trace
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible
         raise ModelError(
             f"the model failed on a {config.channels} x {config.height} x {config.width} input: "

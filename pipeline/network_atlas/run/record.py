@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
 from dataclasses import asdict
 
@@ -11,6 +12,7 @@ import network_atlas
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.plain import to_plain
 from network_atlas.fingerprints import fingerprint
+from network_atlas.models.device import processor_features
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.run.log import versions
@@ -32,6 +34,7 @@ def record_plan(prepared: Prepared) -> None:
         "fixed": fixed_settings(prepared.config),
         "examples": len(prepared.examples),
         "layers": [layer.layer.slug for layer in plan.layers],
+        "machine": _machine(prepared),
     }
     store.write(RUN_FILE, json.dumps(record, indent=1).encode())
 
@@ -47,8 +50,21 @@ def about(prepared: Prepared) -> dict[str, object]:
         "settings": fingerprint(to_plain(config)),
         "model": config.model.name,
         "executor": config.executor.name,
+        "machine": _machine(prepared),
         "examples": len(prepared.examples),
         "pictures": len(prepared.plan.picture_keys),
+    }
+
+
+def _machine(prepared: Prepared) -> dict[str, object]:
+    """Return what last bits depend on besides the settings: the driver's processor, and what it was seen to keep.
+
+    `batch_difference` is described in `layers.ModelFacts`. Workers of a cluster may have other processors.
+    """
+    return {
+        "processor": platform.machine(),
+        "features": processor_features(),
+        "batch_difference": prepared.facts.batch_difference,
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.plan.make import make_plan
+from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import expand_sweep
@@ -39,7 +39,9 @@ def plan_of(config: RunConfig, *, examples: list[tuple[str, str]] = EXAMPLES, **
     config = replace(config, sweep=replace(config.sweep, select=(replace(config.sweep.select[0], types=()),)))
     sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
     dtypes = dict.fromkeys(("", *config.recipes), "float32")
-    return make_plan(config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes=dtypes)
+    return make_plan(
+        config, known, sweep.selections, Dataset(examples=examples, sample_limit="f", images_limit="f"), dtypes=dtypes
+    )
 
 
 def pictures(plan: Plan, layer: str = "") -> list[Picture]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError
 from network_atlas.layers import LayerSpec, ModelFacts
-from network_atlas.plan.make import make_plan
+from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.shares import Share
 from network_atlas.plan.sweep import expand_sweep
@@ -49,7 +49,11 @@ def plan_of(config: RunConfig) -> Plan:
     sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
     examples = [(f"{number:03d}.png", "1kB") for number in range(62)]
     return make_plan(
-        config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes={"": "float32"}
+        config,
+        known,
+        sweep.selections,
+        Dataset(examples=examples, sample_limit="f", images_limit="f"),
+        dtypes={"": "float32"},
     )
 
 

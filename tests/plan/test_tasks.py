@@ -6,7 +6,7 @@ import pytest
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec, ModelFacts
-from network_atlas.plan.make import make_plan
+from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import expand_sweep
 
@@ -34,7 +34,11 @@ def plan_of(config: RunConfig, *, known: ModelFacts | None = None, examples: lis
     known = known or facts()
     sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
     return make_plan(
-        config, known, sweep.selections, examples, sample_limit="f", images_limit="f", dtypes={"": "float32"}
+        config,
+        known,
+        sweep.selections,
+        Dataset(examples=examples, sample_limit="f", images_limit="f"),
+        dtypes={"": "float32"},
     )
 
 

@@ -11,7 +11,7 @@ import ray
 from network_atlas.config.schema import RayConfig
 from network_atlas.errors import ClusterLostError, ConfigError
 from network_atlas.executors.environment import check_reachable, cpus_for, temporary_folder, workers_that_fit
-from network_atlas.executors.ray_quirks import no_notices, own_sigterm_handler
+from network_atlas.executors.ray_patches import no_notices, own_sigterm_handler
 
 OBJECT_STORE_BYTES = 100_000_000  # only specs and receipts travel through Ray; it refuses less than 75 MiB
 

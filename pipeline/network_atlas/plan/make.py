@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import nsmallest
 
 from network_atlas.config.declare import SCAN
@@ -28,49 +29,57 @@ SCAN_ALGORITHM = 3
 """Raise when the same scan gathers other numbers."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What planning knows of the dataset."""
+
+    examples: Sequence[tuple[str, str]]
+    """Pairs of (example_id, version), sorted by id."""
+    labels: Sequence[str] = ()
+    """One per example; empty where none are known."""
+    sample_limit: str
+    """The largest hash of an example whose values are kept."""
+    images_limit: str
+    """The largest hash of an example whose pixels go into the statistics of the images."""
+
+
 def make_plan(
     config: RunConfig,
     facts: ModelFacts,
     selections: Sequence[Selection],
-    examples: Sequence[tuple[str, str]],
+    dataset: Dataset,
     *,
-    labels: Sequence[str] = (),
-    sample_limit: str,
-    images_limit: str,
     dtypes: Mapping[str, str],
 ) -> Plan:
-    """Return the plan for `selections` over `examples`, pairs of (example_id, version) sorted by id.
+    """Return the plan for `selections` over a dataset.
 
-    `labels` are the examples' labels; none are known where it is empty.
-    `sample_limit` and `images_limit` are the largest hashes of examples whose values are kept, and whose pixels
-    go into the statistics of the images.
     `dtypes` are the resolved types of each recipe's optimization ('float32' or 'bfloat16'), by the recipe's name.
     Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
     """
-    spans = _spans(examples, labels or [""] * len(examples), config)
+    spans = _spans(dataset.examples, dataset.labels or [""] * len(dataset.examples), config)
 
     def scan_keys(layer: LayerSpec) -> tuple[str, ...]:
         place = (facts.upstream[layer.name], layer.name, layer.index)
-        return tuple(_scan_key(place, span, config, sample_limit) for span in spans)
+        return tuple(_scan_key(place, span, config, dataset.sample_limit) for span in spans)
 
-    dataset = fingerprint("dataset", [span.content for span in spans])
+    content = fingerprint("dataset", [span.content for span in spans])
     recipes = {
         name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
         for name, dtype in dtypes.items()
     }
-    context = Context(config=config, facts=facts, recipes=recipes, scan_keys=scan_keys, dataset=dataset)
+    context = Context(config=config, facts=facts, recipes=recipes, scan_keys=scan_keys, dataset=content)
     _check_variants(config.sweep, [selection.layer for selection in selections])
     return Plan(
         layers=tuple(
             _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
         ),
         spans=spans,
-        statistics_keys=tuple(_statistics_key(span, config, images_limit) for span in spans),
-        sample_limit=sample_limit,
-        images_limit=images_limit,
+        statistics_keys=tuple(_statistics_key(span, config, dataset.images_limit) for span in spans),
+        sample_limit=dataset.sample_limit,
+        images_limit=dataset.images_limit,
         block=config.sweep.block,
         dtypes=dtypes,
-        random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in examples), key=sample_hash)),
+        random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash)),
         known={layer.name: layer for layer in facts.layers},
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
         share=Share.of(config.sweep.share),

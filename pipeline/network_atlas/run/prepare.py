@@ -21,7 +21,7 @@ from network_atlas.models.device import optimize_dtype
 from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
-from network_atlas.plan.make import make_plan
+from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
 from network_atlas.plan.tasks import OptimizeTask, ScanTask
@@ -70,10 +70,12 @@ def prepare(config: RunConfig, *, receptive_fields: bool = True) -> Prepared:
         config,
         facts,
         _measured(store, model, sweep.selections, facts, config) if receptive_fields else sweep.selections,
-        [(example.example_id, example.version) for example in examples],
-        labels=[example.label for example in examples],
-        sample_limit=sample_limit(ids, config.scan.sample),
-        images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
+        Dataset(
+            examples=[(example.example_id, example.version) for example in examples],
+            labels=[example.label for example in examples],
+            sample_limit=sample_limit(ids, config.scan.sample),
+            images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
+        ),
         dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
     )
     return Prepared(config=config, store=store, facts=facts, sweep=sweep, examples=examples, plan=plan)

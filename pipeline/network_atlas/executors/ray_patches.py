@@ -1,4 +1,11 @@
-"""Two things that Ray does to the process that starts it, undone: its SIGTERM handlers and its notices."""
+"""The one module that replaces foreign code while it runs: two things that Ray does to the process that starts it.
+
+    ray._private.utils.set_sigterm_handler, ray._private.worker.connect    while Ray starts (`own_sigterm_handler`)
+    ray._private.worker.print_to_stdstream                                 while Ray is in use (`no_notices`)
+
+No setting of Ray's turns these off. Tried with Ray 2.60; names that a later version lacks are left alone or
+raise AttributeError when Ray starts, which the tests of executors would show.
+"""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_a_full_disk_is_named_and_the_same_command_resumes_when_there_is_space(
     assert code == 1, output
     line = the_line_about(root, output)
     assert "no space left on device" in line
-    assert "make room" in line
+    assert "free space" in line
     assert partial_files(root) == []
     assert staged(root) == []
     ballast.unlink()

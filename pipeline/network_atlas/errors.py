@@ -50,7 +50,7 @@ class UnreadableImageError(DatasetError):
 
 
 class StoreError(AtlasError):
-    """A root cannot be read or written; going on is useless until that is mended."""
+    """A root cannot be read or written; going on is useless until that is fixed."""
 
 
 class CorruptShardError(StoreError):

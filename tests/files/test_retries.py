@@ -98,7 +98,7 @@ def test_patience_ends_and_says_how_often_was_tried(caplog: pytest.LogCaptureFix
 
 def test_what_is_wrong_on_a_disk_is_said_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "plan").write_text("a file where a folder should be")
-    with pytest.raises(StoreError, match="mend this and run the same command again") as caught:
+    with pytest.raises(StoreError, match="fix this and run the same command again") as caught:
         Store.open(str(tmp_path)).write("plan/run.json", b"{}")
     assert "tried" not in str(caught.value)
     assert caplog.text == ""

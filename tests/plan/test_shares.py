@@ -83,7 +83,7 @@ def test_what_others_have_done_moves_no_block_to_another_share(tiny: Callable[..
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "1/0", "1", "a/b", "1/8/2", "-1/8", "1.5/8", "01/8", "٢/٨"])
 def test_what_is_no_share_is_refused(tiny: Callable[..., RunConfig], text: str) -> None:
-    with pytest.raises(ConfigError, match="is no share; give '1/8' to '8/8'"):
+    with pytest.raises(ConfigError, match="is not a share; give '1/8' to '8/8'"):
         tiny(f"sweep.share='{text}'")
 
 

@@ -118,10 +118,10 @@ def test_a_failed_write_leaves_no_file(store: Store, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("number", "mend"),
     [
-        (errno.ENOSPC, "make room there and run the same command again"),
+        (errno.ENOSPC, "free space there and run the same command again"),
         (errno.EROFS, "mount it for writing again and run the same command again"),
         (errno.EACCES, "let this user write there and run the same command again"),
-        (errno.ENOTDIR, "mend this and run the same command again"),
+        (errno.ENOTDIR, "fix this and run the same command again"),
     ],
 )
 def test_what_fails_at_the_root_is_named_with_its_mend(

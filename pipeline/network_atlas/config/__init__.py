@@ -1,1 +1,1 @@
-"""What a run is told: typed values (`schema`), how they come from YAML (`compose`), and as plain JSON (`plain`)."""
+"""The configuration of a run: typed values (`schema`), composed from YAML (`compose`), or as plain JSON (`plain`)."""

@@ -126,7 +126,7 @@ class InlineConfig:
 
 def _count_or_auto(value: object) -> object:
     if isinstance(value, str) and value != "auto":
-        raise ValueError("must be a whole number, or 'auto' for as many as there is room for")
+        raise ValueError("must be a whole number, or 'auto' for as many as the cluster has capacity for")
     return 0 if value == "auto" else value
 
 
@@ -138,7 +138,7 @@ class RayConfig:
     address: str = setting(NOTHING)
     """'local' starts Ray on this machine; 'auto' or an address joins a running cluster."""
     workers: Annotated[Count, BeforeValidator(_count_or_auto)] = setting(NOTHING)
-    """0, or 'auto': as many as there is room for, more or fewer as the cluster grows or shrinks."""
+    """0, or 'auto': as many as the cluster has capacity for, more or fewer as the cluster grows or shrinks."""
     cpus_per_worker: AboveZero = setting(NOTHING)
     gpus_per_worker: NotNegative = setting(NOTHING)
     """0, a whole number, or 1/n to share a GPU among n workers."""

@@ -129,7 +129,7 @@ def _check_share(text: str) -> None:
         return
     parts = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text, re.ASCII)
     if parts is None or int(parts[1]) > int(parts[2]):
-        raise ValueError(f"share={text!r} is no share; give '1/8' to '8/8' for eight shares, or '' for everything")
+        raise ValueError(f"share={text!r} is not a share; give '1/8' to '8/8' for eight shares, or '' for everything")
 
 
 @settings

@@ -49,7 +49,7 @@ class ImageRow:
 def image_rows(file: RemoteFile, columns: Columns, *, with_images: bool) -> Iterator[ImageRow]:
     """Yield the rows of a Parquet file; without images only the names and labels are read.
 
-    Raises DatasetError for a file that is no Parquet or lacks a column, and names the columns it has.
+    Raises DatasetError for a file that is not Parquet or lacks a column, and names the columns it has.
     """
     try:
         with read_anywhere(file) as stream, pq.ParquetFile(stream) as parquet:

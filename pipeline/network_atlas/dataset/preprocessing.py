@@ -4,7 +4,7 @@
     pixels = preprocessing.apply(image)          # uint8 (height, width, channels)
 
 The geometry is that of torchvision's Resize and CenterCrop, done in one step: only the part of the image that
-ends in the crop is resampled. So an image of 1 x 100,000 pixels costs no more than any other. Value range, mean
+ends in the crop is resampled. So an image of 1 x 100,000 pixels costs as much as any other. Value range, mean
 and standard deviation are applied on the device, elsewhere.
 
 Sizes are (height, width); boxes are (top, left, bottom, right), in pixels from the upper left corner.

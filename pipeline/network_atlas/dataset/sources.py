@@ -175,7 +175,7 @@ class FileSource:
     def _decoded(self, file: Path | bytes, side_min_px: int) -> Image.Image:
         if isinstance(file, bytes):
             return self._view_of(file, side_min_px)
-        # A network disk fails for a moment now and then; bytes have been read with patience already.
+        # A network disk fails for a moment now and then; bytes have been read with retries already.
         what = f"read {file.name!r} of dataset.root={self.config.root!r}"
         return with_retries(lambda: self._view_of(file, side_min_px), what=what)
 

@@ -46,7 +46,7 @@ def view_box(image_size: tuple[int, int], path: str, *, view: int, seed: int) ->
 
 
 def _draw_box(image_aspect: float, path: str, view: int, seed: int) -> tuple[float, float, float, float]:
-    """Return a box's height and width as shares of the image's, and where it lies in the room left (0..1)."""
+    """Return a box's height and width as shares of the image's, and where it lies in the rest of the image (0..1)."""
     first, second, down, along = _uniforms(path, view, seed)
     area_max = min(1.0, ASPECT_MAX / image_aspect, ASPECT_MAX * image_aspect)
     area_min = min(AREA_MIN, area_max)

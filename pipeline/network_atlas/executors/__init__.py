@@ -61,7 +61,7 @@ def _made(config: InlineConfig | RayConfig) -> Executor:
 
 
 def cluster_capacity(config: RayConfig) -> int:
-    """Join the cluster for a moment and return how many workers it has room for now.
+    """Join the cluster for a moment and return how many workers it has capacity for now.
 
     Raises SetupError where nobody answers at the address, ConfigError, with the reason, where no cluster does.
     """

@@ -58,8 +58,8 @@ class Task(Protocol):
 class Worker(Protocol):
     """Does tasks of one stage; built once per process, so that a model is loaded once.
 
-    Executors construct it as `Class(config, threads=threads)`: it sets so many torch threads itself, and
-    leaves torch's own choice for 0.
+    Executors construct it as `Class(config, threads=threads)`: it sets this many torch threads itself; 0
+    leaves torch's own choice.
     """
 
     def run(self, task: Task) -> object:

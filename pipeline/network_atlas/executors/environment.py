@@ -1,4 +1,4 @@
-"""What Ray must be told of this process and machine, and must be told before it is imported.
+"""What Ray must know of this process and machine, before it is imported.
 
 Nothing here knows Ray: these are environment variables, counts and folders.
 """
@@ -58,7 +58,7 @@ def cpus_for(config: RayConfig) -> int:
 
 
 def workers_that_fit(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
-    """Return how many workers with so many processors and GPUs each a machine with these Ray resources has room for."""
+    """Return how many workers, each with `cpus` processors and `gpus` GPUs, fit on a machine with these resources."""
     fits = _parts(resources.get("CPU", 0), cpus)
     if gpus:
         there = resources.get("GPU", 0)
@@ -78,7 +78,7 @@ def search_path() -> list[str]:
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a new folder for a local Ray's sockets and logs, with a path short enough for a socket's.
 
-    Folders of drivers that were killed, which nobody else would ever remove, go.
+    Folders that killed drivers left behind are removed.
     """
     usual = tempfile.gettempdir()
     short = usual if len(usual) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108 - the folder made there is private

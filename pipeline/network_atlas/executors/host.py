@@ -51,7 +51,7 @@ class Place:
     actor: Any
     gpus: float = 0.0
     spec: WorkerSpec | None = None
-    """What the host was last told to prepare."""
+    """What the host was last asked to prepare."""
     preparing: Any = None
     """Reference to the outcome of `Host.prepare`; None once the host is ready."""
     running: deque[tuple[Task, Any]] = dataclasses.field(default_factory=deque)

@@ -43,7 +43,7 @@ DEATHS = (
 FALSE_STARTS = 3
 """How many hosts in a row may die in one place of the pool before they were ready."""
 PULSE_SECONDS = 1.0
-"""How long a wait lasts at most before somebody looks around: for a wish to stop, and for the cluster."""
+"""How long a wait lasts at most before the loop checks for a request to stop, and for the cluster."""
 LOOK_SECONDS = 5.0
 """How often the size of the cluster is looked at, and whether it is still there."""
 UNREADY_WARNING_SECONDS = 120.0
@@ -97,19 +97,19 @@ class RayExecutor:
             last_ready = _warn_if_none_is_ready(places, last_ready)
 
     def _fit(self, stage: _Stage) -> None:
-        """Open and close places so that there are as many as the cluster has room, and the stage work, for."""
+        """Open and close places: as many as the cluster has capacity for, and the stage has work for."""
         assert self._session is not None
-        room = self._session.workers(gpus=stage.gpus)
-        wanted = min(stage.dispatch.unfinished, room)
+        capacity = self._session.workers(gpus=stage.gpus)
+        wanted = min(stage.dispatch.unfinished, capacity)
         while len(self._pool) < wanted:
             self._pool.append(Place(next(self._numbers), self._start_host(stage.gpus), gpus=stage.gpus))
         for place in self._pool[:wanted]:
             if place.spec is not stage.spec:
                 place.prepare(stage.spec)
                 place.false_starts = 0
-        # What waits for a machine that is gone. A host that is ready has its room: Ray may not have noticed yet.
+        # What waits for a machine that is gone. A host that is ready stays: Ray may not have counted it yet.
         waiting = [place for place in reversed(self._pool) if place.preparing is not None]
-        self._stop(waiting[: max(0, len(self._pool) - room)])
+        self._stop(waiting[: max(0, len(self._pool) - capacity)])
 
     def _collect(self, stage: _Stage, place: Place) -> Outcome | None:
         """Take what came of the first thing `place` was doing; return an outcome if a task now has one."""
@@ -212,7 +212,7 @@ def _warn_if_none_is_ready(places: Sequence[Place], since: float) -> float:
     if any(place.preparing is None for place in places):
         return now
     if now - since >= UNREADY_WARNING_SECONDS:
-        log.warning("no worker is ready after %.0f s; waiting until the cluster has room", UNREADY_WARNING_SECONDS)
+        log.warning("no worker is ready after %.0f s; waiting until the cluster has capacity", UNREADY_WARNING_SECONDS)
         return math.inf
     return since
 

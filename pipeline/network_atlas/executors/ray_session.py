@@ -1,4 +1,4 @@
-"""The connection to Ray: a Ray of one's own on this machine, or a running cluster."""
+"""The connection to Ray: one started on this machine, or a running cluster."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Session:
         self._cleanup.close()
 
     def fitting(self, *, gpus: float) -> int:
-        """Return how many workers with so many GPUs each all machines together have room for now.
+        """Return how many workers, each with `gpus` GPUs, all machines together have capacity for now.
 
         Raises ClusterLostError if there is no machine left: then nothing would ever end.
         """
@@ -49,7 +49,7 @@ class Session:
     def workers(self, *, gpus: float) -> int:
         """Return how many workers to run: those asked for, or as many as fit, and one at least.
 
-        A cluster may be asked for more than it has room for: it may grow. This machine can't.
+        A cluster may be asked for more than its capacity: it may grow. This machine can't.
         """
         fits = max(1, self.fitting(gpus=gpus))
         if not self._config.workers:
@@ -66,7 +66,7 @@ class Session:
 
 
 def capacity_now(config: RayConfig) -> int:
-    """Return how many workers the cluster at `config.address` has room for now; joins and leaves it."""
+    """Return how many workers the cluster at `config.address` has capacity for now; joins and leaves it."""
     with contextlib.closing(Session(config)) as session:
         return session.fitting(gpus=config.gpus_per_worker)
 

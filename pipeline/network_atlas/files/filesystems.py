@@ -1,4 +1,4 @@
-"""pyarrow's filesystems as the store and datasets use them: each told to bear with a server that is slow or refuses.
+"""pyarrow's filesystems as the store and datasets use them: each set up to wait for a server that is slow or refuses.
 
     filesystem, path = open_filesystem("s3://bucket/atlas?endpoint_override=host:9000&scheme=http&request_timeout=60")
 

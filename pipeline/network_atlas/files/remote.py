@@ -87,7 +87,7 @@ def read_anywhere(file: RemoteFile) -> pa.NativeFile:
 
 
 class _Parts(io.RawIOBase):
-    """A file read part by part, each with patience."""
+    """A file read part by part, each part with retries."""
 
     def __init__(self, file: RemoteFile) -> None:
         super().__init__()

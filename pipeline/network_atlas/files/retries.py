@@ -1,4 +1,4 @@
-"""Storage that fails for a moment: which failures may pass, and trying again until they have or patience ends.
+"""Storage that fails for a moment: which failures are transient, and trying again until they pass or time runs out.
 
     with_retries(lambda: store.filesystem.get_file_info(path), what="look at 'plan/run.json'")
 

@@ -61,7 +61,7 @@ class StageCost:
     source: str
 
     def seconds_with(self, workers: int) -> float:
-        """Return how long so many workers take."""
+        """Return the seconds that this many workers take."""
         return max(self.longest, self.seconds / max(1, min(workers, self.tasks)))
 
 
@@ -75,11 +75,11 @@ class Estimate:
     bytes_written: int
 
     def seconds(self, workers: int) -> float:
-        """Return how long a run with so many workers takes, without starting up."""
+        """Return the seconds that a run with this many workers takes, without starting up."""
         return sum(stage.seconds_with(workers) for stage in self.stages)
 
     def price(self, workers: int, per_hour: float) -> float:
-        """Return what so many workers cost, from the first task to the last, idle ones included."""
+        """Return what this many workers cost, from the first task to the last, idle ones included."""
         return workers * per_hour * self.seconds(workers) / SECONDS_AN_HOUR
 
 
@@ -121,7 +121,7 @@ def estimate(
 
 
 def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]]) -> StageCost:
-    """Return the cost of a stage whose tasks make so many items in so many seconds."""
+    """Return the cost of a stage; `tasks` are pairs of (items, seconds)."""
     return StageCost(
         name=name,
         unit=STAGES[name].items,
@@ -146,7 +146,7 @@ def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
 
 
 def bytes_of(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
-    """Return how many bytes so many missing pictures, and the scan of so many spans, add to the root."""
+    """Return how many bytes the missing pictures, and the scan of the missing spans, add to the root."""
     picture = config.optimize.height_px * config.optimize.width_px * config.model.input.channels * PNG_SHARE
     if not pictures and not spans:
         return 0

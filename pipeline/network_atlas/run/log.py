@@ -68,7 +68,7 @@ class RunLog:
         return f"logs/{self.run}.jsonl"
 
     def note(self, event: str, **fields: object) -> None:
-        """Add a line that alone is no reason to write a file."""
+        """Add a line, without writing the file for it."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
         with self._lock:
             self._lines.append(json.dumps(line))

@@ -1,4 +1,4 @@
-"""How fast a stage goes, told by when its tasks were committed. Pure."""
+"""How fast a stage goes, from the times at which its tasks were committed. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Commit:
 def items_per_second(newest_first: Iterable[Commit]) -> float | None:
     """Return the rate of all workers together over the last stretch of work, None where nothing was made.
 
-    A stretch goes back from the last commit, ten minutes or a few tasks' length, to where no task was at work: the time
+    A stretch goes back from the last commit, ten minutes or a few tasks' length, to where no task was running: the time
     between two runs does not count. Older commits are not looked at.
     """
     last, begun, earliest, items = 0.0, 0.0, 0.0, 0

@@ -66,7 +66,7 @@ class Run:
         return self._known
 
     def merge_statistics(self) -> None:
-        """Write the statistics of all images together, where they are missing and can be told."""
+        """Write the statistics of all images together, where they are missing and every span has its own."""
         if merge_statistics(self.prepared, self.done()):
             self._known = None
 
@@ -107,7 +107,7 @@ class Run:
         if not done and failed >= HOPELESS:
             raise TasksFailedError(
                 f"{stage}: the first {HOPELESS} tasks all failed, the last with {outcome.error}; see failures/. "
-                "Mend that and run again with retry_failed=true."
+                "Fix that and run again with retry_failed=true."
             )
 
     def _note_failure(self, stage: str, outcome: TaskFailed) -> None:

@@ -1,4 +1,4 @@
-"""How fast one worker is: told by this root's receipts where there are any, else timed on this machine."""
+"""How fast one worker is: read from this root's receipts where there are any, else timed on this machine."""
 
 from __future__ import annotations
 

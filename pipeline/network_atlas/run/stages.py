@@ -72,7 +72,7 @@ def _stop_if_nothing_was_readable(current: Run) -> None:
     if count and unreadable(prepared, current.done()) == count:
         raise DatasetError(
             f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
-            "Give another dataset, or mend the files and change dataset.version."
+            "Give another dataset, or fix the files and change dataset.version."
         )
 
 

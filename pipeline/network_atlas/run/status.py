@@ -1,4 +1,4 @@
-"""How far an atlas is, told by its store alone: from any machine, also while a run is going.
+"""How far an atlas is, read from its store alone: from any machine, also while a run is going.
 
 Counts what is committed. Whether the files behind it are whole is looked at where they are few, tables and pages;
 `atlas plan` and `atlas run` look at all. So a root of a hundred thousand receipts answers within two seconds.

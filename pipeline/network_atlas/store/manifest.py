@@ -42,7 +42,7 @@ def latest(store: Store) -> Manifest | None:
         raw = json.loads(store.read(path))
         return Manifest(files=tuple(FileEntry(**entry) for entry in raw.pop("files")), **raw)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CorruptShardError(f"{path!r} is no manifest ({error}). Delete it and run again.") from error
+        raise CorruptShardError(f"{path!r} is not a manifest ({error}). Delete it and run again.") from error
 
 
 def publish(
@@ -74,5 +74,5 @@ def publish(
 def _number(path: str) -> int:
     stem = path.rsplit("/", 1)[-1].removesuffix(".json")
     if not stem.isdigit():
-        raise CorruptShardError(f"{path!r} is no manifest: names are numbers such as 00001.json. Remove it.")
+        raise CorruptShardError(f"{path!r} is not a manifest: names are numbers such as 00001.json. Remove it.")
     return int(stem)

@@ -34,13 +34,13 @@ READ_WHOLE_BYTES = 1_000_000
 STAGING_SECONDS = 3600
 """No writer takes this long for one file."""
 REMEDIES = {
-    errno.ENOSPC: "make room there",
-    errno.EDQUOT: "make room there, or have the quota raised,",
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there, or have the quota raised,",
     errno.EROFS: "mount it for writing again",
     errno.EACCES: "let this user write there",
     errno.EPERM: "let this user write there",
 }
-"""What mends an error of the filesystem, by its number."""
+"""What fixes an error of the filesystem, by its number."""
 
 
 Data: TypeAlias = bytes | pa.Buffer
@@ -212,7 +212,7 @@ def _whole(file: pa.NativeFile) -> bytes:
 def _remedy(error: BaseException) -> str:
     if is_transient(error):
         return "run the same command again when the storage answers, with fewer workers if it has too much to do."
-    return f"{REMEDIES.get(getattr(error, 'errno', None) or 0, 'mend this')} and run the same command again."
+    return f"{REMEDIES.get(getattr(error, 'errno', None) or 0, 'fix this')} and run the same command again."
 
 
 def visualizations_directory(layer: LayerSpec) -> str:

@@ -31,7 +31,7 @@ from network_atlas.store.paths import Store
 from network_atlas.store.shards import FileEntry
 
 FOLD_AT = 1000
-"""Single receipts of a stage that make a fold worth while; reading so many takes a tenth of a second locally."""
+"""Single receipts of a stage that make a fold worth while; reading that many takes a tenth of a second locally."""
 FOLDS_AT_MOST = 8
 """Folds of a stage; with more, all become one."""
 AT_ONCE = 16
@@ -55,7 +55,7 @@ class Receipt:
     unreadable: int = 0
     """Images of a scan task that could not be read."""
     finished: float = 0.0
-    """When it was committed, in seconds since 1970 by the clock of its machine; 0 in receipts of old."""
+    """When it was committed, in seconds since 1970 by the clock of its machine."""
 
 
 def files_under(receipts: Iterable[Receipt], folder: str) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def read_receipts(store: Store, stage: str) -> list[Receipt]:
 
 
 def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
-    """Fold the single receipts of a stage if there are `at_least` so many; return how many were folded.
+    """Fold the single receipts of a stage if there are at least `at_least`; return how many were folded.
 
     For stages whose tasks are named by their content, so that all receipts of one task are alike.
     """
@@ -165,7 +165,7 @@ def _read_fold(store: Store, stage: str, path: str) -> list[Receipt]:
     try:
         return [Receipt(stage=stage, **fields) for fields in decode(store.read(path))]
     except (pa.ArrowException, ValueError) as error:
-        log.error("%s is no list of receipts (%s); what it stood for counts as missing", path, error)
+        log.error("%s is not a list of receipts (%s); what it stood for counts as missing", path, error)
         return []
 
 
@@ -175,5 +175,5 @@ def _parse(path: str, data: bytes) -> Receipt | None:
         files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
         return Receipt(files=files, keys=tuple(raw.pop("keys")), **raw)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        log.error("%s is no receipt (%s); what it stood for counts as missing", path, error)
+        log.error("%s is not a receipt (%s); what it stood for counts as missing", path, error)
         return None

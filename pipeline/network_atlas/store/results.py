@@ -1,4 +1,4 @@
-"""What a root holds, told by its receipts and files alone: which results are done, and what the last run was about.
+"""What a root holds, read from its receipts and files alone: which results are done, and what the last run was about.
 
 Loads no torch: `atlas status` answers at once.
 """

@@ -163,7 +163,7 @@ def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[st
 
 
 def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
-    """Return what `reading` makes of a shard; what is no whole Parquet file is a CorruptShardError, at once."""
+    """Return what `reading` makes of a shard; raises CorruptShardError at once for what is not a whole Parquet file."""
 
     def parsed(file: pa.NativeFile) -> _T:
         try:
@@ -178,6 +178,6 @@ def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
 
 def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:
     return CorruptShardError(
-        f"{path!r} under store.root={store.root!r} is no whole Parquet file: {error}. "
+        f"{path!r} under store.root={store.root!r} is not a whole Parquet file: {error}. "
         "Delete it and run again: what it held will be made anew."
     )

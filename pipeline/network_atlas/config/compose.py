@@ -34,7 +34,15 @@ from pydantic import TypeAdapter, ValidationError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from network_atlas.config.explain import explain, missing
-from network_atlas.config.overrides import options, parse, refuse_early, refuse_unlisted, whole_list, words
+from network_atlas.config.overrides import (
+    no_such_choice,
+    options,
+    parse,
+    refuse_early,
+    refuse_unlisted,
+    whole_list,
+    words,
+)
 from network_atlas.config.plain import flatten, folder_name
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError, did_you_mean
@@ -205,12 +213,11 @@ def _translated(loader: ConfigLoaderImpl) -> Iterator[None]:
     try:
         yield
     except MissingConfigException as error:
-        wanted = str(error.missing_cfg_file)
-        group = wanted
+        file = str(error.missing_cfg_file)
+        group = file
         while group and not options(loader, group):
             group = group.rpartition("/")[0]
-        choice, choices = wanted.removeprefix(f"{group}/"), options(loader, group)
-        message = f"{group}={choice}: there is no such choice.{did_you_mean(choice, choices)}"
-        raise ConfigError(f"{message} The choices of {group}: {', '.join(choices)}") from error
+        group = group.rstrip("/")  # an absolute path as a choice gives 'dataset//path'
+        raise ConfigError(no_such_choice(group, file.removeprefix(f"{group}/"), loader)) from error
     except FOREIGN as error:
         raise ConfigError(words(error)) from error

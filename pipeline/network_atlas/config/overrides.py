@@ -20,7 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from network_atlas.config.explain import kinds_at
 from network_atlas.config.schema import RunConfig
-from network_atlas.errors import ConfigError
+from network_atlas.config.suggest import choice_meant, word_meant
+from network_atlas.errors import ConfigError, did_you_mean
 
 GRAMMAR = (
     "Write key=value, for example optimize.steps=64 or model=torchvision; what has brackets, commas, spaces or other "
@@ -28,7 +29,11 @@ GRAMMAR = (
 )
 SEVERAL = "names several values: add -m to run them all, or put them in quotes to mean one text"
 CHOICES = "a grid needs the values themselves: write {key}=a,b,c or {key}=range(1,5), with -m"
+ANY_NETWORK = (
+    ". A network that torchvision or timm knows by that name: model=torchvision model.name={name}, or model=timm"
+)
 ROOTS = frozenset(field.name for field in fields(RunConfig))
+GROUPS = ROOTS | {"experiment"}
 ITEMS = {"sweep.select": "[{include: [...]}]", "sweep.variants": "[{objective: channel}]"}
 
 
@@ -43,7 +48,7 @@ def parse(overrides: Sequence[str], loader: ConfigLoaderImpl) -> list[Override]:
             parsed += _read(line, parser)
         except HydraException as error:
             cause = error
-            problems.append(f"cannot read the override {line!r}: {words(error)}. {GRAMMAR}")
+            problems.append(_unreadable(line, error, loader))
     if problems:
         raise ConfigError("\n".join(problems)) from cause
     return parsed
@@ -88,6 +93,25 @@ def words(error: BaseException) -> str:
     noise = r"\s*(See http|Error parsing override|full_key:|object_type=|Set the environment|Or add a second)"
     lines = [line.strip() for line in text.splitlines() if not re.match(noise, line)]
     return " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
+
+
+def no_such_choice(group: str, choice: str, loader: ConfigLoaderImpl) -> str:
+    """Return what is wrong with `group=choice`, the choices there are, and the line that was probably meant."""
+    choices = options(loader, group)
+    line = choice_meant(group, choice)
+    guess = "" if line else did_you_mean(choice, choices)
+    advice = f". Write: {line}" if line else ANY_NETWORK.format(name=choice) if group == "model" else ""
+    return f"{group}={choice}: there is no such choice.{guess} The choices of {group}: {', '.join(choices)}{advice}"
+
+
+def _unreadable(line: str, error: HydraException, loader: ConfigLoaderImpl) -> str:
+    """Return what is wrong with an override that the grammar cannot read: a word alone, a path given as a choice."""
+    key, equals, value = line.partition("=")
+    if equals and choice_meant(key, value):
+        return no_such_choice(key, value, loader)
+    meant = "" if equals else word_meant(line, {group: options(loader, group) for group in sorted(GROUPS)})
+    advice = f"Write: {meant}" if meant else GRAMMAR
+    return f"cannot read the override {line!r}: {words(error)}. {advice}"
 
 
 def _read(line: str, parser: OverridesParser) -> list[Override]:

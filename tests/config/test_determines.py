@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,15 +11,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 import yaml
-from conftest import INLINE, TINY
 
-from network_atlas.config.compose import compose, config_folder
+from network_atlas.config.compose import config_folder
 from network_atlas.config.declare import ASSEMBLE, HASHED, NOTHING, OPTIMIZE, ROLES, SCAN
 from network_atlas.config.determines import determining, fixed_settings, recorded
 from network_atlas.config.schema import RunConfig
+from network_atlas.errors import RootMismatchError
 from network_atlas.plan.plan import Plan
 from network_atlas.run.inputs import assemble_task
-from network_atlas.run.prepare import Prepared, prepare
+from network_atlas.run.prepare import Prepared, check_settings, prepare
+from network_atlas.run.record import record_plan
 from network_atlas.store.results import Done
 
 KNOWN = {SCAN, OPTIMIZE, ASSEMBLE, HASHED, NOTHING}
@@ -168,12 +168,25 @@ def test_no_file_repeats_a_default_of_the_schema(file: Path) -> None:
         assert not repeated, f"{file} repeats {repeated}"
 
 
-def test_a_changed_recipe_of_a_name_is_refused_and_further_recipes_are_not() -> None:
-    made = [
-        fixed_settings(compose([*TINY, *INLINE, 'dataset.root="x"', *more]))
-        for more in ([], ["+optimize@recipes.a=fast"], ["+optimize@recipes.a=fast", "recipes.a.steps=3"])
-    ]
-    from network_atlas.run.prepare import _comparable
-
-    differ = [first != second for first, second in itertools.starmap(_comparable, itertools.combinations(made, 2))]
-    assert differ == [False, False, True]
+@pytest.mark.parametrize(
+    ("before", "now", "refused"),
+    [
+        ([], ["+optimize@recipes.a=fast"], False),
+        (["+optimize@recipes.a=fast"], [], False),
+        (["+optimize@recipes.a=fast"], ["+optimize@recipes.b=fast"], False),
+        (["+optimize@recipes.a=fast"], ["+optimize@recipes.a=fast", "recipes.a.steps=3"], True),
+        (["+optimize@recipes.a=fast"], ["+optimize@recipes.a=fast", "recipes.a.batch=3"], False),
+        ([], ["scan.batch=2", "sweep.block=2", "model.weights=none", "assemble.crop_px=32"], False),
+        ([], ["optimize.transform.jitter_px=2"], True),
+    ],
+)
+def test_a_root_refuses_other_settings_of_the_same_recipe_and_no_further_recipes(
+    tiny: Callable[..., RunConfig], before: list[str], now: list[str], refused: bool
+) -> None:
+    prepared = prepare(tiny(*before), receptive_fields=False)
+    record_plan(prepared)
+    if refused:
+        with pytest.raises(RootMismatchError, match=r"steps: |jitter_px: "):
+            check_settings(prepared.store, tiny(*now))
+    else:
+        check_settings(prepared.store, tiny(*now))

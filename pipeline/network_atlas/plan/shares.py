@@ -3,7 +3,8 @@
     Share.of("2/8").has(key)
 
 The share of a result follows from its key alone: every key is in exactly one of the n shares, whatever else the sweep
-holds and whatever is done already. Shares are even only by chance: of 100 blocks, one of 8 shares gets 12 or 13 give or take 3.
+holds and whatever is done already. Shares are even only by chance: of 100 blocks, one of 8 shares gets 12 or 13, give
+or take 3.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from network_atlas.config.schema import RayConfig
 from network_atlas.errors import SetupError
 
@@ -84,19 +86,9 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     short = usual if len(usual) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108 - the folder made there is private
     for folder in Path(short).glob("atlas-*-*"):
         owner = re.match(r"atlas-([0-9a-f]{1,8})-", folder.name)
-        if owner and not _is_alive(int(owner[1], 16)):
+        if owner and not psutil.pid_exists(int(owner[1], 16)):
             shutil.rmtree(folder, ignore_errors=True)
     return tempfile.TemporaryDirectory(prefix=f"atlas-{os.getpid():x}-", dir=short, ignore_cleanup_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # another user's
-    return True
 
 
 def check_reachable(address: str) -> None:

@@ -1,0 +1,275 @@
+"""Replace one small file only if it is still as it was read: what a lease needs, so that two runs can't both take it.
+
+    swap = open_swap(store)
+    seen = swap.read("lease.json")
+    if swap.replace("lease.json", b"...", seen):
+        ...  # nobody else wrote the file in between
+
+There are three ways, chosen by the store:
+
+    a folder       a lock on a file (flock) around reading, comparing and writing
+    s3://          the server compares: a conditional put (If-None-Match, If-Match), by obstore. pyarrow has none
+    anything else  write, then read back. Of two that write at the same moment the last one mostly has the file, and the
+                   other one sees that; a gap of milliseconds remains
+
+obstore takes S3 credentials from the URI, the environment, a web identity or the machine's role, but not from a profile
+in ~/.aws, and it does not know all of pyarrow's URI options. Where it could come out as somebody else than pyarrow, the
+third way is taken.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store
+from pyarrow import fs
+
+from network_atlas.errors import StoreError
+from network_atlas.files.filesystems import S3_SECONDS, S3_TRIES
+from network_atlas.files.retries import RETRY_SECONDS, first_line
+from network_atlas.store.paths import STAGING, Store
+
+LOCK_FILE = f"{STAGING}/swap.lock"
+LOCK_SECONDS = 10.0
+"""A lock is held for milliseconds; who holds it longer is stopped, or a network filesystem has lost its server."""
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+"""What a filesystem says that can't lock files."""
+CARRIED = frozenset(
+    {"endpoint_override", "scheme", "region", "tls_verify_certificates", "force_virtual_addressing", *S3_SECONDS}
+)
+"""Options of an s3:// URI that mean something to a conditional put and can be given to obstore."""
+IRRELEVANT = frozenset({"allow_bucket_creation", "allow_bucket_deletion", "allow_delayed_open", "background_writes"})
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file as it was read."""
+
+    data: bytes
+    version: str = ""
+    """The server's name for this state of the file (an ETag); '' where there is none."""
+
+
+class Swap(Protocol):
+    """One way to replace a file only if nobody else did. Paths are relative to the store's root."""
+
+    def read(self, path: str) -> Content | None:
+        """Return the file, None if there is none; raise StoreError if that can't be told."""
+        ...
+
+    def replace(self, path: str, data: bytes, seen: Content | None) -> bool:
+        """Write `data` if the file is still `seen` (None: not there) and return True; else return False."""
+        ...
+
+
+def open_swap(store: Store) -> Swap:
+    """Return the best way that the store has."""
+    if store.is_local:
+        return LocalSwap(store)
+    if store.root.startswith("s3://") and _same_identity(store.root):
+        return S3Swap.open(store)
+    log.info("store.root=%r: leases are read back after writing, there is no conditional put", store.root)
+    return ReadBackSwap(store)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBackSwap:
+    """Write, then look who was last."""
+
+    store: Store
+
+    def read(self, path: str) -> Content | None:
+        """See `Swap`."""
+        data = self.store.read_if_there(path)
+        return None if data is None else Content(data)
+
+    def replace(self, path: str, data: bytes, seen: Content | None) -> bool:
+        """See `Swap`; of two that write within the same milliseconds both may be told True."""
+        if self.read(path) != seen:
+            return False
+        self.store.write(path, data)
+        return self.read(path) == Content(data)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSwap:
+    """Hold a lock while the file is compared and written."""
+
+    store: Store
+
+    def read(self, path: str) -> Content | None:
+        """See `Swap`."""
+        return ReadBackSwap(self.store).read(path)
+
+    def replace(self, path: str, data: bytes, seen: Content | None) -> bool:
+        """See `Swap`."""
+        with _locked(self.store):
+            return ReadBackSwap(self.store).replace(path, data, seen)
+
+
+@contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    """Hold the root's lock. On a filesystem without locks a warning says so, and nothing is held."""
+    path = os.path.join(store.base, LOCK_FILE)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = _lock(path)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise StoreError(
+                f"can't lock {LOCK_FILE!r} under store.root={store.root!r}: {first_line(error)}. Let this user write "
+                "there, or give another store.root."
+            ) from error
+        log.warning("store.root=%r can't lock files: runs that start in the same moment may both go on", store.root)
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # before it is unlocked, so that whoever waits sees that this file counts no more
+        os.close(descriptor)
+
+
+def _lock(path: str) -> int:
+    """Return a descriptor that holds the lock; raise OSError if another process holds it for LOCK_SECONDS."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one before us removed the file, perhaps after we opened it: a lock on a file without a name is void.
+            if _is_at(descriptor, path):
+                return descriptor
+        except BlockingIOError as error:
+            if time.monotonic() > end:
+                os.close(descriptor)
+                raise OSError(errno.ETIMEDOUT, f"another process has held it for {LOCK_SECONDS:.0f} s") from error
+            time.sleep(0.002)
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class S3Swap:
+    """Let the server compare."""
+
+    store: Store
+    bucket: S3Store
+    prefix: str
+    """The root's key in the bucket."""
+
+    @classmethod
+    def open(cls, store: Store) -> S3Swap:
+        """Return the way to the same place, with the same server, region, credentials and waits as the store's."""
+        bucket, _, prefix = store.base.partition("/")
+        seconds = RETRY_SECONDS if store.retry_seconds is None else store.retry_seconds
+        options, query = _s3_options(store.root, store.filesystem)
+        connection = S3Store(
+            bucket,
+            config=cast(Any, options),  # its type lists every spelling of every option
+            client_options={
+                "allow_http": query.get("scheme") == "http",
+                "allow_invalid_certificates": query.get("tls_verify_certificates", "true").lower() in ("false", "0"),
+                "connect_timeout": _seconds(query, "connect_timeout"),
+                "timeout": _seconds(query, "request_timeout"),
+            },
+            retry_config={"max_retries": S3_TRIES if seconds else 0, "retry_timeout": timedelta(seconds=seconds)},
+        )
+        return cls(store, connection, prefix)
+
+    def read(self, path: str) -> Content | None:
+        """See `Swap`."""
+
+        def get() -> Content | None:
+            try:
+                answer = obstore.get(self.bucket, self._key(path))
+                return Content(bytes(answer.bytes()), answer.meta["e_tag"] or "")
+            except FileNotFoundError:
+                return None
+
+        return self._done("read", path, get)
+
+    def replace(self, path: str, data: bytes, seen: Content | None) -> bool:
+        """See `Swap`. True also where the answer to our put got lost and a second put found what the first had done."""
+
+        def put() -> bool:
+            try:
+                mode: Any = "create" if seen is None else {"e_tag": seen.version}
+                obstore.put(self.bucket, self._key(path), data, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):  # not found: removed since it was seen
+                return False
+            return True
+
+        if self._done("write", path, put):
+            return True
+        now = self.read(path)
+        return now is not None and now.data == data
+
+    def _key(self, path: str) -> str:
+        return f"{self.prefix}/{path}" if self.prefix else path
+
+    def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except (BaseError, OSError) as error:
+            raise StoreError(
+                f"can't {verb} {path!r} under store.root={self.store.root!r}: {first_line(error)}. Run the same "
+                "command again when the storage answers."
+            ) from error
+
+
+def _seconds(query: Mapping[str, str], name: str) -> timedelta:
+    return timedelta(seconds=float(query.get(name, S3_SECONDS[name])))
+
+
+def _s3_options(root: str, filesystem: fs.FileSystem) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return obstore's configuration for an s3:// URI, and the URI's options."""
+    parts = urlsplit(root)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options: dict[str, Any] = {"region": filesystem.region}
+    if "endpoint_override" in query:
+        endpoint = query["endpoint_override"]
+        options["endpoint"] = endpoint if "://" in endpoint else f"{query.get('scheme', 'https')}://{endpoint}"
+    if parts.username:
+        options |= {"access_key_id": unquote(parts.username), "secret_access_key": unquote(parts.password or "")}
+    virtual = query.get("force_virtual_addressing", "").lower() in ("true", "1")
+    options["virtual_hosted_style_request"] = virtual
+    return options, query
+
+
+def _same_identity(root: str) -> bool:
+    """Say whether obstore would come as the same user as pyarrow, with all of the URI's options."""
+    parts = urlsplit(root)
+    if set(dict(parse_qsl(parts.query, keep_blank_values=True))) - CARRIED - IRRELEVANT:
+        return False
+    if parts.username or os.environ.get("AWS_ACCESS_KEY_ID"):
+        return True
+    # With a profile pyarrow would take its keys, and obstore ask the machine's role.
+    profile = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
+    return not (os.environ.get("AWS_PROFILE") or Path(profile).expanduser().exists())

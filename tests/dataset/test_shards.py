@@ -195,6 +195,14 @@ def test_a_root_may_be_a_folder_a_file_or_a_pattern(pattern: str, expected: list
     assert [file.name for file in find_files(pattern.format(tmp=tmp_path), (".tar",))] == expected
 
 
+def test_signs_of_globs_in_the_folders_before_a_pattern_are_plain_text(tmp_path: Path) -> None:
+    folder = tmp_path / "run [v2]!"
+    for name in ("train-0.tar", "train-1.tar", "other.tar"):
+        folder.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert [file.name for file in find_files(f"{folder}/train-*.tar", (".tar",))] == ["train-0.tar", "train-1.tar"]
+
+
 def test_a_shard_that_a_list_names_and_is_not_there_is_an_error(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", [])
     with pytest.raises(DatasetError, match=r"1\.tar' does not exist"):

@@ -88,6 +88,9 @@ def problem(*selects: SelectConfig) -> str:
         ("l[", "l[", True),
         ("a.b", "axb", False),
         ("A*", "a", False),
+        ("layer{1,3}.*", "layer3.0", True),
+        ("layer{1,3}.*", "layer2.0", False),
+        ("_blocks.{10..12}", "_blocks.11", True),
     ],
 )
 def test_globs(pattern: str, name: str, expected: bool) -> None:

@@ -18,13 +18,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import bracex
 import pyarrow as pa
 from pyarrow import fs
+from wcmatch import glob
 
 from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.files.filesystems import open_filesystem
 from network_atlas.files.retries import reason, with_retries
 
+FLAGS = glob.GLOBSTAR | glob.CASE | glob.DOTGLOB | glob.FORCEUNIX
+"""Of globs over paths; braces are expanded before."""
 OPEN_FILES = 64
 """Shards kept open per process; opening one on an object store costs a request."""
 
@@ -56,7 +60,7 @@ def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[RemoteFile, ...]:
     filesystem, whole = _opened(root)
     fixed = whole if _type(filesystem, whole, root) != fs.FileType.NotFound else _fixed_part(whole)
     found: dict[str, RemoteFile] = {}
-    for pattern in [whole] if fixed == whole else _braces(whole):
+    for pattern in [whole] if fixed == whole else list(bracex.iexpand(whole, limit=0)):
         for info in _matching(filesystem, pattern, root):
             # A file that is named outright may be hidden or of any suffix: it is what the user wants.
             name = info.path[len(fixed) :].lstrip("/") or info.base_name
@@ -190,35 +194,19 @@ def _matching(filesystem: fs.FileSystem, pattern: str, root: str) -> list[fs.Fil
         return [info]
     if info.type == fs.FileType.NotFound and folder == pattern:
         raise DatasetError(f"dataset.root={root!r}: {pattern!r} does not exist; give a folder, a file or a pattern")
-    whole = re.compile(f"{re.escape(pattern)}/.*" if info.type == fs.FileType.Directory else _regex(pattern), re.DOTALL)
-    base = pattern if info.type == fs.FileType.Directory else folder
+    listed_whole = info.type == fs.FileType.Directory
+    # The folders before the first wildcard are meant letter for letter, whatever signs they hold.
+    names = glob.compile(glob.escape(folder, unix=True) + pattern[len(folder) :], flags=FLAGS)
+    base = pattern if listed_whole else folder
     selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
     try:
         infos = with_retries(lambda: filesystem.get_file_info(selector), what=f"list {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be listed: {reason(error)}") from error
-    return [found for found in infos if found.type == fs.FileType.File and whole.fullmatch(found.path)]
+    return [file for file in infos if file.type == fs.FileType.File and (listed_whole or names.match(file.path))]
 
 
 def _fixed_part(pattern: str) -> str:
     """Return the folders before the first part with a wildcard; the whole where there is none."""
     parts = pattern.split("/")
     return "/".join(itertools.takewhile(lambda part: not re.search(r"[*?{]", part), parts))
-
-
-def _braces(pattern: str) -> list[str]:
-    """Return the patterns that '{a,b}' and '{000..012}' stand for."""
-    found = re.search(r"\{([^{}]*)\}", pattern)
-    if found is None:
-        return [pattern]
-    span = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
-    if span:
-        words = [f"{number:0{len(span[1])}d}" for number in range(int(span[1]), int(span[2]) + 1)]
-    else:
-        words = found[1].split(",")
-    return [whole for word in words for whole in _braces(pattern[: found.start()] + word + pattern[found.end() :])]
-
-
-def _regex(pattern: str) -> str:
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.sub(r"\*\*/|\*\*|\*|\?|[^*?]+", lambda part: parts.get(part[0], re.escape(part[0])), pattern)

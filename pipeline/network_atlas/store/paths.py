@@ -31,6 +31,7 @@ from network_atlas.layers import LayerSpec
 STAGING = ".staging"
 READ_WHOLE_BYTES = 1_000_000
 """An object store's smaller files are read in one request: their footer and columns by themselves take longer."""
+FOLDER_TRIES = 10
 STAGING_SECONDS = 3600
 """No writer takes this long for one file."""
 REMEDIES = {
@@ -133,14 +134,13 @@ class Store:
         staging = os.path.join(self.base, STAGING)
         final = self._full(path)
         os.makedirs(staging, exist_ok=True)
-        os.makedirs(os.path.dirname(final), exist_ok=True)
         temporary = os.path.join(staging, uuid.uuid4().hex)
         try:
             with open(temporary, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, final)
+            _rename(temporary, final)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -202,6 +202,19 @@ class Store:
             raise StoreError(
                 f"can't {what}: {reason(error)}. What was made before is kept; {_remedy(error)}"
             ) from error
+
+
+def _rename(temporary: str, final: str) -> None:
+    """Rename a file and make its folder, again if `Store.delete` of another process removes it empty in between."""
+    for tries_left in reversed(range(FOLDER_TRIES)):
+        try:
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            os.replace(temporary, final)
+        except (FileNotFoundError, FileExistsError):  # makedirs says the second if the folder goes while it looks
+            if not tries_left:
+                raise
+        else:
+            return
 
 
 def _whole(file: pa.NativeFile) -> bytes:

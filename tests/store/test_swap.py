@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from faulty_proxy import FaultyProxy
 from s3_server import needs_s3, s3_bucket, uri
 
 from network_atlas.errors import RootBusyError
-from network_atlas.store.lease import LEASE_FILE, Lease, read_lease
+from network_atlas.store.lease import LEASE_FILE, Lease, is_gone, read_lease
 from network_atlas.store.paths import STAGING, Store
 from network_atlas.store.swap import Content, LocalSwap, ReadBackSwap, S3Swap, open_swap
 
@@ -115,3 +116,74 @@ def test_without_a_conditional_put_the_last_writer_has_the_file(tmp_path: Path) 
     assert swap.replace("x.json", b"1", None)
     assert not swap.replace("x.json", b"2", Content(b"other"))
     assert swap.read("x.json") == Content(b"1")
+
+
+def shares_held_together(store: Store, shares: list[str]) -> list[str]:
+    """Return the shares whose leases are held after each thread has tried once, all at the same moment."""
+    start, tried = threading.Barrier(len(shares)), threading.Barrier(len(shares))
+
+    def attempt(share: str) -> str:
+        start.wait()
+        with contextlib.ExitStack() as lease:
+            try:
+                lease.enter_context(Lease(store, share=share))
+            except RootBusyError:
+                share = ""
+            tried.wait(30)
+        return share
+
+    with ThreadPoolExecutor(len(shares)) as pool:
+        return sorted(share for share in pool.map(attempt, shares) if share)
+
+
+def test_shares_of_one_division_go_together_and_those_of_others_never(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    assert shares_held_together(store, ["1/3", "2/3", "3/3"]) == ["1/3", "2/3", "3/3"]
+    for _ in range(20):
+        assert len(shares_held_together(store, ["1/2", "1/4", "1/8"])) <= 1
+
+
+def test_a_file_is_written_though_another_process_removes_its_empty_folder(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+
+    def write_and_delete(number: int) -> None:
+        for _ in range(100):
+            store.write(f"leases/{number}.json", b"{}")
+            store.delete(f"leases/{number}.json")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_and_delete, range(4)))
+    assert store.list("leases") == []
+
+
+@needs_s3
+def test_a_conditional_put_whose_answer_got_lost_counts_as_done(bucket: int) -> None:
+    with FaultyProxy(bucket) as proxy:
+        swap = open_swap(Store.open(uri(proxy.port, "bucket/lost")))
+        proxy.spoil(0.5, "lost", seed=3)
+        assert swap.replace("file", b"ours", None)
+        assert ("PUT", "/bucket/lost/file", "lost") in proxy.requests
+        proxy.spoil(0.0)
+        assert not swap.replace("file", b"theirs", None)
+        content = swap.read("file")
+        assert content is not None
+        assert content.data == b"ours"
+
+
+@needs_s3
+def test_keys_of_a_profile_are_not_replaced_by_another_identity(bucket: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.open(uri(bucket, "bucket/profile"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    assert isinstance(open_swap(store), ReadBackSwap)
+
+
+def test_a_process_with_the_number_of_the_holder_but_another_start_is_not_taken_for_it(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    with Lease(store):
+        holder = read_lease(store)
+    assert holder is not None
+    earlier = holder | {"pid_started": holder["pid_started"] - 5}
+    assert not is_gone(holder)
+    assert is_gone(earlier)
+    assert not is_gone(earlier | {"host": "elsewhere"})

@@ -23,24 +23,28 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 from obstore.store import S3Store
 from pyarrow import fs
 
 from network_atlas.errors import StoreError
-from network_atlas.files.filesystems import S3_SECONDS, S3_TRIES
-from network_atlas.files.retries import RETRY_SECONDS, first_line
+from network_atlas.files.filesystems import S3_SECONDS
+from network_atlas.files.retries import first_line, reason, with_retries
 from network_atlas.store.paths import STAGING, Store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 LOCK_FILE = f"{STAGING}/swap.lock"
 LOCK_SECONDS = 10.0
@@ -52,6 +56,8 @@ CARRIED = frozenset(
 )
 """Options of an s3:// URI that mean something to a conditional put and can be given to obstore."""
 IRRELEVANT = frozenset({"allow_bucket_creation", "allow_bucket_deletion", "allow_delayed_open", "background_writes"})
+TRANSIENT_WORDS = re.compile(r"HTTP error|status code: (?:408|429|5\d\d)\b")
+"""How obstore words what may pass: no answer, or one that asks to come again."""
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -188,18 +194,18 @@ class S3Swap:
     def open(cls, store: Store) -> S3Swap:
         """Return the way to the same place, with the same server, region, credentials and waits as the store's."""
         bucket, _, prefix = store.base.partition("/")
-        seconds = RETRY_SECONDS if store.retry_seconds is None else store.retry_seconds
-        options, query = _s3_options(store.root, store.filesystem)
+        config, query = _s3_options(store.root, store.filesystem)
         connection = S3Store(
             bucket,
-            config=cast(Any, options),  # its type lists every spelling of every option
+            config=config,
             client_options={
                 "allow_http": query.get("scheme") == "http",
                 "allow_invalid_certificates": query.get("tls_verify_certificates", "true").lower() in ("false", "0"),
                 "connect_timeout": _seconds(query, "connect_timeout"),
                 "timeout": _seconds(query, "request_timeout"),
             },
-            retry_config={"max_retries": S3_TRIES if seconds else 0, "retry_timeout": timedelta(seconds=seconds)},
+            # Ours, in `_done`: obstore's would not repeat a conditional put whose answer got lost.
+            retry_config={"max_retries": 0},
         )
         return cls(store, connection, prefix)
 
@@ -235,29 +241,38 @@ class S3Swap:
         return f"{self.prefix}/{path}" if self.prefix else path
 
     def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
+        what = f"{verb} {path!r} under store.root={self.store.root!r}"
         try:
-            return work()
+            return with_retries(lambda: _translated(work), what=what, seconds=self.store.retry_seconds)
         except (BaseError, OSError) as error:
-            raise StoreError(
-                f"can't {verb} {path!r} under store.root={self.store.root!r}: {first_line(error)}. Run the same "
-                "command again when the storage answers."
-            ) from error
+            raise StoreError(f"can't {what}: {reason(error)}. Run the same command again when it answers.") from error
+
+
+def _translated(work: Callable[[], _T]) -> _T:
+    """Return what `work` returns; raise ConnectionError, which is retried, where obstore's failure may pass."""
+    try:
+        return work()
+    except GenericError as error:
+        if TRANSIENT_WORDS.search(str(error)):
+            raise ConnectionError(first_line(error)) from error
+        raise
 
 
 def _seconds(query: Mapping[str, str], name: str) -> timedelta:
     return timedelta(seconds=float(query.get(name, S3_SECONDS[name])))
 
 
-def _s3_options(root: str, filesystem: fs.FileSystem) -> tuple[dict[str, Any], dict[str, str]]:
+def _s3_options(root: str, filesystem: fs.FileSystem) -> tuple[S3Config, dict[str, str]]:
     """Return obstore's configuration for an s3:// URI, and the URI's options."""
     parts = urlsplit(root)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    options: dict[str, Any] = {"region": filesystem.region}
+    options: S3Config = {"region": filesystem.region}
     if "endpoint_override" in query:
         endpoint = query["endpoint_override"]
         options["endpoint"] = endpoint if "://" in endpoint else f"{query.get('scheme', 'https')}://{endpoint}"
     if parts.username:
-        options |= {"access_key_id": unquote(parts.username), "secret_access_key": unquote(parts.password or "")}
+        options["access_key_id"] = unquote(parts.username)
+        options["secret_access_key"] = unquote(parts.password or "")
     virtual = query.get("force_virtual_addressing", "").lower() in ("true", "1")
     options["virtual_hosted_style_request"] = virtual
     return options, query

@@ -130,7 +130,8 @@ class Run:
         if failed:
             lines = "\n  ".join(f"{name} {outcome.task.id[:12]}: {outcome.error}" for name, outcome in failed[:10])
             raise TasksFailedError(
-                f"{counted(len(failed), 'task')} could not be done; everything else is kept under {self.store.root!r}:\n"
+                f"{counted(len(failed), 'task')} could not be done; "
+                f"everything else is kept under {self.store.root!r}:\n"
                 f"  {lines}\nDetails are in its folder failures/. Run the same command to try them again."
             )
 

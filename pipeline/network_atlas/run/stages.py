@@ -109,7 +109,8 @@ def _assemble(current: Run, done: Done) -> None:
         current.store.delete(path)
     if dropped:
         current.progress.message(
-            f"{counted(len(dropped), 'table')} removed from atlas/, of layers that are not in this sweep; the shards behind them are kept"
+            f"{counted(len(dropped), 'table')} removed from atlas/, of layers that are not in this sweep; "
+            "the shards behind them are kept"
         )
 
 

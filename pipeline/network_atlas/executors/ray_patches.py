@@ -3,8 +3,8 @@
     ray._private.utils.set_sigterm_handler, ray._private.worker.connect    while Ray starts (`own_sigterm_handler`)
     ray._private.worker.print_to_stdstream                                 while Ray is in use (`no_notices`)
 
-No setting of Ray's turns these off. Tried with Ray 2.60; names that a later version lacks are left alone or
-raise AttributeError when Ray starts, which the tests of executors would show.
+No setting of Ray's turns these off. Tried with Ray 2.60. A later version without the first two names would raise
+AttributeError when Ray starts, which the tests of executors would show; without the third its notices would appear.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.models.batches import place_difference
+from network_atlas.models.batches import ROWS, place_difference
 from network_atlas.models.load import class_names, described
 from network_atlas.models.upstream import upstream_hashes
 
-BATCH = 4
+BATCH = ROWS[-1]
 TIMED_PASSES = 3
 """The fastest counts: the others were disturbed."""
 CHANNELS_FIRST = ("_ConvNd", "_BatchNorm", "_InstanceNorm", "GroupNorm", "_MaxPoolNd", "_AvgPoolNd", "LayerNorm2d")

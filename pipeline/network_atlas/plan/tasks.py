@@ -10,11 +10,12 @@ them; `NOT_YET_WRITTEN` stands in where tasks are only counted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 from network_atlas.config.schema import RunConfig
+from network_atlas.executors.base import Task
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.contents import LayerPlan, Span
@@ -26,31 +27,10 @@ CALIBRATION_PASSES = 16
 """Forward passes that measuring a picture takes: eight moved views, itself, and the images that it is compared with."""
 
 
-class StageTask(Protocol):
-    """What every kind of task says of itself; executors know the part of it that is in `executors.base.Task`."""
+class StageTask(Task, Protocol):
+    """What every kind of task says of itself: what executors know of it, its stage, and its cost."""
 
     stage: ClassVar[str]
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Return the keys of the results that it makes."""
-        ...
-
-    @property
-    def items(self) -> int:
-        """Return how many pictures, spans or layers it makes."""
-        ...
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        """Return what its results show, for the record of a failure; () where the task's id says it."""
-        ...
-
-    @property
-    def cached_input(self) -> str: ...
 
     def split(self) -> tuple[StageTask, ...]: ...
 
@@ -140,8 +120,50 @@ class ScanTask:
         return (self.span.stop - self.span.start) * share
 
 
+class _PicturesTask:
+    """What tasks about pictures of one layer have in common."""
+
+    __slots__ = ()
+    layer: LayerSpec
+    pictures: tuple[Picture, ...]
+    scan_files: tuple[str, ...]
+
+    @property
+    def items(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(f"{picture.unit.label} {picture.variant}" for picture in self.pictures)
+
+    @property
+    def cached_input(self) -> str:
+        """Return the layer, where its scan is read."""
+        return self.layer.name if self.scan_files else ""
+
+
+class _WholeLayerTask:
+    """What tasks that make one layer's table or pages have in common: they are written whole."""
+
+    __slots__ = ()
+    key: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,)
+
+    @property
+    def items(self) -> int:
+        return 1
+
+    @property
+    def cached_input(self) -> str:
+        """Return '': each layer has one task."""
+        return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizeTask:
+class OptimizeTask(_PicturesTask):
     """A block of pictures of one layer and one recipe."""
 
     stage: ClassVar[str] = "optimize"
@@ -164,19 +186,6 @@ class OptimizeTask:
     def id(self) -> str:
         return fingerprint("optimize", self.keys)
 
-    @property
-    def items(self) -> int:
-        return len(self.pictures)
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        return _units(self.pictures)
-
-    @property
-    def cached_input(self) -> str:
-        """Return the layer, where its scan is read."""
-        return self.layer.name if self.scan_files else ""
-
     def split(self) -> tuple[OptimizeTask, ...]:
         """Return the task in two, whole groups of pictures each; () if there is one group."""
         groups = grouped(self.pictures)
@@ -197,7 +206,7 @@ class OptimizeTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrateTask:
+class CalibrateTask(_PicturesTask):
     """Finished pictures of one layer that are to be measured."""
 
     stage: ClassVar[str] = "calibrate"
@@ -216,19 +225,6 @@ class CalibrateTask:
     @property
     def id(self) -> str:
         return fingerprint("calibrate", self.keys)
-
-    @property
-    def items(self) -> int:
-        return len(self.pictures)
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        return _units(self.pictures)
-
-    @property
-    def cached_input(self) -> str:
-        """Return the layer, where its scan is read."""
-        return self.layer.name if self.scan_files else ""
 
     def split(self) -> tuple[CalibrateTask, ...]:
         """Return the task in two; () if it is one picture."""
@@ -250,7 +246,7 @@ class CalibrateTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssembleTask:
+class AssembleTask(_WholeLayerTask):
     """The joining of everything known about one layer."""
 
     stage: ClassVar[str] = "assemble"
@@ -272,21 +268,8 @@ class AssembleTask:
         return self.plan.layer.slug
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        return (self.key,)
-
-    @property
-    def items(self) -> int:
-        return 1
-
-    @property
     def units(self) -> tuple[str, ...]:
         return (self.plan.layer.name,)
-
-    @property
-    def cached_input(self) -> str:
-        """Return '': each layer has one task."""
-        return ""
 
     def split(self) -> tuple[AssembleTask, ...]:
         """Return (): a table is written whole."""
@@ -298,7 +281,7 @@ class AssembleTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteTask:
+class SiteTask(_WholeLayerTask):
     """The pages of one layer."""
 
     stage: ClassVar[str] = "site"
@@ -312,21 +295,8 @@ class SiteTask:
         return self.layer.slug
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        return (self.key,)
-
-    @property
-    def items(self) -> int:
-        return 1
-
-    @property
     def units(self) -> tuple[str, ...]:
         return (self.layer.name,)
-
-    @property
-    def cached_input(self) -> str:
-        """Return '': each layer has one task."""
-        return ""
 
     def split(self) -> tuple[SiteTask, ...]:
         """Return (): pages are written together."""
@@ -335,7 +305,3 @@ class SiteTask:
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return 0: pages are made from tables."""
         return 0.0
-
-
-def _units(pictures: Sequence[Picture]) -> tuple[str, ...]:
-    return tuple(f"{picture.unit.label} {picture.variant}" for picture in pictures)

@@ -13,10 +13,12 @@ from network_atlas.config.determines import fixed_settings
 from network_atlas.config.plain import to_plain
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import processor_features
+from network_atlas.models.facts import BATCH
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.run.log import versions
 from network_atlas.run.prepare import Prepared
+from network_atlas.run.speeds import threads_of
 from network_atlas.store import schemas
 from network_atlas.store.results import ITEMS_FILE, LAYERS_FILE, RUN_FILE
 from network_atlas.store.shards import put_table
@@ -59,9 +61,12 @@ def about(prepared: Prepared) -> dict[str, object]:
 def _machine(prepared: Prepared) -> dict[str, object]:
     """Return what last bits depend on besides the settings: the driver's processor, and what it was seen to keep.
 
-    `batch_difference` is described in `layers.ModelFacts`. Workers of a cluster may have other processors.
+    `batch_difference` is described in `layers.ModelFacts`; it is of `batch_rows` images on this processor. Workers of a
+    cluster, and GPUs, may keep something else: `atlas doctor` measures it there.
     """
     return {
+        "batch_rows": BATCH,
+        "threads": threads_of(prepared.config),
         "processor": platform.machine(),
         "features": processor_features(),
         "batch_difference": prepared.facts.batch_difference,

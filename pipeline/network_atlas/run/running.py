@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from network_atlas.errors import StoreError, TasksFailedError
+from network_atlas.errors import StoreError, TasksFailedError, counted
 from network_atlas.executors.base import Executor, Task, TaskFailed, WorkerSpec
 from network_atlas.plan.stages import Stage
 from network_atlas.plan.tasks import StageTask
@@ -130,7 +130,8 @@ class Run:
         if failed:
             lines = "\n  ".join(f"{name} {outcome.task.id[:12]}: {outcome.error}" for name, outcome in failed[:10])
             raise TasksFailedError(
-                f"{len(failed)} tasks could not be done; everything else is kept under {self.store.root!r}:\n"
+                f"{counted(len(failed), 'task')} could not be done; "
+                f"everything else is kept under {self.store.root!r}:\n"
                 f"  {lines}\nDetails are in its folder failures/. Run the same command to try them again."
             )
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import network_atlas
 from network_atlas.config.determines import recorded
 from network_atlas.config.schema import RunConfig
-from network_atlas.errors import DatasetError
+from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
@@ -109,7 +109,8 @@ def _assemble(current: Run, done: Done) -> None:
         current.store.delete(path)
     if dropped:
         current.progress.message(
-            f"{len(dropped)} layers are not in this sweep: their tables left atlas/, what they were made from is kept"
+            f"{counted(len(dropped), 'table')} removed from atlas/, of layers that are not in this sweep; "
+            "the shards behind them are kept"
         )
 
 

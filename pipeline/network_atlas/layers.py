@@ -110,7 +110,3 @@ class ModelFacts:
     forward_seconds: float
     """Seconds that a forward pass took per image, on this machine."""
     class_names: tuple[str, ...]
-    batch_difference: float | None = None
-    """How far an image's output differs at most, relative to the largest, when its place in the batch and the other
-    images change, on this machine's processor; 0.0 means the same bits, None that it can't be said: the
-    output is not a tensor, or has no finite values."""

@@ -93,18 +93,18 @@ def replaced(group: Any, path: tuple[str, ...], value: object) -> Any:
 
 def test_a_setting_of_the_recipe_changes_the_keys_of_pictures_or_nothing(tiny: Callable[..., RunConfig]) -> None:
     config = tiny()
-    before = prepare(config, receptive_fields=False).plan
+    before = prepare(config, measured=False).plan
     for path, roles, other in variations(config, ("optimize",)):
-        after = prepare(other, receptive_fields=False).plan
+        after = prepare(other, measured=False).plan
         assert (before.picture_keys != after.picture_keys) == (NOTHING not in roles), path
         assert before.scan_keys == after.scan_keys, path
 
 
 def test_a_setting_of_the_scan_changes_the_keys_of_spans_or_nothing(tiny: Callable[..., RunConfig]) -> None:
     config = tiny("scan.sample=3")
-    before = prepare(config, receptive_fields=False).plan
+    before = prepare(config, measured=False).plan
     for path, roles, other in variations(config, ("scan",)):
-        after = prepare(other, receptive_fields=False).plan
+        after = prepare(other, measured=False).plan
         assert (before.scan_keys != after.scan_keys) == (NOTHING not in roles), path
 
 
@@ -183,7 +183,7 @@ def test_no_file_repeats_a_default_of_the_schema(file: Path) -> None:
 def test_a_root_refuses_other_settings_of_the_same_recipe_and_no_further_recipes(
     tiny: Callable[..., RunConfig], before: list[str], now: list[str], refused: bool
 ) -> None:
-    prepared = prepare(tiny(*before), receptive_fields=False)
+    prepared = prepare(tiny(*before), measured=False)
     record_plan(prepared)
     if refused:
         with pytest.raises(RootMismatchError, match=r"steps: |jitter_px: "):

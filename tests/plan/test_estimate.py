@@ -17,8 +17,9 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
 from network_atlas.plan.tasks import BACKWARD_FACTOR
-from network_atlas.run.prepare import Prepared, prepare, what_is_done
+from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.speeds import speeds_of
+from network_atlas.store.results import what_is_done
 
 SPEEDS = Speeds(
     step=0.5, image=2.0, measure=1.0, row=0.25, pictures={},
@@ -73,7 +74,7 @@ def test_measured_layers_cost_what_they_took(tiny: Callable[..., RunConfig]) -> 
 
 
 def test_planning_without_receptive_fields_names_the_same_results(tiny: Callable[..., RunConfig]) -> None:
-    whole, quick = prepare(tiny()).plan, prepare(tiny(), receptive_fields=False).plan
+    whole, quick = prepare(tiny()).plan, prepare(tiny(), measured=False).plan
     assert whole.layers[0].layer.receptive_field_px is not None
     assert quick.layers[0].layer.receptive_field_px is None
     assert (quick.picture_keys, quick.scan_keys) == (whole.picture_keys, whole.scan_keys)

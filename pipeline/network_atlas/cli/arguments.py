@@ -76,12 +76,13 @@ def not_a_command(word: str, words: Sequence[str]) -> str:
 
 
 def _model(name: str) -> str:
-    """Return the overrides for a model by name: a choice of conf/model, or one of torchvision's."""
+    """Return the overrides for a model by name: a choice of conf/model, or what `config.suggest` takes it for."""
     from network_atlas.config.compose import config_folder
+    from network_atlas.config.suggest import choice_meant
 
     if (config_folder() / "model" / f"{name}.yaml").is_file():
         return f"model={name}"
-    return f"model=torchvision model.name={shlex.quote(name)}"
+    return choice_meant("model", name) or f"model=torchvision model.name={shlex.quote(name)}"
 
 
 def _parser() -> argparse.ArgumentParser:

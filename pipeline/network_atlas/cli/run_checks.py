@@ -18,8 +18,9 @@ from network_atlas.models.device import device_of
 from network_atlas.models.facts import example_input, model_facts
 from network_atlas.models.load import load_model, on_device
 from network_atlas.plan.estimate import bytes_of
-from network_atlas.run.prepare import Prepared, missing_tasks, prepare, what_is_done
+from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.store.paths import STAGING, Store
+from network_atlas.store.results import what_is_done
 
 FIRST_IMAGES = 5
 """Images that are decoded: enough to find a folder of the wrong kind, few enough for a slow object store."""
@@ -110,7 +111,7 @@ def dataset_is_readable(config: RunConfig) -> str:
 
 def planned(config: RunConfig) -> Prepared:
     """Return the run, prepared; writes nothing. Raises an AtlasError for what can't be planned."""
-    return prepare(config, receptive_fields=False)
+    return prepare(config, measured=False)
 
 
 def plan_in_words(prepared: Prepared) -> str:
@@ -123,8 +124,9 @@ def plan_in_words(prepared: Prepared) -> str:
 def space_suffices(prepared: Prepared) -> str:
     """Return how much the rest of the plan writes. Raises SetupError where a local root has less space than that."""
     store, root = prepared.store, prepared.config.store.root
-    scan, optimize = missing_tasks(prepared, what_is_done(store))
-    needed = bytes_of(prepared.config, prepared.plan, sum(len(task.pictures) for task in optimize), len(scan))
+    plan, done = prepared.plan, what_is_done(store)
+    pictures = sum(task.items for task in plan.optimize_tasks(done.optimize))
+    needed = bytes_of(prepared.config, plan, pictures, len(plan.scan_tasks(done.scan)))
     if not store.is_local:
         return f"{size(needed)} to be written; an object store does not say how much space is left ({root})"
     # The root may not exist yet: its disk is that of the deepest folder above it that does.

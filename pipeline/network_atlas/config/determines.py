@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from network_atlas.config.declare import HASHED, MAY_CHANGE, NOTHING, ROLES
+from network_atlas.config.declare import MAY_CHANGE, NOTHING, ROLES
 from network_atlas.config.plain import flatten, plain
 from network_atlas.config.schema import RunConfig
 
@@ -36,11 +36,6 @@ def recorded(config: RunConfig) -> dict[str, object]:
     return {path: value for path, value, metadata in _leaves(config) if NOTHING not in metadata[ROLES]}
 
 
-def undeclared(group: type) -> list[str]:
-    """Return the fields of a settings class that don't say what they determine, and hold no settings themselves."""
-    return [field.name for field in dataclasses.fields(group) if ROLES not in field.metadata]
-
-
 def _leaves(group: object, prefix: str = "") -> Iterator[Leaf]:
     assert dataclasses.is_dataclass(group), f"{group!r} is not a group of settings"
     for field in dataclasses.fields(group):
@@ -60,6 +55,3 @@ def _below(value: object, path: str, metadata: Mapping[str, Any]) -> Iterator[Le
     elif isinstance(value, tuple):
         for number, item in enumerate(value):
             yield from _below(item, f"{path}.{number}", metadata)
-
-
-__all__ = ["HASHED", "determining", "fixed_settings", "recorded", "undeclared"]

@@ -6,8 +6,10 @@ listed with the reason why they can't be captured. The model's own output is the
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -44,7 +46,6 @@ class _Seen:
 class _Trace:
     order: list[_Seen] = field(default_factory=list)
     total_seconds: float = 0.0
-    batch_difference: float = math.nan
 
 
 def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
@@ -61,7 +62,6 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
         share={seen.name: min(1.0, seen.end_seconds / trace.total_seconds) for seen in named},
         forward_seconds=trace.total_seconds / BATCH,
         class_names=_fitting_names(config, layers),
-        batch_difference=None if math.isnan(trace.batch_difference) else trace.batch_difference,
     )
 
 
@@ -85,15 +85,32 @@ def example_input(config: InputConfig, batch: int = BATCH) -> Tensor:
     return torch.randn(batch, config.channels, config.height, config.width, generator=generator)
 
 
+def batch_difference(model: nn.Module, config: InputConfig) -> float | None:
+    """Return how far an image's output differs at most, relative to the largest, when its place in the batch and the
+    other images change, on this machine's processor.
+
+    0.0 means the same bits, None that it can't be said: the output is not a tensor, or has no finite values. Takes two
+    passes of `BATCH` images.
+    """
+    with _failure_named(config), torch.inference_mode():
+        difference = place_difference(model, example_input(config).contiguous(memory_format=torch.channels_last))
+    return None if math.isnan(difference) else difference
+
+
 def _run(model: nn.Module, config: InputConfig) -> _Trace:
-    try:
+    with _failure_named(config):
         images = example_input(config).contiguous(memory_format=torch.channels_last)
         model.to(memory_format=torch.channels_last)  # as workers run it, so that the measured time is theirs
         with torch.inference_mode():
             model(images)  # a first pass, so that one-time work is not timed
-            trace = min((_traced(model, images) for _ in range(TIMED_PASSES)), key=lambda trace: trace.total_seconds)
-            trace.batch_difference = place_difference(model, images)
-            return trace
+            return min((_traced(model, images) for _ in range(TIMED_PASSES)), key=lambda trace: trace.total_seconds)
+
+
+@contextlib.contextmanager
+def _failure_named(config: InputConfig) -> Iterator[None]:
+    """Raise ModelError, with the reason and the fix, for whatever the model raises on generated images."""
+    try:
+        yield
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible
         raise ModelError(
             f"the model failed on a {config.channels} x {config.height} x {config.width} input: "

@@ -37,11 +37,13 @@ def calibrate_tasks(
     statistics = inputs.of_images() if plan.statistics_key else ""
     tasks = []
     for layer in plan.layers:
-        scan = inputs.of_scan(layer.layer)
-        path, keys_of = path_to(plan, layer.layer), calibration_keys(plan, layer)
+        keys_of = calibration_keys(plan, layer)
         missing = [picture for picture in layer.pictures if picture.key in made and keys_of[picture.key] not in done]
+        # Asked for only where something is missing: a layer's scan may be thousands of receipts.
+        scan = inputs.of_scan(layer.layer) if missing else None
         if scan is None or statistics is None:
             continue
+        path = path_to(plan, layer.layer)
         for start in range(0, len(missing), plan.block):
             pictures = tuple(missing[start : start + plan.block])
             names = sorted({name for picture in pictures for name in picture.layers} - {layer.layer.name})

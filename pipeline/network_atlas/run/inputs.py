@@ -12,11 +12,12 @@ from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import AssembleTask
-from network_atlas.run.prepare import Done, Prepared
+from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
 from network_atlas.store import schemas
 from network_atlas.store.receipts import Receipt, commit, files_under
+from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
 
 ASSEMBLE_ALGORITHM = 3
@@ -29,13 +30,15 @@ class StoredFiles:
     def __init__(self, prepared: Prepared, done: Done) -> None:
         self._plan, self._done = prepared.plan, done
         self._layers = {layer.layer.name: layer for layer in prepared.plan.layers}
+        self._scans: dict[str, tuple[str, ...] | None] = {}
 
     def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
         """Return the files that hold a layer's scan; None where a span is missing."""
-        keys = self._layers[layer.name].scan_keys
-        if any(key not in self._done.scan for key in keys):
-            return None
-        return scanned_files(self._done.scan[key] for key in keys)
+        if layer.name not in self._scans:  # every block of a layer asks for it
+            keys = self._layers[layer.name].scan_keys
+            whole = all(key in self._done.scan for key in keys)
+            self._scans[layer.name] = scanned_files(self._done.scan[key] for key in keys) if whole else None
+        return self._scans[layer.name]
 
     def of_images(self) -> str | None:
         """Return the file of the statistics of all images; None where it is not written."""

@@ -18,23 +18,20 @@ from network_atlas.dataset import Example, open_source
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
 from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
 from network_atlas.models.device import optimize_dtype
-from network_atlas.models.facts import model_facts
+from network_atlas.models.facts import batch_difference, model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
-from network_atlas.plan.tasks import OptimizeTask, ScanTask
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
 from network_atlas.store.paths import Store
-from network_atlas.store.results import LAYERS_FILE, Done, read_run_file, what_is_done
+from network_atlas.store.results import LAYERS_FILE, read_run_file
 from network_atlas.store.shards import read_rows
 
 if TYPE_CHECKING:
     from torch import nn
-
-__all__ = ["LAYERS_FILE", "Done", "Prepared", "missing_tasks", "prepare", "read_run_file", "what_is_done"]
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +46,16 @@ class Prepared:
     sweep: Sweep
     examples: tuple[Example, ...]
     plan: Plan
+    batch_difference: float | None = None
+    """See `models.facts.batch_difference`; measured for runs only, whose record says it."""
 
 
-def prepare(config: RunConfig, *, receptive_fields: bool = True) -> Prepared:
+def prepare(config: RunConfig, *, measured: bool = True) -> Prepared:
     """Return the plan of a run. Raises before any work when the configuration does not fit the model, data or root.
 
-    Measuring receptive fields takes a backward pass for each new layer. Crops need them; no key of a picture or of a
-    scan does, so that who only wants to know what is to do may leave them out.
+    With `measured`, receptive fields are there, which takes a backward pass for each new layer, and how far a batch
+    changes an image's numbers. Crops and the record of a run need these; no key does, so that who only wants to know
+    what is to do may leave them out.
     """
     config = with_absolute_paths(config)
     store = Store.open(config.store.root)
@@ -69,7 +69,7 @@ def prepare(config: RunConfig, *, receptive_fields: bool = True) -> Prepared:
     plan = make_plan(
         config,
         facts,
-        _measured(store, model, sweep.selections, facts, config) if receptive_fields else sweep.selections,
+        _measured(store, model, sweep.selections, facts, config) if measured else sweep.selections,
         Dataset(
             examples=[(example.example_id, example.version) for example in examples],
             labels=[example.label for example in examples],
@@ -78,7 +78,15 @@ def prepare(config: RunConfig, *, receptive_fields: bool = True) -> Prepared:
         ),
         dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
     )
-    return Prepared(config=config, store=store, facts=facts, sweep=sweep, examples=examples, plan=plan)
+    return Prepared(
+        config=config,
+        store=store,
+        facts=facts,
+        sweep=sweep,
+        examples=examples,
+        plan=plan,
+        batch_difference=batch_difference(model, config.model.input) if measured else None,
+    )
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -97,11 +105,6 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         dataset=replace(config.dataset, root=absolute(config.dataset.root), only=absolute(config.dataset.only)),
         store=replace(config.store, root=absolute(config.store.root)),
     )
-
-
-def missing_tasks(prepared: Prepared, done: Done) -> tuple[list[ScanTask], list[OptimizeTask]]:
-    """Return the tasks that scanning and optimizing still need."""
-    return prepared.plan.scan_tasks(done.scan), prepared.plan.optimize_tasks(done.optimize)
 
 
 def check_settings(store: Store, config: RunConfig) -> None:

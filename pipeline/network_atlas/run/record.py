@@ -61,7 +61,7 @@ def about(prepared: Prepared) -> dict[str, object]:
 def _machine(prepared: Prepared) -> dict[str, object]:
     """Return what last bits depend on besides the settings: the driver's processor, and what it was seen to keep.
 
-    `batch_difference` is described in `layers.ModelFacts`; it is of `batch_rows` images on this processor. Workers of a
+    `models.facts.batch_difference` is of `batch_rows` images on this processor. Workers of a
     cluster, and GPUs, may keep something else: `atlas doctor` measures it there.
     """
     return {
@@ -69,7 +69,7 @@ def _machine(prepared: Prepared) -> dict[str, object]:
         "threads": threads_of(prepared.config),
         "processor": platform.machine(),
         "features": processor_features(),
-        "batch_difference": prepared.facts.batch_difference,
+        "batch_difference": prepared.batch_difference,
     }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from network_atlas.plan.calibration import calibration_keys
-from network_atlas.run.prepare import Done, Prepared
+from network_atlas.run.prepare import Prepared
 from network_atlas.store.failures import QUARANTINED, quarantined
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.receipts import files_under
+from network_atlas.store.results import Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A run under way: has tasks of a stage done, shows how far it is, writes down what failed.
 
 run = Run(prepared=prepared, progress=progress, executor=executor, log=log)
-run.stage("scan", "network_atlas.scan.worker:ScanWorker", tasks, total=8, unit="spans")
+run.stage(STAGES["scan"], tasks, total=8)
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from network_atlas.plan.stages import Stage
 from network_atlas.plan.tasks import StageTask
 from network_atlas.run.inputs import merge_statistics
 from network_atlas.run.log import RunLog
-from network_atlas.run.prepare import Done, Prepared, what_is_done
+from network_atlas.run.prepare import Prepared
 from network_atlas.store.failures import QUARANTINED, FailedTask, put_failure
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import FOLD_AT, fold
-from network_atlas.store.results import RESULTS
+from network_atlas.store.results import RESULTS, Done, what_is_done
 
 HOPELESS = 50
 """Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""

@@ -14,8 +14,9 @@ from network_atlas.optimize.timing import step_seconds
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, steps_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR, CALIBRATION_PASSES
-from network_atlas.run.prepare import Done, Prepared
+from network_atlas.run.prepare import Prepared
 from network_atlas.store.receipts import Receipt, read_receipts
+from network_atlas.store.results import Done
 
 READ_PROBES = 4
 """Images read to time the reading."""

@@ -22,7 +22,7 @@ from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, SiteTask
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
-from network_atlas.run.prepare import Done, Prepared, prepare
+from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.record import about, record_plan
 from network_atlas.run.result import Result, result_of, unreadable
 from network_atlas.run.running import Progress, Run
@@ -33,6 +33,7 @@ from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import Manifest, latest, publish
 from network_atlas.store.paths import DERIVED, Store, atlas_path, statistics_path
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
+from network_atlas.store.results import Done
 from network_atlas.store.shards import FileEntry
 
 

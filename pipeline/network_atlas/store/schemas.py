@@ -185,10 +185,7 @@ def _feature(type_: pa.DataType) -> dict[str, object]:
         return {"feature": _feature(type_.value_type), "_type": "List"}
     if pa.types.is_struct(type_):
         return {item.name: _feature(item.type) for item in type_}
-    return {
-        "dtype": {"float": "float32", "double": "float64", "halffloat": "float16"}.get(str(type_), str(type_)),
-        "_type": "Value",
-    }
+    return {"dtype": HUGGING_FACE_NAMES.get(str(type_), str(type_)), "_type": "Value"}
 
 
 LAYERS = _schema(

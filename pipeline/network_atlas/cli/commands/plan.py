@@ -18,8 +18,9 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.estimate import WORKERS, Estimate, StageCost, estimate
-from network_atlas.run.prepare import Done, Prepared, prepare, what_is_done
+from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.speeds import speeds_of, threads_of
+from network_atlas.store.results import Done, what_is_done
 
 FORMAT = 1
 """Of the JSON object. Fields may be added; none is renamed or given another meaning."""
@@ -32,14 +33,14 @@ def command(options: argparse.Namespace) -> int:
 
 def print_id(config: RunConfig) -> int:
     """Print the name of a run: lower-case letters, digits and hyphens, at most 40 of them."""
-    print(plan_id(prepare(config, receptive_fields=False)))  # noqa: T201
+    print(plan_id(prepare(config, measured=False)))  # noqa: T201
     return DONE
 
 
 def print_plan(config: RunConfig, as_json: bool) -> int:
     """Print the plan of a run; change nothing."""
     use_threads(threads_of(config))  # a worker's number, so that the times are a worker's
-    prepared = prepare(config, receptive_fields=False)
+    prepared = prepare(config, measured=False)
     done = what_is_done(prepared.store)
     cost = estimate(
         prepared.config,

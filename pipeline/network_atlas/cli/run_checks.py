@@ -15,8 +15,9 @@ from network_atlas.dataset import open_source
 from network_atlas.errors import DatasetError, SetupError, StoreError, UnreadableImageError, counted
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
-from network_atlas.models.facts import example_input, model_facts
+from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model, on_device
+from network_atlas.models.trace import example_input
 from network_atlas.plan.estimate import bytes_of
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.store.paths import STAGING, Store

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
-from network_atlas.models.prepared import make_ready
+from network_atlas.models.prepared import make_ready, to_channels_last
 
 
 def load_model(config: ModelConfig) -> nn.Module:
@@ -46,7 +46,9 @@ def on_device(model: nn.Module, device: torch.device) -> nn.Module:
     """
     if device.type == "cpu":
         make_ready(model)
-    return model.to(device).to(memory_format=torch.channels_last)
+    model.to(device)
+    to_channels_last(model)
+    return model
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:

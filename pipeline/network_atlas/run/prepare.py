@@ -63,7 +63,7 @@ def prepare(config: RunConfig, *, measured: bool = True) -> Prepared:
     check_places(store, config)
     model = load_model(config.model)
     facts = model_facts(model, config.model)
-    sweep = expand_sweep(facts.layers, bases=facts.bases, unsupported=facts.unsupported, config=config.sweep)
+    sweep = expand_sweep(facts, config.sweep)
     examples = open_source(config.dataset).examples()
     ids = [example.example_id for example in examples]
     plan = make_plan(

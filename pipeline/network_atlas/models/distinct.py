@@ -9,7 +9,7 @@ and all but one of those that return the very same tensor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -20,37 +20,38 @@ from network_atlas.models.trace import Seen
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """Their weights may have several axes and still mix nothing."""
-PARAMETRIZATIONS = "parametrizations"
-"""The child in which torch keeps what computes a module's weights; it makes no container of the module."""
 
 
 def repeats(layers: Sequence[Seen]) -> dict[str, str]:
-    """Return the layers that have no channels of their own, each with those that it has: 'the channels of conv1'."""
-    mixing = {entry.name for entry in layers if _mixes(entry.module)}
-    reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, mixing))}
+    """Return the layers that have no channels of their own, each with those that it has: 'the channels of conv1'.
+
+    `layers` are those that can be captured: what a module holds beside them is its own.
+    """
+    captured = {entry.module: entry.name for entry in layers}
+    reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured))}
     for names in _same_tensors(layers).values():
         kept = _kept([entry for entry in layers if entry.name in names and entry.name not in reasons])
         reasons |= {name: f"the same tensor as {kept}" for name in names if name not in reasons and name != kept}
     return reasons
 
 
-def _reason(entry: Seen, mixing: Iterable[str]) -> str:
+def _reason(entry: Seen, captured: Mapping[nn.Module, str]) -> str:
     """Return whose channels a layer has, if it makes none by itself."""
-    if entry.name == OUTPUT or entry.name in mixing:
+    if entry.name == OUTPUT:
         return ""
-    inside = [name for name in mixing if name.startswith(f"{entry.name}.")]
-    if len(inside) > 1:
+    inside = [module for module in entry.module.modules() if _mixes(module)]
+    if not inside:
+        return "the channels of the layer before"
+    if len(inside) > 1 or inside[0] is entry.module or inside[0] not in captured:
         return ""
-    if inside:
-        return f"the channels of {inside[0]}"
-    return "the channels of the layer before"
+    return f"the channels of {captured[inside[0]]}"
 
 
 def _mixes(module: nn.Module) -> bool:
-    """Say whether a module without parts has weights that mix channels: a weight of two axes or more."""
+    """Say whether a module has weights of its own that mix channels: weights of two axes or more."""
     if isinstance(module, FIRST_OF_SEVERAL):
         return True
-    if isinstance(module, NORMS) or any(name != PARAMETRIZATIONS for name, _ in module.named_children()):
+    if isinstance(module, NORMS):
         return False
     weights = [*module.parameters(recurse=False), getattr(module, "weight", None)]
     return any(isinstance(weight, Tensor) and weight.ndim > 1 for weight in weights)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -218,9 +219,7 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
             "the model gives no gradients (its forward runs under no_grad, or detaches), so nothing can be optimized; "
             "give one whose forward is differentiable"
         )
-    try:
-        torch.autograd.grad(total, leaf)
-    except RuntimeError:  # torch's word for a value that was changed in place, or an operation without derivative
+    if not _goes_back(total, leaf):
         for entry in seen.values():
             entry.has_gradient = entry.has_gradient and _reaches(model, leaf, entry)
 
@@ -240,7 +239,16 @@ def _reaches(model: nn.Module, leaf: Tensor, entry: Seen) -> bool:
 
     with torch.enable_grad(), _hooked(model, {entry.name: entry}, receive), contextlib.suppress(_Stopped):
         model(leaf * 1.0)
-    try:
-        return output is not None and torch.autograd.grad(output.sum(), leaf) is not None
-    except RuntimeError:
-        return False
+    return output is not None and _goes_back(output.sum(), leaf)
+
+
+def _goes_back(value: Tensor, leaf: Tensor) -> bool:
+    """Say whether torch can go back from a value to the images."""
+    with warnings.catch_warnings():
+        # Torch only warns where an operation, such as a quantized one, has no derivative.
+        warnings.filterwarnings("error", message=".*autograd kernel was not registered", category=UserWarning)
+        try:
+            torch.autograd.grad(value, leaf)
+        except (RuntimeError, UserWarning):  # a value that was changed in place, an operation without derivative
+            return False
+    return True

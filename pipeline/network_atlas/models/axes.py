@@ -33,8 +33,8 @@ class AxisTracer(TorchDispatchMode):
     """Records the axes of every tensor that comes from the images while it is entered."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._axes: Any = WeakTensorKeyDictionary()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._axes: Any = WeakTensorKeyDictionary()
 
     def of_images(self, images: Tensor) -> Tensor:
         """Return `images`, (images, channels, rows, columns), as the tensor from which everything is followed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -34,6 +34,8 @@ class Factor:
 
     size: int
     kind: Kind
+    positions: int = 0
+    """Of channels that a product made of positions (a mixer's hidden units): how many positions there were."""
 
 
 Axis = tuple[Factor, ...]
@@ -162,12 +164,13 @@ def _both(first: Axis, second: Axis) -> Axis | None:
     while left and right:
         size = min(left[0].size, right[0].size)
         kind = min(left[0].kind, right[0].kind, key=ORDER.index)
+        positions = max(left[0].positions, right[0].positions) if kind is Kind.CHANNEL else 0
         for side in (left, right):
             rest, over = divmod(side[0].size, size)
             if over:
                 return None
-            side[:1] = [Factor(rest, side[0].kind)] if rest > 1 else []
-        common.append(Factor(size, kind))
+            side[:1] = [replace(side[0], size=rest)] if rest > 1 else []
+        common.append(Factor(size, kind, positions))
     return _joined(common) if not left and not right else None
 
 
@@ -175,8 +178,8 @@ def _joined(factors: Iterable[Factor]) -> Axis:
     """Return factors with neighbours of one kind made one."""
     result: list[Factor] = []
     for factor in factors:
-        if result and result[-1].kind == factor.kind:
-            result[-1] = Factor(result[-1].size * factor.size, factor.kind)
+        if result and (result[-1].kind, result[-1].positions) == (factor.kind, factor.positions):
+            result[-1] = replace(factor, size=result[-1].size * factor.size)
         else:
             result.append(factor)
     return tuple(result)
@@ -215,9 +218,9 @@ def _take(left: list[Factor], size: int) -> Axis | None:
         part = math.gcd(size, factor.size)
         if part != min(size, factor.size):
             return None
-        taken.append(Factor(part, factor.kind))
+        taken.append(replace(factor, size=part))
         if factor.size > part:
-            left.insert(0, Factor(factor.size // part, factor.kind))
+            left.insert(0, replace(factor, size=factor.size // part))
         size //= part
     return _joined(taken)
 
@@ -306,13 +309,31 @@ def _channels_second(arguments: Arguments, output: Tensor, known: Known) -> Axes
         behind: Axes = tuple(axis(size, Kind.POSITION) for size in output.shape[2:])
     else:
         behind = tuple(_resized(factors, size) for factors, size in zip(axes[2:], output.shape[2:], strict=True))
-    return (axes[0], axis(output.shape[1], Kind.CHANNEL), *_as_former(behind))
+    made, behind = _made(axes[1], behind, output.shape[1])
+    return (axes[0], made, *behind)
 
 
-def _as_former(axes: Axes) -> Axes:
-    """Return axes beside newly made channels."""
+def _made(inner: Axis, others: Axes, size: int) -> tuple[Axis, Axes]:
+    """Return the axis that a product with weights makes of its inner one, and the others beside it.
+
+    It holds new channels. But where the inner axis held positions and another one holds the channels, a product of as
+    many positions gives positions again; and so does a second product that returns to their number, as in a mixer.
+    """
+    mixed = inner[0] if len(inner) == 1 else Factor(0, Kind.UNKNOWN)
+    kinds = {factor.kind for factors in others for factor in factors}
+    if mixed.kind is Kind.POSITION and Kind.CHANNEL in kinds:
+        if mixed.size == size:
+            return axis(size, Kind.POSITION), others
+        return (Factor(size, Kind.CHANNEL, mixed.size),), _changed(others, Kind.CHANNEL, Kind.FORMER)
+    if mixed.positions == size > 0 and Kind.FORMER in kinds:
+        return axis(size, Kind.POSITION), _changed(others, Kind.FORMER, Kind.CHANNEL)
+    return axis(size, Kind.CHANNEL), _changed(others, Kind.CHANNEL, Kind.FORMER)
+
+
+def _changed(axes: Axes, before: Kind, after: Kind) -> Axes:
+    """Return axes with one kind of factors made another."""
     return tuple(
-        _joined(Factor(factor.size, Kind.FORMER if factor.kind is Kind.CHANNEL else factor.kind) for factor in factors)
+        _joined(Factor(factor.size, after) if factor.kind is before else factor for factor in factors)
         for factors in axes
     )
 
@@ -330,7 +351,8 @@ def _product(left: str, right: str) -> Rule:
             outer = _merged([first[:-2], second[:-2]], output.shape[:-2])
             return (*outer, first[-2], second[-1])
         if first is not None:
-            return (*_as_former(first[:-1]), axis(output.shape[-1], Kind.CHANNEL))
+            made, others = _made(first[-1], first[:-1], output.shape[-1])
+            return (*others, made)
         if second is not None:  # weights from the left mix what the second holds along its inner axis
             return (*second[:-2], _resized(second[-2], output.shape[-2]), second[-1])
         return None
@@ -340,7 +362,10 @@ def _product(left: str, right: str) -> Rule:
 
 def _linear(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     axes = _first(arguments, known)
-    return (*_as_former(axes[:-1]), axis(output.shape[-1], Kind.CHANNEL)) if axes is not None else None
+    if axes is None:
+        return None
+    made, others = _made(axes[-1], axes[:-1], output.shape[-1])
+    return (*others, made)
 
 
 def _attention(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
@@ -354,7 +379,9 @@ def _attention(arguments: Arguments, output: Tensor, known: Known) -> Axes | Non
 def _looked_up(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     """Return the axes after a look-up of vectors by the numbers in a tensor."""
     axes = known(arguments["indices"])
-    return (*_as_former(axes), axis(output.shape[-1], Kind.CHANNEL)) if axes is not None else None
+    if axes is None:
+        return None
+    return (*_changed(axes, Kind.CHANNEL, Kind.FORMER), axis(output.shape[-1], Kind.CHANNEL))
 
 
 def _indexed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:

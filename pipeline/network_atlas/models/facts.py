@@ -84,7 +84,12 @@ def _layers(trace: Trace) -> tuple[list[LayerSpec], dict[str, str]]:
 def _channel_axis(seen: Seen) -> tuple[int, str]:
     """Return which axis of a module's output holds the channels, and '' or the reason why it can't be captured."""
     reason = _form_problem(seen) or _value_problem(seen)
-    return (0, reason) if reason else channel_axis(seen.axes)
+    if reason:
+        return 0, reason
+    axis, reason = channel_axis(seen.axes)
+    if type(seen.module) is nn.Linear and seen.shape is not None and not reason:
+        axis = len(seen.shape) - 1  # its channels are its outputs, also where it mixes positions
+    return axis, reason
 
 
 def _form_problem(seen: Seen) -> str:

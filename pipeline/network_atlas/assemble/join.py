@@ -90,6 +90,8 @@ def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> s
     for status in STATUS_ORDER:
         if status in statuses:
             return status
+    if scan and scan.non_finite:
+        return "non_finite"
     return "missing" if len(made) < planned else "ok"
 
 
@@ -131,13 +133,13 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
 def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:
     """Return how a score compares with the sampled examples: its percentile, and as a multiple of the best of them.
 
-    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. For a
-    minimized picture all signs are turned. (None, None) for minimized neurons, since the scan samples no spatial
-    minima, and for objectives that the scan does not measure.
+    A channel's score is a spatial mean and is compared with spatial means. For a minimized picture all signs are
+    turned. (None, None) for objectives that the scan does not measure. So for a neuron: its score is the value at its
+    position, of which the scan keeps nothing; it keeps the largest over all positions, which is another quantity.
     """
-    if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
+    if picture.objective not in ("channel", "logit"):
         return None, None
-    values = scan.sample_spatial_maximum if picture.objective == "neuron" else scan.sample_spatial_mean
+    values = scan.sample_spatial_mean
     percentile = percentile_of(picture.sign * score, picture.sign * values)
     finite = picture.sign * values[np.isfinite(values)]
     best = float(finite.max()) if len(finite) else 0.0
@@ -165,7 +167,10 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
     """Return the statistics of a channel: the columns of `schemas.STATISTICS` and `schemas.CHANNEL_STATISTICS`."""
     of_channel = scan[channel]
     return {
-        **{name: getattr(of_channel, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
+        **{
+            name: getattr(of_channel, name)
+            for name in ("count", "non_finite", "mean", "variance", "minimum", "maximum", "dead")
+        },
         "spatial_maximum": scan.spatial_maximum(channel),
         "spatial_mean": scan.spatial_mean(channel),
         "noise_floor": scan.noise_floor,

@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from network_atlas.stats.moments import is_constant
+
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NOISE_SHARE = 0.01
 """A layer's noise floor, as a share of the 99th percentile of all its channels' absolute spatial maxima."""
@@ -66,9 +68,13 @@ def _shares(example_id: str) -> tuple[float, float]:
 
 
 def percentile_of(score: float, values: Floats) -> float | None:
-    """Return the percentage, 0 to 100, of finite `values` below `score`; None when there is nothing to compare."""
+    """Return the percentage, 0 to 100, of finite `values`, (examples,), below `score`.
+
+    None where there is nothing to compare, or where values differ by rounding alone: the score of a constant channel
+    would stand above or below all of them by its last bit.
+    """
     finite = values[np.isfinite(values)]
-    if not len(finite) or not np.isfinite(score):
+    if not len(finite) or not np.isfinite(score) or is_constant(float(finite.min()), float(finite.max())):
         return None
     return float(100.0 * np.count_nonzero(finite < score) / len(finite))
 
@@ -99,7 +105,8 @@ class Sample:
             return np.full((self.spatial_mean.shape[1],) * 2, np.nan)
         centred = values - values.mean(axis=0)
         sizes = np.linalg.norm(centred, axis=0)
-        units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=sizes > 0)
+        moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0)))
+        units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=moves)
         correlations: NDArray[np.float64] = np.clip(np.round(units.T @ units, DECIMALS), -1.0, 1.0)
         return correlations
 

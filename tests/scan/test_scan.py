@@ -138,6 +138,8 @@ def test_the_sample_holds_the_outputs_of_the_layers(everything: Callable[..., Ru
         assert len(numbers) == 5
         np.testing.assert_allclose(sample.spatial_maximum, known.spatial_maximum[numbers], atol=ROUNDING[layer])
         np.testing.assert_allclose(sample.spatial_mean, known.means[numbers], **SUMS)
+        row, column = scans[layer].layer.centre
+        np.testing.assert_allclose(sample.centre, known.maps[numbers, :, row, column], atol=ROUNDING[layer])
         rows = {}
         for path in store.list(SAMPLES):
             names = ["example_id", "row", "column", "vector", "label"]
@@ -185,7 +187,7 @@ def test_batches_spans_and_order_change_nothing(
             for name in ("mean", "variance", "skewness"):
                 values = [getattr(getattr(whole, kind), name) for whole in (first, second)]
                 np.testing.assert_allclose(*values, rtol=1e-6, atol=1e-6)
-        for name in ("spatial_mean", "spatial_maximum", "spatial_maximum_at"):
+        for name in ("spatial_mean", "spatial_maximum", "spatial_maximum_at", "centre"):
             samples = [getattr(part[layer].sample, name) for part in (before, after)]
             np.testing.assert_allclose(*samples, **rounding)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from network_atlas.stats.sample import (
     QUANTILES,
     Sample,
+    are_comparable,
     percentile_of,
     position_of,
     quantiles_of,
@@ -41,6 +42,24 @@ def test_percentile_is_the_share_below(score: float, expected: float) -> None:
 def test_percentile_of_nothing_is_unknown() -> None:
     assert percentile_of(1.0, np.array([], np.float32)) is None
     assert percentile_of(float("nan"), np.array([1.0], np.float32)) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "size", "expected"),
+    [
+        ([1.0, 2.0], 0.0, True),
+        ([], 0.0, False),
+        ([0.0, 0.0], 0.0, False),
+        ([0.1, np.nextafter(np.float32(0.1), np.float32(1))], 0.0, False),
+        ([-5.0, -5.000001], 0.0, False),
+        ([1e-9, 2e-9], 0.0, True),  # small, but so are its numbers
+        ([1e-9, 2e-9], 1.0, False),  # the rounding of values around 1
+    ],
+)
+def test_values_that_differ_by_rounding_alone_are_not_comparable(
+    values: list[float], size: float, expected: bool
+) -> None:
+    assert are_comparable(np.array(values, np.float32), size=size) is expected
 
 
 @given(st.text(min_size=1), st.integers(1, 60), st.integers(1, 60))
@@ -89,7 +108,11 @@ def sample_of(columns: list[list[float]]) -> Sample:
     values = np.array(columns, np.float32).T
     ids = tuple(f"{number:03d}" for number in range(len(values)))
     return Sample(
-        ids=ids, spatial_mean=values, spatial_maximum=values, spatial_maximum_at=np.zeros(values.shape, np.int32)
+        ids=ids,
+        spatial_mean=values,
+        spatial_maximum=values,
+        spatial_maximum_at=np.zeros(values.shape, np.int32),
+        centre=values,
     )
 
 

@@ -198,13 +198,14 @@ def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> Fi
         "row": sample.vectors_at[:, 0],
         "column": sample.vectors_at[:, 1],
         "vector": Lists(lengths, sample.vectors),
+        "centre": Lists(lengths, sample.centre),
     }
     return put_columns(store, SAMPLES, columns, schemas.ACTIVATION_SAMPLES)
 
 
 def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
     """Return the sample of a layer from the shards of all spans, in the order of ids."""
-    names = ("spatial_mean", "spatial_maximum", "spatial_maximum_at")
+    names = ("spatial_mean", "spatial_maximum", "spatial_maximum_at", "centre")
     shards = [read_columns(store, path, ["example_id", *names], layer_index=layer.index) for path in paths]
     ids = np.array([name for shard in shards for name in shard["example_id"].tolist()], dtype=object)
     order = np.argsort(ids, kind="stable")
@@ -218,6 +219,7 @@ def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
         spatial_mean=matrix("spatial_mean", np.float32),
         spatial_maximum=matrix("spatial_maximum", np.float32),
         spatial_maximum_at=matrix("spatial_maximum_at", np.int32),
+        centre=matrix("centre", np.float32),
     )
 
 

@@ -63,8 +63,16 @@ class ChannelScan:
     top: tuple[Example, ...]
     bottom: tuple[Example, ...]
     sample_spatial_mean: NDArray[np.float32]
-    """(sampled examples,), as is the next."""
+    """(sampled examples,), as are the next."""
     sample_spatial_maximum: NDArray[np.float32]
+    sample_centre: NDArray[np.float32]
+    centre: tuple[int, int]
+    """The position of `sample_centre`: (row, column)."""
+
+    @property
+    def size(self) -> float:
+        """Return the largest absolute value anywhere; 0 where there are no values."""
+        return max(abs(self.minimum or 0.0), abs(self.maximum or 0.0))
 
     @property
     def dead(self) -> bool:
@@ -100,6 +108,8 @@ class LayerScan(Mapping[int, ChannelScan]):
             bottom=self.examples(whole.bottom, channel),
             sample_spatial_mean=self.sample.spatial_mean[:, channel],
             sample_spatial_maximum=self.sample.spatial_maximum[:, channel],
+            sample_centre=self.sample.centre[:, channel],
+            centre=self.layer.centre,
         )
 
     def __iter__(self) -> Iterator[int]:

@@ -93,9 +93,11 @@ class Moments:
         return np.asarray(is_constant(self.minimum, self.maximum))
 
 
-def is_constant(low: Floats | float, high: Floats | float) -> NDArray[np.bool_] | np.bool_:
+def is_constant(low: Floats | float, high: Floats | float, size: Floats | float = 0.0) -> NDArray[np.bool_] | np.bool_:
     """Say whether values from `low` to `high`, of float32 maps, differ by no more than they are rounded.
 
-    True where there are no values: where `low` is above `high`.
+    `size` is that of the numbers that they were computed from, where it is larger. True where there are no values:
+    where `low` is above `high`.
     """
-    return np.subtract(high, low) <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    sizes = np.maximum(np.maximum(np.abs(low), np.abs(high)), size)
+    return np.subtract(high, low) <= ROUNDING * sizes

@@ -37,6 +37,8 @@ class Reduced:
     """The sum of the squared distances of the map's values from their mean."""
     vectors: NDArray[np.float16]
     """The values at one position, of the sampled examples only: (sampled examples, channels of all layers)."""
+    centre: NDArray[np.float32]
+    """The values at each layer's centre position, of the sampled examples only."""
 
     def without_non_finite(self, sizes: Sequence[int]) -> Reduced:
         """Return the numbers without those of layers whose values on an example are not all finite.

@@ -67,14 +67,19 @@ def _shares(example_id: str) -> tuple[float, float]:
     return int.from_bytes(digest[8:16], "big") / 2**64, int.from_bytes(digest[16:24], "big") / 2**64
 
 
-def percentile_of(score: float, values: Floats) -> float | None:
-    """Return the percentage, 0 to 100, of finite `values`, (examples,), below `score`.
+def are_comparable(values: Floats, *, size: float = 0.0) -> bool:
+    """Say whether `values`, (examples,), are there and differ by more than rounding.
 
-    None where there is nothing to compare, or where values differ by rounding alone: the score of a constant channel
-    would stand above or below all of them by its last bit.
+    `size` is that of the numbers that they were computed from: means of values around 1 that are all zero differ by
+    the rounding of 1.
     """
+    return len(values) > 0 and not is_constant(float(values.min()), float(values.max()), size)
+
+
+def percentile_of(score: float, values: Floats) -> float | None:
+    """Return the percentage, 0 to 100, of finite `values`, (examples,), below `score`; None when there are none."""
     finite = values[np.isfinite(values)]
-    if not len(finite) or not np.isfinite(score) or is_constant(float(finite.min()), float(finite.max())):
+    if not len(finite) or not np.isfinite(score):
         return None
     return float(100.0 * np.count_nonzero(finite < score) / len(finite))
 
@@ -88,6 +93,8 @@ class Sample:
     spatial_maximum: Floats
     spatial_maximum_at: NDArray[np.int32]
     """Flat positions of the spatial maxima in the layer's map."""
+    centre: Floats
+    """The values at the layer's centre position."""
 
     def noise_floor(self) -> float:
         """Return the size of a spatial maximum below which it counts as noise in this layer."""
@@ -105,7 +112,8 @@ class Sample:
             return np.full((self.spatial_mean.shape[1],) * 2, np.nan)
         centred = values - values.mean(axis=0)
         sizes = np.linalg.norm(centred, axis=0)
-        moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0)))
+        size = np.abs(self.spatial_maximum).max(axis=0, initial=0.0)  # the means were computed from such values
+        moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0), size))
         units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=moves)
         correlations: NDArray[np.float64] = np.clip(np.round(units.T @ units, DECIMALS), -1.0, 1.0)
         return correlations

@@ -18,7 +18,10 @@ FIELDS: dict[str, type] = {
     "spatial_maximum": np.float32,
     "spatial_maximum_at": np.int32,
     "vectors": np.float16,
+    "centre": np.float32,
 }
+OF_SAMPLED = ("vectors", "centre")
+"""Fields that were taken of the sampled examples alone; the other numbers are of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Sampled:
     vectors: NDArray[np.float16]
     vectors_at: NDArray[np.int32]
     """Row and column of each vector: (examples of all layers, 2)."""
+    centre: NDArray[np.float32]
 
 
 class RunningSample:
@@ -60,8 +64,7 @@ class RunningSample:
         """Take in the sampled ones of some examples: those at `images` of `reduced`, with their ids and labels."""
         rows = slice(len(self._ids), len(self._ids) + len(images))
         for name in FIELDS:
-            # Vectors were taken of the sampled examples alone; the other numbers of all.
-            values = reduced.vectors if name == "vectors" else getattr(reduced, name)[images]
+            values = getattr(reduced, name) if name in OF_SAMPLED else getattr(reduced, name)[images]
             for part, block in self._blocks(name):
                 block[rows] = values[:, part]
         self._ids += ids

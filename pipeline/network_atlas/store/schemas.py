@@ -60,8 +60,8 @@ _JOINED_EXAMPLE_FIELDS = [
 
 PERCENTILE = (
     "share of sampled examples that excite the objective less (for minimized pictures: score higher) than the picture; "
-    "null where the scan has nothing to compare with, as for neurons (no values at their position are kept) and for "
-    "channels that are constant but for rounding"
+    "null where the scan has nothing to compare with, as for neurons away from the centre, and for channels that are "
+    "constant but for rounding"
 )
 
 PICTURE_STATUS = (
@@ -330,6 +330,12 @@ ACTIVATION_SAMPLES = _schema(
         field("row", pa.int32(), "row of the activation vector: drawn by hash, not at an edge; token in token layers"),
         field("column", pa.int32(), "column of the activation vector"),
         field("vector", pa.list_(pa.float16()), "values of all channels at that position", "activation"),
+        field(
+            "centre",
+            pa.list_(pa.float32()),
+            "values of all channels at the layer's centre, (rows // 2, columns // 2): a neuron's default position",
+            "activation",
+        ),
     ],
 )
 

@@ -91,6 +91,21 @@ def test_the_spectrum_has_the_middle_of_each_side() -> None:
     }
 
 
+def test_the_middle_behind_a_relu_is_that_of_what_responds() -> None:
+    values = np.array([0.0] * 90 + [1e-6] * 20 + [1.0, 2.0, 3.0, 4.0, 5.0], np.float32)
+    kinds = spectrum(values, 3)
+    assert {kind: values[places].tolist() for kind, places in kinds.items()} == {
+        "slightly_positive": [4.0, 3.0, 2.0],
+        "slightly_negative": [],
+        "zero": [0.0, 0.0, 0.0],
+    }
+    assert {kind: (-values)[places].tolist() for kind, places in spectrum(-values, 3).items()} == {
+        "slightly_positive": [],
+        "slightly_negative": [-2.0, -3.0, -4.0],
+        "zero": [0.0, 0.0, 0.0],
+    }
+
+
 @given(st.lists(st.floats(-9, 9, width=32), max_size=30), st.integers(0, 5))
 def test_an_example_of_the_spectrum_is_of_one_kind_and_of_its_side(values: list[float], k: int) -> None:
     array = np.array(values, np.float32)

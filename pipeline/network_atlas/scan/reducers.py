@@ -61,8 +61,8 @@ class Reducer:
             self._reduce(layer, flat, np.empty((len(flat), 0, 0), np.float32), NO_FACTORS)
             return
         images, positions = self._where(*layer.positions)
-        flat, drawn = maps.flatten(2), torch.from_numpy(images)
-        vectors, centre = flat[drawn, :, torch.from_numpy(positions)], flat[drawn, :, _flat_centre(layer)]
+        values, drawn = maps.flatten(2), torch.from_numpy(images)
+        vectors, centre = values[drawn, :, torch.from_numpy(positions)], values[drawn, :, _flat_centre(layer)]
         self._on_device[layer.name] = on_device(maps) | {"vectors": vectors.float(), "centre": centre.float()}
 
     def receive_scaled(self, layer: LayerSpec, maps: Tensor, scale: Floats, shift: Floats) -> Tensor:

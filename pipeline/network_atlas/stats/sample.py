@@ -20,6 +20,9 @@ NOISE_SHARE = 0.01
 """A layer's noise floor, as a share of the 99th percentile of all its channels' absolute spatial maxima."""
 DUPLICATES_FROM = 0.98
 """Channels whose spatial means correlate at least this much over the sample are called near-duplicates."""
+ZERO_SHARE = 0.01
+"""The part of a side's range, next to zero, that counts as zero. Behind a ReLU most values are zero or nearly so: the
+median of all above zero would be one of these, and its pictures would show nothing that the channel responds to."""
 DECIMALS = 9
 """Of correlations and cosines; see `Sample.correlations`."""
 
@@ -129,14 +132,20 @@ def quantiles_of(values: Floats) -> list[dict[str, float]]:
 
 
 def spectrum(values: Floats, k: int) -> dict[str, list[int]]:
-    """Return examples of the middle of a channel's range: indices into `values`, its spatial means over the sample.
+    """Return examples of the middle of a channel's range: indices into `values`, (examples,), its spatial means.
 
-    'slightly_positive' are the `k` nearest to the median of the values above zero. 'slightly_negative' are the `k`
-    nearest to the median of the values below zero. 'zero' are those nearest to zero itself. Each kind is in falling
-    order of value. An example is of one kind only.
+    'slightly_positive' are the `k` nearest to the median of the values above zero, 'slightly_negative' those nearest to
+    the median of the values below zero; what is nearer to zero than `ZERO_SHARE` of its side's end does not count for
+    either. 'zero' are those nearest to zero itself. Each kind is in falling order of value. An example is of one kind
+    only.
     """
     finite = np.isfinite(values)
-    kinds = {"slightly_positive": finite & (values > 0), "slightly_negative": finite & (values < 0), "zero": finite}
+    highest, lowest = (float(end(values[finite], initial=0.0)) for end in (np.max, np.min))
+    kinds = {
+        "slightly_positive": finite & (values > ZERO_SHARE * highest),
+        "slightly_negative": finite & (values < ZERO_SHARE * lowest),
+        "zero": finite,
+    }
     chosen: dict[str, list[int]] = {}
     taken: set[int] = set()
     for kind, belongs in kinds.items():

@@ -25,8 +25,8 @@ def field(name: str, type_: pa.DataType, description: str, unit: str = "") -> pa
 EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
     "spatial mean; slightly_positive, slightly_negative: sampled examples whose spatial mean is nearest to the median "
-    "of those above, below zero; zero: nearest to zero; class: the largest spatial maximum of each of the classes with "
-    "the largest"
+    "of those above, below zero (without the hundredth of that side next to zero); zero: nearest to zero; class: the "
+    "largest spatial maximum of each of the classes with the largest"
 )
 
 _EXAMPLE_FIELDS = [

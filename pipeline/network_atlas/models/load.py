@@ -23,17 +23,19 @@ from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
 from network_atlas.models.prepared import make_ready, to_channels_last
+from network_atlas.models.unwrapped import unwrapped
 
 
 def load_model(config: ModelConfig) -> nn.Module:
-    """Return the network with its weights, in evaluation mode.
+    """Return the network with its weights, in evaluation mode and in float32, without wrappers of its modules.
 
     Raises ConfigError for an unknown name or weights, ModelError when building or loading fails.
     """
     builders = {"packaged": _packaged, "torchvision": _torchvision, "timm": _timm, "function": _function}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = builders[config.source](config)
+        # In float32, before a checkpoint is read, so that its weights are not rounded to the model's precision first.
+        model = unwrapped(builders[config.source](config)).float()
     if config.weights not in ("default", "none"):
         load_checkpoint(model, config.weights)
     return model.eval().requires_grad_(False)

@@ -17,7 +17,7 @@ from made_shards import IMAGES, NAMES, png, write_folder, write_parquet, write_t
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset import Source, open_source
 from network_atlas.errors import DatasetError, UnreadableImageError
-from network_atlas.files.remote import find_files
+from network_atlas.files.finding import find_files
 
 MakeConfig = Callable[..., DatasetConfig]
 
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_tar_is_one_failure_beside_the_others(
     (tmp_path / "bad.tar").write_bytes(content)
     source = open_source(make_config(source="tar"))
     assert ids(source) == ["a.png", "bad.tar"]
-    with pytest.raises(UnreadableImageError, match="torn, or none"):
+    with pytest.raises(UnreadableImageError, match="torn, or not a tar"):
         source.read("bad.tar")
 
 
@@ -222,7 +222,8 @@ def test_parquet_without_names_goes_by_content_and_rows_may_be_empty(tmp_path: P
     with pytest.raises(DatasetError, match=r"dataset\.name_column, or dataset\.ids=content"):
         open_source(make_config(source="parquet", image_column="picture"))
     by_content = open_source(make_config(source="parquet", image_column="picture", ids="content"))
-    assert ids(by_content) == sorted(hashlib.sha256(data).hexdigest() for data in (png(0), png(1), b""))
+    hashes = [hashlib.sha256(data).hexdigest() for data in (png(0), png(1))]
+    assert ids(by_content) == sorted([*hashes, "a.parquet/row 3"])
     named = open_source(make_config(source="parquet", image_column="picture", name_column="key"))
     assert ids(named) == ["a", "b", "c", "d"]
     assert named.read("b").tobytes() == by_content.read(hashlib.sha256(png(1)).hexdigest()).tobytes()

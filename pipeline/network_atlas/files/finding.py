@@ -1,40 +1,34 @@
-"""Files of a dataset on any pyarrow filesystem: finding them by folder or pattern, and reading parts of them.
+"""Find the files of a dataset on any pyarrow filesystem, by folder, file or pattern.
 
-    files = find_files("s3://bucket/train/{000..255}.tar", (".tar",))
-    read_part(files[0], offset=512, size=4096)
+    find_files("s3://bucket/train/{000..255}.tar", (".tar",))
 
-A root is a folder, a file or a pattern, local or a URI. In a pattern '*' and '?' stay within one folder, '**' does
-not, '{a,b}' and '{000..012}' are lists. In a URI '?' begins the query (`?endpoint_override=...`). Nothing is written
-here; the atlas itself is kept by `network_atlas.store.paths`.
+A root is local or a URI. In a pattern '*' and '?' stay within one folder, '**' does not, and '{a,b}' and '{000..012}'
+are lists. In a URI '?' begins the query (`?endpoint_override=...`). `files.reading` reads what was found.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import bracex
 import pyarrow as pa
 from pyarrow import fs
 from wcmatch import glob
 
-from network_atlas.errors import DatasetError, UnreadableImageError
+from network_atlas.errors import DatasetError
 from network_atlas.files.filesystems import open_filesystem
 from network_atlas.files.retries import reason, with_retries
 
 FLAGS = glob.GLOBSTAR | glob.CASE | glob.DOTGLOB | glob.FORCEUNIX
-"""Of globs over paths; braces are expanded before."""
-OPEN_FILES = 64
-"""Shards kept open per process; opening one on an object store costs a request."""
+"""How globs over paths are read; braces are expanded before."""
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteFile:
+class DataFile:
     """One file of a dataset, as it was when it was listed."""
 
     root: str
@@ -46,112 +40,39 @@ class RemoteFile:
     size: int
     changed_ns: int
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the name, or that of a folder in it, begins with a dot."""
+        return any(part.startswith(".") for part in self.name.split("/"))
+
 
 def is_uri(root: str) -> bool:
     """Say whether `root` is a URI and not a path of this machine."""
     return "://" in root
 
 
-def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[RemoteFile, ...]:
+def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[DataFile, ...]:
     """Return the files under `root` that end in one of `suffixes`, sorted by name; hidden ones are left out.
 
     Raises DatasetError when the root is missing or can't be listed.
     """
-    filesystem, whole = _opened(root)
+    return tuple(file for file in list_files(root) if file.name.lower().endswith(suffixes) and not file.is_hidden)
+
+
+def list_files(root: str) -> tuple[DataFile, ...]:
+    """Return all files under `root`, sorted by name; raise DatasetError when it is missing or can't be listed."""
+    filesystem, whole = opened_root(root)
     fixed = whole if _type(filesystem, whole, root) != fs.FileType.NotFound else _fixed_part(whole)
-    found: dict[str, RemoteFile] = {}
+    files: dict[str, DataFile] = {}
     for pattern in [whole] if fixed == whole else list(bracex.iexpand(whole, limit=0)):
         for info in _matching(filesystem, pattern, root):
-            # A file that is named outright may be hidden or of any suffix: it is what the user wants.
             name = info.path[len(fixed) :].lstrip("/") or info.base_name
-            if name.lower().endswith(suffixes) and not any(part.startswith(".") for part in name.split("/")):
-                found[info.path] = RemoteFile(root, info.path, name, int(info.size), int(info.mtime_ns or 0))
-    return tuple(sorted(found.values(), key=lambda file: file.name))
-
-
-def read_part(file: RemoteFile, *, offset: int, size: int) -> bytes:
-    """Return `size` bytes from `offset`; may be called by many threads at once.
-
-    Raises UnreadableImageError when the file ends before that, DatasetError when the filesystem fails.
-    """
-    data = _read_at(file, offset, size)
-    if len(data) < size:
-        raise UnreadableImageError(f"{file.name!r} ends {size - len(data)} bytes before the image does")
-    return data
-
-
-def read_through(file: RemoteFile, *, buffer_bytes: int) -> io.BufferedReader:
-    """Return a stream over a file, which asks for `buffer_bytes` at a time; raises DatasetError as `read_part` does."""
-    return io.BufferedReader(_Parts(file), buffer_bytes)
-
-
-def read_anywhere(file: RemoteFile) -> pa.NativeFile:
-    """Return a file for Arrow's readers to read anywhere in it; raises DatasetError as `read_part` does."""
-    return pa.PythonFile(_Parts(file), mode="r")
-
-
-class _Parts(io.RawIOBase):
-    """A file read part by part, each part with retries."""
-
-    def __init__(self, file: RemoteFile) -> None:
-        super().__init__()
-        self._file, self._at = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence]
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:  # without it, Python's own would copy twice
-        data = _read_at(self._file, self._at, max(0, self._file.size - self._at) if size < 0 else size)
-        self._at += len(data)
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _read_at(file: RemoteFile, offset: int, size: int) -> bytes:
-    """Return `size` bytes from `offset`, fewer where the file ends before; raise DatasetError if it can't be read."""
-    what = f"read {file.name!r} of {file.root!r}"
-    try:
-        data: bytes = with_retries(lambda: _kept_open(file).read_at(size, offset), what=what)
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"can't read {file.name!r} of dataset.root={file.root!r}: {reason(error)}") from error
-    return data
-
-
-def read_below(root: str, path: str) -> bytes:
-    """Return the whole file at `path` below the folder `root`; UnreadableImageError if there is none."""
-    filesystem, base = _opened(root)
-
-    def work() -> bytes:
-        with filesystem.open_input_file(f"{base}/{path}") as file:
-            data: bytes = file.read()
-        return data
-
-    try:
-        return with_retries(work, what=f"read {path!r} of {root!r}")
-    except FileNotFoundError as error:
-        raise UnreadableImageError("there is no such file") from error
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"can't read {path!r} of dataset.root={root!r}: {reason(error)}") from error
-
-
-@lru_cache(maxsize=OPEN_FILES)
-def _kept_open(file: RemoteFile) -> pa.NativeFile:
-    return _opened(file.root)[0].open_input_file(file.path)
+            files[info.path] = DataFile(root, info.path, name, int(info.size), int(info.mtime_ns or 0))
+    return tuple(sorted(files.values(), key=lambda file: file.name))
 
 
 @lru_cache(maxsize=16)
-def _opened(root: str) -> tuple[fs.FileSystem, str]:
+def opened_root(root: str) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of `root` and the path or pattern in it."""
     if not is_uri(root):
         return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(root))

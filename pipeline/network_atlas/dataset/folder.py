@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from network_atlas.dataset.image_formats import SUFFIXES, is_image_name
-from network_atlas.dataset.skipped import Skipped
+from network_atlas.dataset.skipped import Reason, Skipped
 from network_atlas.errors import DatasetError, UnreadableImageError
 
-HIDDEN = "hidden image"
-LOOP = "looping link"
-SPECIAL = "special file"
+HIDDEN = Reason("hidden image")
+LOOP = Reason("looping link")
+SPECIAL = Reason("special file")
 """A device, a socket or a pipe with an image's name."""
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.dataset.skipped import Skipped
+from network_atlas.dataset.skipped import Reason, Skipped
 from network_atlas.errors import DatasetError, UnreadableImageError
 
 MISSING = -1
 """The size of what can't be read."""
-REPEATED, REPEATED_OTHERWISE = "repeated image", "repeated image with other labels"
+REPEATED, RELABELLED = Reason("repeated image"), Reason("repeated image", " with another label")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class IndexBuilder:
             self._refuse(repeated, numbers)
         for first, second in repeated:
             same_label = numbers[first, 4] == numbers[second, 4]
-            self.skipped.add(self.names[second], REPEATED if same_label else REPEATED_OTHERWISE)
+            self.skipped.add(self.names[second], REPEATED if same_label else RELABELLED)
         dropped = {second for _, second in repeated}
         kept = [row for row in order if row not in dropped]
         return MemberIndex(

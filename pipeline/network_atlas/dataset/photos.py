@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from network_atlas.dataset.skipped import Skipped
+from network_atlas.dataset.skipped import Reason, Skipped
 from network_atlas.errors import DatasetError, UnreadableImageError
 
 PHOTOS = (
@@ -39,6 +39,7 @@ PHOTOS = (
 )
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 """Package to the folder of its photos."""
+MISSING = Reason("photo", " that the installed package lacks")
 FIX = "pip install 'network-atlas[demo]', or use dataset=folder with your own images"
 
 
@@ -63,7 +64,7 @@ class PhotoFiles:
             if file.is_file():
                 yield path, file.stat().st_size
             else:
-                skipped.add(path, "missing photo")
+                skipped.add(path, MISSING)
 
     def content(self, path: str) -> Path:
         """Return where the photo is; raise UnreadableImageError for anything else."""

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import NamedTuple, TypeVar
 
 from network_atlas.errors import counted
+
+_Kind = TypeVar("_Kind")
 
 KINDS_NAMED = 6
 """Suffixes and reasons that a sentence names; the others are only counted."""
 LONGEST_SUFFIX = 12
 """What follows the last dot of a longer name is a part of the name, not a kind of file."""
+
+
+class Reason(NamedTuple):
+    """Why an image is left out, as '2 <noun>s<detail>'."""
+
+    noun: str
+    detail: str = ""
 
 
 @dataclass(slots=True)
@@ -24,7 +34,7 @@ class Skipped:
 
     suffixes: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Files whose suffix is not an image's."""
-    reasons: dict[str, tuple[int, str]] = field(default_factory=dict)
+    reasons: dict[Reason, tuple[int, str]] = field(default_factory=dict)
     """Images that are left out for another reason."""
 
     def add_file(self, name: str) -> None:
@@ -32,15 +42,16 @@ class Skipped:
         suffix = PurePosixPath(name).suffix.lower()
         _add(self.suffixes, suffix if len(suffix) <= LONGEST_SUFFIX else "", 1, name)
 
-    def add(self, name: str, reason: str) -> None:
-        """Count an image that is left out for a reason, such as 'hidden image'; the plural takes an s."""
+    def add(self, name: str, reason: Reason) -> None:
+        """Count an image that is left out for a reason."""
         _add(self.reasons, reason, 1, name)
 
     def update(self, other: Skipped) -> None:
         """Add the counts of another listing."""
-        for mine, theirs in ((self.suffixes, other.suffixes), (self.reasons, other.reasons)):
-            for kind, (count, name) in theirs.items():
-                _add(mine, kind, count, name)
+        for suffix, (count, name) in other.suffixes.items():
+            _add(self.suffixes, suffix, count, name)
+        for reason, (count, name) in other.reasons.items():
+            _add(self.reasons, reason, count, name)
 
     def sentences(self) -> list[str]:
         """Return one sentence for the files of other kinds, and one for each other reason."""
@@ -50,11 +61,11 @@ class Skipped:
             kinds = "file of another kind" if total == 1 else "files of other kinds"
             sentences.append(f"skipped {total:,} {kinds}: {_listed(self.suffixes)}")
         for reason, (count, name) in sorted(self.reasons.items()):
-            sentences.append(f"skipped {counted(count, reason)}, {_such_as(count)}{name!r}")
+            sentences.append(f"skipped {counted(count, reason.noun)}{reason.detail}, {_such_as(count)}{name!r}")
         return sentences
 
 
-def _add(counts: dict[str, tuple[int, str]], kind: str, count: int, name: str) -> None:
+def _add(counts: dict[_Kind, tuple[int, str]], kind: _Kind, count: int, name: str) -> None:
     before, first = counts.get(kind, (0, name))
     counts[kind] = before + count, min(first, name)
 

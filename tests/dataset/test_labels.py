@@ -130,8 +130,17 @@ def test_a_list_of_one_label_is_that_label_and_several_are_refused(
 ) -> None:
     feature: Metadata = {"feature": CLASSES, "_type": kind}
     assert parquet_labels(tmp_path, make_config, [[1], [], None, [0], [-1]], feature) == ["dog", "", "", "cat", ""]
-    with pytest.raises(DatasetError, match=r"column 'label' of 'a\.parquet'.* row 1 holds 2 labels.*dataset\.label"):
+    with pytest.raises(DatasetError, match=r"row 1 of 'a\.parquet' \(column 'label'\) holds 2 labels.*dataset\.label"):
         parquet_labels(tmp_path, make_config, [[1], [0, 1]], feature)
+
+
+def test_a_column_of_lists_is_read_by_nobody_where_labels_are_not_asked_for(
+    tmp_path: Path, make_config: MakeConfig
+) -> None:
+    with pytest.raises(DatasetError, match=r"dataset\.label=none"):
+        parquet_labels(tmp_path, make_config, [[0, 1]])
+    source = open_source(make_config(source="parquet", label="none", label_column="label"))
+    assert [example.label for example in source.examples()] == [""]
 
 
 @pytest.mark.parametrize("label", [{"id": 1}, b"cat"])

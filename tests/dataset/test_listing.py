@@ -173,6 +173,8 @@ def test_a_row_without_an_image_is_one_unreadable_example(
         except UnreadableImageError:
             unreadable.append(example_id)
     assert len(ids(source)) == 5
+    if names == "content":
+        assert source.listing().notices == ("skipped 1 unreadable image, 'a.parquet/row 3'",)
     named = {"name": "3.png", "shard": "a.parquet/3.png"} if null and null["path"] else {}
     assert unreadable == [named.get(names, "a.parquet/row 3")]
     with pytest.raises(UnreadableImageError, match=r"the row holds no image \(null\)"):

@@ -63,7 +63,7 @@ def image_rows(file: DataFile, columns: Columns, *, with_images: bool) -> Iterat
     try:
         with read_anywhere(file) as stream, pq.ParquetFile(stream) as parquet:
             class_names = _class_names(parquet.schema_arrow, columns.label)
-            read = _projection(file, parquet.schema_arrow, columns, with_images=with_images)
+            read = _projection(file, parquet.schema_arrow, columns)
             first = 0
             for group in range(parquet.num_row_groups):
                 part = _Group(file=file, parquet=parquet, number=group, first=first, columns=columns)
@@ -81,8 +81,8 @@ def read_image(file: DataFile, column: str, *, group: int, row: int) -> bytes | 
     return data
 
 
-def _projection(file: DataFile, schema: pa.Schema, columns: Columns, *, with_images: bool) -> list[str]:
-    """Return the columns and fields to read; raise DatasetError where they are missing or hold no images."""
+def _projection(file: DataFile, schema: pa.Schema, columns: Columns) -> list[str]:
+    """Return the columns of labels and names; raise DatasetError where a column is missing or holds no images."""
     for name in (columns.image, columns.label, columns.name):
         if name and name not in schema.names:
             raise DatasetError(
@@ -99,8 +99,6 @@ def _projection(file: DataFile, schema: pa.Schema, columns: Columns, *, with_ima
     read = [name for name in (columns.label, columns.name) if name]
     if not columns.name and "path" in fields:
         read.append(f"{columns.image}.path")
-    if with_images:
-        read.append(f"{columns.image}.bytes" if fields else columns.image)
     return read
 
 
@@ -121,29 +119,26 @@ class _Group:
 
     def rows(self, read: list[str], class_names: list[str], *, with_images: bool) -> Iterator[ImageRow]:
         """Yield the rows, of which the columns `read` are read."""
-        columns, stored = self.columns, self.parquet.metadata.row_group(self.number)
-        table = self.parquet.read_row_group(self.number, columns=read).to_pydict() if read else {}
-        nothing = [None] * stored.num_rows
-        images = table.get(columns.image, nothing)
-        names = [_name(value) for value in table.get(columns.name or columns.image, nothing)]
-        labels = table.get(columns.label, nothing)
-        null = self._null_rows() if with_images or not all(names) else frozenset()
+        columns, rows = self.columns, self.parquet.metadata.row_group(self.number).num_rows
+        table = self.parquet.read_row_group(self.number, columns=read) if read else None
+        labels = _values(table, columns.label, rows)
+        names = [_name(value) for value in _values(table, columns.name or columns.image, rows)]
+        images = _encoded(self.parquet, columns.image, self.number) if with_images or not all(names) else None
         size = self._image_bytes()
-        for row, (image, name, label) in enumerate(zip(images, names, labels, strict=True)):
+        for row, (name, label) in enumerate(zip(names, labels, strict=True)):
+            number = self.first + row
+            where = f"row {number} of {self.file.name!r} (column {columns.label!r})"
             yield ImageRow(
                 group=self.number,
                 row=row,
-                number=self.first + row,
+                number=number,
                 name=name,
-                label=label_text(label, class_names, where=f"{self._label} of row {self.first + row}"),
+                label=label_text(label, class_names, where=where),
                 group_bytes=size,
-                image=_bytes(image),
-                is_null=row in null,
+                # One at a time: a row group may be large, and only its hash is needed.
+                image=images[row].as_py() if images is not None and with_images else None,
+                is_null=images is not None and not images[row].is_valid,
             )
-
-    @property
-    def _label(self) -> str:
-        return f"column {self.columns.label!r} of {self.file.name!r}"
 
     def _image_bytes(self) -> int:
         """Return the stored bytes of the image column."""
@@ -155,20 +150,15 @@ class _Group:
             if column.path_in_schema.split(".")[0] == self.columns.image
         )
 
-    def _null_rows(self) -> frozenset[int]:
-        """Return the rows without an image; reads the images, to find out what a row without a name is."""
-        images = _encoded(self.parquet, self.columns.image, self.number)
-        return frozenset(row for row, is_valid in enumerate(images.is_valid().to_pylist()) if not is_valid)
+
+def _values(table: pa.Table | None, column: str, rows: int) -> list[object]:
+    """Return the values of a column that was read, else a null for each row."""
+    return table.column(column).to_pylist() if table is not None and column in table.column_names else [None] * rows
 
 
 def _name(value: object) -> str:
     name = value.get("path") if isinstance(value, dict) else value
     return "" if name is None or isinstance(name, bytes) else str(name)
-
-
-def _bytes(value: object) -> bytes | None:
-    data = value.get("bytes") if isinstance(value, dict) else value
-    return data if isinstance(data, bytes) else None
 
 
 def _encoded(parquet: pq.ParquetFile, column: str, group: int) -> pa.ChunkedArray:

@@ -70,6 +70,9 @@ def _through_pyarrow(config: DatasetConfig) -> Files:
     if config.source == "tar":
         return TarFiles(root=config.root, label_by=config.label, ids=config.ids)
     if config.source == "parquet":
-        columns = Columns(image=config.image_column, label=config.label_column, name=config.name_column)
+        label = (
+            config.label_column if config.label == "column" else ""
+        )  # else a column that is not used could be refused
+        columns = Columns(image=config.image_column, label=label, name=config.name_column)
         return ParquetFiles(root=config.root, label_by=config.label, ids=config.ids, columns=columns)
     return RemoteFolderFiles(root=config.root, label_by=config.label)

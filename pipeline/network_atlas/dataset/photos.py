@@ -1,4 +1,4 @@
-"""The photos that come inside scikit-image and scikit-learn: small, but real, and there without a download.
+"""The photos that come inside scikit-image and scikit-learn: small, real, and available without a download.
 
 The packages are looked up, not imported. Only true photographs are taken (some through a microscope or a
 telescope): no drawings, test charts or second views of the same scene. A photo that the installed version of a package

@@ -28,6 +28,10 @@ class Reason(NamedTuple):
     detail: str = ""
 
 
+UNREADABLE = Reason("unreadable image")
+"""Listed as an example, which a scan will record as a failure."""
+
+
 @dataclass(slots=True)
 class Skipped:
     """Counts of what was left out, each with the first name in the order of names."""

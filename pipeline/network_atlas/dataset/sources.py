@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,7 @@ from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset.decode import decode
 from network_atlas.dataset.opening import Files, open_files
 from network_atlas.dataset.pillow_warnings import named
-from network_atlas.dataset.skipped import Skipped
+from network_atlas.dataset.skipped import UNREADABLE, Skipped
 from network_atlas.dataset.subset import Subset
 from network_atlas.dataset.views import crop_view, view_box
 from network_atlas.errors import DatasetError, UnreadableImageError
@@ -131,12 +132,7 @@ class FileSource:
     def listing(self) -> Listing:
         """See `Source`. The files are listed anew on each call."""
         skipped, subset = Skipped(), Subset.of(self.config)
-        every_example = (
-            self._example(path, size, view)
-            for path, size in self.files.sizes(skipped)
-            if subset.holds(path)
-            for view in range(self.config.views)
-        )
+        every_example = self._every_example(skipped, subset)
         limit = self.config.limit
         chosen = heapq.nsmallest(limit, every_example, key=_rank) if limit else every_example
         # Sorting exhausts the generator: only then are the counts complete.
@@ -148,6 +144,15 @@ class FileSource:
                 + "".join(f"; {notice}" for notice in notices)
             )
         return Listing(examples=examples, notices=notices)
+
+    def _every_example(self, skipped: Skipped, subset: Subset) -> Iterator[Example]:
+        for path, size in self.files.sizes(skipped):
+            if not subset.holds(path):
+                continue
+            if size is None:
+                skipped.add(path, UNREADABLE)
+            for view in range(self.config.views):
+                yield self._example(path, size, view)
 
     def examples(self) -> tuple[Example, ...]:
         """See `Source`."""

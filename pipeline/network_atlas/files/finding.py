@@ -29,10 +29,10 @@ FLAGS = glob.GLOBSTAR | glob.CASE | glob.DOTGLOB | glob.FORCEUNIX
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file of a dataset, as it was when it was listed."""
+    """One file of a dataset, with its size and time at the listing."""
 
     root: str
-    """The root that it was found under, as the user wrote it; leads to the filesystem."""
+    """The root under which it was found, as the user wrote it; it leads to the filesystem."""
     path: str
     """The path in the filesystem."""
     name: str
@@ -85,9 +85,9 @@ def opened_root(root: str) -> tuple[fs.FileSystem, str]:
             "the root; give it by the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"
         )
     try:
-        # Only the bucket is handed over: a URI may hold no braces.
-        only = f"{scheme}://{bucket}/{mark}{query}"
-        filesystem, base = with_retries(lambda: open_filesystem(only), what=f"open {root!r}")
+        # Only the bucket goes to pyarrow: its URIs may hold no braces.
+        uri = f"{scheme}://{bucket}/{mark}{query}"
+        filesystem, base = with_retries(lambda: open_filesystem(uri), what=f"open {root!r}")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DatasetError(
             f"dataset.root={root!r} can't be opened: {reason(error)}. Give a folder, a pattern or a URI such as "
@@ -115,16 +115,16 @@ def _matching(filesystem: fs.FileSystem, pattern: str, root: str) -> list[fs.Fil
         return [info]
     if info.type == fs.FileType.NotFound and folder == pattern:
         raise DatasetError(f"dataset.root={root!r}: {pattern!r} does not exist; give a folder, a file or a pattern")
-    listed_whole = info.type == fs.FileType.Directory
-    # The folders before the first wildcard are meant letter for letter, whatever signs they hold.
+    is_folder = info.type == fs.FileType.Directory
+    # The folders before the first wildcard are taken literally, whatever characters they hold.
     names = glob.compile(glob.escape(folder, unix=True) + pattern[len(folder) :], flags=FLAGS)
-    base = pattern if listed_whole else folder
+    base = pattern if is_folder else folder
     selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
     try:
         infos = with_retries(lambda: filesystem.get_file_info(selector), what=f"list {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be listed: {reason(error)}") from error
-    return [file for file in infos if file.type == fs.FileType.File and (listed_whole or names.match(file.path))]
+    return [file for file in infos if file.type == fs.FileType.File and (is_folder or names.match(file.path))]
 
 
 def _fixed_part(pattern: str) -> str:

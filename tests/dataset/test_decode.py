@@ -167,8 +167,8 @@ def test_a_truncated_file_is_unreadable(kind: str, share: float) -> None:
 
 def damaged(whole: bytes, generator: np.random.Generator) -> bytes:
     file = bytearray(whole)
-    for place in generator.integers(0, min(len(file), 400), 4):
-        file[place] = generator.integers(0, 256)
+    for position in generator.integers(0, min(len(file), 400), 4):
+        file[position] = generator.integers(0, 256)
     return bytes(file)
 
 

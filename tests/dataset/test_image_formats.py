@@ -210,7 +210,7 @@ def test_orientation_is_applied_once_in_every_format(kind: str, orientation: int
         for left in (0, 1)
     }
     corner = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}[orientation]
-    assert [place for place, is_dark in dark.items() if is_dark] == [corner]
+    assert [at for at, is_dark in dark.items() if is_dark] == [corner]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])

@@ -59,11 +59,11 @@ def test_every_source_gives_the_same_examples_from_s3_as_from_a_folder(
         ("parquet", "parquet"),
     ):
         remote = open_source(make_config(source=source, root=bucket(path), label="folder"))
-        found = remote.examples()
-        assert [(example.example_id, example.label) for example in found] == [
+        examples_there = remote.examples()
+        assert [(example.example_id, example.label) for example in examples_there] == [
             (example.example_id, example.label) for example in examples
         ]
-        assert source == "parquet" or found == examples
+        assert source == "parquet" or examples_there == examples
         for name in NAMES:
             assert remote.read(name).tobytes() == local.read(name).tobytes()
             assert remote.label(name) == local.label(name)

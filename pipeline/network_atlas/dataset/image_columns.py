@@ -36,7 +36,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRow:
-    """What is known of one image without reading it."""
+    """The facts about one image that are known without reading it."""
 
     group: int
     row: int

@@ -25,7 +25,7 @@ REPEATED, RELABELLED = Reason("repeated image"), Reason("repeated image", " with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """Where one image is."""
+    """The place of one image in the shards."""
 
     shard: int
     first: int

@@ -89,7 +89,7 @@ _last: dict[TarFiles, tuple[DataFile, ...]] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """Where an image lies in its tar."""
+    """The place of an image in its tar."""
 
     offset: int
     size: int

@@ -44,7 +44,7 @@ class Sources:
     """From an example_id."""
     spectrum_k: int
     """Examples of each kind from the middle of the range."""
-    crops: Mapping[Location, Shown | None]
+    crops: Mapping[Location, Shown]
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -164,11 +164,11 @@ def joined_examples(channel: int, sources: Sources) -> list[Row]:
         {
             **example,
             "label": sources.label(example["example_id"]),
-            "box": shown.box if shown else None,
-            "crop": {"bytes": shown.jpeg if shown else None, "path": None},
+            "box": shown.box,
+            "crop": {"bytes": shown.jpeg, "path": None},
         }
         for example in examples_of(sources.scan, channel, sources.spectrum_k)
-        for shown in [sources.crops.get(location_of(example))]
+        for shown in [sources.crops[location_of(example)]]
     ]
 
 

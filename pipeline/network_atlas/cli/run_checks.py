@@ -91,7 +91,8 @@ def dataset_is_readable(config: RunConfig) -> str:
     if config.dataset.source == "none":
         return "none"
     source = open_source(config.dataset)
-    examples = source.examples()
+    listing = source.listing()
+    examples = listing.examples
     if not examples:
         raise DatasetError(f"dataset.root={config.dataset.root!r} holds no images; give another dataset.root")
     tried = examples[:FIRST_IMAGES]
@@ -107,7 +108,9 @@ def dataset_is_readable(config: RunConfig) -> str:
             "fix them, or leave them out with dataset.exclude"
         )
     left_out = f"; {broken[0]}; a run leaves such images out" if broken else ""
-    return f"{counted(len(examples), 'image')}, {len(tried) - len(broken)} of the first {len(tried)} read{left_out}"
+    notices = "".join(f"; {notice}" for notice in listing.notices)
+    readable = f"{len(tried) - len(broken)} of the first {len(tried)} read"
+    return f"{counted(len(examples), 'image')}, {readable}{left_out}{notices}"
 
 
 def planned(config: RunConfig) -> Prepared:

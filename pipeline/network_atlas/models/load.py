@@ -69,7 +69,8 @@ def class_names(config: ModelConfig) -> tuple[str, ...]:
 
         return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
     try:
-        lines = Path(config.classes).read_text(encoding="utf-8").splitlines()
+        # utf-8-sig: a byte-order mark, with which editors on Windows begin a file, is not a part of the first name.
+        lines = Path(config.classes).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"model.classes={config.classes!r} can't be read ({error}); "

@@ -11,7 +11,6 @@ import re
 import secrets
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,11 +69,6 @@ def workers_that_fit(resources: Mapping[str, float], cpus: float, gpus: float) -
 
 def _parts(whole: float, share: float) -> int:
     return math.floor(whole / share + 1e-6)  # 1 / 0.1 and the like must not come out just below the number
-
-
-def search_path() -> list[str]:
-    """Return the absolute folders from which this process imports modules."""
-    return [os.path.abspath(entry) for entry in sys.path]
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:

@@ -14,7 +14,7 @@ ROUNDS = 150
 
 
 def write_and_delete(root: str, name: str) -> int:
-    """Write files into folders that become empty again and again, and return how many; raise StoreError if one fails."""
+    """Write into folders that become empty again and again; return how often, raise StoreError if a write fails."""
     store = Store.open(root).within(0)
     swap = open_swap(store)
     for _ in range(ROUNDS):

@@ -173,4 +173,4 @@ def test_a_process_with_the_number_of_the_holder_but_another_start_is_not_taken_
     earlier = holder | {"pid_started": holder["pid_started"] - 5}
     assert not is_gone(holder)
     assert is_gone(earlier)
-    assert not is_gone(earlier | {"host": "elsewhere"})
+    assert not is_gone(earlier | {"processes": "elsewhere"})

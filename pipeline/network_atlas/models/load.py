@@ -151,7 +151,7 @@ def _function(config: ModelConfig) -> nn.Module:
     if not module or not function:
         raise ConfigError(f"model.name={config.name!r}: give module:function, for example my_package.networks:build")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # last: a file of yours named like a library must not replace it
     try:
         build = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible

@@ -75,7 +75,8 @@ def test_what_a_remote_folder_leaves_out_is_counted_and_named(
     listing = open_source(make_config(root=bucket(""))).listing()
     assert len(listing.examples) == len(NAMES)
     assert listing.notices == (
-        "skipped 6 files of other kinds: 3 .parquet (such as 'parquet/0.parquet'), 3 .tar (such as 'tar/train-000.tar')",
+        "skipped 6 files of other kinds: 3 .parquet (such as 'parquet/0.parquet'), 3 .tar "
+        "(such as 'tar/train-000.tar')",
     )
 
 

@@ -63,7 +63,7 @@ in this root; if there are none, a few steps of the model are timed on this mach
 for the same results under the same root, so that a scheduler can refuse a second job for them. --json prints an object
 for each configuration:
   format             1; later versions add fields and rename none
-  root, model, examples, passed_over
+  root, model, examples, dataset_notices, passed_over
   dataset_notices    sentences on what the dataset's listing left out
   layers             [{layer, type, shape, channels, pictures, done}]
   stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]

@@ -113,6 +113,7 @@ examples:
   atlas sheet atlases/efficientnet_lite0
   atlas sheet atlases/enemy --layer _blocks.13 --output noise.png --size 200
 
-A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side.""",
+A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side. A single variant
+makes a grid of units.""",
 }
 """The end of each command's help; "" is the help of `atlas` itself."""

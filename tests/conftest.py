@@ -25,6 +25,9 @@ from network_atlas.run.result import Result
 from network_atlas.run.stages import make_atlas
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+# pytest runs on every core already. Torch's threads beside that wait for each other: a test may take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 TESTS = Path(__file__).parent
 PHOTOS = Path(os.environ.get("ATLAS_TEST_PHOTOS", TESTS.parent.parent / "shared" / "data" / "photos"))

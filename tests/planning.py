@@ -29,13 +29,14 @@ def plan_of(config: RunConfig, *, examples: list[tuple[str, str]] = EXAMPLES, **
         layers=LAYERS,
         bases={layer.name: (layer.type,) for layer in LAYERS},
         unsupported={},
+        repeats={},
         upstream={layer.name: f"hash-of-{layer.name}" for layer in LAYERS} | upstream,
         share={layer.name: 0.5 for layer in LAYERS},
         forward_seconds=0.01,
         class_names=(),
     )
     config = replace(config, sweep=replace(config.sweep, select=(replace(config.sweep.select[0], types=()),)))
-    sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
+    sweep = expand_sweep(known, config.sweep)
     dtypes = dict.fromkeys(("", *config.recipes), "float32")
     return make_plan(
         config, known, sweep.selections, Dataset(examples=examples, sample_limit="f", images_limit="f"), dtypes=dtypes

@@ -72,3 +72,24 @@ def tight() -> nn.Module:
 
 def cramped() -> nn.Module:
     return Cramped().eval().requires_grad_(False)
+
+
+class Standardized(nn.Module):
+    """The network behind a division by each image's own spread, which is zero for an even image."""
+
+    def __init__(self, centred: bool) -> None:
+        super().__init__()
+        self.centred = centred
+        self.stem = nn.Conv2d(3, 3, 1)
+        self.inner = build()
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        x = x - x.mean((2, 3), keepdim=True) if self.centred else x
+        return self.inner(x / x.std((2, 3), keepdim=True))
+
+
+def standardized(centred: bool = True) -> nn.Module:
+    """Return a network that puts out NaN for even images if `centred`, infinite values if not."""
+    torch.manual_seed(0)
+    return Standardized(centred).eval().requires_grad_(False)

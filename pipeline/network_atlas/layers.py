@@ -103,6 +103,8 @@ class ModelFacts:
     """Layer name to the names of its module's class and that class's bases."""
     unsupported: Mapping[str, str]
     """Name of a module that can't be captured to the reason."""
+    repeats: Mapping[str, str]
+    """Name of a layer that makes no channels of its own to what it has instead, such as 'the channels of conv1'."""
     upstream: Mapping[str, str]
     """Layer name to the hash of everything that determines its output."""
     share: Mapping[str, float]

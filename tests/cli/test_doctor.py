@@ -215,6 +215,18 @@ def test_some_broken_images_are_mentioned_and_ok(tiny: Tiny, mixed: Callable[[in
     assert "3 of the first 5 read; a0.png" in checks["dataset"].says
 
 
+def test_what_the_listing_of_the_dataset_leaves_out_is_named_and_ok(
+    tiny: Tiny, mixed: Callable[[int, int], str], tmp_path: Path
+) -> None:
+    folder = mixed(0, 6)
+    (tmp_path / "mixed/photo.heic").write_bytes(b"x")
+    checks = checked(tiny(folder, 'dataset.exclude=["dog/*"]'))
+    assert all(check.ok for check in checks.values())
+    assert checks["dataset"].says.endswith(
+        "read; skipped 1 file of another kind: 1 .heic ('photo.heic'); dataset.exclude: 'dog/*' matches no image"
+    )
+
+
 def test_a_folder_that_is_not_there_is_named(tiny: Tiny, tmp_path: Path) -> None:
     assert "nowhere" in only_wrong(tiny(f'dataset.root="{tmp_path / "nowhere"}"'), "dataset")
 

@@ -15,7 +15,7 @@ MakeConfig = Callable[..., DatasetConfig]
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> MakeConfig:
-    """Return a function that makes a DatasetConfig: a folder, by default `tmp_path`, and what is given."""
+    """Return a function that makes a DatasetConfig: by default of the folder `tmp_path`, with the changes."""
 
     def make(**changes: object) -> DatasetConfig:
         values: dict[str, object] = {
@@ -49,7 +49,7 @@ def save() -> Callable[..., Path]:
 
 @pytest.fixture
 def input_config() -> Callable[..., InputConfig]:
-    """Return a function that makes an InputConfig: 28 x 28 out of a shorter side of 32, and what is given."""
+    """Return a function that makes an InputConfig: 28 x 28 out of a shorter side of 32, with the changes."""
 
     def make(**changes: object) -> InputConfig:
         values: dict[str, object] = {

@@ -59,14 +59,25 @@ def test_every_source_gives_the_same_examples_from_s3_as_from_a_folder(
         ("parquet", "parquet"),
     ):
         remote = open_source(make_config(source=source, root=bucket(path), label="folder"))
-        found = remote.examples()
-        assert [(example.example_id, example.label) for example in found] == [
+        examples_there = remote.examples()
+        assert [(example.example_id, example.label) for example in examples_there] == [
             (example.example_id, example.label) for example in examples
         ]
-        assert source == "parquet" or found == examples
+        assert source == "parquet" or examples_there == examples
         for name in NAMES:
             assert remote.read(name).tobytes() == local.read(name).tobytes()
             assert remote.label(name) == local.label(name)
+
+
+def test_what_a_remote_folder_leaves_out_is_counted_and_named(
+    bucket: Callable[[str], str], make_config: MakeConfig
+) -> None:
+    listing = open_source(make_config(root=bucket(""))).listing()
+    assert len(listing.examples) == len(NAMES)
+    assert listing.notices == (
+        "skipped 6 files of other kinds: 3 .parquet (such as 'parquet/0.parquet'), 3 .tar "
+        "(such as 'tar/train-000.tar')",
+    )
 
 
 def test_what_is_not_there_is_said_so(bucket: Callable[[str], str], make_config: MakeConfig) -> None:

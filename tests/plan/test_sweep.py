@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from network_atlas.config.compose import compose
 from network_atlas.config.sweep import SelectConfig, SweepConfig, VariantConfig
 from network_atlas.errors import SelectionError
-from network_atlas.layers import LayerSpec
+from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.patterns import matches
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep, spread
 from network_atlas.plan.variants import unit_of
@@ -42,7 +42,20 @@ VARIANTS = (VariantConfig(objective="channel"), VariantConfig(objective="neuron"
 
 def expand(*selects: SelectConfig, layers: Sequence[LayerSpec] = LAYERS, seed: int = 0) -> Sweep:
     config = SweepConfig(select=selects, variants=VARIANTS, block=4, seed=seed)
-    return expand_sweep(layers, bases=BASES, unsupported=UNSUPPORTED, config=config)
+    return expand_sweep(facts(layers), config)
+
+
+def facts(layers: Sequence[LayerSpec] = LAYERS, unsupported: Mapping[str, str] = UNSUPPORTED) -> ModelFacts:
+    return ModelFacts(
+        layers=tuple(layers),
+        bases=BASES,
+        unsupported=unsupported,
+        repeats={"layer1.0": "the channels of layer1.0.conv1", "fc": "the same tensor as output"},
+        upstream={},
+        share={},
+        forward_seconds=0.01,
+        class_names=(),
+    )
 
 
 def select(*include: str, **settings: object) -> SelectConfig:
@@ -157,7 +170,7 @@ def test_an_output_that_cannot_be_captured_comes_with_the_sweep_without_it() -> 
     def refused(*selects: SelectConfig) -> str:
         config = SweepConfig(select=selects, variants=VARIANTS, block=4, seed=0)
         with pytest.raises(SelectionError, match="layer 'output' cannot be captured: returns a tuple") as caught:
-            expand_sweep(LAYERS[:-1], bases=BASES, unsupported={"output": "returns a tuple"}, config=config)
+            expand_sweep(facts(LAYERS[:-1], {"output": "returns a tuple"}), config)
         return str(caught.value)
 
     demo = refused(select("layer?.*", spread=5, channels="sample:12"), select("output", channels="sample:12"))
@@ -297,5 +310,12 @@ def test_a_sign_asked_for_by_neurons_alone_is_kept() -> None:
         block=1,
         seed=0,
     )
-    sweep = expand_sweep(LAYERS, bases=BASES, unsupported=UNSUPPORTED, config=config)
+    sweep = expand_sweep(facts(), config)
     assert [variant.name for _, variant in units_of(sweep.selections[0])] == ["channel+", "channel-@3"]
+
+
+def test_distinct_leaves_out_layers_without_channels_of_their_own_but_never_the_output() -> None:
+    everything = names(select("**"), select("output"))
+    distinct = names(select("**", distinct=True), select("output", distinct=True))
+    assert set(everything) - set(distinct) == {"layer1.0", "fc"}
+    assert "output" in distinct

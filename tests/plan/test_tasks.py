@@ -23,6 +23,7 @@ def facts(**upstream: str) -> ModelFacts:
         layers=LAYERS,
         bases={layer.name: ("Conv2d",) for layer in LAYERS},
         unsupported={},
+        repeats={},
         upstream=hashes,
         share={layer.name: 0.5 for layer in LAYERS},
         forward_seconds=0.01,
@@ -32,7 +33,7 @@ def facts(**upstream: str) -> ModelFacts:
 
 def plan_of(config: RunConfig, *, known: ModelFacts | None = None, examples: list[tuple[str, str]] = EXAMPLES) -> Plan:
     known = known or facts()
-    sweep = expand_sweep(known.layers, bases=known.bases, unsupported={}, config=config.sweep)
+    sweep = expand_sweep(known, config.sweep)
     return make_plan(
         config,
         known,

@@ -85,7 +85,7 @@ def gathered(
             run(images)
             reducer.end(2)
     numbers = reducer.taken()
-    return {name: getattr(numbers, name).copy() for name in (*FIELDS, "vectors")}
+    return {name: getattr(numbers, name).copy() for name in (*FIELDS, "vectors", "centre")}
 
 
 def same(numbers: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:

@@ -7,47 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brute_force import activations, skewness
+from scanning import merged, scan
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.plan.tasks import ScanTask
-from network_atlas.run.inputs import scanned_files
 from network_atlas.run.prepare import prepare
 from network_atlas.scan.worker import ScanWorker
 from network_atlas.stats.files import SAMPLES
-from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.stats.sample import QUANTILES, position_of
 from network_atlas.store.columns import read_columns
 from network_atlas.store.paths import Store
-from network_atlas.store.receipts import Receipt
 from network_atlas.store.shards import read_rows
 
 ROUNDING = {"conv1": 0.0, "conv2": 0.0, "conv3": 0.0, "fc": 3e-6}
 """Torch's matrix products round differently in batches of another size; its convolutions don't."""
 SUMS = {"rtol": 1e-6, "atol": 1e-6}
 """Of spatial means, which are summed in float32, in blocks; values are up to 6."""
-
-
-def scan(config: RunConfig, *, backwards: bool = False) -> dict[str, LayerScan]:
-    """Scan everything and return the merged result by layer."""
-    prepared = prepare(config)
-    worker = ScanWorker(prepared.config, threads=1)
-    tasks = prepared.plan.scan_tasks(set())
-    return merged(config, [worker.run(task) for task in (tasks[::-1] if backwards else tasks)])
-
-
-def merged(config: RunConfig, receipts: list[Receipt]) -> dict[str, LayerScan]:
-    prepared = prepare(config)
-    return {
-        layer.layer.name: read_layer_scan(
-            prepared.store,
-            scanned_files(receipts),
-            layer.layer,
-            config.scan,
-            examples=len(prepared.examples),
-            with_classes=True,
-        )
-        for layer in prepared.plan.layers
-    }
 
 
 @pytest.fixture
@@ -163,6 +138,8 @@ def test_the_sample_holds_the_outputs_of_the_layers(everything: Callable[..., Ru
         assert len(numbers) == 5
         np.testing.assert_allclose(sample.spatial_maximum, known.spatial_maximum[numbers], atol=ROUNDING[layer])
         np.testing.assert_allclose(sample.spatial_mean, known.means[numbers], **SUMS)
+        row, column = scans[layer].layer.centre
+        np.testing.assert_allclose(sample.centre, known.maps[numbers, :, row, column], atol=ROUNDING[layer])
         rows = {}
         for path in store.list(SAMPLES):
             names = ["example_id", "row", "column", "vector", "label"]
@@ -210,7 +187,7 @@ def test_batches_spans_and_order_change_nothing(
             for name in ("mean", "variance", "skewness"):
                 values = [getattr(getattr(whole, kind), name) for whole in (first, second)]
                 np.testing.assert_allclose(*values, rtol=1e-6, atol=1e-6)
-        for name in ("spatial_mean", "spatial_maximum", "spatial_maximum_at"):
+        for name in ("spatial_mean", "spatial_maximum", "spatial_maximum_at", "centre"):
             samples = [getattr(part[layer].sample, name) for part in (before, after)]
             np.testing.assert_allclose(*samples, **rounding)
 

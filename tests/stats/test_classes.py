@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ def sums_of(values: dict[str, list[list[float]]]) -> ClassSums:
     labels = tuple(sorted(values))
     return ClassSums(
         labels=labels,
-        counts=np.array([len(values[label]) for label in labels]),
+        sizes=(len(next(iter(values.values()))[0]),),
+        counts=np.array([[len(values[label])] for label in labels]),
         sums=np.array([np.sum(values[label], axis=0, dtype=np.float64) for label in labels]),
     )
 
@@ -21,7 +24,7 @@ def moments_of(values: dict[str, list[list[float]]]) -> Moments:
     every = np.array([example for examples in values.values() for example in examples], np.float64)
     empty = Moments.empty(every.shape[1])
     m2 = ((every - every.mean(axis=0)) ** 2).sum(axis=0)
-    return Moments(count=len(every), mean=every.mean(axis=0), m2=m2, m3=m2, minimum=m2, maximum=m2, active=empty.active)
+    return replace(empty, m2=m2, minimum=every.min(axis=0), maximum=every.max(axis=0))
 
 
 CLASSES = {"cat": [[1.0, 5.0, 2.0], [1.0, 1.0, 2.0]], "dog": [[3.0, 1.0, 2.0], [3.0, 5.0, 2.0]]}
@@ -43,5 +46,5 @@ def test_merging_adds_classes_and_their_examples() -> None:
     first, second = {"cat": [[1.0], [2.0]], "dog": [[3.0]]}, {"dog": [[4.0]], "eel": [[5.0]]}
     merged = sums_of(first).merge(sums_of(second))
     assert merged.labels == ("cat", "dog", "eel")
-    assert merged.counts.tolist() == [2, 2, 1]
+    assert merged.counts.tolist() == [[2], [2], [1]]
     assert merged.means[:, 0].tolist() == [1.5, 3.5, 5.0]

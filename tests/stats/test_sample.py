@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from network_atlas.stats.sample import (
     QUANTILES,
     Sample,
+    are_comparable,
     percentile_of,
     position_of,
     quantiles_of,
@@ -43,6 +44,24 @@ def test_percentile_of_nothing_is_unknown() -> None:
     assert percentile_of(float("nan"), np.array([1.0], np.float32)) is None
 
 
+@pytest.mark.parametrize(
+    ("values", "size", "expected"),
+    [
+        ([1.0, 2.0], 0.0, True),
+        ([], 0.0, False),
+        ([0.0, 0.0], 0.0, False),
+        ([0.1, np.nextafter(np.float32(0.1), np.float32(1))], 0.0, False),
+        ([-5.0, -5.000001], 0.0, False),
+        ([1e-9, 2e-9], 0.0, True),  # small, but so are its numbers
+        ([1e-9, 2e-9], 1.0, False),  # the rounding of values around 1
+    ],
+)
+def test_values_that_differ_by_rounding_alone_are_not_comparable(
+    values: list[float], size: float, expected: bool
+) -> None:
+    assert are_comparable(np.array(values, np.float32), size=size) is expected
+
+
 @given(st.text(min_size=1), st.integers(1, 60), st.integers(1, 60))
 def test_vectors_are_never_taken_at_an_edge(name: str, rows: int, columns: int) -> None:
     for place, length in zip(position_of(name, rows, columns), (rows, columns), strict=True):
@@ -72,6 +91,21 @@ def test_the_spectrum_has_the_middle_of_each_side() -> None:
     }
 
 
+def test_the_middle_behind_a_relu_is_that_of_what_responds() -> None:
+    values = np.array([0.0] * 90 + [1e-6] * 20 + [1.0, 2.0, 3.0, 4.0, 5.0], np.float32)
+    kinds = spectrum(values, 3)
+    assert {kind: values[places].tolist() for kind, places in kinds.items()} == {
+        "slightly_positive": [4.0, 3.0, 2.0],
+        "slightly_negative": [],
+        "zero": [0.0, 0.0, 0.0],
+    }
+    assert {kind: (-values)[places].tolist() for kind, places in spectrum(-values, 3).items()} == {
+        "slightly_positive": [],
+        "slightly_negative": [-2.0, -3.0, -4.0],
+        "zero": [0.0, 0.0, 0.0],
+    }
+
+
 @given(st.lists(st.floats(-9, 9, width=32), max_size=30), st.integers(0, 5))
 def test_an_example_of_the_spectrum_is_of_one_kind_and_of_its_side(values: list[float], k: int) -> None:
     array = np.array(values, np.float32)
@@ -89,7 +123,11 @@ def sample_of(columns: list[list[float]]) -> Sample:
     values = np.array(columns, np.float32).T
     ids = tuple(f"{number:03d}" for number in range(len(values)))
     return Sample(
-        ids=ids, spatial_mean=values, spatial_maximum=values, spatial_maximum_at=np.zeros(values.shape, np.int32)
+        ids=ids,
+        spatial_mean=values,
+        spatial_maximum=values,
+        spatial_maximum_at=np.zeros(values.shape, np.int32),
+        centre=values,
     )
 
 

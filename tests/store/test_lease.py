@@ -16,7 +16,7 @@ from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
 from network_atlas.errors import RootBusyError, StoreError
 from network_atlas.files import filesystems
 from network_atlas.store import lease as module
-from network_atlas.store.lease import LEASE_FILE, Lease, read_lease
+from network_atlas.store.lease import LEASE_FILE, Lease, read_lease, visible_processes
 from network_atlas.store.paths import Store
 
 
@@ -60,9 +60,40 @@ def test_who_is_silent_for_long_has_lost_it(store: Store) -> None:
 def test_a_dead_process_of_this_machine_holds_nothing(store: Store) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    write_lease(store, host=socket.gethostname(), pid=dead.pid)
+    write_lease(store, host=socket.gethostname(), pid=dead.pid, processes=visible_processes())
     with Lease(store):
         pass
+
+
+@pytest.mark.parametrize("processes", ["another kernel or container", ""])
+def test_a_process_that_can_not_be_seen_from_here_keeps_its_lease_until_it_is_silent(
+    store: Store, processes: str
+) -> None:
+    """Two containers of one host name: the number of the holder is free here, and its run lives."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    write_lease(store, host=socket.gethostname(), pid=dead.pid, processes=processes)
+    with pytest.raises(RootBusyError, match=f"process {dead.pid} on {socket.gethostname()}"), Lease(store):
+        pass
+    write_lease(store, host=socket.gethostname(), pid=dead.pid, processes=processes, heartbeat=time.time() - 61)
+    with Lease(store):
+        pass
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs Linux and root")
+def test_a_container_of_the_same_host_name_counts_other_processes() -> None:
+    program = (
+        "import socket; from network_atlas.store.lease import visible_processes as v; print(socket.gethostname(), v())"
+    )
+    here, again, inside = (
+        subprocess.run([*before, sys.executable, "-c", program], capture_output=True, text=True).stdout.split()
+        for before in ([], [], ["unshare", "--pid", "--fork", "--mount-proc"])
+    )
+    if not inside:
+        pytest.skip("this container may not make another one")
+    assert here == again
+    assert here[:3] == inside[:3]  # the host's name, twice, and the kernel's start
+    assert here != inside
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "x"}'])

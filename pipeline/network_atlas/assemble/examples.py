@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from network_atlas.dataset import Preprocessing, Source
 from network_atlas.dataset.crops import crop, original_box, seen_box
-from network_atlas.errors import UnreadableImageError
+from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.layers import LayerSpec
 from network_atlas.stats.merge import LayerScan
 from network_atlas.stats.sample import spectrum
-
-log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Location = tuple[str, int, int]
@@ -71,8 +68,12 @@ class Crops:
         self._preprocessing = preprocessing
         self._side_px = side_px
 
-    def shown(self, layer: LayerSpec, locations: Iterable[Location]) -> dict[Location, Shown | None]:
-        """Return the crop of each location, None where the image can't be read. Each image is decoded once."""
+    def shown(self, layer: LayerSpec, locations: Iterable[Location]) -> dict[Location, Shown]:
+        """Return the crop of each location; each image is decoded once.
+
+        Raises DatasetError for an image that the scan could read and that can't be read now. A table without its crop
+        would stay so for ever, as nothing in the table's key would change when the image is there again.
+        """
         by_example: dict[str, list[Location]] = {}
         for location in sorted(set(locations)):
             by_example.setdefault(location[0], []).append(location)
@@ -84,14 +85,14 @@ class Crops:
 
     def _of_example(
         self, layer: LayerSpec, example_id: str, locations: Sequence[Location]
-    ) -> Iterator[tuple[Location, Shown | None]]:
+    ) -> Iterator[tuple[Location, Shown]]:
         try:
             image, (above, before) = self._source.read(example_id), self._source.origin(example_id)
         except UnreadableImageError as error:
-            # The scan could read it, so the file was removed or changed since. The row keeps its numbers.
-            log.error("no crop for %s: %s", example_id, error)
-            yield from ((location, None) for location in locations)
-            return
+            raise DatasetError(
+                f"{error}. The scan could read it, so the file was changed or removed since: restore it and give the "
+                "same command again, or leave it out with dataset.exclude"
+            ) from error
         config = self._preprocessing.config
         whole = (0.0, 0.0, float(config.height), float(config.width))
         for location in locations:

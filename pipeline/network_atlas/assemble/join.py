@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from network_atlas.assemble.examples import Location, Row, Shown, examples_of, location_of
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
 from network_atlas.stats.merge import ChannelScan, LayerScan
-from network_atlas.stats.sample import DECIMALS, percentile_of
+from network_atlas.stats.sample import DECIMALS, are_comparable, percentile_of
 from network_atlas.store import schemas
-from network_atlas.units import Channel, ClassLogit
+from network_atlas.units import Channel, ClassLogit, Neuron
 
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
@@ -43,7 +44,7 @@ class Sources:
     """From an example_id."""
     spectrum_k: int
     """Examples of each kind from the middle of the range."""
-    crops: Mapping[Location, Shown | None]
+    crops: Mapping[Location, Shown]
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -90,6 +91,8 @@ def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> s
     for status in STATUS_ORDER:
         if status in statuses:
             return status
+    if scan and scan.non_finite:
+        return "non_finite"
     return "missing" if len(made) < planned else "ok"
 
 
@@ -133,18 +136,26 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
 def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:
     """Return how a score compares with the sampled examples: its percentile, and as a multiple of the best of them.
 
-    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. For a
-    minimized picture all signs are turned. (None, None) for minimized neurons, since the scan samples no spatial
-    minima, and for objectives that the scan does not measure.
+    The same is compared with the same: a channel's score is a spatial mean, a neuron's the value at its position. For
+    a minimized picture all signs are turned. (None, None) where the scan has nothing to compare with: for neurons
+    away from the centre, for other objectives, and for channels whose examples differ by rounding alone, where the last
+    bit would decide.
     """
-    if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
+    values = _of_examples(picture, scan)
+    if values is None or not are_comparable(values, size=scan.size):
         return None, None
-    values = scan.sample_spatial_maximum if picture.objective == "neuron" else scan.sample_spatial_mean
     percentile = percentile_of(picture.sign * score, picture.sign * values)
-    finite = picture.sign * values[np.isfinite(values)]
-    best = float(finite.max()) if len(finite) else 0.0
+    best = float((picture.sign * values).max())
     times = picture.sign * score / best if best > 0 and np.isfinite(score) else None
     return percentile, times
+
+
+def _of_examples(picture: Picture, scan: ChannelScan) -> NDArray[np.float32] | None:
+    """Return what the picture's score is on the sampled examples, (examples,); None where the scan did not keep it."""
+    unit = picture.unit
+    if isinstance(unit, Neuron):
+        return scan.sample_centre if (unit.row, unit.column) == scan.centre else None
+    return scan.sample_spatial_mean if picture.objective in ("channel", "logit") else None
 
 
 def joined_examples(channel: int, sources: Sources) -> list[Row]:
@@ -155,11 +166,11 @@ def joined_examples(channel: int, sources: Sources) -> list[Row]:
         {
             **example,
             "label": sources.label(example["example_id"]),
-            "box": shown.box if shown else None,
-            "crop": {"bytes": shown.jpeg if shown else None, "path": None},
+            "box": shown.box,
+            "crop": {"bytes": shown.jpeg, "path": None},
         }
         for example in examples_of(sources.scan, channel, sources.spectrum_k)
-        for shown in [sources.crops.get(location_of(example))]
+        for shown in [sources.crops[location_of(example)]]
     ]
 
 
@@ -167,7 +178,10 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
     """Return the statistics of a channel: the columns of `schemas.STATISTICS` and `schemas.CHANNEL_STATISTICS`."""
     of_channel = scan[channel]
     return {
-        **{name: getattr(of_channel, name) for name in ("count", "mean", "variance", "minimum", "maximum", "dead")},
+        **{
+            name: getattr(of_channel, name)
+            for name in ("count", "non_finite", "mean", "variance", "minimum", "maximum", "dead")
+        },
         "spatial_maximum": scan.spatial_maximum(channel),
         "spatial_mean": scan.spatial_mean(channel),
         "noise_floor": scan.noise_floor,

@@ -56,7 +56,7 @@ class AssembleWorker:
         scan, layer = self._config.scan, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
 
-    def _crops(self, task: AssembleTask, scan: LayerScan) -> dict[Location, Shown | None]:
+    def _crops(self, task: AssembleTask, scan: LayerScan) -> dict[Location, Shown]:
         crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
         locations = (
             location_of(example)

@@ -64,6 +64,7 @@ for the same results under the same root, so that a scheduler can refuse a secon
 for each configuration:
   format             1; later versions add fields and rename none
   root, model, examples, passed_over
+  dataset_notices    sentences on what the dataset's listing left out
   layers             [{layer, type, shape, channels, pictures, done}]
   stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
   forward_passes     work left, in passes of one image through the whole network; a step counts as three

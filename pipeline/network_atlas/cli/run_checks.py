@@ -15,8 +15,9 @@ from network_atlas.dataset import open_source
 from network_atlas.errors import DatasetError, SetupError, StoreError, UnreadableImageError, counted
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
-from network_atlas.models.facts import example_input, model_facts
+from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model, on_device
+from network_atlas.models.trace import example_input
 from network_atlas.plan.estimate import bytes_of
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.store.paths import STAGING, Store
@@ -90,7 +91,8 @@ def dataset_is_readable(config: RunConfig) -> str:
     if config.dataset.source == "none":
         return "none"
     source = open_source(config.dataset)
-    examples = source.examples()
+    listing = source.listing()
+    examples = listing.examples
     if not examples:
         raise DatasetError(f"dataset.root={config.dataset.root!r} holds no images; give another dataset.root")
     tried = examples[:FIRST_IMAGES]
@@ -106,7 +108,9 @@ def dataset_is_readable(config: RunConfig) -> str:
             "fix them, or leave them out with dataset.exclude"
         )
     left_out = f"; {broken[0]}; a run leaves such images out" if broken else ""
-    return f"{counted(len(examples), 'image')}, {len(tried) - len(broken)} of the first {len(tried)} read{left_out}"
+    notices = "".join(f"; {notice}" for notice in listing.notices)
+    readable = f"{len(tried) - len(broken)} of the first {len(tried)} read"
+    return f"{counted(len(examples), 'image')}, {readable}{left_out}{notices}"
 
 
 def planned(config: RunConfig) -> Prepared:

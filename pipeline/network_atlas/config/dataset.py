@@ -1,4 +1,4 @@
-"""Where the images come from, as a frozen value; the values and what they mean to a user are in `conf/dataset/`."""
+"""Say where the images come from, as a frozen value; `conf/dataset/` explains the settings to users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DatasetConfig:
     """A folder; for 'tar' and 'parquet' also a file or a pattern. Local, or the URI of any pyarrow filesystem."""
     label: Literal["none", "folder", "name", "beside", "column"] = setting(HASHED, ASSEMBLE)
     """'folder': the first folder below the root; 'name': the file name after its first '_'; 'beside': the .cls or .json
-    of the tar's sample; 'column': `label_column`, or what torchvision says."""
+    beside the image in a tar; 'column': `label_column`, or torchvision's own label."""
     views: Positive = setting(HASHED, default=1)
     seed: Seed = setting(SCAN, default=0)
     limit: Count = setting(HASHED, default=0)
@@ -27,12 +27,12 @@ class DatasetConfig:
     readers: Positive = setting(NOTHING, default=2)
     """Threads that decode images ahead of the forward pass, per worker."""
     include: tuple[str, ...] = setting(HASHED, default=())
-    """Globs over ids ('*' also matches '/'), of which an example must match one; none given: all do."""
+    """Globs over ids ('*' also matches '/'). An example must match one of them; without globs every example passes."""
     exclude: tuple[str, ...] = setting(HASHED, default=())
     only: str = setting(HASHED, default="")
-    """A text file that lists, one a line, the ids (without the view) to use."""
+    """A text file in UTF-8 that lists the ids (without the view) to use, one a line."""
     ids: Literal["name", "shard", "content"] = setting(HASHED, default="name")
-    """Of images in tar and Parquet: their names; with the shard's name before; (Parquet) the SHA-256 of the image."""
+    """What names an image in tar and Parquet: its name; the shard's name before it; (Parquet) the image's SHA-256."""
     image_column: str = setting(HASHED, default="image")
     label_column: str = setting(HASHED, default="")
     name_column: str = setting(HASHED, default="")
@@ -52,9 +52,9 @@ class DatasetConfig:
         }[self.source]
         if self.label not in allowed and self.source != "photos":
             raise ValueError(
-                f"label={self.label!r} is not for source={self.source!r}; give one of {', '.join(allowed)}"
+                f"label={self.label!r} does not fit source={self.source!r}; give one of {', '.join(allowed)}"
             )
         if self.label == "column" and self.source == "parquet" and not self.label_column:
-            raise ValueError("label='column' needs label_column")
+            raise ValueError("label='column' needs label_column: the column of the labels")
         if self.ids == "content" and self.source != "parquet":
             raise ValueError(f"ids='content' is for Parquet, not for source={self.source!r}; give name or shard")

@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_origin
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
@@ -76,7 +77,8 @@ def refuse_unlisted(parsed: Iterable[Override]) -> None:
 
 def options(loader: ConfigLoaderImpl, group: str) -> list[str]:
     """Return the choices of a group, none where there is no such group."""
-    return sorted(set(loader.get_group_options(group)))
+    # Not loader.get_group_options, which copies the whole repository for each call: two thirds of `compose`.
+    return sorted(set(loader.repository.get_group_options(group, ObjectType.CONFIG)))
 
 
 def whole_list(path: str) -> str:

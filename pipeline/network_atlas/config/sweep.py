@@ -125,6 +125,8 @@ class SelectConfig:
     include: tuple[str, ...] = setting(HASHED, may_change=True)
     exclude: tuple[str, ...] = setting(HASHED, may_change=True, default=())
     types: tuple[str, ...] = setting(HASHED, may_change=True, default=())
+    distinct: bool = setting(HASHED, may_change=True, default=False)
+    """Only layers that make channels of their own: each channel of the network once. See `models.distinct`."""
     spread: Count = setting(HASHED, may_change=True, default=0)
     """Keep only this many of the matching layers, evenly spaced from first to last; 0 keeps all."""
     channels: str | tuple[Annotated[int, Field(ge=0)], ...] = setting(HASHED, may_change=True, default="all")

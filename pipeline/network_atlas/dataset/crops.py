@@ -1,4 +1,4 @@
-"""What a position of a layer saw of an image: its box, and a crop of that from the original image's pixels.
+"""The part of an image that a position of a layer sees: its box, and a crop of it from the original image's pixels.
 
     box = seen_box(layer, row, column, config.model.input)     # in the model's input
     original_box(image, preprocessing, box)                    # in the image
@@ -20,15 +20,15 @@ from network_atlas.layers import LayerSpec
 
 JPEG_QUALITY = 90
 SIDE_MIN_PX = 16
-"""Smallest side of a crop in the model's input: what a first layer sees alone (3 pixels) shows a person nothing."""
+"""Smallest side of a crop in the model's input: the 3 pixels that a first layer sees show a person nothing."""
 
 
 def seen_box(layer: LayerSpec, row: int, column: int, config: InputConfig) -> Box:
-    """Return what position (row, column) of a layer sees of the model's input.
+    """Return the box of the model's input that position (row, column) of a layer sees.
 
-    The receptive field as measured; where only its size is known, a square of that size at the position's share of the
-    input. A token's patch, though through attention it sees more. All of the input for class tokens, vectors and
-    wherever nothing is known.
+    This is the receptive field as measured. Where only its size is known, it is a square of that size at the position's
+    share of the input. For a token it is the token's patch, although through attention it sees more. It is the whole
+    input for class tokens, vectors, and wherever nothing is known.
     """
     whole = (0.0, 0.0, float(config.height), float(config.width))
     if layer.tokens is not None:
@@ -57,7 +57,7 @@ def _patch(token: int, tokens: int, config: InputConfig) -> Box | None:
 
 
 def original_box(image: Image.Image, preprocessing: Preprocessing, box: Box) -> Box:
-    """Return a box of the model's input in the pixels of `image`, cut to what the model is shown of it."""
+    """Return a box of the model's input in the pixels of `image`, cut to the part that the model is shown."""
     config = preprocessing.config
     top, left, bottom, right = box
     inside = (max(0.0, top), max(0.0, left), min(float(config.height), bottom), min(float(config.width), right))
@@ -67,8 +67,8 @@ def original_box(image: Image.Image, preprocessing: Preprocessing, box: Box) -> 
 def crop(image: Image.Image, preprocessing: Preprocessing, box: Box, *, side_px: int) -> bytes:
     """Return a JPEG of a box of the model's input, from the pixels of `image`.
 
-    Less than 16 px of the input become 16; what reaches beyond the input is moved inside, and cut where it is larger.
-    The longer side of the result is `side_px`.
+    A side of less than 16 px of the input becomes 16. A box that reaches beyond the input is moved inside, and cut
+    where it is larger than the input. The longer side of the result is `side_px`.
     """
     config = preprocessing.config
     top, bottom = _interval(box[0], box[2], config.height)

@@ -2,13 +2,12 @@
 
     decode(Path("scan.tif"), max_pixels=200_000_000)   # PIL image, mode RGB
 
-The content decides the format, not the file's suffix. The first frame of an animation is taken, EXIF
-orientation is applied, transparency is laid over white, 16 bits of grey are scaled to 8. Embedded colour
-profiles are not applied: neither are they when networks are trained.
+The content decides the format, not the file's suffix (`dataset.image_formats`). The first frame of an animation is
+taken, and EXIF orientation is applied; `dataset.colours` brings every mode to RGB.
 
-Whatever is wrong with a file is an `UnreadableImageError` whose text is the reason, the same on every
-machine (no path, no memory address). Errors that blame the machine (a dying disk, no file handles left)
-pass through: the file may be fine.
+Whatever is wrong with a file is an `UnreadableImageError` whose text is the reason, the same on every machine (without
+paths and memory addresses). Errors that blame the machine (a dying disk, no file handles left) pass through: the file
+may be fine.
 """
 
 from __future__ import annotations
@@ -25,16 +24,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from network_atlas.dataset.colours import to_rgb
+from network_atlas.dataset.image_formats import FORMATS
 from network_atlas.errors import UnreadableImageError
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow's names of what is decoded. Its other readers are left out: the one for EPS starts Ghostscript."""
-
-# What Pillow's readers raise on broken files, as found by its own fuzzing. UserWarning is what they say of
-# corrupt metadata; it only arrives here where warnings are errors.
+# What Pillow's readers raise on broken files, as found by its own fuzzing. UserWarning is for corrupt metadata; it is
+# raised only where warnings are errors, and logged otherwise (`dataset.pillow_warnings`).
 BROKEN_FILE = (
     OSError,
     SyntaxError,
@@ -65,11 +62,9 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation to what turns the image upright."""
+"""EXIF orientation to the operation that turns the image upright."""
 
-SIXTEEN_TO_EIGHT_BITS = np.round(np.arange(65536) / 257).astype(np.uint8)
-
-# Refused images are named in the failures; Pillow's warning would only stand between the lines of the progress.
+# An image that is too large is refused and named in the failures; a warning as well would say it twice.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 _limit_lock = threading.Lock()
@@ -99,10 +94,10 @@ def decode(file: bytes | Path, *, max_pixels: int, side_min_px: int = 0) -> Imag
 
 @contextmanager
 def pixel_limit(max_pixels: int) -> Iterator[None]:
-    """Put `max_pixels` in the place of Pillow's own limit for the time of a block.
+    """Replace Pillow's own limit by `max_pixels` for the time of a block.
 
-    That limit is one global; threads inside at the same time get the largest of theirs, and the last to leave puts
-    Pillow's back. Not lifted altogether, as Pillow also holds parts of a file (a TIFF's tiles) against it.
+    That limit is one global value. Threads inside at the same time get the largest of theirs, and the last to leave
+    restores Pillow's. It is not lifted altogether: Pillow also compares parts of a file (a TIFF's tiles) with it.
     """
     global _limit_saved
     with _limit_lock:
@@ -132,7 +127,7 @@ def _decode_stream(stream: BinaryIO, max_pixels: int, side_min_px: int) -> Image
             _draft(image, side_min_px)
         image.load()
         method = UPRIGHT.get(_orientation(image))
-        rgb = _to_rgb(image)
+        rgb = to_rgb(image)
     return rgb if method is None else rgb.transpose(method)
 
 
@@ -157,31 +152,6 @@ def _orientation(image: Image.Image) -> int:
     except BROKEN_FILE:
         return 1
     return orientation if isinstance(orientation, int) else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(SIXTEEN_TO_EIGHT_BITS[np.asarray(image)]).convert("RGB")
-    if image.mode in ("I", "F"):
-        return Image.fromarray(_wide_to_eight_bits(np.asarray(image))).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _wide_to_eight_bits(grey: np.ndarray) -> np.ndarray:
-    """Return 32-bit integers or floats as 8 bits.
-
-    The format does not say which value is white. Integers are taken as 16-bit (older Pillow reads 16-bit PNG
-    so), floats as 0..1; what does not fit is stretched from its smallest to its largest value.
-    """
-    finite = np.nan_to_num(grey.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
-    white = 65535.0 if grey.dtype.kind in "iu" else 1.0
-    if low >= 0 and high <= white:
-        low, high = 0.0, white
-    return np.round((finite - low) * (255.0 / max(high - low, 1e-300))).astype(np.uint8)
 
 
 def _too_large(max_pixels: int) -> str:

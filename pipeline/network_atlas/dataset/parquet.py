@@ -2,7 +2,8 @@
 
 An id is the image's name (its `path` in the column, or `dataset.name_column`), the same in whichever file its row is;
 without names, `dataset.ids=content` makes it the SHA-256 of the encoded image, for which each process reads all images
-once. A whole row group is read at a time: reading is fast where the names sort as the rows do.
+once. A row without an image is one unreadable example; where it has no name either, it is called by its file and row.
+A whole row group is read at a time: reading is fast where the names sort as the rows do.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from dataclasses import dataclass
 from network_atlas.dataset.folder import escape, path_label
 from network_atlas.dataset.image_columns import Columns, ImageRow, image_rows, read_image
 from network_atlas.dataset.members import IndexBuilder, MemberIndex, remembered
+from network_atlas.dataset.skipped import Skipped
 from network_atlas.errors import DatasetError, UnreadableImageError
-from network_atlas.files.remote import RemoteFile, find_files
+from network_atlas.files.finding import DataFile, find_files
 
+NO_IMAGE = "the row holds no image (null)"
 FIX = "set dataset.root to a folder of .parquet files, one such file, or a pattern"
 
 
@@ -39,23 +42,25 @@ class ParquetFiles:
         if not self._index().names:
             raise DatasetError(f"the Parquet files of dataset.root={self.root!r} hold no rows")
 
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
+    def sizes(self, skipped: Skipped) -> Iterator[tuple[str, int | None]]:
         """Yield (id, size): that of the image with ids=content, else that of its row group's images."""
-        yield from self._index().sizes()
+        index = self._index()
+        skipped.update(index.skipped)
+        yield from index.sizes()
 
     def content(self, path: str) -> bytes:
         """See `Files`."""
         member = self._index(listed=False).find(path)
         data = read_image(_last[self][member.shard], self.columns.image, group=member.first, row=member.second)
         if data is None:
-            raise UnreadableImageError("the row holds no image (null)")
+            raise UnreadableImageError(NO_IMAGE)
         return data
 
     def label(self, path: str) -> str:
         """Return the label in the row, or that the name gives, or ''."""
         return self._index(listed=False).label(path)
 
-    def _shards(self) -> tuple[RemoteFile, ...]:
+    def _shards(self) -> tuple[DataFile, ...]:
         shards = find_files(self.root, (".parquet",))
         _last[self] = shards
         return shards
@@ -65,15 +70,18 @@ class ParquetFiles:
         return remembered(self, shards, lambda: _indexed(self, shards))
 
 
-_last: dict[ParquetFiles, tuple[RemoteFile, ...]] = {}
+_last: dict[ParquetFiles, tuple[DataFile, ...]] = {}
 """The files as they were last listed: reading one image must not list them all."""
 
 
-def _indexed(files: ParquetFiles, shards: tuple[RemoteFile, ...]) -> MemberIndex:
+def _indexed(files: ParquetFiles, shards: tuple[DataFile, ...]) -> MemberIndex:
     builder = IndexBuilder([shard.name for shard in shards])
     by_content = files.ids == "content"
     for number, shard in enumerate(shards):
         for row in image_rows(shard, files.columns, with_images=by_content):
+            if row.is_null and (by_content or not row.name):
+                builder.add_unreadable(f"{escape(shard.name)}/row {row.number}", shard=number, reason=NO_IMAGE)
+                continue
             name = _id(files, shard, row)
             label = row.label if files.label_by == "column" else path_label(escape(row.name), files.label_by)
             size = len(row.image or b"") if by_content else row.group_bytes
@@ -81,12 +89,12 @@ def _indexed(files: ParquetFiles, shards: tuple[RemoteFile, ...]) -> MemberIndex
     return builder.build(drop_repeated=by_content)
 
 
-def _id(files: ParquetFiles, shard: RemoteFile, row: ImageRow) -> str:
+def _id(files: ParquetFiles, shard: DataFile, row: ImageRow) -> str:
     if files.ids == "content":
         return hashlib.sha256(row.image or b"").hexdigest()
     if not row.name:
         raise DatasetError(
-            f"row {row.row} of row group {row.group} in {shard.name!r} names no image: give dataset.name_column, or "
+            f"row {row.number} of {shard.name!r} does not name its image: give dataset.name_column, or "
             "dataset.ids=content to call images by their SHA-256"
         )
     name = posixpath.normpath(escape(row.name)).lstrip("/")

@@ -1,8 +1,8 @@
-"""The photos that come inside scikit-image and scikit-learn: small, but real, and there without a download.
+"""The photos that come inside scikit-image and scikit-learn: small, real, and available without a download.
 
-The packages are found, not imported. Only true photographs are taken (some through a microscope or a
-telescope): no drawings, test charts or second views of the same scene. One that another version of a package
-does not have is left out.
+The packages are looked up, not imported. Only true photographs are taken (some through a microscope or a
+telescope): no drawings, test charts or second views of the same scene. A photo that the installed version of a package
+does not have is counted and left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from network_atlas.dataset.skipped import Reason, Skipped
 from network_atlas.errors import DatasetError, UnreadableImageError
 
 PHOTOS = (
@@ -38,6 +39,7 @@ PHOTOS = (
 )
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 """Package to the folder of its photos."""
+MISSING = Reason("photo", " that the installed package lacks")
 FIX = "pip install 'network-atlas[demo]', or use dataset=folder with your own images"
 
 
@@ -52,15 +54,17 @@ class PhotoFiles:
         missing = [package for package in FOLDERS if _folder(package) is None]
         if missing:
             raise DatasetError(f"the packaged photos need {' and '.join(missing)}; {FIX}")
-        if next(self.sizes(), None) is None:
+        if next(self.sizes(Skipped()), None) is None:
             raise DatasetError(f"{' and '.join(FOLDERS)} hold none of the packaged photos; {FIX}")
 
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
+    def sizes(self, skipped: Skipped) -> Iterator[tuple[str, int | None]]:
         """Yield (path, size in bytes) of every photo that is there."""
         for path in PHOTOS:
             file = self.content(path)
             if file.is_file():
                 yield path, file.stat().st_size
+            else:
+                skipped.add(path, MISSING)
 
     def content(self, path: str) -> Path:
         """Return where the photo is; raise UnreadableImageError for anything else."""

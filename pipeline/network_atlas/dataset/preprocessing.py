@@ -1,11 +1,11 @@
 """From an image to the model's input, and back from the input's pixels to the image's.
 
     preprocessing = Preprocessing(config.model.input)
-    pixels = preprocessing.apply(image)          # uint8 (height, width, channels)
+    pixels = preprocessing.apply(image)          # uint8, `(rows, columns, channels)`
 
 The geometry is that of torchvision's Resize and CenterCrop, done in one step: only the part of the image that
 ends in the crop is resampled. So an image of 1 x 100,000 pixels costs as much as any other. Value range, mean
-and standard deviation are applied on the device, elsewhere.
+and standard deviation are applied later, on the device (`models.load.normalize`).
 
 Sizes are (height, width); boxes are (top, left, bottom, right), in pixels from the upper left corner.
 """
@@ -39,7 +39,7 @@ class Preprocessing:
     config: InputConfig
 
     def apply(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Return the pixels of the model's input, (height, width, channels), 0..255.
+        """Return the pixels of the model's input, `(rows, columns, channels)`, 0..255.
 
         Raises ConfigError for an input that no image can fill.
         """
@@ -69,12 +69,12 @@ class Preprocessing:
 
     def source_box(self, image_size: tuple[int, int], region: Box) -> Box:
         """Return the box of an image of `image_size` (height, width) that ends in `region` of the model's input."""
-        rows = self._resized_size(image_size)
+        resized = self._resized_size(image_size)
         (top, bottom), (left, right) = (
             _to_source(
                 (region[axis], region[axis + 2]),
                 source=image_size[axis],
-                resized=rows[axis],
+                resized=resized[axis],
                 crop=(self.config.height, self.config.width)[axis],
             )
             for axis in (0, 1)

@@ -5,14 +5,14 @@
         image = source.read(example.example_id)
 
 An example is a view of an image. Its id is the image's path; with several views a '#' and the view's number follow.
-The path comes from the image itself, never from its place in a list, from where the root is or what else is there:
+The path comes from the image itself, never from its place in a list, from where the root is or what else lies there:
 
     folder, photos      the file's path below the root, local or remote
     tar                 the member's name, whatever the shard (ids=shard: the shard's name before it)
     parquet             the name in the row, whatever the file; or the SHA-256 of the encoded image (ids=content)
     torchvision         the file's path below the root, or the dataset's own published number
 
-To add a source, write a class with the methods of `Files` and name it in `open_source`.
+`dataset.opening` finds the files of each kind; views, subsets, labels and decoding are the same for all.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -31,9 +30,10 @@ from PIL import Image
 
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset.decode import decode
-from network_atlas.dataset.folder import FolderFiles
-from network_atlas.dataset.photos import PhotoFiles
-from network_atlas.dataset.torchvision import TorchvisionFiles
+from network_atlas.dataset.opening import Files, open_files
+from network_atlas.dataset.pillow_warnings import named
+from network_atlas.dataset.skipped import UNREADABLE, Skipped
+from network_atlas.dataset.subset import Subset
 from network_atlas.dataset.views import crop_view, view_box
 from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.files.retries import with_retries
@@ -50,11 +50,25 @@ class Example:
     """Text that changes when the image does: the file's size, `dataset.version`, and the seed of a crop."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A dataset's examples, and what was left out of them."""
+
+    examples: tuple[Example, ...]
+    """Sorted by id."""
+    notices: tuple[str, ...] = ()
+    """Sentences for the user: what was skipped and how often, which ids and patterns match nothing."""
+
+
 class Source(Protocol):
     """A dataset. Reading needs no listing first, and may be done by many threads and workers at once."""
 
+    def listing(self) -> Listing:
+        """Return every example, or the `dataset.limit` ones with the smallest hashes, and what was left out."""
+        ...
+
     def examples(self) -> tuple[Example, ...]:
-        """Return every example, or the `dataset.limit` ones with the smallest hashes, sorted by id."""
+        """Return the examples of a listing."""
         ...
 
     def read(self, example_id: str, *, side_min_px: int = 0) -> Image.Image:
@@ -74,61 +88,25 @@ class Source(Protocol):
         ...
 
 
-class Files(Protocol):
-    """The images of a source, by their paths. A value: equal ones are the same source, and it can be pickled."""
-
-    def check(self) -> None:
-        """Raise DatasetError if the files cannot be found, or if there are none."""
-        ...
-
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
-        """Yield (path, size in bytes) of each image, in any order; None for the size of one that can't be read."""
-        ...
-
-    def content(self, path: str) -> Path | bytes:
-        """Return the encoded image, or its file; raise UnreadableImageError for a path that is not the source's."""
-        ...
-
-    def label(self, path: str) -> str:
-        """Return the file's label, '' when unknown."""
-        ...
-
-
 def open_source(config: DatasetConfig) -> Source:
     """Return the source that `config` names; raise DatasetError if it is missing or holds no images."""
     if config.source == "none":
         return NoSource()
-    files = _files(config)
+    files = open_files(config)
     files.check()
     return FileSource(files=files, config=config)
-
-
-def _files(config: DatasetConfig) -> Files:
-    root, label_by = config.root, config.label
-    if config.source in ("tar", "parquet") or (config.source == "folder" and "://" in root):
-        # Imported late: it loads pyarrow, which a local folder can do without.
-        from network_atlas.dataset.remote import remote_files
-
-        return remote_files(config)
-    if config.source == "torchvision":
-        return TorchvisionFiles(
-            name=config.name,
-            root=root,
-            arguments=tuple(config.arguments.items()),
-            download=config.download,
-            labelled=label_by != "none",
-        )
-    if config.source == "photos":
-        return PhotoFiles(labelled=label_by != "none")
-    return FolderFiles(root=root, label_by=label_by)
 
 
 @dataclass(frozen=True, slots=True)
 class NoSource:
     """No dataset: pictures without examples."""
 
+    def listing(self) -> Listing:
+        """Return an empty listing."""
+        return Listing(examples=())
+
     def examples(self) -> tuple[Example, ...]:
-        """Return nothing."""
+        """Return no examples."""
         return ()
 
     def read(self, example_id: str, *, side_min_px: int = 0) -> Image.Image:
@@ -151,23 +129,41 @@ class FileSource:
     files: Files
     config: DatasetConfig
 
-    def examples(self) -> tuple[Example, ...]:
+    def listing(self) -> Listing:
         """See `Source`. The files are listed anew on each call."""
-        found = self._every_example()
-        if self.config.limit:
-            found = iter(heapq.nsmallest(self.config.limit, found, key=_rank))
-        examples = tuple(sorted(found, key=lambda example: example.example_id))
+        skipped, subset = Skipped(), Subset.of(self.config)
+        every_example = self._every_example(skipped, subset)
+        limit = self.config.limit
+        chosen = heapq.nsmallest(limit, every_example, key=_rank) if limit else every_example
+        # Sorting exhausts the generator: only then are the counts complete.
+        examples = tuple(sorted(chosen, key=lambda example: example.example_id))
+        notices = (*skipped.sentences(), *subset.sentences())
         if not examples:
             raise DatasetError(
                 f"no image of dataset.root={self.config.root!r} passes dataset.include, exclude and only"
+                + "".join(f"; {notice}" for notice in notices)
             )
-        return examples
+        return Listing(examples=examples, notices=notices)
+
+    def _every_example(self, skipped: Skipped, subset: Subset) -> Iterator[Example]:
+        for path, size in self.files.sizes(skipped):
+            if not subset.holds(path):
+                continue
+            if size is None:
+                skipped.add(path, UNREADABLE)
+            for view in range(self.config.views):
+                yield self._example(path, size, view)
+
+    def examples(self) -> tuple[Example, ...]:
+        """See `Source`."""
+        return self.listing().examples
 
     def read(self, example_id: str, *, side_min_px: int = 0) -> Image.Image:
         """See `Source`."""
         try:
             path, view = self._path_and_view(example_id)
-            image = self._decoded(self.files.content(path), side_min_px)
+            with named(path):
+                image = self._decoded(self.files.content(path), side_min_px)
         except UnreadableImageError as error:
             raise UnreadableImageError(f"cannot read example {example_id!r}: {error}") from error
         return crop_view(image, path, view=view, seed=self.config.seed)
@@ -195,34 +191,14 @@ class FileSource:
         path, view = self._path_and_view(example_id)
         if view == 0:
             return 0, 0
-        whole = self._decoded(self.files.content(path), 0)
+        with named(path):
+            whole = self._decoded(self.files.content(path), 0)
         top, left, _, _ = view_box((whole.height, whole.width), path, view=view, seed=self.config.seed)
         return top, left
 
     def label(self, example_id: str) -> str:
         """See `Source`."""
         return self.files.label(self._path_and_view(example_id)[0])
-
-    def _every_example(self) -> Iterator[Example]:
-        chosen = self._chosen()
-        for path, size in self.files.sizes():
-            if not chosen(path):
-                continue
-            for view in range(self.config.views):
-                yield self._example(path, size, view)
-
-    def _chosen(self) -> Callable[[str], bool]:
-        """Return what says whether a path passes `include`, `exclude` and `only`."""
-        include, exclude, only = self.config.include, self.config.exclude, _listed(self.config.only)
-
-        def chosen(path: str) -> bool:
-            if only is not None and path not in only:
-                return False
-            if include and not any(fnmatchcase(path, glob) for glob in include):
-                return False
-            return not any(fnmatchcase(path, glob) for glob in exclude)
-
-        return chosen
 
     def _example(self, path: str, size: int | None, view: int) -> Example:
         return Example(
@@ -246,19 +222,6 @@ class FileSource:
         if not path or number not in map(str, range(self.config.views)):
             raise UnreadableImageError(f"{example_id!r} does not end in '#' and a view below {self.config.views}")
         return path, int(number)
-
-
-def _listed(file: str) -> frozenset[str] | None:
-    """Return the ids that a text file lists, None without a file."""
-    if not file:
-        return None
-    try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        raise DatasetError(
-            f"dataset.only={file!r} can't be read: {error}; give a text file with one id a line"
-        ) from error
-    return frozenset(line for line in lines if line)
 
 
 @lru_cache(maxsize=4)

@@ -4,32 +4,30 @@
 
 A member's id is its name in the tar: the same in whichever shard it lies. One pass over the headers finds where every
 image begins; after that each is read by itself. Nothing is unpacked, so a member's name leads nowhere; links and names
-with '..' are recorded as unreadable. Of a torn tar everything before the tear is kept, and the tar itself stands among
-the failures under its own name. Compressed tars can't be read at random and are refused.
+with '..' are recorded as unreadable. Of a damaged tar everything before the damage is kept, and the tar itself stands
+among the failures under its own name. Compressed tars can't be read at random and are refused.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
-from network_atlas.dataset.folder import SUFFIXES, escape, path_label
+from network_atlas.dataset.folder import HIDDEN, escape, path_label
+from network_atlas.dataset.image_formats import SUFFIXES
 from network_atlas.dataset.members import IndexBuilder, MemberIndex, remembered
+from network_atlas.dataset.sidecars import Sidecars, is_sidecar
+from network_atlas.dataset.skipped import Skipped
 from network_atlas.errors import DatasetError
-from network_atlas.files.remote import RemoteFile, find_files, read_part, read_through
+from network_atlas.files.finding import DataFile, find_files
+from network_atlas.files.reading import read_part, read_through
 
 log = logging.getLogger(__name__)
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-SIDECARS = (".cls", ".json")
-SIDECAR_BYTES = 1 << 20
-"""Larger ones hold no label."""
 BUFFER_BYTES = 1 << 16
 FIX = "set dataset.root to a folder of .tar files, one such file, or a pattern such as 'train-{000..255}.tar'"
 
@@ -48,12 +46,18 @@ class TarFiles:
             raise DatasetError(f"dataset.root is empty; {FIX}")
         if not self._shards():
             raise DatasetError(f"dataset.root={self.root!r} holds no .tar files; {self._why_none()}{FIX}")
-        if not self._index().names:
-            raise DatasetError(f"the tar files of dataset.root={self.root!r} hold no images ({', '.join(SUFFIXES)})")
+        index = self._index()
+        if not index.names:
+            instead = "".join(f"; {sentence}" for sentence in index.skipped.sentences())
+            raise DatasetError(
+                f"the tar files of dataset.root={self.root!r} hold no images ({', '.join(SUFFIXES)}){instead}"
+            )
 
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
+    def sizes(self, skipped: Skipped) -> Iterator[tuple[str, int | None]]:
         """See `Files`. The headers are read anew only when a tar changed."""
-        yield from self._index().sizes()
+        index = self._index()
+        skipped.update(index.skipped)
+        yield from index.sizes()
 
     def content(self, path: str) -> bytes:
         """See `Files`."""
@@ -65,7 +69,7 @@ class TarFiles:
         """Return the label that the folder, the name, or the .cls or .json beside the image gives it, or ''."""
         return self._index(listed=False).label(path)
 
-    def _shards(self) -> tuple[RemoteFile, ...]:
+    def _shards(self) -> tuple[DataFile, ...]:
         shards = find_files(self.root, (".tar",))
         _last[self] = shards
         return shards
@@ -79,46 +83,67 @@ class TarFiles:
         return f"{packed[0].name!r} is compressed and can't be read at random: unpack it first; " if packed else ""
 
 
-_last: dict[TarFiles, tuple[RemoteFile, ...]] = {}
+_last: dict[TarFiles, tuple[DataFile, ...]] = {}
 """The shards as they were last listed: reading one image must not list them all."""
 
 
-def _indexed(files: TarFiles, shards: tuple[RemoteFile, ...]) -> MemberIndex:
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """The place of an image in its tar."""
+
+    offset: int
+    size: int
+    problem: str
+    """Why its bytes are not to be read, '' if they are."""
+
+
+def _indexed(files: TarFiles, shards: tuple[DataFile, ...]) -> MemberIndex:
     builder = IndexBuilder([shard.name for shard in shards])
     for number, shard in enumerate(shards):
         _index_shard(builder, files, shard, number)
     return builder.build()
 
 
-def _index_shard(builder: IndexBuilder, files: TarFiles, shard: RemoteFile, number: int) -> None:
-    """Add the images of one tar, and the tar itself where it is torn."""
-    images: dict[str, tuple[int, int, str]] = {}  # a name that comes twice means its last, as for tar itself
-    labels: dict[str, str] = {}
-    torn = ""
+def _index_shard(builder: IndexBuilder, files: TarFiles, shard: DataFile, number: int) -> None:
+    """Add the images of one tar, and the tar itself where it is damaged."""
+    images: dict[str, _Image] = {}  # of a name that comes twice the last counts, as for tar itself
+    sidecars = Sidecars()
+    damage = ""
     try:
         for member in _members(shard):
             name = member.name.removeprefix("./")
-            suffix = PurePosixPath(name).suffix.lower()
             if member.isreg() and member.offset_data + member.size > shard.size:
-                torn = f"the tar is torn: it ends within {name!r}"
+                damage = f"the tar is torn: it ends within {name!r}"
                 break
-            if suffix in SUFFIXES and not member.isdir() and not _is_hidden(name):
-                images[name] = (member.offset_data, member.size, _problem(name, member))
-            elif suffix in SIDECARS and files.label_by == "beside" and member.isreg():
-                labels[_key(name)] = _sidecar_label(shard, member) or labels.get(_key(name), "")
+            if files.label_by == "beside" and member.isreg() and is_sidecar(name) and not _is_hidden(name):
+                sidecars.add(name, shard, member)
+            elif not member.isdir():
+                _add_image(images, builder.skipped, name, member)
     except (tarfile.TarError, ValueError) as error:
-        torn = f"the tar is torn, or none: {error}"
-    for name, (offset, size, problem) in images.items():
+        damage = f"the tar is torn, or not a tar: {error}"
+    labels = sidecars.labels(images) if files.label_by == "beside" else {}
+    for name, image in images.items():
         path = escape(name)
-        wanted = f"{escape(shard.name)}/{path}" if files.ids == "shard" else path
-        if problem:
-            builder.add_unreadable(wanted, shard=number, reason=problem)
+        example = f"{escape(shard.name)}/{path}" if files.ids == "shard" else path
+        if image.problem:
+            builder.add_unreadable(example, shard=number, reason=image.problem)
             continue
-        label = labels.get(_key(name), "") if files.label_by == "beside" else path_label(path, files.label_by)
-        builder.add(wanted, shard=number, first=offset, second=size, size=size, label=label)
-    if torn:
-        log.error("%s of dataset.root=%r: %s", shard.name, files.root, torn)
-        builder.add_unreadable(escape(shard.name), shard=number, reason=torn)
+        label = labels.get(name, "") if files.label_by == "beside" else path_label(path, files.label_by)
+        builder.add(example, shard=number, first=image.offset, second=image.size, size=image.size, label=label)
+    if damage:
+        log.error("%s of dataset.root=%r: %s", shard.name, files.root, damage)
+        builder.add_unreadable(escape(shard.name), shard=number, reason=damage)
+
+
+def _add_image(images: dict[str, _Image], skipped: Skipped, name: str, member: tarfile.TarInfo) -> None:
+    """Add a member that is an image by its suffix, or count it as skipped."""
+    is_image = PurePosixPath(name).suffix.lower() in SUFFIXES
+    if is_image and not _is_hidden(name):
+        images[name] = _Image(member.offset_data, member.size, _problem(name, member))
+    elif is_image:
+        skipped.add(escape(name), HIDDEN)
+    elif not _is_hidden(name):
+        skipped.add_file(escape(name))
 
 
 def _problem(name: str, member: tarfile.TarInfo) -> str:
@@ -130,7 +155,7 @@ def _problem(name: str, member: tarfile.TarInfo) -> str:
     return ""
 
 
-def _members(shard: RemoteFile) -> Iterator[tarfile.TarInfo]:
+def _members(shard: DataFile) -> Iterator[tarfile.TarInfo]:
     # Buffered: on an object store each read is a request.
     with (
         read_through(shard, buffer_bytes=BUFFER_BYTES) as stream,
@@ -142,7 +167,7 @@ def _members(shard: RemoteFile) -> Iterator[tarfile.TarInfo]:
         _check_end(shard, tar.offset)
 
 
-def _check_end(shard: RemoteFile, offset: int) -> None:
+def _check_end(shard: DataFile, offset: int) -> None:
     """Raise ReadError unless the headers ended at the mark that closes a tar: tarfile takes any damage for the end."""
     end = read_part(shard, offset=offset, size=min(tarfile.BLOCKSIZE, max(0, shard.size - offset)))
     if not end or any(end):
@@ -151,26 +176,3 @@ def _check_end(shard: RemoteFile, offset: int) -> None:
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
-
-
-def _key(name: str) -> str:
-    """Return what the parts of one webdataset sample share: the name up to the first dot of its last part."""
-    folder, slash, last = name.rpartition("/")
-    return folder + slash + last.partition(".")[0]
-
-
-def _sidecar_label(shard: RemoteFile, member: tarfile.TarInfo) -> str:
-    if member.size > SIDECAR_BYTES:
-        return ""
-    text = read_part(shard, offset=member.offset_data, size=member.size).decode("utf-8", "replace").strip()
-    if member.name.lower().endswith(".cls"):
-        return sys.intern(text)
-    try:
-        found: Any = json.loads(text)
-    except ValueError:
-        return ""
-    values = found if isinstance(found, dict) else {}
-    for name in ("label", "class", "cls"):
-        if isinstance(values.get(name), str | int):
-            return sys.intern(str(values[name]))
-    return ""

@@ -20,10 +20,12 @@ from typing import Any
 
 from PIL import Image
 
+from network_atlas.dataset.labels import label_text
+from network_atlas.dataset.skipped import Skipped
 from network_atlas.errors import DatasetError, UnreadableImageError, did_you_mean
 
 LISTS = ("samples", "imgs", "_samples", "_image_files", "_images", "images")
-"""Where torchvision's datasets keep the paths of their files."""
+"""Names under which torchvision's datasets keep the paths of their files."""
 
 Arguments = tuple[tuple[str, str | int | float | bool | None], ...]
 
@@ -43,7 +45,7 @@ class TorchvisionFiles:
         if not len(_opened(self)):
             raise DatasetError(f"torchvision's {self.name} in dataset.root={self.root!r} holds no images")
 
-    def sizes(self) -> Iterator[tuple[str, int | None]]:
+    def sizes(self, skipped: Skipped) -> Iterator[tuple[str, int | None]]:
         """Yield (id, size): that of the file, or 0 where there is none of its own."""
         paths = _paths(self)
         for number in range(len(_opened(self))):
@@ -71,10 +73,9 @@ class TorchvisionFiles:
             (getattr(dataset, name) for name in ("targets", "_labels", "labels") if hasattr(dataset, name)), None
         )
         target = targets[number] if targets is not None else dataset[number][1]
-        names = getattr(dataset, "classes", ())
-        if isinstance(target, int | float) or hasattr(target, "item"):
-            return str(names[int(target)]) if int(target) < len(names) else str(int(target))
-        return str(target)
+        return label_text(
+            _plain(target), _class_names(self), where=f"the target of {path!r} in torchvision's {self.name}"
+        )
 
     def _id(self, number: int) -> str:
         paths = _paths(self)
@@ -91,9 +92,21 @@ class TorchvisionFiles:
 
 
 @lru_cache(maxsize=2)
+def _class_names(files: TorchvisionFiles) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of their numbers; ImageNet has several words for each."""
+    names = getattr(_opened(files), "classes", None) or ()
+    return tuple(", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name) for name in names)
+
+
+def _plain(target: Any) -> object:
+    """Return a tensor, an array or a NumPy number as Python's numbers and lists."""
+    return target.tolist() if hasattr(target, "tolist") else target
+
+
+@lru_cache(maxsize=2)
 def _opened(files: TorchvisionFiles) -> Any:
     try:
-        # By name: torch is loaded for those alone who use such a dataset.
+        # By name: only such a dataset needs torch.
         datasets = importlib.import_module("torchvision.datasets")
     except ImportError as error:
         raise DatasetError("dataset=torchvision needs torchvision: pip install torchvision") from error
@@ -102,9 +115,9 @@ def _opened(files: TorchvisionFiles) -> Any:
         raise DatasetError(
             f"dataset.name={files.name!r}: torchvision has no such dataset.{did_you_mean(files.name, datasets.__all__)}"
         )
-    given: dict[str, Any] = dict(files.arguments) | ({"download": True} if files.download else {})
+    arguments: dict[str, Any] = dict(files.arguments) | ({"download": True} if files.download else {})
     try:
-        return kind(files.root, **given) if files.root else kind(**given)
+        return kind(files.root, **arguments) if files.root else kind(**arguments)
     except Exception as error:  # whatever the dataset's own code raises: no files, no network, wrong arguments
         advice = "check the network" if files.download else "dataset.download=true fetches it, where there is internet"
         raise DatasetError(
@@ -118,10 +131,10 @@ def _paths(files: TorchvisionFiles) -> Sequence[str]:
     """Return the files of the images; empty when the dataset keeps its images otherwise."""
     dataset = _opened(files)
     for name in LISTS:
-        found = getattr(dataset, name, None)
-        if not isinstance(found, list | tuple) or len(found) != len(dataset):
+        items = getattr(dataset, name, None)
+        if not isinstance(items, list | tuple) or len(items) != len(dataset):
             continue
-        paths = [str(item[0] if isinstance(item, tuple | list) else item) for item in found]
+        paths = [str(item[0] if isinstance(item, tuple | list) else item) for item in items]
         if all(os.path.isabs(path) and os.path.isfile(path) for path in paths[:1]):
             return paths
     return ()

@@ -1,7 +1,7 @@
 """Views: several crops of one image, so that a few photos make many examples.
 
-View 0 is the whole image. Every other view's box follows from (path, view, seed) alone: the SHA-256 of the
-three gives its four random numbers, so no generator's version, order or neighbour can change it.
+View 0 is the whole image. The box of every other view follows from (path, view, seed) alone: the SHA-256 of the
+three gives its four random numbers. So it depends neither on the version of a generator nor on the order of the images.
 """
 
 from __future__ import annotations

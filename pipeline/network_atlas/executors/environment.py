@@ -5,18 +5,17 @@ Nothing here knows Ray: these are environment variables, counts and folders.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import os
-import re
 import secrets
 import shutil
 import socket
-import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import psutil
 
 from network_atlas.config.schema import RayConfig
 from network_atlas.errors import SetupError
@@ -28,6 +27,9 @@ SETTINGS = {
 }
 CONNECT_SECONDS = 5.0
 """How long a cluster may take to answer."""
+OWNER_LOCK = "atlas-driver.lock"
+ABANDONED_SECONDS = 60.0
+"""A folder that is younger is left alone: its owner may be about to lock it."""
 LONGEST_TEMPORARY = 23
 """Ray's sockets lie about 75 characters below its folder, and a socket's path may have 107 (macOS: 103)."""
 
@@ -72,23 +74,35 @@ def _parts(whole: float, share: float) -> int:
     return math.floor(whole / share + 1e-6)  # 1 / 0.1 and the like must not come out just below the number
 
 
-def search_path() -> list[str]:
-    """Return the absolute folders from which this process imports modules."""
-    return [os.path.abspath(entry) for entry in sys.path]
-
-
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder for a local Ray's sockets and logs, with a path short enough for a socket's.
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[str]:
+    """Yield a new folder for a local Ray's sockets and logs, with a path short enough for a socket's.
 
     Folders that killed drivers left behind are removed.
     """
     usual = tempfile.gettempdir()
     short = usual if len(usual) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108 - the folder made there is private
-    for folder in Path(short).glob("atlas-*-*"):
-        owner = re.match(r"atlas-([0-9a-f]{1,8})-", folder.name)
-        if owner and not psutil.pid_exists(int(owner[1], 16)):
+    for folder in Path(short).glob("atlas-*"):
+        _remove_if_abandoned(folder)
+    # A lock and not the driver's process number: a container that shares the folder counts other processes. The system
+    # gives the lock back when the driver dies, however it dies.
+    with (
+        tempfile.TemporaryDirectory(prefix="atlas-", dir=short, ignore_cleanup_errors=True) as new,
+        open(os.path.join(new, OWNER_LOCK), "w") as file,
+    ):
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield new
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    try:
+        with open(folder / OWNER_LOCK) as file:
+            if time.time() - os.fstat(file.fileno()).st_mtime < ABANDONED_SECONDS:
+                return
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=f"atlas-{os.getpid():x}-", dir=short, ignore_cleanup_errors=True)
+    except OSError:  # not a folder of ours, or one that is in use
+        return
 
 
 def check_reachable(address: str) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-import sys
 import traceback
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 from network_atlas.errors import WorkerBuildError
@@ -21,10 +19,8 @@ from network_atlas.executors.base import BuiltWorkers, Outcome, Task, Worker, Wo
 class Host:
     """Keeps the workers of one process from stage to stage, so that each loads its model once."""
 
-    def __init__(self, search_path: Sequence[str]) -> None:
-        """Make what the driver can import importable here: its `sys.path`, behind the process's own."""
+    def __init__(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-        sys.path.extend(entry for entry in search_path if entry not in sys.path)
         self._workers = BuiltWorkers()
         self._worker: Worker | None = None
 

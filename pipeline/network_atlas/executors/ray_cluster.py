@@ -14,6 +14,8 @@ import dataclasses
 import itertools
 import logging
 import math
+import os
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
@@ -25,8 +27,8 @@ from network_atlas.config.schema import RayConfig
 from network_atlas.errors import WorkerBuildError
 from network_atlas.executors.base import Outcome, Task, WorkerSpec, failure
 from network_atlas.executors.dispatch import Dispatch
-from network_atlas.executors.environment import SETTINGS, search_path
-from network_atlas.executors.host import Host, Place
+from network_atlas.executors.environment import SETTINGS
+from network_atlas.executors.host import Place
 from network_atlas.executors.ray_metrics import StageMetrics
 from network_atlas.executors.ray_session import Session
 from network_atlas.executors.stopping import Stopping
@@ -156,7 +158,8 @@ class RayExecutor:
             "max_task_retries": 0,
             "runtime_env": {"env_vars": {**SETTINGS, "OMP_NUM_THREADS": threads}},
         }
-        return ray.remote(Host).options(**options).remote(search_path())
+        actor = _actor_class([os.path.abspath(entry) for entry in sys.path], os.getcwd())
+        return ray.remote(actor).options(**options).remote()
 
     def _stop(self, places: Sequence[Place]) -> None:
         """Kill the hosts of `places` with whatever they are doing, and close the places."""
@@ -182,6 +185,32 @@ class _Stage:
     dispatch: Dispatch
     gpus: float
     """Of each host."""
+
+
+def _actor_class(driver_path: Sequence[str], driver_folder: str) -> type:
+    """Return the class of a host's actor, which puts the search path in order before it imports a `Host`.
+
+    Ray puts the driver's working folder first on a worker's path. A user's file there, named like a library, would
+    replace it in anything imported before the actor's first line: for a class of a module, for an argument (Ray
+    imports pydantic to read one). So the class is made here, which lets it travel as code, and carries its arguments.
+    """
+
+    class HostActor:
+        def __init__(self) -> None:
+            from network_atlas.search_path import put_working_folder_last
+
+            put_working_folder_last(driver_path, driver_folder)
+            from network_atlas.executors.host import Host
+
+            self._host = Host()
+
+        def prepare(self, spec: WorkerSpec) -> WorkerBuildError | None:
+            return self._host.prepare(spec)
+
+        def run(self, task: Task) -> Outcome:
+            return self._host.run(task)
+
+    return HostActor
 
 
 def _threads(config: RayConfig) -> int:

@@ -1,1 +1,1 @@
-"""Bytes from any filesystem: opened, found, read, and tried again where storage fails for a moment."""
+"""Find and read files on any filesystem, and try again where storage fails for a moment."""

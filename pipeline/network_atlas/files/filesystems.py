@@ -1,11 +1,11 @@
-"""pyarrow's filesystems as the store and datasets use them: each set up to wait for a server that is slow or refuses.
+"""Open pyarrow's filesystems, set up to wait for a server that is slow or refuses.
 
     filesystem, path = open_filesystem("s3://bucket/atlas?endpoint_override=host:9000&scheme=http&request_timeout=60")
 
-Google's and Azure's clients wait and try again by themselves. S3's, opened by a URI, would ask five times a second for
-six seconds and then give up, and take three seconds of silence for the end. It gets Amazon's standard strategy
-instead (three tries with growing, random waits), which also covers each of the many requests behind one large file;
-`network_atlas.files.retries` stands above that, for what takes longer.
+Google's and Azure's clients wait and try again by themselves. S3's client, opened by a URI, asks five times a second
+for six seconds and then gives up, and it gives up after three seconds of silence. Here it gets Amazon's standard
+strategy instead (three tries with growing, random waits), which also covers each of the many requests behind one large
+file. `network_atlas.files.retries` wraps that, for failures that take longer.
 """
 
 from __future__ import annotations
@@ -17,38 +17,42 @@ from pyarrow import fs
 
 S3_TRIES = 3
 S3_SECONDS = {"connect_timeout": 5.0, "request_timeout": 20.0}
-"""For a connection, and of silence while a request is answered. A URI may say others."""
+"""Longest wait for a connection, and longest silence while a request is answered. A URI may give other numbers."""
 
 
 def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a URI and the path in it.
 
-    Raises ValueError, OSError or ArrowException as pyarrow does, for a URI that it can't make sense of.
+    Raises ValueError, OSError or ArrowException as pyarrow does, for a URI that it does not understand.
     """
     if not uri.startswith("s3://"):
         opened: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
         return opened
     address, _, query = uri.partition("?")
-    asked = dict(parse_qsl(query, keep_blank_values=True))
-    seconds = S3_SECONDS | {name: float(asked.pop(name)) for name in S3_SECONDS if name in asked}
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    seconds = S3_SECONDS | {name: float(options.pop(name)) for name in S3_SECONDS if name in options}
     # A file that fits one request is sent as one whole put, not as an upload in parts.
-    asked.setdefault("allow_delayed_open", "true")
-    filesystem, path = fs.FileSystem.from_uri(f"{address}?{urlencode(asked)}")
-    return _enduring(filesystem, asked, seconds), path
+    options.setdefault("allow_delayed_open", "true")
+    filesystem, path = fs.FileSystem.from_uri(f"{address}?{urlencode(options)}")
+    return _with_strategy(filesystem, options, seconds), path
 
 
-def _enduring(filesystem: fs.FileSystem, asked: dict[str, str], seconds: dict[str, float]) -> fs.FileSystem:
-    """Return an S3 filesystem with our strategy and times: only its constructor takes these, and no URI."""
-    options = _options(filesystem)
-    if not set(asked) <= set(options):  # such as tls_verify_certificates, which only a URI can say
+def _with_strategy(filesystem: fs.FileSystem, options: dict[str, str], seconds: dict[str, float]) -> fs.FileSystem:
+    """Return an S3 filesystem with our strategy and times; `options` are those of its URI.
+
+    Only the constructor takes a strategy, and only a URI takes some options, such as tls_verify_certificates: with
+    such an option the filesystem stays as it is.
+    """
+    arguments = _arguments(filesystem)
+    if not set(options) <= set(arguments):
         return filesystem
     return fs.S3FileSystem(
-        **options | seconds,
+        **arguments | seconds,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_TRIES),
     )
 
 
-def _options(filesystem: fs.FileSystem) -> dict[str, Any]:
-    """Return the arguments that make another filesystem like this one; they are what pickling keeps."""
-    _, (options,) = filesystem.__reduce__()
-    return dict(options)
+def _arguments(filesystem: fs.FileSystem) -> dict[str, Any]:
+    """Return the arguments that make another filesystem like this one, which are those that pickling keeps."""
+    _, (arguments,) = filesystem.__reduce__()
+    return dict(arguments)

@@ -1,9 +1,10 @@
-"""Storage that fails for a moment: which failures are transient, and trying again until they pass or time runs out.
+"""Try again where storage fails for a moment, until the failure passes or time runs out.
 
     with_retries(lambda: store.filesystem.get_file_info(path), what="look at 'plan/run.json'")
 
-Waits double from half a second to ten and are drawn at random below that, so that a hundred workers that failed
-together don't come back together. What can't pass (a full disk, a wrong name, no permission) is raised at once.
+Waits double from half a second to ten seconds, and each is drawn at random below that: a hundred workers that failed
+together don't come back together. A failure that can't pass (a full disk, a wrong name, no permission) is raised at
+once.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ TRANSIENT_ERRNOS = frozenset(
     {
         errno.EAGAIN,
         errno.EINTR,
-        errno.EIO,  # what a network filesystem mounted 'soft' says when its server is late
-        errno.ESTALE,  # and when the server has been started anew
+        errno.EIO,  # from a network filesystem mounted 'soft' whose server is late
+        errno.ESTALE,  # from one whose server has been started anew
         errno.ETIMEDOUT,
         errno.ECONNABORTED,
         errno.ECONNREFUSED,
@@ -46,7 +47,7 @@ TRANSIENT_WORDS = re.compile(
     r"|AWS Error NO_SUCH_UPLOAD\b"
     r"|HTTP status (?:408|429|500|502|503|504)\b"
 )
-"""How Arrow words an object store's failures that may pass; these have no number of their own."""
+"""Arrow's words for the failures of an object store that may pass. These errors have no number."""
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -54,7 +55,7 @@ _T = TypeVar("_T")
 
 def is_transient(error: BaseException) -> bool:
     """Say whether the same call may succeed in a moment."""
-    if not isinstance(error, OSError):  # what else Arrow raises is about what was asked for
+    if not isinstance(error, OSError):  # Arrow's other errors are about a wrong request
         return False
     if error.errno is not None:
         return error.errno in TRANSIENT_ERRNOS
@@ -62,11 +63,10 @@ def is_transient(error: BaseException) -> bool:
 
 
 def with_retries(work: Callable[[], _T], *, what: str, seconds: float | None = None) -> _T:
-    """Return what `work` returns, called again while it fails in a way that may pass and `seconds` (RETRY_SECONDS)
-    are not over.
+    """Return the result of `work`, which is called again while it fails in a way that may pass.
 
-    `work` must come to the same whether it is done once or twice: a call whose answer got lost has been done. Raises
-    its last error, with a note of how often it was tried.
+    Gives up after `seconds` (RETRY_SECONDS by default), and raises the last error with a note of how often it tried.
+    `work` must have the same effect whether it is called once or twice: a call whose answer got lost has been done.
     """
     try:
         return work()  # almost always; tenacity would take 50 microseconds to begin
@@ -77,15 +77,15 @@ def with_retries(work: Callable[[], _T], *, what: str, seconds: float | None = N
 
 
 def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float) -> _T:
-    """Return what `work` returns at last; `first` is what its first try raised."""
+    """Return the result of a later try of `work`; `first` is the error of its first try."""
     failed = [first]
 
-    def tried() -> _T:
+    def attempt() -> _T:
         if failed:  # the first try has been made
             raise failed.pop()
         return work()
 
-    def tell(state: RetryCallState) -> None:
+    def warn(state: RetryCallState) -> None:
         if state.attempt_number == 1:
             log.warning(
                 "can't %s at the moment (%s); trying again, for %.0f s at most", what, first_line(first), seconds
@@ -95,11 +95,11 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
         retry=retry_if_exception(is_transient),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
         stop=stop_before_delay(seconds),
-        before_sleep=tell,
+        before_sleep=warn,
         reraise=True,
     )
     try:
-        return retrying(tried)
+        return retrying(attempt)
     except OSError as error:
         if is_transient(error):
             tries, spent = retrying.statistics["attempt_number"], retrying.statistics["delay_since_first_attempt"]
@@ -108,7 +108,7 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
 
 
 def reason(error: BaseException) -> str:
-    """Return what went wrong in one line, with how often it was tried."""
+    """Return an error in one line, with a note of how often it was tried."""
     return ", ".join([first_line(error), *getattr(error, "__notes__", ())])
 
 

@@ -13,7 +13,8 @@ Hooks are gone when the context ends, however it ends.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -35,11 +36,43 @@ ACTIVATIONS = (
     nn.Hardsigmoid,
     nn.Tanh,
 )
+FIRST_OF_SEVERAL = (nn.MultiheadAttention, nn.RNNBase)
+"""Modules that return a tuple whose first tensor is their output."""
+
 Receive = Callable[[LayerSpec, Tensor], None]
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
     """Leaves the forward pass once every layer was captured."""
+
+
+def tensor_of(module: nn.Module, output: object) -> Tensor | None:
+    """Return the tensor that a module's output is, or holds alone; None if it holds none, or several.
+
+    Of attention and recurrent layers, which return more beside it, the first tensor is the output.
+    """
+    if isinstance(output, Tensor):
+        return output
+    values = list(output.values()) if isinstance(output, Mapping) else output
+    if not isinstance(values, tuple | list) or not values:
+        return None
+    if isinstance(module, FIRST_OF_SEVERAL):
+        return values[0] if isinstance(values[0], Tensor) else None
+    tensors = [value for value in values if value is not None]
+    return tensors[0] if len(tensors) == 1 and isinstance(tensors[0], Tensor) else None
+
+
+def _with_tensor(output: object, tensor: Tensor) -> object:
+    """Return a module's output with `tensor` in the place of the one that `tensor_of` returns."""
+    if isinstance(output, Mapping):
+        changed = copy.copy(output)
+        key = next(key for key, value in output.items() if value is not None)
+        changed[key] = tensor  # type: ignore[index]
+        return changed
+    if isinstance(output, tuple | list):
+        number = next(number for number, value in enumerate(output) if value is not None)
+        return type(output)([*output[:number], tensor, *output[number + 1 :]])
+    return tensor
 
 
 def module_of(model: nn.Module, name: str) -> nn.Module:
@@ -96,9 +129,10 @@ def capture(
         if before and is_activation(module):
             return module.register_forward_pre_hook(lambda _, inputs: hand_over(layer, inputs[0].clone()))
 
-        def after(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
-            hand_over(layer, output)
-            return output.clone() if keep else None
+        def after(module: nn.Module, inputs: object, output: object) -> object:
+            tensor = tensor_of(module, output)
+            hand_over(layer, tensor)
+            return _with_tensor(output, tensor.clone()) if keep and tensor is not None else None
 
         return module.register_forward_hook(after)
 

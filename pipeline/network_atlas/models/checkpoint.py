@@ -1,37 +1,67 @@
-"""Load a checkpoint file into a model: tensors only, never code; every key that does not fit is named."""
+"""Load a checkpoint file into a model: tensors only, never code. Keys that do not fit are named."""
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
+from network_atlas.models.weight_sets import WeightSet, closest_problems, common_prefix, fits, weight_sets
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-"""Keys under which training scripts keep the weights inside a checkpoint."""
+SHOWN = 20
+"""Differences that an error names."""
+
+log = logging.getLogger(__name__)
 
 
 def load_checkpoint(model: nn.Module, path: str) -> None:
-    """Load a checkpoint file into `model`, unwrapping what training scripts wrap around it.
+    """Load a checkpoint file into `model`, whatever a training script or wrappers of modules put around the weights.
 
-    Only tensors are read, never code. Raises ModelError listing every key that is missing, unexpected or of another
-    shape.
+    Only tensors are read, never code. Raises ModelError unless the file holds exactly one set of weights that fits; the
+    differences of the closest one are listed. See `network_atlas.models.weight_sets`.
     """
     raw = _read_checkpoint(path)
-    state = _unwrap(raw, path)
-    problems = _mismatches(model.state_dict(), state)
-    if problems:
-        shown = "\n  ".join(problems[:20])
-        more = f"\n  ... and {len(problems) - 20} more" if len(problems) > 20 else ""
+    sets = list(weight_sets(raw))
+    if not sets:
         raise ModelError(
-            f"checkpoint {path!r} does not fit {type(model).__name__}:\n  {shown}{more}\n"
-            "Check model.name and model.arguments (for example model.arguments.num_classes)."
+            f"checkpoint {path!r} holds no weights: expected tensors by name, alone or inside mappings by name; "
+            f"it holds {_described(raw)}."
         )
-    model.load_state_dict(state)
+    expected = model.state_dict()
+    fitting = [part for weights in sets for part in fits(weights, expected)]
+    if not fitting:
+        raise ModelError(_differences(sets, expected, f"checkpoint {path!r}", type(model).__name__))
+    chosen = _preferred(fitting, path)
+    log.info("%s: loaded the weights of %s", path, chosen.label)
+    # Only counters of training steps can be missing; every other key was compared.
+    model.load_state_dict(dict(chosen.values), strict=False)
+
+
+def _preferred(fitting: Sequence[WeightSet], path: str) -> WeightSet:
+    """Return the set of weights to use. Raises ModelError where two differ and neither is the plainer one."""
+    first, *others = sorted(fitting, key=lambda weights: weights.rank)
+    rivals = [other for other in others if other.rank == first.rank and not _are_equal(first, other)]
+    if rivals:
+        raise ModelError(
+            f"checkpoint {path!r} holds several sets of weights that fit: "
+            f"{', '.join(weights.label for weights in (first, *rivals))}. Save those that you mean alone: "
+            "torch.save(state_dict, path)."
+        )
+    return first
+
+
+def _are_equal(first: WeightSet, second: WeightSet) -> bool:
+    def equal(a: object, b: object) -> bool:
+        return a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a, b))
+
+    return first.values.keys() == second.values.keys() and all(
+        equal(first.values[key], second.values[key]) for key in first.values
+    )
 
 
 def _read_checkpoint(path: str) -> object:
@@ -66,34 +96,34 @@ def _read_safetensors(path: str) -> object:
         raise ModelError(f"checkpoint {path!r} can't be read: {error}") from error
 
 
-def _unwrap(raw: object, path: str) -> dict[str, Tensor]:
-    for _ in WRAPPERS:
-        if not isinstance(raw, Mapping):
-            break
-        inner = next((raw[key] for key in WRAPPERS if isinstance(raw.get(key), Mapping)), None)
-        if inner is None:
-            break
-        raw = inner
-    if not isinstance(raw, Mapping) or not raw or not all(isinstance(value, Tensor) for value in raw.values()):
-        raise ModelError(
-            f"checkpoint {path!r} holds no weights: expected tensors by name, alone or under one of "
-            f"{', '.join(WRAPPERS)}; found {_describe(raw)}."
-        )
-    return {str(key).removeprefix("module."): value for key, value in raw.items()}
+def _described(raw: object) -> str:
+    if not isinstance(raw, Mapping):
+        return f"a {type(raw).__name__}"
+    return "the keys " + ", ".join(repr(key) for key in list(raw)[:8]) if raw else "nothing"
 
 
-def _describe(raw: object) -> str:
-    if isinstance(raw, Mapping):
-        return "the keys " + ", ".join(repr(key) for key in list(raw)[:8]) if raw else "nothing"
-    return f"a {type(raw).__name__}"
+def _differences(sets: Sequence[WeightSet], expected: Mapping[str, object], file: str, model: str) -> str:
+    """Return the message for a file without a set of weights that fits: how the closest one differs."""
+    compared = [(weights, *closest_problems(weights, expected)) for weights in sets]
+    weights, left_out, problems = min(compared, key=lambda comparison: len(comparison[2]))
+    where = f" (the weights under {weights.label})" if weights.path else ""
+    shown = "\n  ".join(problem + _hint(problem, expected) for problem in problems[:SHOWN])
+    more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    others = ", ".join(other.label for other in sets if other is not weights)
+    return (
+        f"{file} does not fit {model}{where}:\n  {shown}{more}\n{_prefix_note(weights, left_out)}"
+        + (f"It also holds tensors under {others}, which fit less.\n" if others else "")
+        + "Check model.name and model.arguments (for example model.arguments.num_classes)."
+    )
 
 
-def _mismatches(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    missing = [f"missing: {key}" for key in expected if key not in state]
-    extra = [f"unexpected: {key}{did_you_mean(key, expected, limit=1)}" for key in state if key not in expected]
-    shapes = [
-        f"shape of {key}: {tuple(state[key].shape)} in the file, {tuple(expected[key].shape)} in the model"
-        for key in expected
-        if key in state and state[key].shape != expected[key].shape
-    ]
-    return missing + extra + shapes
+def _prefix_note(weights: WeightSet, left_out: str) -> str:
+    prefix = common_prefix(weights)
+    if not prefix:
+        return ""
+    return f"All its keys begin with '{prefix}.'" + (f"; '{left_out}.' was left out.\n" if left_out else ".\n")
+
+
+def _hint(problem: str, expected: Mapping[str, object]) -> str:
+    name = problem.removeprefix("unexpected: ")
+    return did_you_mean(name, expected, limit=1) if name != problem else ""

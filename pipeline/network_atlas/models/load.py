@@ -22,18 +22,20 @@ from torch import Tensor, nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
-from network_atlas.models.prepared import make_ready
+from network_atlas.models.prepared import make_ready, to_channels_last
+from network_atlas.models.unwrapped import unwrapped
 
 
 def load_model(config: ModelConfig) -> nn.Module:
-    """Return the network with its weights, in evaluation mode.
+    """Return the network with its weights, in evaluation mode and in float32, without wrappers of its modules.
 
     Raises ConfigError for an unknown name or weights, ModelError when building or loading fails.
     """
     builders = {"packaged": _packaged, "torchvision": _torchvision, "timm": _timm, "function": _function}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = builders[config.source](config)
+        # In float32, before a checkpoint is read, so that its weights are not rounded to the model's precision first.
+        model = unwrapped(builders[config.source](config)).float()
     if config.weights not in ("default", "none"):
         load_checkpoint(model, config.weights)
     return model.eval().requires_grad_(False)
@@ -46,7 +48,9 @@ def on_device(model: nn.Module, device: torch.device) -> nn.Module:
     """
     if device.type == "cpu":
         make_ready(model)
-    return model.to(device).to(memory_format=torch.channels_last)
+    model.to(device)
+    to_channels_last(model)
+    return model
 
 
 def normalize(images: Tensor, config: InputConfig) -> Tensor:
@@ -65,7 +69,8 @@ def class_names(config: ModelConfig) -> tuple[str, ...]:
 
         return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
     try:
-        lines = Path(config.classes).read_text(encoding="utf-8").splitlines()
+        # utf-8-sig: a byte-order mark, with which editors on Windows begin a file, is not a part of the first name.
+        lines = Path(config.classes).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"model.classes={config.classes!r} can't be read ({error}); "
@@ -146,7 +151,7 @@ def _function(config: ModelConfig) -> nn.Module:
     if not module or not function:
         raise ConfigError(f"model.name={config.name!r}: give module:function, for example my_package.networks:build")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # last: a file of yours named like a library must not replace it
     try:
         build = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible

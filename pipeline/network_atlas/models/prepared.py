@@ -39,6 +39,16 @@ class ListenedBatchNorm2d(nn.BatchNorm2d):
             self.listener = None
 
 
+def to_channels_last(model: nn.Module) -> None:
+    """Put weights of four axes in the order of memory that convolutions are fastest in.
+
+    `model.to(memory_format=...)` refuses a model that holds other weights too, of three-dimensional convolutions.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
 def make_ready(model: nn.Module) -> None:
     """Exchange and set modules of `model` so that it runs fast on a processor, and so that a scan can listen.
 

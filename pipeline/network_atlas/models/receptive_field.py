@@ -6,13 +6,17 @@ images with random signs keep a dead ReLU from hiding a pixel; several of them a
 The field of a position near the middle of a deep layer is larger than the input, and cut by it on both sides. But the
 first position's field ends inside of the input as long as the field is less than about twice as large, and the last
 position's begins there. From these four ends (of the first two and the last two positions) follow the size, stride
-and centre of all.
+and centre of all. A layer has such a field only where every measured position has the ends that follow: windows of
+attention and transposed convolutions give several positions the same pixels, and have none.
+
+Where something mixes all positions, as squeeze-and-excitation does, a little gradient reaches every pixel. There the
+square counts that holds most of the gradient (the effective receptive field; Luo, Li, Urtasun and Zemel 2016).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +25,42 @@ from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
 from network_atlas.layers import LayerSpec, ReceptiveField
 from network_atlas.models.capture import capture
-from network_atlas.models.facts import example_input
+from network_atlas.models.trace import example_input, failures_named
 
 IMAGES = 2
 """Generated images per position."""
 POSITIONS = 5
 """Positions that are measured: the centre, the first, the second, the last but one, the last."""
+MOST = 0.95
+"""Of the gradient along each axis: what lies outside is too faint to see in a crop."""
 
-Ends = list[tuple[int, int] | None]
+Ends = tuple[int, int]
+"""First pixel and end, exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """The size of the gradient that reaches each pixel of one axis from one position, summed over all else."""
+
+    weights: Tensor
+    """(pixels,)."""
+
+    @property
+    def ends(self) -> Ends | None:
+        """Where any gradient arrives."""
+        pixels = self.weights.nonzero()
+        return (int(pixels[0]), int(pixels[-1]) + 1) if len(pixels) else None
+
+    @property
+    def is_everywhere(self) -> bool:
+        return self.ends == (0, len(self.weights))
+
+    def side_of_most(self, middle: float) -> int:
+        """Return the side of the shortest interval about `middle` that holds `MOST` of the gradient."""
+        distances = (torch.arange(len(self.weights)) + 0.5 - middle).abs()
+        nearest = distances.argsort()
+        held = self.weights[nearest].cumsum(0) >= MOST * self.weights.sum()
+        return 2 * round(float(distances[nearest[int(held.nonzero()[0])]]) + 0.5)
 
 
 def with_receptive_fields(model: nn.Module, layers: Sequence[LayerSpec], config: InputConfig) -> tuple[LayerSpec, ...]:
@@ -39,18 +71,13 @@ def with_receptive_fields(model: nn.Module, layers: Sequence[LayerSpec], config:
     if not layers:
         return ()
     images = example_input(config, IMAGES).requires_grad_()
-    seen: dict[str, tuple[Ends, Ends]] = {layer.name: ([], []) for layer in layers}
-    for number in range(POSITIONS):
-        read = _read(model, layers, images, number)
-        if read and not any(value.requires_grad for value in read.values()):
-            raise ModelError(
-                "the model gives no gradients (its forward runs under no_grad, or detaches), so nothing can be "
-                "optimized; give one whose forward is differentiable"
-            )
-        for name, value in read.items():
-            for ends, pair in zip(seen[name], _seen(value, images), strict=True):
-                ends.append(pair)
-    return tuple(_with_field(layer, seen[layer.name], config) for layer in layers)
+    seen: dict[str, tuple[list[_Profile], list[_Profile]]] = {layer.name: ([], []) for layer in layers}
+    with failures_named(config):
+        for number in range(POSITIONS):
+            for name, value in _read(model, layers, images, number).items():
+                for profiles, profile in zip(seen[name], _profiles(value, images), strict=True):
+                    profiles.append(profile)
+    return tuple(_with_field(layer, seen[layer.name]) for layer in layers)
 
 
 def _read(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor, number: int) -> dict[str, Tensor]:
@@ -63,41 +90,36 @@ def _read(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor, number:
         row, column = _measured(layer)[number]
         read[layer.name] = (maps[:, :, row, column] * torch.randn(layer.channels, generator=generator)).sum()
 
-    with torch.enable_grad(), capture(model, layers, receive) as run:
-        run(images)
+    with torch.enable_grad(), capture(model, layers, receive, stop=True) as run:
+        run(images * 1.0)  # not the leaf itself: a model may change its input in place
     return read
 
 
 def _measured(layer: LayerSpec) -> list[tuple[int, int]]:
     """Return the measured positions: the centre, then the first, the second, the last but one, the last."""
-    rows, columns = layer.positions
-    second = (min(1, rows - 1), min(1, columns - 1))
-    before_last = (max(0, rows - 2), max(0, columns - 2))
-    return [layer.centre, (0, 0), second, before_last, (rows - 1, columns - 1)]
+    return list(zip(*(_measured_along(size) for size in layer.positions), strict=True))
 
 
-def _seen(read: Tensor, images: Tensor) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """Return first and end (exclusive) of the rows and of the columns that a position sees; None for nothing."""
+def _measured_along(size: int) -> list[int]:
+    return [size // 2, 0, min(1, size - 1), max(0, size - 2), size - 1]
+
+
+def _profiles(read: Tensor, images: Tensor) -> tuple[_Profile, _Profile]:
+    """Return how much gradient reaches the rows of the input, and its columns."""
     if not read.requires_grad:
-        return None, None
+        raise ModelError(
+            "a layer's output gives no gradient to the image (its forward runs under no_grad, or detaches), so nothing "
+            "can be optimized for it; give a model whose forward is differentiable"
+        )
     (gradient,) = torch.autograd.grad(read, images, retain_graph=True, materialize_grads=True)
-    seen = gradient.ne(0).any(dim=0).any(dim=0)
-    return _ends(seen.any(dim=1)), _ends(seen.any(dim=0))
+    size = gradient.abs().sum(dim=(0, 1), dtype=torch.float64)
+    return _Profile(size.sum(dim=1)), _Profile(size.sum(dim=0))
 
 
-def _ends(seen: Tensor) -> tuple[int, int] | None:
-    pixels = seen.nonzero()
-    return (int(pixels[0]), int(pixels[-1]) + 1) if len(pixels) else None
-
-
-def _with_field(layer: LayerSpec, seen: tuple[Ends, Ends], config: InputConfig) -> LayerSpec:
-    centre = [ends[0] for ends in seen]
-    side = max((pair[1] - pair[0] for pair in centre if pair), default=None)
-    axes = [
-        _axis(ends, positions, length)
-        for ends, positions, length in zip(seen, layer.positions, (config.height, config.width), strict=True)
-    ]
+def _with_field(layer: LayerSpec, seen: tuple[list[_Profile], list[_Profile]]) -> LayerSpec:
+    axes = [_axis(profiles, positions) for profiles, positions in zip(seen, layer.positions, strict=True)]
     rows, columns = axes
+    side = _side(layer, [profiles[0] for profiles in seen], fits=rows is not None and columns is not None)
     if layer.tokens is not None or rows is None or columns is None:
         return replace(layer, receptive_field_px=side)
     size, stride, middle = zip(rows, columns, strict=True)
@@ -105,21 +127,41 @@ def _with_field(layer: LayerSpec, seen: tuple[Ends, Ends], config: InputConfig) 
     return replace(layer, receptive_field_px=side, receptive_field=field)
 
 
-def _axis(ends: Ends, positions: int, length: int) -> tuple[float, float, float] | None:
-    """Return size, stride and centre at position 0 along one axis; None where the input hides them.
+def _side(layer: LayerSpec, centre: Sequence[_Profile], *, fits: bool) -> int | None:
+    """Return the side of the square that the centre position sees; None if it sees nothing."""
+    whole = [profile.ends for profile in centre]
+    sides = [ends[1] - ends[0] for ends in whole if ends is not None]
+    if layer.height is not None and not fits and any(profile.is_everywhere for profile in centre):
+        sides = [
+            profile.side_of_most((position + 0.5) / positions * len(profile.weights))
+            for profile, position, positions in zip(centre, layer.centre, layer.positions, strict=True)
+        ]
+    return max(sides, default=None)
+
+
+def _axis(profiles: Sequence[_Profile], positions: int) -> tuple[float, float, float] | None:
+    """Return size, stride and centre at position 0 along one axis; None where there are none that fit.
 
     An end that lies on the border of the input says nothing: the field may reach beyond.
     """
-    _, first, second, before_last, last = ends
-    if first is None or second is None or before_last is None or last is None or positions < 2:
+    length = len(profiles[0].weights)
+    ends = [profile.ends for profile in profiles]
+    known = [pair for pair in ends if pair is not None]
+    if len(known) < POSITIONS or positions < 2:
         return None
+    _, first, second, before_last, last = known
     if second[1] < length:
         stride = second[1] - first[1]
     elif before_last[0] > 0:
         stride = last[0] - before_last[0]
     else:
         return None
-    if first[1] == length or last[0] == 0:
+    start, size = last[0] - (positions - 1) * stride, first[1] - (last[0] - (positions - 1) * stride)
+    if first[1] == length or last[0] == 0 or stride <= 0 or size <= 0:
         return None
-    start = last[0] - (positions - 1) * stride
-    return float(first[1] - start), float(stride), (start + first[1]) / 2
+    for position, (top, bottom) in zip(_measured_along(positions), known, strict=True):
+        begin = start + position * stride
+        # A pixel more or less: the largest value of a pooling window may lie off its border in all images.
+        if abs(max(0, begin) - top) > stride or abs(min(length, begin + size) - bottom) > stride:
+            return None
+    return float(size), float(stride), start + size / 2

@@ -5,27 +5,37 @@ buffers of its module, and its parents' hashes. So a layer's hash changes when, 
 in it changes: retraining the head leaves the hashes of a frozen backbone as they were.
 
 Where the graph can't be traced (control flow that depends on data), a layer's hash covers all modules that ran up to
-it, in order; that is safe, and coarser.
+it, in order; that is safe, and coarser. The code of the modules counts there (`network_atlas.models.code`): a graph
+shows what `forward` does, an order of modules does not.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT
 from network_atlas.models.capture import module_of
+from network_atlas.models.code import code_hash
 
 IGNORED_BUFFERS = ("num_batches_tracked",)
 """Counts training steps; evaluation never reads it."""
 
-SETTINGS = (bool, int, float, str, type(None))
+SETTINGS = (bool, int, float, complex, str, type(None), torch.dtype)
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""Attributes that torch gives to each module: its parameters, hooks and mode."""
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +86,9 @@ def _node_hash(model: nn.Module, node: fx.Node, parents: Mapping[fx.Node, str]) 
     elif node.op == "get_attr":
         operation = _tensor_hash(_attribute(model, str(node.target)))
     elif node.op == "call_function":
-        operation = f"{getattr(node.target, '__module__', '')}.{getattr(node.target, '__name__', node.target)}"
+        # A function stands in the graph by its name alone; fx.wrap puts the user's own there.
+        name = f"{getattr(node.target, '__module__', '')}.{getattr(node.target, '__name__', node.target)}"
+        operation = (name, code_hash(node.target))
     elif node.op == "call_method":
         operation = str(node.target)
     return fingerprint(node.op, operation, repr(arguments))
@@ -88,9 +100,13 @@ def _attribute(model: nn.Module, path: str) -> object:
 
 
 def _by_order(model: nn.Module, layers: Sequence[str], order: Sequence[str]) -> dict[str, str]:
-    """Return hashes over all modules that finished up to each layer; a parent's own tensors count from the start."""
+    """Return hashes over all modules that finished up to each layer.
+
+    Parents run before they finish, and a module whose weights another reads never does: both count from the start.
+    """
+    finished = {name for name in order if not _is_parent(module_of(model, name))}
     running = fingerprint(
-        type(model).__qualname__, [_module_only_hash(module) for module in model.modules() if _is_parent(module)]
+        [(name, _module_only_hash(module)) for name, module in model.named_modules() if name not in finished]
     )
     result: dict[str, str] = {}
     for name in order:
@@ -112,23 +128,41 @@ def module_hash(module: nn.Module) -> str:
 def _module_only_hash(module: nn.Module) -> str:
     state = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     tensors = {name: _tensor_hash(value) for name, value in state if name not in IGNORED_BUFFERS}
-    return fingerprint(type(module).__qualname__, module.extra_repr(), _settings(module), tensors)
+    code = code_hash(type(module))
+    hooks = [code_hash(hook) for name in HOOKS for hook in vars(module)[name].values()]
+    settings = _settings(module, private=bool(code))
+    return fingerprint(type(module).__qualname__, code, hooks, module.extra_repr(), settings, tensors)
 
 
-def _settings(module: nn.Module) -> dict[str, object]:
-    """Return the plain public attributes of a module: strides, sizes, modes."""
-    plain = {
-        name: value
-        for name, value in vars(module).items()
-        if not name.startswith("_") and name != "training" and _is_plain(value)
+def _settings(module: nn.Module, *, private: bool) -> dict[str, object]:
+    """Return the attributes of a module that are plain values, tensors or functions: strides, modes, activations.
+
+    With `private`, also those whose names begin with an underscore, where torch's own modules keep nothing of interest.
+    """
+    return {
+        name: setting
+        for name, value in sorted(vars(module).items())
+        if name not in OF_EVERY_MODULE and (private or not name.startswith("_"))
+        for setting in [_setting(value)]
+        if setting is not None
     }
-    return dict(sorted(plain.items()))
 
 
-def _is_plain(value: object) -> bool:
+def _setting(value: object) -> object:
+    """Return a value as it is hashed; None where it is an object of another kind, whose content is not known."""
+    if isinstance(value, Tensor):
+        return ("tensor", _tensor_hash(value))
+    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial):
+        return ("function", getattr(value, "__qualname__", ""), code_hash(value))
     if isinstance(value, tuple | list):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, SETTINGS)
+        return ("list", [_setting(item) for item in value])
+    if isinstance(value, dict):
+        return ("mapping", [(str(key), _setting(item)) for key, item in value.items()])
+    if isinstance(value, np.ndarray):
+        return ("array", repr(value.dtype), _setting(value.tolist()))
+    if isinstance(value, Namespace | SimpleNamespace) or dataclasses.is_dataclass(value):
+        return (type(value).__qualname__, _setting(getattr(value, "__dict__", {})))
+    return repr(value) if isinstance(value, SETTINGS) else None
 
 
 def _tensor_hash(value: object) -> str:

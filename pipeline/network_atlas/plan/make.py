@@ -26,7 +26,7 @@ from network_atlas.stats.sample import sample_hash
 
 STATISTICS_ALGORITHM = 1
 """Raise when the images give other statistics."""
-SCAN_ALGORITHM = 3
+SCAN_ALGORITHM = 4
 """Raise when the same scan gathers other numbers."""
 
 

@@ -1,6 +1,6 @@
 """From a sweep, which is data, to the channels and pictures it means in one model.
 
-    sweep = expand_sweep(layers, bases=bases, unsupported=unsupported, config=config.sweep)
+    sweep = expand_sweep(facts, config.sweep)
     for selection in sweep.selections: ...      # a layer, its channels, its variants
 
 What a layer's selection holds depends on the selects that match it and on nothing else: neither the order of the
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from network_atlas.config.sweep import SelectConfig, SweepConfig, VariantConfig
 from network_atlas.errors import ConfigError, SelectionError, did_you_mean
-from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
 from network_atlas.plan.channels import check_channels, choose_channels
 from network_atlas.plan.patterns import is_glob, literal, matches
 from network_atlas.plan.variants import variants_for
@@ -50,6 +50,7 @@ class _Model:
     layers: Mapping[str, LayerSpec]
     bases: Mapping[str, tuple[str, ...]]
     unsupported: Mapping[str, str]
+    repeats: Mapping[str, str]
 
     @property
     def names(self) -> list[str]:
@@ -69,20 +70,17 @@ class _Found:
     problems: tuple[str, ...] = ()
 
 
-def expand_sweep(
-    layers: Sequence[LayerSpec],
-    *,
-    bases: Mapping[str, tuple[str, ...]],
-    unsupported: Mapping[str, str],
-    config: SweepConfig,
-) -> Sweep:
-    """Return what the sweep selects in a model with these layers.
-
-    `bases` has the class names of each module (its own and its bases'), `unsupported` the reason why a layer
-    cannot be captured. Raises one SelectionError with every problem of every select.
-    """
-    ordered = sorted((layer for layer in layers if layer.name not in unsupported), key=lambda layer: layer.index)
-    model = _Model(layers={layer.name: layer for layer in ordered}, bases=bases, unsupported=unsupported)
+def expand_sweep(facts: ModelFacts, config: SweepConfig) -> Sweep:
+    """Return what the sweep selects in a model. Raises one SelectionError with every problem of every select."""
+    ordered = sorted(
+        (layer for layer in facts.layers if layer.name not in facts.unsupported), key=lambda layer: layer.index
+    )
+    model = _Model(
+        layers={layer.name: layer for layer in ordered},
+        bases=facts.bases,
+        unsupported=facts.unsupported,
+        repeats=facts.repeats,
+    )
     found = [_find(index, model, config) for index in range(len(config.select))]
     problems = [problem for one in found for problem in one.problems]
     if problems:
@@ -139,7 +137,12 @@ def spread(layers: Sequence[LayerSpec], count: int) -> list[LayerSpec]:
 
 def _takes(select: SelectConfig, name: str, model: _Model) -> bool:
     typed = any(matches(pattern, kind) for pattern in select.types for kind in model.types(name))
-    return _named(select, name) and (typed or name == OUTPUT or not select.types)
+    return _named(select, name) and (typed or name == OUTPUT or not select.types) and _is_wanted(select, name, model)
+
+
+def _is_wanted(select: SelectConfig, name: str, model: _Model) -> bool:
+    """Say whether a layer has channels of its own, or may have others'; output is taken by its name alone."""
+    return not select.distinct or name == OUTPUT or name not in model.repeats
 
 
 def _named(select: SelectConfig, name: str) -> bool:

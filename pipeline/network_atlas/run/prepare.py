@@ -9,12 +9,14 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.plain import differences
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, open_source
+from network_atlas.dataset.folder import reaches
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
 from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
 from network_atlas.models.device import optimize_dtype
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WALKED = ("folder", "parquet")
+"""Sources that take in what an atlas holds, pictures and tables, wherever it lies below `dataset.root`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -46,6 +51,8 @@ class Prepared:
     sweep: Sweep
     examples: tuple[Example, ...]
     plan: Plan
+    notices: tuple[str, ...] = ()
+    """What the dataset's listing left out, in sentences for the user."""
     batch_difference: float | None = None
     """See `models.facts.batch_difference`; measured for runs only, whose record says it."""
 
@@ -63,8 +70,9 @@ def prepare(config: RunConfig, *, measured: bool = True) -> Prepared:
     check_places(store, config)
     model = load_model(config.model)
     facts = model_facts(model, config.model)
-    sweep = expand_sweep(facts.layers, bases=facts.bases, unsupported=facts.unsupported, config=config.sweep)
-    examples = open_source(config.dataset).examples()
+    sweep = expand_sweep(facts, config.sweep)
+    listing = open_source(config.dataset).listing()
+    examples = listing.examples
     ids = [example.example_id for example in examples]
     plan = make_plan(
         config,
@@ -85,6 +93,7 @@ def prepare(config: RunConfig, *, measured: bool = True) -> Prepared:
         sweep=sweep,
         examples=examples,
         plan=plan,
+        notices=listing.notices,
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
 
@@ -122,11 +131,10 @@ def check_settings(store: Store, config: RunConfig) -> None:
 
 
 def check_places(store: Store, config: RunConfig) -> None:
-    """Raise ConfigError when the atlas would lie in its own dataset and be scanned by the next run."""
-    if config.dataset.source != "folder" or not store.is_local or "://" in config.dataset.root:
+    """Raise ConfigError when the atlas would lie in its own dataset, also by a link, and be scanned by the next run."""
+    if config.dataset.source not in WALKED or not store.is_local or "://" in config.dataset.root:
         return
-    data, root = os.path.realpath(config.dataset.root), os.path.realpath(store.base)
-    if os.path.commonpath([data, root]) == data:
+    if reaches(Path(config.dataset.root), Path(store.base)):
         raise ConfigError(
             f"store.root={store.root!r} lies in dataset.root={config.dataset.root!r}: the next run would take "
             "the pictures of the atlas for images of the dataset. Give a store.root outside of it."

@@ -53,6 +53,9 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         if config.retry_failed:
             release(prepared.store)
         log.note("run_started", **about(prepared), run=log.run)
+        for notice in prepared.notices:
+            log.note("dataset", message=notice)
+            progress.message(f"dataset: {notice}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
         _scan_and_optimize(current)
         _calibrate(current)

@@ -55,6 +55,9 @@ class Holder:
     run: str
     since: float
     heartbeat: float
+    processes: str = ""
+    pid_started: float | None = None
+    """These two are for `network_atlas.store.lease.is_gone`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +110,15 @@ def read_holders(store: Store) -> tuple[Holder, ...]:
 
 
 def _holder(raw: dict[str, Any]) -> Holder:
-    since, heartbeat = float(raw["since"]), float(raw["heartbeat"])
-    return Holder(host=str(raw["host"]), pid=int(raw["pid"]), run=str(raw["run"]), since=since, heartbeat=heartbeat)
+    return Holder(
+        host=str(raw["host"]),
+        pid=int(raw["pid"]),
+        run=str(raw["run"]),
+        since=float(raw["since"]),
+        heartbeat=float(raw["heartbeat"]),
+        processes=str(raw.get("processes", "")),
+        pid_started=raw.get("pid_started"),
+    )
 
 
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:

@@ -40,9 +40,9 @@ class Reducer:
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()
         }
-        self._vectors = np.empty(
-            (rows, self.channels), np.float32
-        )  # torch converts them to float16 all at once, much faster than NumPy
+        # Of sampled images. Torch converts vectors to float16 all at once, much faster than NumPy.
+        self._vectors = np.empty((rows, self.channels), np.float32)
+        self._centre = np.empty((rows, self.channels), np.float32)
         self._on_device: dict[str, dict[str, Tensor]] = {}
         self._images = self._sampled = 0
         self._drawn: list[tuple[int, str]] = []
@@ -61,8 +61,9 @@ class Reducer:
             self._reduce(layer, flat, np.empty((len(flat), 0, 0), np.float32), NO_FACTORS)
             return
         images, positions = self._where(*layer.positions)
-        vectors = maps.flatten(2)[torch.from_numpy(images), :, torch.from_numpy(positions)].float()
-        self._on_device[layer.name] = on_device(maps) | {"vectors": vectors}
+        values, drawn = maps.flatten(2), torch.from_numpy(images)
+        vectors, centre = values[drawn, :, torch.from_numpy(positions)], values[drawn, :, _flat_centre(layer)]
+        self._on_device[layer.name] = on_device(maps) | {"vectors": vectors.float(), "centre": centre.float()}
 
     def receive_scaled(self, layer: LayerSpec, maps: Tensor, scale: Floats, shift: Floats) -> Tensor:
         """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, where scale and
@@ -79,7 +80,9 @@ class Reducer:
         kernels.reduce_maps(flat, scaled, factors, into)
         images, positions = self._where(*layer.positions)
         if len(images):
-            self._vectors[self._sampled : self._sampled + len(images), part] = flat[images, positions]
+            sampled = slice(self._sampled, self._sampled + len(images))
+            self._vectors[sampled, part] = flat[images, positions]
+            self._centre[sampled, part] = flat[images, _flat_centre(layer)]
 
     def _where(self, rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which images of the batch have a vector kept, and at which flat position of a map of this size."""
@@ -96,7 +99,9 @@ class Reducer:
             for name in FIELDS:
                 self._arrays[name][rows] = self._joined(name)
             if self._drawn:
-                self._vectors[self._sampled : self._sampled + len(self._drawn)] = self._joined("vectors")
+                sampled = slice(self._sampled, self._sampled + len(self._drawn))
+                self._vectors[sampled] = self._joined("vectors")
+                self._centre[sampled] = self._joined("centre")
         self._images += images
         self._sampled += len(self._drawn)
 
@@ -114,7 +119,13 @@ class Reducer:
         images, sampled = self._images, self._sampled
         self._images = self._sampled = 0
         vectors = torch.from_numpy(self._vectors[:sampled]).half().numpy()
-        return Reduced(**{name: self._arrays[name][:images] for name in FIELDS}, vectors=vectors)
+        of_all = {name: self._arrays[name][:images] for name in FIELDS}
+        return Reduced(**of_all, vectors=vectors, centre=self._centre[:sampled])
+
+
+def _flat_centre(layer: LayerSpec) -> int:
+    row, column = layer.centre
+    return row * layer.positions[1] + column
 
 
 def _flat(maps: Tensor) -> Floats:

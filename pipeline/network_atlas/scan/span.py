@@ -22,15 +22,16 @@ class SpanScan:
         span, layers = task.span, task.layers
         labels = tuple(sorted({label for label in span.labels if label})) if config.class_k else ()
         self._task = task
+        self._sizes = [layer.channels for layer in layers]
         self._class_numbers = {label: number for number, label in enumerate(labels)}
         self._sampled = [sample_hash(example_id) <= task.sample_limit for example_id in span.example_ids]
         self._sample = RunningSample(layers, sum(self._sampled))
-        self._class_sums = ClassSums.empty(sum(layer.channels for layer in layers), labels=labels)
+        self._class_sums = ClassSums.empty(self._sizes, labels=labels)
         self.partial = Partial.empty(layers, config, start=span.start, stop=span.stop, labels=labels)
 
     def update(self, reduced: Reduced, places: Sequence[int]) -> None:
         """Take in some examples, which stand at `places` of the span, in rising order."""
-        span = self._task.span
+        span, reduced = self._task.span, reduced.without_non_finite(self._sizes)
         numbers = span.start + np.array(places, np.int64)
         classes = np.array([self._class_numbers.get(span.labels[place], -1) for place in places], np.int32)
         self.partial.update(reduced, numbers, classes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,32 +15,40 @@ Floats = NDArray[np.float64]
 
 @dataclass(slots=True, kw_only=True)
 class ClassSums:
-    """The number of examples of each label, and the sums of their spatial means."""
+    """The number of examples of each label, and the sums of their spatial means, for some layers side by side."""
 
     labels: tuple[str, ...]
     """Sorted."""
+    sizes: tuple[int, ...]
+    """The number of channels of each layer."""
     counts: NDArray[np.int64]
-    """(classes,)"""
+    """(classes, layers): layers leave out different examples where values are not finite."""
     sums: Floats
     """(classes, channels)"""
 
     @classmethod
-    def empty(cls, channels: int, *, labels: tuple[str, ...]) -> ClassSums:
-        """Return the sums of no examples, for sorted labels."""
-        return cls(labels=labels, counts=np.zeros(len(labels), np.int64), sums=np.zeros((len(labels), channels)))
+    def empty(cls, sizes: Sequence[int], *, labels: tuple[str, ...]) -> ClassSums:
+        """Return the sums of no examples, for sorted labels and layers of so many channels each."""
+        counts, sums = np.zeros((len(labels), len(sizes)), np.int64), np.zeros((len(labels), sum(sizes)))
+        return cls(labels=labels, sizes=tuple(sizes), counts=counts, sums=sums)
 
     def update(self, values: NDArray[np.float32], classes: NDArray[np.int32]) -> None:
-        """Take in the spatial means of some examples, (examples, channels); `classes` index `labels`, -1 is none."""
+        """Take in the spatial means of some examples, (examples, channels); `classes` index `labels`, -1 is none.
+
+        Layers whose values on an example are NaN leave it out.
+        """
+        firsts = np.cumsum([0, *self.sizes[:-1]])
         for row, label in zip(values, classes, strict=True):  # one by one: the same bits whatever the batch
             if label >= 0:
-                self.counts[label] += 1
-                self.sums[label] += row
+                is_there = ~np.isnan(row[firsts])
+                self.counts[label] += is_there
+                self.sums[label] += row if is_there.all() else np.where(np.isnan(row), np.float32(0), row)
 
     def merge(self, other: ClassSums) -> ClassSums:
         """Return the sums over both; neither side changes."""
         labels = tuple(sorted({*self.labels, *other.labels}))
         indices = {label: index for index, label in enumerate(labels)}
-        merged = ClassSums.empty(self.sums.shape[1], labels=labels)
+        merged = ClassSums.empty(self.sizes, labels=labels)
         for part in (self, other):
             rows = [indices[label] for label in part.labels]
             merged.counts[rows] += part.counts
@@ -49,16 +58,22 @@ class ClassSums:
     @property
     def present(self) -> ClassSums:
         """Return the sums of those classes that have an example."""
-        there = self.counts > 0
-        if there.all():
+        there = np.flatnonzero(self.counts.sum(axis=1))
+        if len(there) == len(self.labels):
             return self  # without a copy: the sums of all channels are large
-        labels = tuple(label for label, has_examples in zip(self.labels, there, strict=True) if has_examples)
-        return ClassSums(labels=labels, counts=self.counts[there], sums=self.sums[there])
+        labels = tuple(self.labels[label] for label in there)
+        return replace(self, labels=labels, counts=self.counts[there], sums=self.sums[there])
 
     @property
     def means(self) -> Floats:
-        """Return the mean of each class: (classes, channels)."""
-        return self.sums / self.counts[:, None]
+        """Return the mean of each class, (classes, channels); NaN where a layer has no example of it."""
+        with np.errstate(invalid="ignore"):
+            means: Floats = self.sums / self._counts_of_channels
+        return means
+
+    @property
+    def _counts_of_channels(self) -> NDArray[np.int64]:
+        return np.repeat(self.counts, self.sizes, axis=1)
 
     def selectivity(self, moments: Moments) -> Floats | None:
         """Return the share of each channel's variance between classes, (channels,): eta squared (Fisher 1925).
@@ -67,12 +82,11 @@ class ClassSums:
         are those of the spatial mean over all examples. None where the share would mean nothing: with one class, or
         with fewer than two examples a class on average.
         """
-        total = int(self.counts.sum())
-        if len(self.labels) < 2 or total < 2 * len(self.labels):
+        if len(self.labels) < 2 or int(self.counts.sum(axis=0).min()) < 2 * len(self.labels):
             return None
-        counts, means = self.counts[:, None], self.means
-        overall = (counts * means).sum(axis=0) / total
+        counts, means = self._counts_of_channels, self.means
+        overall = self.sums.sum(axis=0) / counts.sum(axis=0)
         between = (counts * (means - overall) ** 2).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             share: Floats = between / moments.m2
-        return np.where(moments.m2 > 0, np.clip(share, 0.0, 1.0), np.nan)
+        return np.where(moments.is_constant, np.nan, np.clip(share, 0.0, 1.0))

@@ -56,9 +56,9 @@ def _channel_columns(layers: Sequence[LayerSpec]) -> dict[str, Column]:
 def _partial_columns(partial: Partial) -> dict[str, Column]:
     channels = len(partial.within)
     columns: dict[str, Column] = {
-        name: np.full(channels, getattr(partial, name), np.int64) for name in ("start", "stop", "count")
+        name: np.full(channels, getattr(partial, name), np.int64) for name in ("start", "stop")
     }
-    columns |= {name: getattr(partial, name) for name in ("positions", "within", "minimum")}
+    columns |= {name: getattr(partial, name) for name in ("count", "non_finite", "positions", "within", "minimum")}
     for kind in KINDS:
         moments: Moments = getattr(partial, kind)
         histogram: Histogram = getattr(partial, f"{kind}_histogram")
@@ -96,19 +96,18 @@ def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) 
     """Return the statistics of a layer from one partial, its lists as long as the configuration says."""
     names = [name for name in schemas.PARTIALS.names if name not in ("layer_index", "layer", "channel")]
     columns = read_columns(store, path, names, layer_index=layer.index)
-    count = int(columns["count"][0])
-
     lengths = (config.top_k, config.bottom_k, config.spectrum_k, config.spectrum_k)
     best = {name: _best_of(columns[name], sign, k) for (name, sign), k in zip(BEST.items(), lengths, strict=True)}
     return Partial(
         start=int(columns["start"][0]),
         stop=int(columns["stop"][0]),
         positions=columns["positions"],
+        non_finite=columns["non_finite"],
         within=columns["within"],
         minimum=columns["minimum"],
         classes=_classes_of(columns["classes"], config.class_k),
-        spatial_maximum=_moments_of(columns, "spatial_maximum", count),
-        spatial_mean=_moments_of(columns, "spatial_mean", count),
+        spatial_maximum=_moments_of(columns, "spatial_maximum"),
+        spatial_mean=_moments_of(columns, "spatial_mean"),
         spatial_maximum_histogram=_histogram_of(columns["spatial_maximum_histogram"]),
         spatial_mean_histogram=_histogram_of(columns["spatial_mean_histogram"]),
         top=best["top"],
@@ -118,8 +117,8 @@ def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) 
     )
 
 
-def _moments_of(columns: Mapping[str, Any], kind: str, count: int) -> Moments:
-    return Moments(count=count, **{name: columns[f"{kind}_{name}"] for name in MOMENTS})
+def _moments_of(columns: Mapping[str, Any], kind: str) -> Moments:
+    return Moments(count=columns["count"], **{name: columns[f"{kind}_{name}"] for name in MOMENTS})
 
 
 def _histogram_of(lists: Lists) -> Histogram:
@@ -168,7 +167,7 @@ def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *
         "start": np.full(rows, start, np.int64),
         "stop": np.full(rows, stop, np.int64),
         "label": list(sums.labels) * len(layers),
-        "count": np.tile(sums.counts, len(layers)),
+        "count": sums.counts.T.reshape(-1),
         "sum": Lists(np.repeat([layer.channels for layer in layers], classes), flat),
     }
     return put_columns(store, CLASSES, columns, schemas.CLASS_SUMS)
@@ -179,31 +178,34 @@ def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[int, Cla
     columns = read_columns(store, path, ["start", "label", "count", "sum"], layer_index=layer.index)
     labels = tuple(columns["label"].tolist())
     sums = columns["sum"].values.reshape(len(labels), layer.channels)
-    return int(columns["start"][0]) if labels else 0, ClassSums(labels=labels, counts=columns["count"], sums=sums)
+    counts = columns["count"][:, None]
+    start = int(columns["start"][0]) if labels else 0
+    return start, ClassSums(labels=labels, sizes=(layer.channels,), counts=counts, sums=sums)
 
 
 def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> FileEntry:
     """Write the sampled examples of a span, one layer after the other."""
-    count = len(sample.ids)
-    lengths = np.repeat([layer.channels for layer in layers], count)
+    counts = [len(rows) for rows in sample.of_layers]
+    lengths = np.repeat([layer.channels for layer in layers], counts)
     columns: dict[str, Column] = {
-        "layer_index": np.repeat([layer.index for layer in layers], count).astype(np.int32),
-        "layer": [layer.name for layer in layers for _ in range(count)],
-        "example_id": list(sample.ids) * len(layers),
-        "label": list(sample.labels) * len(layers),
+        "layer_index": np.repeat([layer.index for layer in layers], counts).astype(np.int32),
+        "layer": [layer.name for layer, count in zip(layers, counts, strict=True) for _ in range(count)],
+        "example_id": [sample.ids[row] for rows in sample.of_layers for row in rows],
+        "label": [sample.labels[row] for rows in sample.of_layers for row in rows],
         "spatial_mean": Lists(lengths, sample.spatial_mean),
         "spatial_maximum": Lists(lengths, sample.spatial_maximum),
         "spatial_maximum_at": Lists(lengths, sample.spatial_maximum_at),
         "row": sample.vectors_at[:, 0],
         "column": sample.vectors_at[:, 1],
         "vector": Lists(lengths, sample.vectors),
+        "centre": Lists(lengths, sample.centre),
     }
     return put_columns(store, SAMPLES, columns, schemas.ACTIVATION_SAMPLES)
 
 
 def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
     """Return the sample of a layer from the shards of all spans, in the order of ids."""
-    names = ("spatial_mean", "spatial_maximum", "spatial_maximum_at")
+    names = ("spatial_mean", "spatial_maximum", "spatial_maximum_at", "centre")
     shards = [read_columns(store, path, ["example_id", *names], layer_index=layer.index) for path in paths]
     ids = np.array([name for shard in shards for name in shard["example_id"].tolist()], dtype=object)
     order = np.argsort(ids, kind="stable")
@@ -217,6 +219,7 @@ def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
         spatial_mean=matrix("spatial_mean", np.float32),
         spatial_maximum=matrix("spatial_maximum", np.float32),
         spatial_maximum_at=matrix("spatial_maximum_at", np.int32),
+        centre=matrix("centre", np.float32),
     )
 
 

@@ -27,26 +27,30 @@ def compiled(function: Function) -> Function:
 
 @compiled
 def add_moments(
-    values: Array, count: int, sums: tuple[Array, Array, Array], extremes: tuple[Array, Array], active: Array
+    values: Array, sums: tuple[Array, Array, Array, Array], extremes: tuple[Array, Array], active: Array
 ) -> None:
-    """Take `values`, (examples, channels), into the moments of `count` values, one example after the other.
+    """Take `values`, (examples, channels), into the moments of earlier values, one example after the other.
 
-    `sums` are mean, m2 and m3, `extremes` are minimum and maximum, all of them (channels,).
+    `sums` are count (float64 too), mean, m2 and m3, `extremes` are minimum and maximum, all of them (channels,). Values
+    that are not numbers are left out.
     """
-    mean, m2, m3 = sums
+    count, mean, m2, m3 = sums
     minimum, maximum = extremes
     for example in range(values.shape[0]):
-        before, after = float(count + example), float(count + example + 1)
         row = values[example]
         for c in range(row.shape[0]):
             value = float(row[c])
-            delta = value - mean[c]
+            # Selections instead of a branch, so that the loop vectorizes: with a delta of zero, sums stay as they are.
+            is_number = value == value
+            before, after = count[c], count[c] + 1.0
+            delta = value - mean[c] if is_number else 0.0
             step = delta / after
             term = delta * step * before
             # The third moment needs the second one as it was before this value, so the order of the lines matters.
             m3[c] += term * step * (after - 2.0) - 3.0 * step * m2[c]
             m2[c] += term
             mean[c] += step
+            count[c] = after if is_number else before
             minimum[c] = value if value < minimum[c] else minimum[c]
             maximum[c] = value if value > maximum[c] else maximum[c]
             active[c] += np.int64(value > 0)
@@ -121,12 +125,15 @@ def add_histogram(bits: Array, counts: Array, first: int, shift: int, side: int)
     """Count float32 values, (examples, channels), in `counts`, (channels, buckets).
 
     `bits` are the values read as uint32: the exponent and the first bits of the mantissa are the bucket's number, so no
-    logarithm is computed. Buckets are those of `network_atlas.stats.histogram`.
+    logarithm is computed. Buckets are those of `network_atlas.stats.histogram`. Values that are not numbers are left
+    out.
     """
     examples, channels = bits.shape
     for c in range(channels):
         for example in range(examples):
             value = bits[example, c]
+            if (value & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000):  # not a number
+                continue
             size = int((value & np.uint32(0x7FFFFFFF)) >> np.uint32(shift)) - first + 1
             size = min(max(size, 0), side)
             counts[c, side - size if value >> np.uint32(31) else side + size] += 1

@@ -32,7 +32,7 @@ from network_atlas.stats.files import (
     read_span,
 )
 from network_atlas.stats.histogram import Histogram
-from network_atlas.stats.moments import Moments
+from network_atlas.stats.moments import Moments, is_constant
 from network_atlas.stats.partial import Partial, check_cover
 from network_atlas.stats.sample import DUPLICATES_FROM, Sample, quantiles_of
 from network_atlas.stats.topk import NONE, TopK
@@ -52,21 +52,32 @@ class ChannelScan:
     """Statistics of one channel over the whole dataset; examples have `example_id, value, row, column`."""
 
     count: int
-    mean: float
-    variance: float
-    minimum: float
-    maximum: float
-    """Over all positions of all examples."""
+    """The examples behind the numbers: those that could be read and on which the layer's values are all finite."""
+    non_finite: int
+    """The examples that could be read and are left out."""
+    mean: float | None
+    variance: float | None
+    minimum: float | None
+    maximum: float | None
+    """Over all positions of all examples; None where there are none."""
     top: tuple[Example, ...]
     bottom: tuple[Example, ...]
     sample_spatial_mean: NDArray[np.float32]
-    """(sampled examples,), as is the next."""
+    """(sampled examples,), as are the next."""
     sample_spatial_maximum: NDArray[np.float32]
+    sample_centre: NDArray[np.float32]
+    centre: tuple[int, int]
+    """The position of `sample_centre`: (row, column)."""
+
+    @property
+    def size(self) -> float:
+        """Return the largest absolute value anywhere; 0 where there are no values."""
+        return max(abs(self.minimum or 0.0), abs(self.maximum or 0.0))
 
     @property
     def dead(self) -> bool:
-        """Say whether the channel has one value everywhere."""
-        return self.minimum == self.maximum
+        """Say whether the channel has one value everywhere, but for rounding."""
+        return self.minimum is not None and self.maximum is not None and bool(is_constant(self.minimum, self.maximum))
 
 
 class LayerScan(Mapping[int, ChannelScan]):
@@ -85,16 +96,20 @@ class LayerScan(Mapping[int, ChannelScan]):
         if not 0 <= channel < self.layer.channels:
             raise KeyError(channel)
         whole = self.whole
+        count = int(whole.count[channel])
         return ChannelScan(
-            count=whole.count,
-            mean=float(whole.spatial_mean.mean[channel]) if whole.count else float("nan"),
-            variance=float(self._variance[channel]),
-            minimum=float(whole.minimum[channel]),
-            maximum=float(whole.spatial_maximum.maximum[channel]),
+            count=count,
+            non_finite=int(whole.non_finite[channel]),
+            mean=float(whole.spatial_mean.mean[channel]) if count else None,
+            variance=float(self._variance[channel]) if count else None,
+            minimum=float(whole.minimum[channel]) if count else None,
+            maximum=float(whole.spatial_maximum.maximum[channel]) if count else None,
             top=self.examples(whole.top, channel),
             bottom=self.examples(whole.bottom, channel),
             sample_spatial_mean=self.sample.spatial_mean[:, channel],
             sample_spatial_maximum=self.sample.spatial_maximum[:, channel],
+            sample_centre=self.sample.centre[:, channel],
+            centre=self.layer.centre,
         )
 
     def __iter__(self) -> Iterator[int]:
@@ -129,13 +144,14 @@ class LayerScan(Mapping[int, ChannelScan]):
     def _statistics(
         self, channel: int, moments: Moments, histogram: Histogram, values: NDArray[np.float32]
     ) -> dict[str, Any]:
+        count = int(moments.count[channel])
         low, high = float(moments.minimum[channel]), float(moments.maximum[channel])
         numbers = {name: float(getattr(moments, name)[channel]) for name in ("mean", "variance", "skewness")}
         return {
-            **{name: None if np.isnan(number) else number for name, number in numbers.items()},
-            "minimum": low,
-            "maximum": high,
-            "fraction_active": float(moments.active[channel]) / moments.count if moments.count else None,
+            **{name: None if np.isnan(number) or not count else number for name, number in numbers.items()},
+            "minimum": low if count else None,
+            "maximum": high if count else None,
+            "fraction_active": float(moments.active[channel]) / count if count else None,
             "fraction_above_noise": float(np.mean(values > self.noise_floor)) if len(values) else None,
             "quantiles": quantiles_of(values),
             "histogram": histogram.entries(channel, low, high),
@@ -171,7 +187,7 @@ class LayerScan(Mapping[int, ChannelScan]):
         means, labels = self._class_means[:, channel], self.classes.labels
         order = sorted(range(len(labels)), key=lambda index: (-float(means[index]), labels[index]))[:CLASSES_NAMED]
         return [
-            {"label": labels[index], "count": int(self.classes.counts[index]), "mean": float(means[index])}
+            {"label": labels[index], "count": int(self.classes.counts[index, 0]), "mean": float(means[index])}
             for index in order
         ]
 
@@ -219,7 +235,7 @@ def read_layer_scan(
     classes = None
     if with_classes and under[CLASSES]:
         parts = sorted((read_class_sums(store, path, layer) for path in under[CLASSES]), key=lambda part: part[0])
-        classes = merge_tree((sums for _, sums in parts), ClassSums.merge)
+        classes = merge_tree((sums for _, sums in parts), ClassSums.merge).present
     return LayerScan(
         layer,
         merge_tree((read_partial(store, path, layer, config) for _, _, path in spans), Partial.merge),

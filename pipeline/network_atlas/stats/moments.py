@@ -7,7 +7,6 @@ Merging is associative up to rounding; callers that need the same bits every tim
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +16,20 @@ from network_atlas.stats import kernels
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 16 * float(np.finfo(np.float32).eps)
+"""Relative. Maps are float32, and what leads to a constant one (a sum over a kernel, a mean over positions) rounds
+several times; the values of a channel that means something differ by far more."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Moments:
-    """The moments of `count` values of each channel; arrays are (channels,).
+    """The moments of the values of each channel; arrays are (channels,).
 
-    `m2` and `m3` are sums of squared and cubed distances from the mean; `active` counts the values above zero.
+    `m2` and `m3` are sums of squared and cubed distances from the mean; `active` counts the values above zero. Values
+    that are not numbers are left out, so that `count` may differ from channel to channel.
     """
 
-    count: int
+    count: NDArray[np.int64]
     mean: Floats
     m2: Floats
     m3: Floats
@@ -37,7 +41,7 @@ class Moments:
     def empty(cls, channels: int) -> Moments:
         """Return the moments of nothing: the neutral element of `merge`."""
         return cls(
-            count=0,
+            count=np.zeros(channels, np.int64),
             mean=np.zeros(channels),
             m2=np.zeros(channels),
             m3=np.zeros(channels),
@@ -48,21 +52,19 @@ class Moments:
 
     def update(self, values: NDArray[np.float32]) -> None:
         """Take in the values of some examples, (examples, channels), one example after the other."""
-        sums, extremes = (self.mean, self.m2, self.m3), (self.minimum, self.maximum)
-        kernels.add_moments(values, self.count, sums, extremes, self.active)
-        self.count += len(values)
+        count = self.count.astype(np.float64)
+        kernels.add_moments(values, (count, self.mean, self.m2, self.m3), (self.minimum, self.maximum), self.active)
+        self.count = count.astype(np.int64)
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of values together; neither side changes."""
-        mine, theirs = self.count, other.count
-        if not mine or not theirs:
-            return deepcopy(self if mine else other)  # a copy, because its arrays may be updated later
-        count = mine + theirs
+        mine, theirs = self.count.astype(np.float64), other.count.astype(np.float64)  # their products overflow integers
+        count = np.maximum(mine + theirs, 1.0)
         delta = other.mean - self.mean
         cubes = delta**3 * (mine * theirs * (mine - theirs) / count**2)
         cross = 3 * delta * (mine * other.m2 - theirs * self.m2) / count
         return Moments(
-            count=count,
+            count=self.count + other.count,
             mean=self.mean + delta * (theirs / count),
             m2=self.m2 + other.m2 + delta**2 * (mine * theirs / count),
             m3=self.m3 + other.m3 + cubes + cross,
@@ -74,12 +76,28 @@ class Moments:
     @property
     def variance(self) -> Floats:
         """Return the population variance, NaN where there are no values."""
-        return self.m2 / self.count if self.count else np.full_like(self.m2, np.nan)
+        with np.errstate(invalid="ignore"):
+            variance: Floats = self.m2 / self.count
+        return variance
 
     @property
     def skewness(self) -> Floats:
-        """Return the third standardized moment, NaN for constant channels."""
+        """Return the third standardized moment, NaN for channels that are constant but for rounding."""
         with np.errstate(divide="ignore", invalid="ignore"):
             skewness: Floats = np.sqrt(self.count) * self.m3 / self.m2**1.5
-        skewness[~np.isfinite(skewness)] = np.nan
-        return skewness
+        return np.where(self.is_constant, np.nan, skewness)
+
+    @property
+    def is_constant(self) -> NDArray[np.bool_]:
+        """Say of each channel whether its values differ by no more than they are rounded."""
+        return np.asarray(is_constant(self.minimum, self.maximum))
+
+
+def is_constant(low: Floats | float, high: Floats | float, size: Floats | float = 0.0) -> NDArray[np.bool_] | np.bool_:
+    """Say whether values from `low` to `high`, of float32 maps, differ by no more than they are rounded.
+
+    `size` is that of the numbers that they were computed from, where it is larger. True where there are no values:
+    where `low` is above `high`.
+    """
+    sizes = np.maximum(np.maximum(np.abs(low), np.abs(high)), size)
+    return np.subtract(high, low) <= ROUNDING * sizes

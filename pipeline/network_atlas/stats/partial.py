@@ -48,6 +48,8 @@ class Partial:
     stop: int
     positions: Counts
     """The number of positions of each channel's map."""
+    non_finite: Counts
+    """The number of examples that are left out, as the layer's values on them are not all finite."""
     within: NDArray[np.float64]
     """The sum over examples of the squared distances of a map's values from their own mean."""
     minimum: NDArray[np.float32]
@@ -78,6 +80,7 @@ class Partial:
             start=start,
             stop=stop,
             positions=np.repeat(positions, sizes),
+            non_finite=np.zeros(channels, np.int64),
             within=np.zeros(channels),
             minimum=np.full(channels, np.inf, np.float32),
             spatial_maximum=Moments.empty(channels),
@@ -92,7 +95,7 @@ class Partial:
         )
 
     def update(self, reduced: Reduced, numbers: NDArray[np.int64], classes: NDArray[np.int32]) -> None:
-        """Take in some examples, in the order of their `numbers`, (examples,).
+        """Take in some examples, in the order of their `numbers`, (examples,). Numbers that are NaN are left out.
 
         `classes`, (examples,), index the labels that the partial was made for; -1 is none.
         """
@@ -108,22 +111,21 @@ class Partial:
         self.classes.update(maximum, maximum_at, numbers, classes)
         for row in reduced.within:  # one by one: the same bits whatever the batch
             self.within += row
-        self.minimum = np.minimum(self.minimum, reduced.spatial_minimum.min(axis=0))
+        self.minimum = np.fmin(self.minimum, np.fmin.reduce(reduced.spatial_minimum, axis=0))
+        self.non_finite += np.isnan(mean).sum(axis=0)
 
     @property
-    def count(self) -> int:
-        """Return the number of examples that could be read."""
+    def count(self) -> Counts:
+        """Return the number of examples behind the statistics: those that could be read and are finite."""
         return self.spatial_mean.count
 
     @property
     def variance(self) -> NDArray[np.float64]:
         """Return the variance over all positions of all examples; NaN where there are none."""
-        if not self.count:
-            return np.full(len(self.within), np.nan)
-        spread: NDArray[np.float64] = (self.within + self.positions * self.spatial_mean.m2) / (
-            self.positions * self.count
-        )
-        return spread
+        with np.errstate(invalid="ignore"):
+            squares = self.within + self.positions * self.spatial_mean.m2
+            variance: NDArray[np.float64] = squares / (self.positions * self.count)
+        return variance
 
     def merge(self, other: Partial) -> Partial:
         """Return the partial of both spans; raise MergeError unless the other's follows this one's."""
@@ -132,6 +134,7 @@ class Partial:
             start=self.start,
             stop=other.stop,
             positions=self.positions,
+            non_finite=self.non_finite + other.non_finite,
             within=self.within + other.within,
             minimum=np.minimum(self.minimum, other.minimum),
             **{name: getattr(self, name).merge(getattr(other, name)) for name in MERGED},

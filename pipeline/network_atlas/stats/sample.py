@@ -13,11 +13,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from network_atlas.stats.moments import is_constant
+
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NOISE_SHARE = 0.01
 """A layer's noise floor, as a share of the 99th percentile of all its channels' absolute spatial maxima."""
 DUPLICATES_FROM = 0.98
 """Channels whose spatial means correlate at least this much over the sample are called near-duplicates."""
+ZERO_SHARE = 0.01
+"""The part of a side's range, next to zero, that counts as zero. Behind a ReLU most values are zero or nearly so: the
+median of all above zero would be one of these, and its pictures would show nothing that the channel responds to."""
 DECIMALS = 9
 """Of correlations and cosines; see `Sample.correlations`."""
 
@@ -65,8 +70,17 @@ def _shares(example_id: str) -> tuple[float, float]:
     return int.from_bytes(digest[8:16], "big") / 2**64, int.from_bytes(digest[16:24], "big") / 2**64
 
 
+def are_comparable(values: Floats, *, size: float = 0.0) -> bool:
+    """Say whether `values`, (examples,), are there and differ by more than rounding.
+
+    `size` is that of the numbers that they were computed from: means of values around 1 that are all zero differ by
+    the rounding of 1.
+    """
+    return len(values) > 0 and not is_constant(float(values.min()), float(values.max()), size)
+
+
 def percentile_of(score: float, values: Floats) -> float | None:
-    """Return the percentage, 0 to 100, of finite `values` below `score`; None when there is nothing to compare."""
+    """Return the percentage, 0 to 100, of finite `values`, (examples,), below `score`; None when there are none."""
     finite = values[np.isfinite(values)]
     if not len(finite) or not np.isfinite(score):
         return None
@@ -82,6 +96,8 @@ class Sample:
     spatial_maximum: Floats
     spatial_maximum_at: NDArray[np.int32]
     """Flat positions of the spatial maxima in the layer's map."""
+    centre: Floats
+    """The values at the layer's centre position."""
 
     def noise_floor(self) -> float:
         """Return the size of a spatial maximum below which it counts as noise in this layer."""
@@ -99,7 +115,9 @@ class Sample:
             return np.full((self.spatial_mean.shape[1],) * 2, np.nan)
         centred = values - values.mean(axis=0)
         sizes = np.linalg.norm(centred, axis=0)
-        units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=sizes > 0)
+        size = np.abs(self.spatial_maximum).max(axis=0, initial=0.0)  # the means were computed from such values
+        moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0), size))
+        units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=moves)
         correlations: NDArray[np.float64] = np.clip(np.round(units.T @ units, DECIMALS), -1.0, 1.0)
         return correlations
 
@@ -114,14 +132,20 @@ def quantiles_of(values: Floats) -> list[dict[str, float]]:
 
 
 def spectrum(values: Floats, k: int) -> dict[str, list[int]]:
-    """Return examples of the middle of a channel's range: indices into `values`, its spatial means over the sample.
+    """Return examples of the middle of a channel's range: indices into `values`, (examples,), its spatial means.
 
-    'slightly_positive' are the `k` nearest to the median of the values above zero. 'slightly_negative' are the `k`
-    nearest to the median of the values below zero. 'zero' are those nearest to zero itself. Each kind is in falling
-    order of value. An example is of one kind only.
+    'slightly_positive' are the `k` nearest to the median of the values above zero, 'slightly_negative' those nearest to
+    the median of the values below zero; what is nearer to zero than `ZERO_SHARE` of its side's end does not count for
+    either. 'zero' are those nearest to zero itself. Each kind is in falling order of value. An example is of one kind
+    only.
     """
     finite = np.isfinite(values)
-    kinds = {"slightly_positive": finite & (values > 0), "slightly_negative": finite & (values < 0), "zero": finite}
+    highest, lowest = (float(end(values[finite], initial=0.0)) for end in (np.max, np.min))
+    kinds = {
+        "slightly_positive": finite & (values > ZERO_SHARE * highest),
+        "slightly_negative": finite & (values < ZERO_SHARE * lowest),
+        "zero": finite,
+    }
     chosen: dict[str, list[int]] = {}
     taken: set[int] = set()
     for kind, belongs in kinds.items():

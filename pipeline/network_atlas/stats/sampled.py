@@ -18,21 +18,30 @@ FIELDS: dict[str, type] = {
     "spatial_maximum": np.float32,
     "spatial_maximum_at": np.int32,
     "vectors": np.float16,
+    "centre": np.float32,
 }
+OF_SAMPLED = ("vectors", "centre")
+"""Fields that were taken of the sampled examples alone; the other numbers are of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
-    """The sampled examples of a span: per layer (examples, channels), laid flat, one layer after the other."""
+    """The sampled examples of a span: per layer (examples, channels), laid flat, one layer after the other.
+
+    A layer has only those examples on which its values are all finite.
+    """
 
     ids: Sequence[str]
     labels: Sequence[str]
+    of_layers: Sequence[NDArray[np.int64]]
+    """Which of `ids` each layer has: (examples,)."""
     spatial_mean: NDArray[np.float32]
     spatial_maximum: NDArray[np.float32]
     spatial_maximum_at: NDArray[np.int32]
     vectors: NDArray[np.float16]
     vectors_at: NDArray[np.int32]
-    """Row and column of each vector: (layers * examples, 2)."""
+    """Row and column of each vector: (examples of all layers, 2)."""
+    centre: NDArray[np.float32]
 
 
 class RunningSample:
@@ -55,8 +64,7 @@ class RunningSample:
         """Take in the sampled ones of some examples: those at `images` of `reduced`, with their ids and labels."""
         rows = slice(len(self._ids), len(self._ids) + len(images))
         for name in FIELDS:
-            # Vectors were taken of the sampled examples alone; the other numbers of all.
-            values = reduced.vectors if name == "vectors" else getattr(reduced, name)[images]
+            values = getattr(reduced, name) if name in OF_SAMPLED else getattr(reduced, name)[images]
             for part, block in self._blocks(name):
                 block[rows] = values[:, part]
         self._ids += ids
@@ -65,17 +73,25 @@ class RunningSample:
     @property
     def result(self) -> Sampled:
         """Return the values of the examples that were taken in."""
-        positions = [positions_of(self._ids, *layer.positions) for layer in self._layers]
+        count = len(self._ids)
+        # A layer's numbers on an example are NaN for all of its channels, or for none.
+        rows = [np.flatnonzero(~np.isnan(block[:count, 0])) for _, block in self._blocks("spatial_mean")]
+        positions = [
+            positions_of([self._ids[row] for row in kept], *layer.positions)
+            for kept, layer in zip(rows, self._layers, strict=True)
+        ]
         return Sampled(
             ids=self._ids,
             labels=self._labels,
+            of_layers=rows,
             vectors_at=np.concatenate([np.empty((0, 2), np.int32), *positions]),
-            **{name: self._result(name) for name in FIELDS},
+            **{name: self._result(name, rows) for name in FIELDS},
         )
 
-    def _result(self, name: str) -> NDArray[Any]:
-        count = len(self._ids)
-        if count == self._capacity:
+    def _result(self, name: str, rows: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+        if all(len(kept) == self._capacity for kept in rows):
             return self._flat[name]
-        # Some images could not be read, so each layer's block has rows that nothing filled.
-        return np.concatenate([block[:count].reshape(-1) for _, block in self._blocks(name)])
+        # Some images could not be read, or are left out, so each layer's block has rows that are of no use.
+        return np.concatenate(
+            [block[kept].reshape(-1) for kept, (_, block) in zip(rows, self._blocks(name), strict=True)]
+        )

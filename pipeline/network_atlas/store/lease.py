@@ -22,10 +22,12 @@ import json
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -129,6 +131,7 @@ class Lease:
         lease = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "processes": visible_processes(),
             "pid_started": _started(os.getpid()),
             "run": self._run,
             "since": self._since,
@@ -164,10 +167,13 @@ def _parsed(content: Content | None) -> dict[str, Any] | None:
 
 
 def is_gone(holder: Mapping[str, Any]) -> bool:
-    """Say whether a holder no longer works: silent for long, or a process of this machine that has ended."""
+    """Say whether a holder no longer works: silent for long, or a process that is visible from here and has ended.
+
+    A holder that can't be judged from here keeps its lease until it has been silent for long.
+    """
     if time.time() - float(holder["heartbeat"]) > STALE_SECONDS:
         return True
-    if holder["host"] != socket.gethostname():
+    if not holder.get("processes") or holder["processes"] != visible_processes():
         return False
     pid = int(holder["pid"])
     if not psutil.pid_exists(pid):
@@ -175,6 +181,22 @@ def is_gone(holder: Mapping[str, Any]) -> bool:
     then, now = holder.get("pid_started"), _started(pid)
     # Another start time: the number was given to a new process since.
     return then is not None and now is not None and abs(now - float(then)) > START_TOLERANCE_SECONDS
+
+
+def visible_processes() -> str:
+    """Return a name for the set of processes whose numbers mean something here; '' where the system has none.
+
+    The host name alone is not enough: two containers may share it, as on a cluster whose pods are all called alike, and
+    each counts its processes from 1. So the name has the kernel's start (boot_id) and the namespace of process numbers
+    too. The host name is kept in it: machines that were resumed from one snapshot have the same boot_id.
+    """
+    if sys.platform != "linux":  # no namespaces: all processes of a machine see each other
+        return f"{socket.gethostname()} {uuid.getnode():x}"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> float | None:

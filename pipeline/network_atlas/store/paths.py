@@ -31,7 +31,8 @@ from network_atlas.layers import LayerSpec
 STAGING = ".staging"
 READ_WHOLE_BYTES = 1_000_000
 """An object store's smaller files are read in one request: their footer and columns by themselves take longer."""
-FOLDER_TRIES = 10
+FOLDER_TRIES = 100
+"""How often a folder is made again that another process removes; each time it must hit a gap of microseconds."""
 STAGING_SECONDS = 3600
 """No writer takes this long for one file."""
 REMEDIES = {
@@ -131,16 +132,13 @@ class Store:
 
     def _write_local(self, path: str, data: Data) -> None:
         # Staged beside the tables, never inside one: readers that glob a table see finished files only.
-        staging = os.path.join(self.base, STAGING)
-        final = self._full(path)
-        os.makedirs(staging, exist_ok=True)
-        temporary = os.path.join(staging, uuid.uuid4().hex)
+        final, temporary = self._full(path), os.path.join(self.base, STAGING, uuid.uuid4().hex)
         try:
-            with open(temporary, "wb") as file:
+            with in_its_folder(temporary, lambda: open(temporary, "wb")) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            _rename(temporary, final)
+            in_its_folder(final, lambda: os.replace(temporary, final))
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -167,9 +165,10 @@ class Store:
                 self.filesystem.delete_file(self._full(path))
 
         self._done("delete", path, work)
-        if self.is_local:
+        folder = os.path.dirname(self._full(path))
+        if self.is_local and folder != self.base:
             with contextlib.suppress(OSError):  # not empty: other files need it
-                os.rmdir(os.path.dirname(self._full(path)))
+                os.rmdir(folder)
 
     def exists(self, path: str) -> bool:
         """Say whether a file of that name is there."""
@@ -204,17 +203,18 @@ class Store:
             ) from error
 
 
-def _rename(temporary: str, final: str) -> None:
-    """Rename a file and make its folder, again if `Store.delete` of another process removes it empty in between."""
-    for tries_left in reversed(range(FOLDER_TRIES)):
-        try:
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.replace(temporary, final)
-        except (FileNotFoundError, FileExistsError):  # makedirs says the second if the folder goes while it looks
-            if not tries_left:
-                raise
-        else:
-            return
+def in_its_folder(path: str, work: Callable[[], _T]) -> _T:
+    """Return what `work` makes of a local path whose folder must exist.
+
+    The folder is made again if another process removes it in between, as `Store.delete` does with emptied ones.
+    """
+    for _ in range(FOLDER_TRIES):
+        # makedirs itself says FileExistsError if the folder goes while it looks.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            return work()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return work()
 
 
 def _whole(file: pa.NativeFile) -> bytes:

@@ -25,8 +25,8 @@ def field(name: str, type_: pa.DataType, description: str, unit: str = "") -> pa
 EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
     "spatial mean; slightly_positive, slightly_negative: sampled examples whose spatial mean is nearest to the median "
-    "of those above, below zero; zero: nearest to zero; class: the largest spatial maximum of each of the classes with "
-    "the largest"
+    "of those above, below zero (without the hundredth of that side next to zero); zero: nearest to zero; class: the "
+    "largest spatial maximum of each of the classes with the largest"
 )
 
 _EXAMPLE_FIELDS = [
@@ -60,7 +60,8 @@ _JOINED_EXAMPLE_FIELDS = [
 
 PERCENTILE = (
     "share of sampled examples that excite the objective less (for minimized pictures: score higher) than the picture; "
-    "null where the scan has nothing to compare with, as for minimized neurons"
+    "null where the scan has nothing to compare with, as for neurons away from the centre, and for channels that are "
+    "constant but for rounding"
 )
 
 PICTURE_STATUS = (
@@ -74,7 +75,13 @@ LAYER_KEYS = [
 ]
 
 STATISTICS = [
-    field("count", pa.int64(), "examples scanned", "examples"),
+    field("count", pa.int64(), "examples behind the statistics: scanned, and finite in this layer", "examples"),
+    field(
+        "non_finite",
+        pa.int64(),
+        "examples that all statistics leave out, because the layer's values on them are not all finite",
+        "examples",
+    ),
     field("mean", pa.float64(), "mean over all positions of all examples", "activation"),
     field("variance", pa.float64(), "variance over all positions of all examples", "activation^2"),
     field("minimum", pa.float32(), "smallest value anywhere", "activation"),
@@ -108,7 +115,7 @@ _OVER_EXAMPLES = pa.struct(
 )
 
 CHANNEL_STATISTICS = [
-    field("dead", pa.bool_(), "whether the channel has one value everywhere"),
+    field("dead", pa.bool_(), "whether the channel has one value everywhere, but for rounding"),
     field("spatial_maximum", _OVER_EXAMPLES, "the largest value of the channel's map, per example"),
     field("spatial_mean", _OVER_EXAMPLES, "the mean of the channel's map, per example"),
     field(
@@ -275,7 +282,8 @@ PARTIALS = _schema(
         *LAYER_KEYS,
         field("channel", pa.int32(), "channel (class for the model's output)"),
         *_SPAN,
-        field("count", pa.int64(), "examples of the span that could be read", "examples"),
+        field("count", pa.int64(), "examples of the span that could be read, and are finite in this layer", "examples"),
+        field("non_finite", pa.int64(), "examples of the span that are left out, as they are not finite", "examples"),
         field("positions", pa.int64(), "positions of the channel's map"),
         field("within", pa.float64(), "sum of squared distances of a map's values from its own mean", "activation^2"),
         field("minimum", pa.float32(), "smallest value anywhere", "activation"),
@@ -308,7 +316,11 @@ ACTIVATION_SAMPLES = _schema(
     "activation_samples",
     [
         *LAYER_KEYS,
-        field("example_id", pa.string(), "the example: one of a fixed sample, chosen by the hash of its id"),
+        field(
+            "example_id",
+            pa.string(),
+            "the example: one of a fixed sample, chosen by the hash of its id, and finite in the layer",
+        ),
         field("label", pa.string(), "the example's label, empty when unknown"),
         field("spatial_mean", pa.list_(pa.float32()), "spatial mean of every channel", "activation"),
         field("spatial_maximum", pa.list_(pa.float32()), "spatial maximum of every channel", "activation"),
@@ -318,6 +330,12 @@ ACTIVATION_SAMPLES = _schema(
         field("row", pa.int32(), "row of the activation vector: drawn by hash, not at an edge; token in token layers"),
         field("column", pa.int32(), "column of the activation vector"),
         field("vector", pa.list_(pa.float16()), "values of all channels at that position", "activation"),
+        field(
+            "centre",
+            pa.list_(pa.float32()),
+            "values of all channels at the layer's centre, (rows // 2, columns // 2): a neuron's default position",
+            "activation",
+        ),
     ],
 )
 
@@ -428,7 +446,8 @@ ATLAS = _schema(
         field(
             "status",
             pa.string(),
-            "ok; dead (constant on the dataset); missing (no picture); or the worst of its pictures",
+            "ok; dead (constant on the dataset); missing (no picture); non_finite (examples are left out, since the "
+            "layer's values on them are not all finite); or the worst of its pictures",
         ),
         field(
             "visualizations",
@@ -440,7 +459,8 @@ ATLAS = _schema(
                         field(
                             "times_maximum",
                             pa.float32(),
-                            "score over the best score of the sampled examples; null if that is not above zero",
+                            "score over the best score of the sampled examples; null where that is not above zero, and "
+                            "where there is nothing to compare with",
                         ),
                         *_MEASURED,
                         AGREEMENT,

@@ -41,7 +41,7 @@ from pyarrow import fs
 from network_atlas.errors import StoreError
 from network_atlas.files.filesystems import S3_SECONDS
 from network_atlas.files.retries import first_line, reason, with_retries
-from network_atlas.store.paths import STAGING, Store
+from network_atlas.store.paths import STAGING, Store, in_its_folder
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -134,8 +134,7 @@ def _locked(store: Store) -> Iterator[None]:
     """Hold the root's lock. On a filesystem without locks a warning says so, and nothing is held."""
     path = os.path.join(store.base, LOCK_FILE)
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = _lock(path)
+        descriptor = in_its_folder(path, lambda: _lock(path))
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise StoreError(

@@ -17,9 +17,12 @@ def command(options: argparse.Namespace) -> int:
     """Print the layers of the configured model; return the exit code."""
     config, console = config_of(options), output()
     facts = model_facts(load_model(config.model), config.model)
-    rows = table("index", "layer", "type", "shape", counts=("channels",))
+    rows = table("index", "layer", "type", "shape", "in sweep=all", counts=("channels",))
     for layer in facts.layers:
-        rows.add_row(str(layer.index), escape(layer.name), layer.type, layer.shape, str(layer.channels))
+        distinct = f"no: {facts.repeats[layer.name]}" if layer.name in facts.repeats else "yes"
+        rows.add_row(
+            str(layer.index), escape(layer.name), layer.type, layer.shape, escape(distinct), str(layer.channels)
+        )
     console.print(rows)
     if facts.unsupported:
         console.print("\nCan't be captured:")

@@ -33,10 +33,10 @@
   };
 
   // [singular, plural]. A channel's score is a mean over positions, so it is compared with the means of sampled images;
-  // a neuron's score is the value at one position, so it is compared with their maxima.
+  // a neuron's score is the value at one position, so it is compared with their values there.
   const COMPARED_WITH = {
     channel: ["sampled image's mean", "sampled images' means"],
-    neuron: ["sampled image's maximum", "sampled images' maxima"],
+    neuron: ["sampled image's value there", "sampled images' values there"],
   };
 
   function element(tag, properties, ...children) {

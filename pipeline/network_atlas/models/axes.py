@@ -1,0 +1,125 @@
+"""Follow where the channels lie in every tensor of a forward pass, operation by operation.
+
+A module's type does not show which axis of its output holds the channels: an activation, a dropout or a container takes
+what it gets. So the operations show it. The input is (image, channel, row, column); a convolution puts its
+channels second, a matrix product last; everything else passes on, moves, splits or joins the axes that it gets:
+
+    with AxisTracer() as tracer:
+        images = tracer.of_images(images)
+        output = model(images)
+        axes = tracer.axes(output)         # one Axis for each axis of the tensor; None where they are not known
+
+Torch dispatches every operation to the tracer below its own composite functions, so that `flatten`, `einops`, `@` and
+`torch.einsum` all arrive as views, permutations and products. An operation without a rule gives unknown axes, never
+guessed ones.
+
+Sizes of axes are kept as factors: (image, row, column, channel) flattened to (image, row * column, channel) and back
+knows its rows again, and heads that are split off the channels remain channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from network_atlas.models.axis_rules import Axes, Kind, axes_after, axis, sizes
+
+
+class AxisTracer(TorchDispatchMode):
+    """Records the axes of every tensor that comes from the images while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._axes: Any = WeakTensorKeyDictionary()
+
+    def of_images(self, images: Tensor) -> Tensor:
+        """Return `images`, (images, channels, rows, columns), as the tensor from which everything is followed."""
+        order = (Kind.IMAGE, Kind.CHANNEL, Kind.POSITION, Kind.POSITION)
+        self._axes[images] = tuple(axis(size, kind) for size, kind in zip(images.shape, order, strict=True))
+        return images
+
+    def axes(self, tensor: object) -> Axes | None:
+        """Return a tensor's axes; None where they are not known, or do not come from the images."""
+        known: Axes | None = self._axes.get(tensor) if isinstance(tensor, Tensor) else None
+        return known if known is not None and len(known) == _ndim(tensor) else None
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one operation and note the axes of what it returns."""
+        before = [self.axes(tensor) for tensor in _tensors(args)]  # an operation in place returns its own argument
+        result = func(*args, **(kwargs or {}))
+        if any(known is not None for known in before):
+            arguments = _arguments(func, args, kwargs or {})
+            for output in _tensors((result,)):
+                after = axes_after(func._schema.name, arguments, output, self.axes)
+                if after is not None and sizes(after) == tuple(output.shape):
+                    self._axes[output] = after
+                elif output in self._axes:
+                    del self._axes[output]
+        return result
+
+
+def _ndim(tensor: object) -> int:
+    return tensor.ndim if isinstance(tensor, Tensor) else -1
+
+
+def _tensors(values: object) -> Iterator[Tensor]:
+    """Yield the tensors of nested tuples and lists, in order."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from _tensors(value)
+
+
+def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return an operation's arguments by their names in torch's schema, defaults included."""
+    named: dict[str, Any] = {}
+    for index, argument in enumerate(func._schema.arguments):
+        if index < len(args):
+            named[argument.name] = args[index]
+        elif argument.name in kwargs:
+            named[argument.name] = kwargs[argument.name]
+        elif argument.has_default_value():
+            named[argument.name] = argument.default_value
+    return named
+
+
+def channel_axis(axes: Axes | None) -> tuple[int, str]:
+    """Return which axis holds the channels, and ''; or 0 and the reason why that can't be said.
+
+    `axes` are those of a layer's output. An axis that holds channels and nothing else is preferred to one that holds
+    positions too (a flattened map), and new channels to former ones.
+    """
+    if axes is None:
+        return 0, "which axis of its output holds the channels can't be told from the operations before it"
+    if {factor.kind for factor in axes[0]} != {Kind.IMAGE}:
+        holders = [number for number, factors in enumerate(axes) if Kind.IMAGE in {f.kind for f in factors}]
+        if holders == [0]:
+            return 0, "its first axis holds several rows for each image, such as windows or heads"
+        where = f"along axis {holders[0]}" if holders else "in none of its axes"
+        return 0, f"its images lie {where}, not along the first"
+    if len(axes) == 2:
+        return 1, ""
+    return _holder(axes)
+
+
+def _holder(axes: Axes) -> tuple[int, str]:
+    """Return the axis that holds the channels: channels alone, else former channels alone, else channels and more."""
+    kinds = {number: {factor.kind for factor in axes[number]} for number in range(1, len(axes))}
+    channels = {Kind.CHANNEL, Kind.FORMER}
+    for candidates in (
+        [number for number, held in kinds.items() if Kind.CHANNEL in held and held <= channels],
+        [number for number, held in kinds.items() if held == {Kind.FORMER}],
+        [number for number, held in kinds.items() if held & channels],
+    ):
+        if len(candidates) == 1:
+            return candidates[0], ""
+        if candidates:
+            return 0, f"its channels are spread over axes {' and '.join(map(str, candidates))}, as those of heads are"
+    return 0, "none of its axes holds channels"

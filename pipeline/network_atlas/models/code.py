@@ -1,0 +1,173 @@
+"""Hash the code that a class or a function runs: what a network computes depends on its `forward` too.
+
+The user's own code is hashed by modules: the one that defines the class, and those of the user's that it imports,
+transitively, so that a helper in another file counts. Code of an installed package is hashed by the package's version
+and the source of the class. Code of torch and the standard library is not hashed. What has no source (typed into an
+interpreter) is hashed by its bytecode. Comments, docstrings and the layout of the source do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType
+
+from network_atlas.fingerprints import fingerprint
+
+STANDARD = frozenset({*sys.stdlib_module_names, "torch", "network_atlas"}) - {"__main__"}
+"""Packages whose code is not hashed: what they compute does not change under the same name. (Keys hold versions of the
+algorithms of this one.)"""
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders that hold installed packages."""
+
+Imports = tuple[tuple[str, tuple[str, ...]], ...]
+"""Each module that a source imports, with the names that it takes from it."""
+
+
+def code_hash(target: object) -> str:
+    """Return a hash of the code of a class (with its bases), a function or an object with a method `__call__`.
+
+    Empty where all of it is torch's or the standard library's.
+    """
+    if isinstance(target, functools.partial):
+        return fingerprint(code_hash(target.func), repr(target.args), repr(sorted(target.keywords.items())))
+    if isinstance(target, MethodType):
+        target = target.__func__
+    if isinstance(target, type):
+        parts = [_definition_hash(base) for base in target.__mro__]
+    elif isinstance(target, FunctionType):
+        parts = [_definition_hash(target)]
+    else:
+        return code_hash(type(target))
+    return fingerprint(parts) if any(parts) else ""
+
+
+def _definition_hash(target: type | FunctionType) -> str:
+    if target.__module__.partition(".")[0] in STANDARD:
+        return ""
+    file = _file_of(target.__module__)
+    if file is None:
+        return fingerprint(target.__qualname__, list(_bytecode(target, set())))
+    if _is_installed(file):
+        return fingerprint(target.__qualname__, _version(target.__module__), _source(target))
+    # Lambdas have no name to tell them apart, so what they do is added.
+    which = list(_bytecode(target, set())) if target.__name__ == "<lambda>" else target.__qualname__
+    return fingerprint(which, sorted(_modules(target.__module__, file).items()))
+
+
+def _file_of(module: str) -> Path | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file) if file and Path(file).is_file() else None
+
+
+def _is_installed(file: Path) -> bool:
+    standard = Path(sysconfig.get_path("stdlib"))
+    return any(part in INSTALLED for part in file.parts) or standard in file.parents
+
+
+def _version(module: str) -> str:
+    return str(getattr(sys.modules.get(module.partition(".")[0]), "__version__", ""))
+
+
+def _source(target: type | FunctionType) -> str:
+    try:
+        return _parsed(textwrap.dedent(inspect.getsource(target)))[0]
+    except (OSError, TypeError, SyntaxError):  # compiled, made at run time, or inside of an expression
+        return ""
+
+
+def _modules(module: str, file: Path) -> dict[str, str]:
+    """Return the user's own modules that run with one of them: their names, to their source in its plainest form."""
+    texts: dict[str, str] = {}
+    waiting = [(module, file)]
+    while waiting:
+        name, path = waiting.pop()
+        if name in texts:
+            continue
+        texts[name], imports = _read(path)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for imported in _names(imports, package):
+            own = _file_of(imported) or _beside(path, name, imported)
+            if own and not _is_installed(own) and imported.partition(".")[0] not in STANDARD:
+                waiting.append((imported, own))
+    return texts
+
+
+def _read(path: Path) -> tuple[str, Imports]:
+    content = path.read_bytes()
+    try:
+        return _parsed(content.decode("utf-8-sig"))
+    except (UnicodeDecodeError, SyntaxError):  # an extension module, or another encoding
+        return fingerprint(content.hex()), ()
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(source: str) -> tuple[str, Imports]:
+    """Return a source without comments and docstrings, and its imports: each module, with what is taken from it."""
+    tree = ast.parse(source)
+    imports: list[tuple[str, tuple[str, ...]]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _documented(node):
+            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.Import):
+            imports += [(alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imports.append(("." * node.level + (node.module or ""), tuple(alias.name for alias in node.names)))
+    return ast.unparse(tree), tuple(imports)
+
+
+def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    first = node.body[0] if node.body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+
+
+def _names(imports: Imports, package: str) -> Iterator[str]:
+    """Yield the full names of modules that imports in a module of `package` may load; some may be no modules."""
+    for module, taken in imports:
+        if module.startswith(".") and not package:
+            continue  # a relative import without a package fails when it runs
+        full = resolve_name(module, package)
+        parts = full.split(".")
+        yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+        yield from (f"{full}.{name}" for name in taken)
+
+
+def _beside(path: Path, name: str, imported: str) -> Path | None:
+    """Return the file of a module that was not imported yet, in the folder that holds the module `name` of `path`."""
+    levels = name.count(".") + (path.name == "__init__.py")
+    start = path.parents[levels].joinpath(*imported.split("."))
+    candidates = (start.with_name(start.name + ".py"), start / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _bytecode(target: type | FunctionType | CodeType, seen: set[int]) -> Iterator[str]:
+    """Yield what determines the run of a definition without source, and of those without source that it names."""
+    if id(target) in seen:
+        return
+    seen.add(id(target))
+    if isinstance(target, type):
+        for value in vars(target).values():
+            function = getattr(value, "__func__", getattr(value, "fget", value))
+            if isinstance(function, FunctionType):
+                yield from _bytecode(function, seen)
+    elif isinstance(target, FunctionType):
+        yield repr((target.__defaults__, target.__kwdefaults__))
+        yield from _bytecode(target.__code__, seen)
+        for name in target.__code__.co_names:
+            value = target.__globals__.get(name)
+            if isinstance(value, type | FunctionType) and _file_of(value.__module__) is None:
+                yield from _bytecode(value, seen)
+    else:
+        yield target.co_code.hex() + repr(target.co_names)
+        for value in target.co_consts:
+            if isinstance(value, CodeType):
+                yield from _bytecode(value, seen)
+            else:
+                yield repr(value)

@@ -1,0 +1,73 @@
+"""Say which layers have channels of their own, and which only pass on or rescale those of others.
+
+"Every channel of every layer" means the layers that make channels: those with weights that mix channels (convolutions
+of any kind, linear, attention and recurrent layers), the blocks built from several of them, whose outputs add, join or
+gate theirs, and the model's output. Normalizations, activations, pooling, dropout and reshapes are left out: each of
+their channels is one of the layer before, rescaled, clipped or gathered. So are modules that hold a single such layer,
+and all but one of those that return the very same tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from network_atlas.layers import OUTPUT
+from network_atlas.models.capture import FIRST_OF_SEVERAL
+from network_atlas.models.trace import Seen
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+"""Their weights may have several axes and still mix nothing."""
+
+
+def repeats(layers: Sequence[Seen]) -> dict[str, str]:
+    """Return the layers that have no channels of their own, each with those that it has: 'the channels of conv1'.
+
+    `layers` are those that can be captured: what a module holds beside them is its own.
+    """
+    captured = {entry.module: entry.name for entry in layers}
+    reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured))}
+    for names in _same_tensors(layers).values():
+        kept = _kept([entry for entry in layers if entry.name in names and entry.name not in reasons])
+        reasons |= {name: f"the same tensor as {kept}" for name in names if name not in reasons and name != kept}
+    return reasons
+
+
+def _reason(entry: Seen, captured: Mapping[nn.Module, str]) -> str:
+    """Return whose channels a layer has, if it makes none by itself."""
+    if entry.name == OUTPUT:
+        return ""
+    inside = [module for module in entry.module.modules() if _mixes(module)]
+    if not inside:
+        return "the channels of the layer before"
+    if len(inside) > 1 or inside[0] is entry.module or inside[0] not in captured:
+        return ""
+    return f"the channels of {captured[inside[0]]}"
+
+
+def _mixes(module: nn.Module) -> bool:
+    """Say whether a module has weights of its own that mix channels: weights of two axes or more."""
+    if isinstance(module, FIRST_OF_SEVERAL):
+        return True
+    if isinstance(module, NORMS):
+        return False
+    weights = [*module.parameters(recurse=False), getattr(module, "weight", None)]
+    return any(isinstance(weight, Tensor) and weight.ndim > 1 for weight in weights)
+
+
+def _same_tensors(layers: Sequence[Seen]) -> Mapping[str, list[str]]:
+    """Return the names of the layers that return one tensor, by the first of them."""
+    groups: dict[str, list[str]] = {}
+    for entry in layers:
+        groups.setdefault(entry.same_as, []).append(entry.name)
+    return groups
+
+
+def _kept(candidates: Sequence[Seen]) -> str:
+    """Return which of several layers stands for the tensor that they all return: the output, else no mere sequence."""
+    names = [entry.name for entry in candidates]
+    if OUTPUT in names or not names:
+        return OUTPUT
+    return next((entry.name for entry in candidates if type(entry.module) is not nn.Sequential), names[0])

@@ -1,0 +1,254 @@
+"""Run a model on generated images and record what each of its modules returns.
+
+    trace = traced(model, config)
+    for seen in trace.order: ...          # the modules in the order in which they finish
+
+Four kinds of passes, since no single one shows everything: one of two images that follows the axes and the gradients,
+two of a full batch whose values are compared, a third kind that is timed, and, where the backward pass fails, one for
+each module, to find those from which a gradient does reach the images.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from network_atlas.config.schema import InputConfig
+from network_atlas.errors import ModelError
+from network_atlas.layers import OUTPUT
+from network_atlas.models.axes import AxisTracer
+from network_atlas.models.axis_rules import Axes
+from network_atlas.models.batches import ROWS
+from network_atlas.models.capture import tensor_of
+from network_atlas.models.load import described
+from network_atlas.models.prepared import to_channels_last
+
+BATCH = ROWS[-1]
+FEW = 2
+"""Images of the pass that follows axes. Not `BATCH`: an output has one row per image only if it has in both."""
+TIMED_PASSES = 3
+"""The fastest counts: the others were disturbed."""
+COMPARED = 4096
+"""Values of an output that are compared between two passes."""
+SAME = 1e-3
+"""Two passes over the same images agree to this part of an output's largest value; rounding is far smaller."""
+
+Receive = Callable[[str, nn.Module, object], None]
+
+
+@dataclass(slots=True)
+class Seen:
+    """A module as the passes saw it."""
+
+    name: str
+    module: nn.Module
+    taken: bool = False
+    """Whether the module has the name that is reserved for the model's own output."""
+    calls: int = 0
+    """In one forward pass."""
+    returns: str = ""
+    """The type of what it returns, where that holds no single tensor."""
+    shape: torch.Size | None = None
+    """Of its output for a full batch."""
+    shape_of_few: torch.Size | None = None
+    dtype: torch.dtype | None = None
+    axes: Axes | None = None
+    same_as: str = ""
+    """The first module that returned the very same tensor, if that was another."""
+    has_gradient: bool = False
+    """Whether a gradient leads from its output to the images."""
+    values: Tensor | None = None
+    is_random: bool = False
+    """Whether two passes over the same images gave it different values."""
+    end_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Trace:
+    """All modules that ran, and how long a pass of a full batch took."""
+
+    order: list[Seen] = field(default_factory=list)
+    total_seconds: float = 0.0
+
+
+def example_input(config: InputConfig, batch: int = BATCH) -> Tensor:
+    """Return generated images, normalized, the same every time: (batch, channels, height, width)."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, config.channels, config.height, config.width, generator=generator)
+
+
+def traced(model: nn.Module, config: InputConfig) -> Trace:
+    """Return what every module of `model` returns. Raises ModelError, with the reason, when the model can't run."""
+    seen = {entry.name: entry for name, module in model.named_modules() for entry in [_unseen(name, module)]}
+    trace = Trace()
+    with failures_named(config):
+        images = example_input(config).contiguous(memory_format=torch.channels_last)
+        to_channels_last(model)  # as workers run it, so that the measured time is theirs
+        with torch.inference_mode():
+            _compare_values(model, images, seen, trace)
+            _time(model, images, seen, trace)
+        _follow(model, example_input(config, FEW), seen)
+    return trace
+
+
+def _unseen(name: str, module: nn.Module) -> Seen:
+    taken = name == OUTPUT
+    return Seen(f"{name} ({type(module).__name__})" if taken else name or OUTPUT, module, taken=taken)
+
+
+@contextlib.contextmanager
+def failures_named(config: InputConfig) -> Iterator[None]:
+    """Raise ModelError, with the reason and the fix, for whatever the model raises on generated images."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
+        raise ModelError(
+            f"the model failed on a {config.channels} x {config.height} x {config.width} input: "
+            f"{described(error)}. Check model.input."
+        ) from error
+
+
+@contextlib.contextmanager
+def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterator[None]:
+    """Hand every module's output to `receive` as long as the context lasts."""
+    handles = [
+        entry.module.register_forward_hook(lambda module, _, output, name=name: receive(name, module, output))
+        for name, entry in seen.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
+    """Fill in what two passes over the same images return, and whether they return the same."""
+
+    def first(name: str, module: nn.Module, output: object) -> None:
+        entry = seen[name]
+        entry.calls += 1
+        if entry.calls == 1:
+            trace.order.append(entry)
+        tensor = tensor_of(module, output)
+        if tensor is None:
+            entry.returns = type(output).__name__
+        else:
+            entry.shape, entry.dtype, entry.values = tensor.shape, tensor.dtype, _some_values(tensor)
+
+    def second(name: str, module: nn.Module, output: object) -> None:
+        entry, tensor = seen[name], tensor_of(module, output)
+        if tensor is not None and entry.values is not None and entry.calls == 1:
+            entry.is_random = _differ(entry.values, _some_values(tensor))
+        entry.values = None
+
+    for receive in (first, second):
+        with _hooked(model, seen, receive):
+            model(images)
+
+
+def _some_values(tensor: Tensor) -> Tensor:
+    """Return values from all over a tensor, as a copy: later modules may overwrite it."""
+    flat = tensor.flatten()
+    return flat[:: max(1, len(flat) // COMPARED)].clone()
+
+
+def _differ(first: Tensor, second: Tensor) -> bool:
+    if first.shape != second.shape:
+        return True
+    if not first.is_floating_point():
+        return not torch.equal(first, second)
+    first, second = first.nan_to_num(), second.nan_to_num()
+    return bool((first - second).abs().amax() > SAME * first.abs().amax()) if len(first) else False
+
+
+def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
+    """Fill in when each module was done, in the fastest of several passes."""
+    trace.total_seconds = float("inf")
+    for _ in range(TIMED_PASSES):
+        ends: dict[str, float] = {}
+        start = time.perf_counter()
+
+        def note(
+            name: str, module: nn.Module, output: object, start: float = start, ends: dict[str, float] = ends
+        ) -> None:
+            ends[name] = time.perf_counter() - start
+
+        with _hooked(model, seen, note):
+            model(images)
+        total = time.perf_counter() - start
+        if total < trace.total_seconds:
+            trace.total_seconds = total
+            for name, seconds in ends.items():
+                seen[name].end_seconds = seconds
+
+
+def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
+    """Fill in axes, gradients and which modules return the same tensor, by one pass that keeps every output."""
+    tracer = AxisTracer()
+    first_of: dict[tuple[int, int], str] = {}
+    kept: list[Tensor] = []  # a tensor that is freed may give its identity to another
+    total = torch.zeros(())
+
+    def receive(name: str, module: nn.Module, output: object) -> None:
+        nonlocal total
+        tensor = tensor_of(module, output)
+        if tensor is None:
+            return
+        entry = seen[name]
+        entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
+        entry.same_as = first_of.setdefault((id(tensor), tensor._version), name)
+        entry.has_gradient = tensor.requires_grad and tensor.is_floating_point()
+        kept.append(tensor)
+        if entry.has_gradient:
+            total = total + tensor.sum()
+
+    leaf = images.requires_grad_()
+    with torch.enable_grad(), _hooked(model, seen, receive), tracer:
+        model(tracer.of_images(leaf * 1.0))  # not the leaf itself: a model may change its input in place
+    if not total.requires_grad:
+        raise ModelError(
+            "the model gives no gradients (its forward runs under no_grad, or detaches), so nothing can be optimized; "
+            "give one whose forward is differentiable"
+        )
+    if not _goes_back(total, leaf):
+        for entry in seen.values():
+            entry.has_gradient = entry.has_gradient and _reaches(model, leaf, entry)
+
+
+class _Stopped(Exception):  # noqa: N818 - a signal, not an error
+    """Leaves the forward pass behind the module of interest."""
+
+
+def _reaches(model: nn.Module, leaf: Tensor, entry: Seen) -> bool:
+    """Say whether the backward pass from one module's output works when the forward pass ends there."""
+    output: Tensor | None = None
+
+    def receive(name: str, module: nn.Module, value: object) -> None:
+        nonlocal output
+        output = tensor_of(module, value)
+        raise _Stopped
+
+    with torch.enable_grad(), _hooked(model, {entry.name: entry}, receive), contextlib.suppress(_Stopped):
+        model(leaf * 1.0)
+    return output is not None and _goes_back(output.sum(), leaf)
+
+
+def _goes_back(value: Tensor, leaf: Tensor) -> bool:
+    """Say whether torch can go back from a value to the images."""
+    with warnings.catch_warnings():
+        # Torch only warns where an operation, such as a quantized one, has no derivative.
+        warnings.filterwarnings("error", message=".*autograd kernel was not registered", category=UserWarning)
+        try:
+            torch.autograd.grad(value, leaf)
+        except (RuntimeError, UserWarning):  # a value that was changed in place, an operation without derivative
+            return False
+    return True

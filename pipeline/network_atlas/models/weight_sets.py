@@ -1,0 +1,194 @@
+"""Find the weights of a model inside a checkpoint, whatever was wrapped around them.
+
+A training script keeps weights inside mappings (`state_dict`, `model`, `ema`), and wrappers of modules put parts in
+front of the keys or between their parts (`module.`, `_orig_mod.`, `model.`). Keys are taken as they are where they
+fit. Else wrappers' parts are left out, and common prefixes are taken off, in the file and in the model, until names and
+shapes fit. Nothing is ever loaded in part: each weight of the model is there, or the set does not fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+Names = Mapping[str, str]
+"""A name, as it is compared, to the key that it stands for."""
+
+WRAPPER_PARTS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+"""Parts of keys that wrappers of modules put in: DataParallel and DDP, torch.compile, FSDP, activation checkpoints."""
+OPTIONAL = ("num_batches_tracked", "n_averaged")
+"""Last parts of keys that count training steps: old files lack the first, averaged models add the second. Evaluation
+reads neither."""
+USUAL_NAMES = frozenset(
+    {"state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params"}
+) | (WRAPPER_PARTS - {"module"})
+"""Under which training scripts keep the weights that they trained."""
+AVERAGED = frozenset({"ema", "swa", "avg", "averaged", "shadow"})
+"""Words in the names of weights that are averages of those that were trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """Values by key, as they stand in a checkpoint: `path` leads to them, from mapping to mapping, then by prefix."""
+
+    path: tuple[str, ...]
+    values: Mapping[str, object]
+
+    @property
+    def label(self) -> str:
+        """Return the path as text."""
+        return repr(".".join(self.path)) if self.path else "the file itself"
+
+    @property
+    def rank(self) -> int:
+        """Return the order of preference, where several sets fit: trained 0, of an unusual name 1, averaged 2."""
+        words = {word for part in self.path for word in re.split(r"[^a-z]+", part.lower())}
+        if words & AVERAGED:
+            return 2
+        return 0 if USUAL_NAMES.issuperset(self.path) else 1
+
+
+def weight_sets(raw: object, path: tuple[str, ...] = ()) -> Iterator[WeightSet]:
+    """Yield each mapping of a checkpoint that holds tensors by name, outer ones first."""
+    if not isinstance(raw, Mapping):
+        return
+    named = {key: value for key, value in raw.items() if isinstance(key, str)}
+    values = {key: value for key, value in named.items() if _is_state(key, value)}
+    if any(isinstance(value, Tensor) for value in values.values()):
+        yield WeightSet(path, values)
+    for key, value in named.items():
+        if key not in values:
+            yield from weight_sets(value, (*path, key))
+
+
+def _is_state(key: str, value: object) -> bool:
+    """Say whether an entry may be a module's state: a tensor, or what torch saves beside them."""
+    extra = key.rpartition(".")[2] == "_extra_state"  # a module's own, of any type
+    return extra or isinstance(value, Tensor) or ("." in key and not isinstance(value, Mapping))
+
+
+def fits(weights: WeightSet, expected: Mapping[str, object]) -> list[WeightSet]:
+    """Return the values for the model's keys, those of `expected`, if `weights` have them all.
+
+    Several, where several parts of `weights` fit: a student and its teacher, for example. Their paths say which.
+    """
+    forms = list(_forms(expected))
+    for names in _readings(weights.values):
+        for prefix in _common_prefixes(names):
+            if fitting := _fitted(weights, prefix, names, forms, expected):
+                return [fitting]
+    needed = sum(not _is_optional(key) for key in expected)
+    parts: dict[tuple[str, ...], WeightSet] = {}
+    for names in _readings(weights.values):
+        for prefix in _prefixes(names, needed):
+            fitting = _fitted(weights, prefix, names, forms, expected)
+            if fitting and prefix not in parts:
+                parts[prefix] = fitting
+    return list(parts.values())
+
+
+def closest_problems(weights: WeightSet, expected: Mapping[str, object]) -> tuple[str, list[str]]:
+    """Return the prefix that was left out of the keys, and then the differences, of the comparison with the fewest."""
+    compared = [
+        (".".join(prefix), list(_problems(weights.values, _below(names, prefix), form, expected)))
+        for form in _forms(expected)
+        for names in _readings(weights.values)
+        for prefix in _common_prefixes(names)
+    ]
+    return min(compared, key=lambda comparison: len(comparison[1]))
+
+
+def common_prefix(weights: WeightSet) -> str:
+    """Return the longest prefix of all keys, without its last dot."""
+    *_, longest = _common_prefixes({key: key for key in weights.values})
+    return ".".join(longest)
+
+
+def _readings(keys: Iterable[str]) -> Iterator[Names]:
+    """Yield the names of keys: as they are, then without the parts that wrappers put in."""
+    plain = {key: key for key in keys}
+    yield plain
+    cleaned = {_cleaned(key): key for key in plain}
+    # Where two keys become one, a part belongs to the model: then it has a meaning, and nothing is left out.
+    if cleaned.keys() != plain.keys() and len(cleaned) == len(plain):
+        yield cleaned
+
+
+def _forms(expected: Mapping[str, object]) -> Iterator[Names]:
+    """Yield names for the model's keys: as they are, without wrappers' parts, without common prefixes."""
+    for names in _readings(expected):
+        for prefix in _common_prefixes(names):
+            yield _below(names, prefix)
+
+
+def _cleaned(key: str) -> str:
+    *parts, last = key.split(".")
+    return ".".join([*(part for part in parts if part not in WRAPPER_PARTS), last])
+
+
+def _common_prefixes(names: Names) -> Iterator[tuple[str, ...]]:
+    """Yield the prefixes that all names have, the empty one first, a part longer each time."""
+    paths = [name.split(".")[:-1] for name in names if not _is_optional(name)]
+    yield ()
+    for length in range(1, min((len(path) for path in paths), default=0) + 1):
+        if len({tuple(path[:length]) for path in paths}) > 1:
+            return
+        yield tuple(paths[0][:length])
+
+
+def _prefixes(names: Names, least: int) -> list[tuple[str, ...]]:
+    """Return the prefixes that at least `least` names have."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for name in names:
+        parts = name.split(".")[:-1]
+        counts.update(tuple(parts[:length]) for length in range(1, len(parts) + 1))
+    return [prefix for prefix, count in counts.items() if count >= least]
+
+
+def _below(names: Names, prefix: tuple[str, ...]) -> Names:
+    """Return the names that have a prefix, without it."""
+    if not prefix:
+        return names
+    start = ".".join(prefix) + "."
+    return {name.removeprefix(start): key for name, key in names.items() if name.startswith(start)}
+
+
+def _fitted(
+    weights: WeightSet, prefix: tuple[str, ...], names: Names, forms: Iterable[Names], expected: Mapping[str, object]
+) -> WeightSet | None:
+    below = _below(names, prefix)
+    for form in forms:
+        if next(_problems(weights.values, below, form, expected), None) is None:
+            values = {key: weights.values[below[name]] for name, key in form.items() if name in below}
+            return WeightSet((*weights.path, *prefix), values)
+    return None
+
+
+def _problems(values: Mapping[str, object], names: Names, form: Names, expected: Mapping[str, object]) -> Iterator[str]:
+    """Yield the differences between a file's `names` and the model's, `form`."""
+    yield from (f"missing: {name}" for name in form if name not in names and not _is_optional(name))
+    for name, key in names.items():
+        if name not in form and isinstance(values[key], Tensor) and not _is_optional(name):
+            yield f"unexpected: {name}"
+    for name, key in form.items():
+        if name in names and (difference := _shape_difference(values[names[name]], expected[key])):
+            yield f"shape of {name}: {difference}"
+
+
+def _is_optional(name: str) -> bool:
+    return name.rpartition(".")[2] in OPTIONAL
+
+
+def _shape_difference(value: object, expected: object) -> str:
+    if not isinstance(expected, Tensor) or is_lazy(expected):
+        return ""  # a module's own state, or a tensor that takes its shape from the file
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__} in the file, a tensor in the model"
+    if value.shape == expected.shape:
+        return ""
+    return f"{tuple(value.shape)} in the file, {tuple(expected.shape)} in the model"

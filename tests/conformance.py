@@ -1,0 +1,153 @@
+"""Independent references for the layers of any network: plain hooks, a second input size, and pixels that are changed.
+
+Nothing here uses what it checks. A plain hook says what a module returns; which axis has the channels is the one whose
+size stays when the input grows; which positions see a pixel is found by changing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from network_atlas.config.schema import ModelConfig
+from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
+from network_atlas.models.capture import capture
+from network_atlas.models.receptive_field import with_receptive_fields
+
+Build = Callable[[int, int], nn.Module]
+"""Makes the network for inputs of (height, width)."""
+
+
+@dataclass(slots=True)
+class Checked:
+    """How many layers of a network were found right by which reference, and what was wrong."""
+
+    values: int = 0
+    axes: int = 0
+    axes_undecided: int = 0
+    fields: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def plain_outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Return a copy of what each module returns, the first tensor of a tuple, by plain hooks."""
+    outputs: dict[str, Tensor] = {}
+
+    def hook(name: str) -> Callable[[nn.Module, object, object], None]:
+        def keep(module: nn.Module, inputs: object, output: object) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            if isinstance(first, Tensor):
+                outputs.setdefault(name, first.detach().clone())
+
+        return keep
+
+    handles = [module.register_forward_hook(hook(name or OUTPUT)) for name, module in model.named_modules()]
+    try:
+        with torch.no_grad():
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs
+
+
+def check_values(model: nn.Module, facts: ModelFacts, images: Tensor, checked: Checked) -> None:
+    """Compare every captured layer, and its channels and sizes, with what a plain hook sees."""
+    plain, captured = plain_outputs(model, images), {}
+    with (
+        torch.no_grad(),
+        capture(model, facts.layers, lambda layer, maps: captured.update({layer.name: maps.clone()})) as run,
+    ):
+        run(images)
+    for layer in facts.layers:
+        output = plain[layer.name]
+        rows, columns = layer.positions
+        expected = output.movedim(layer.channel_axis, 1) if output.ndim > 2 else output
+        expected = expected.reshape(len(images), layer.channels, rows, columns)
+        if torch.allclose(captured[layer.name], expected, atol=1e-5, equal_nan=True):
+            checked.values += 1
+        else:
+            checked.wrong.append(f"{layer.name}: values differ from those of a plain hook")
+
+
+def channels_by_parameters(module: nn.Module) -> tuple[int, int] | None:
+    """Return axis and number of channels where a module's own parameters say it; None for all others."""
+    kind = type(module)
+    if kind in (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d):
+        return 1, module.out_channels  # type: ignore[return-value]
+    if kind in (nn.BatchNorm1d, nn.BatchNorm2d):
+        return 1, module.num_features  # type: ignore[return-value]
+    if kind is nn.Linear:
+        return -1, module.out_features  # type: ignore[return-value]
+    if kind is nn.LayerNorm and len(module.normalized_shape) == 1:  # type: ignore[arg-type]
+        return -1, module.normalized_shape[0]  # type: ignore[index]
+    return None
+
+
+def check_axes(
+    model: nn.Module, facts: ModelFacts, outputs: dict[str, Tensor], larger: dict[str, Tensor], checked: Checked
+) -> None:
+    """Compare each layer's channel axis with its parameters, else with the one axis that a larger input leaves."""
+    modules = {name or OUTPUT: module for name, module in model.named_modules()}
+    for layer in facts.layers:
+        shape = outputs[layer.name].shape
+        axis = layer.channel_axis % len(shape)
+        told = channels_by_parameters(modules[layer.name])
+        if told is not None:
+            right = (told[0] % len(shape), told[1]) == (axis, layer.channels)
+        elif layer.name in larger and larger[layer.name].ndim == len(shape):
+            grown = larger[layer.name].shape
+            same = [number for number in range(1, len(shape)) if shape[number] == grown[number]]
+            if len(same) != 1:
+                checked.axes_undecided += 1
+                continue
+            right = same == [axis]
+        else:
+            checked.axes_undecided += 1
+            continue
+        if right:
+            checked.axes += 1
+        else:
+            checked.wrong.append(f"{layer.name} {tuple(shape)}: channels on axis {layer.channel_axis}")
+
+
+def check_fields(
+    model: nn.Module, layers: Sequence[LayerSpec], config: ModelConfig, checked: Checked, *, pixels: int = 3
+) -> None:
+    """Change single pixels: no position outside of its receptive field may move."""
+    measured = with_receptive_fields(model, layers, config.input)
+    generator = torch.Generator().manual_seed(1)
+    height, width = config.input.height, config.input.width
+    image = torch.randn(1, config.input.channels, height, width, generator=generator)
+    before = plain_outputs(model, image)
+    moved: dict[str, list[tuple[int, int, Tensor]]] = {}
+    for _ in range(pixels):
+        row, column = (int(torch.randint(size, (1,), generator=generator)) for size in (height, width))
+        changed = image.clone()
+        changed[:, :, row, column] += 3.0
+        for name, output in plain_outputs(model, changed).items():
+            moved.setdefault(name, []).append((row, column, output))
+    for layer in measured:
+        problem = _field_problem(layer, before[layer.name], moved[layer.name])
+        if problem:
+            checked.wrong.append(f"{layer.name}: {problem}")
+        elif layer.receptive_field is not None:
+            checked.fields += 1
+
+
+def _field_problem(layer: LayerSpec, before: Tensor, moved: Sequence[tuple[int, int, Tensor]]) -> str:
+    if layer.receptive_field is None:
+        return "" if layer.receptive_field_px is None or layer.receptive_field_px > 0 else "a field without size"
+    if min(*layer.receptive_field.size_px, *layer.receptive_field.stride_px) <= 0:
+        return f"{layer.receptive_field}"
+    channel_axis = layer.channel_axis % before.ndim
+    for row, column, after in moved:
+        differs = (after != before).any(dim=channel_axis)[0].reshape(layer.positions)
+        for place in differs.nonzero().tolist():
+            top, left, bottom, right = layer.receptive_field.box(*place)
+            if not (top <= row < bottom and left <= column < right):
+                return f"pixel ({row}, {column}) moves position {tuple(place)}, whose box is {top, left, bottom, right}"
+    return ""

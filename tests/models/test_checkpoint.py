@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from conftest import needs
+from tiny_network import build
+from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+from torch.optim.swa_utils import AveragedModel
+
+from network_atlas.errors import ModelError
+from network_atlas.models.checkpoint import load_checkpoint
+
+State = dict[str, object]
+
+
+class Normed(nn.Module):
+    """A network with running statistics, which count their batches."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6))
+        self.head = nn.Linear(6, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stem(images).mean((2, 3)))
+
+
+class Inside(nn.Module):
+    """A network whose own attribute has the name of a wrapper's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.add_module(name, Normed())
+
+
+def random(seed: int = 7) -> Normed:
+    """Return a network with weights that no other has."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Normed()
+        model(torch.randn(4, 3, 8, 8))  # in training mode, so that the running statistics move
+    return model.eval()
+
+
+def loaded(content: object, path: Path, model: nn.Module | None = None) -> State:
+    """Return what a model, a Normed unless said, holds after it has loaded a file with `content`."""
+    torch.save(content, path / "weights.pth")
+    model = Normed() if model is None else model
+    load_checkpoint(model, str(path / "weights.pth"))
+    return model.state_dict()
+
+
+def same(first: State, second: State) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def with_inner(wrap: Callable[[nn.Module], nn.Module]) -> Callable[[Normed], nn.Module]:
+    def wrapped(model: Normed) -> nn.Module:
+        model.stem = wrap(model.stem)
+        return model
+
+    return wrapped
+
+
+def lightning(model: nn.Module) -> nn.Module:
+    """Return a module like those of Lightning: the network is an attribute."""
+    outer = nn.Module()
+    outer.net = model
+    return outer
+
+
+WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "compile": torch.compile,
+    "parallel": nn.DataParallel,
+    "averaged": AveragedModel,
+    "lightning": lightning,
+    "lightning of compile": lambda model: lightning(torch.compile(model)),
+    "averaged of lightning": lambda model: AveragedModel(lightning(model)),
+    "compile of parallel": lambda model: torch.compile(nn.DataParallel(model)),
+    "averaged of parallel of compile": lambda model: AveragedModel(nn.DataParallel(torch.compile(model))),
+    "parallel twice": lambda model: nn.DataParallel(nn.DataParallel(model)),
+    "parallel stem": with_inner(nn.DataParallel),
+    "compiled stem": with_inner(torch.compile),
+    "checkpointed stem": with_inner(checkpoint_wrapper),
+    "lightning of compiled stem": lambda model: lightning(with_inner(torch.compile)(model)),
+    "averaged of compiled stem": lambda model: AveragedModel(with_inner(torch.compile)(model)),
+}
+
+
+@pytest.mark.parametrize("wrapper", list(WRAPPERS))
+def test_wrappers_of_modules_are_unwrapped(wrapper: str, tmp_path: Path) -> None:
+    expected = random().state_dict()
+    wrapped = WRAPPERS[wrapper](random()).state_dict()
+    if wrapper != "checkpointed stem":  # its own hook takes the part out of the keys
+        assert wrapped.keys() != expected.keys()
+    assert same(loaded(wrapped, tmp_path), expected)
+    assert same(loaded({"state_dict": wrapped, "epoch": 3}, tmp_path), expected)
+
+
+def test_distributed_wrappers_are_unwrapped(process_group: None, tmp_path: Path) -> None:
+    from torch.nn.parallel import DistributedDataParallel
+
+    expected = random().state_dict()
+    for wrapped in (
+        DistributedDataParallel(random()),
+        torch.compile(DistributedDataParallel(random())),
+        DistributedDataParallel(torch.compile(random())),
+        lightning(DistributedDataParallel(random())),
+    ):
+        assert same(loaded(wrapped.state_dict(), tmp_path), expected)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # torch advises its successor
+def test_a_sharded_network_is_unwrapped(process_group: None, tmp_path: Path) -> None:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    expected = random().state_dict()
+    for wrap in (lambda model: model, with_inner(torch.compile), with_inner(checkpoint_wrapper)):
+        sharded = FullyShardedDataParallel(wrap(random()), device_id=torch.device("cpu"))
+        assert same(loaded(lightning(sharded).state_dict(), tmp_path), expected)
+
+
+def test_parts_that_sharding_puts_between_the_parts_of_keys_are_left_out(tmp_path: Path) -> None:
+    # FSDP names modules so where its own hooks do not run: in optimizers' states, and in parts saved one by one.
+    state = random().state_dict()
+    keys = [
+        f"_fsdp_wrapped_module.{key.replace('stem.', 'stem._fsdp_wrapped_module._checkpoint_wrapped_module.')}"
+        for key in state
+    ]
+    assert same(loaded(dict(zip(keys, state.values(), strict=True)), tmp_path), state)
+
+
+CONTAINERS: dict[str, Callable[[State], object]] = {
+    "alone": lambda state: state,
+    "state_dict": lambda state: {"state_dict": state, "best_prec1": 92.1, "loss": torch.tensor(0.1)},
+    "nested": lambda state: {"epoch": 3, "model": {"state_dict": state}},
+    "of any name": lambda state: {"my_weights": state, "epoch": 3},
+    "deepspeed": lambda state: {"module": state, "global_steps": 3, "ds_config": {"zero": {}}},
+    "beside an optimizer": lambda state: {
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3), "step": torch.tensor(1.0)}}, "param_groups": [{}]},
+        "net": state,
+    },
+    "with plain values among the tensors": lambda state: {**state, "epoch": 3, "loss": 0.1},
+    "average alone": lambda state: {"model_ema": state},
+    "average of a wrapper": lambda state: {"ema": {"module": {f"module.{key}": state[key] for key in state}}},
+    "below a prefix, beside other tensors": lambda state: {
+        "state_dict": {**{f"model.{key}": state[key] for key in state}, "criterion.weight": torch.ones(5)}
+    },
+    "two names for the same": lambda state: {"best": state, "last": dict(state)},
+}
+
+
+@pytest.mark.parametrize("container", list(CONTAINERS))
+def test_weights_are_taken_out_of_what_scripts_save(container: str, tmp_path: Path) -> None:
+    state = random().state_dict()
+    assert same(loaded(CONTAINERS[container](state), tmp_path), state)
+
+
+@pytest.mark.parametrize(
+    "averaged",
+    ["ema", "model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "EMA", "swa_model", "averaged_model"],
+)
+def test_averages_are_used_only_where_there_is_nothing_plainer(averaged: str, tmp_path: Path) -> None:
+    trained, average = random(1).state_dict(), random(2).state_dict()
+    for name in ("state_dict", "model", "student"):
+        assert same(loaded({averaged: average, name: trained}, tmp_path), trained)
+    prefixed = {
+        f"{name}.{key}": state[key] for name, state in ((averaged, average), ("model", trained)) for key in state
+    }
+    assert same(loaded({"state_dict": prefixed}, tmp_path), trained)
+    assert same(loaded({averaged: average, "epoch": 3}, tmp_path), average)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_two_sets_that_fit_and_differ_are_refused(flat: bool, tmp_path: Path) -> None:
+    student, teacher = random(1).state_dict(), random(2).state_dict()
+    content: State = {"student": student, "teacher": teacher}
+    if flat:
+        content = {f"{name}.{key}": state[key] for name, state in content.items() for key in state}
+    with pytest.raises(ModelError, match=r"several sets of weights that fit: 'student', 'teacher'"):
+        loaded(content, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["module", "model", "net", "_orig_mod"])
+def test_a_model_whose_own_attribute_has_a_wrappers_name_loads_its_own_state_and_others(
+    name: str, tmp_path: Path
+) -> None:
+    state = random().state_dict()
+    own = {f"{name}.{key}": value for key, value in state.items()}
+    for content in (
+        own,
+        state,
+        {"state_dict": {f"module.{key}": own[key] for key in own}},
+        WRAPPERS["lightning"](random()).state_dict(),
+    ):
+        assert same(loaded(content, tmp_path, Inside(name)), own)
+
+
+def test_two_modules_that_would_get_the_same_key_keep_their_names(tmp_path: Path) -> None:
+    model = nn.Module()
+    model.stem, model.module = nn.Linear(2, 2), nn.Module()
+    model.module.stem = nn.Linear(2, 2)
+    other = copy.deepcopy(model)
+    nn.init.zeros_(other.stem.weight)
+    assert same(loaded(model.state_dict(), tmp_path, other), model.state_dict())
+    parallel = nn.DataParallel(model).state_dict()
+    assert same(loaded(parallel, tmp_path, other), model.state_dict())
+
+
+def test_files_from_before_batches_were_counted_load(tmp_path: Path) -> None:
+    state = random().state_dict()
+    old = {f"module.{key}": value for key, value in state.items() if "num_batches" not in key}
+    new = loaded(old, tmp_path)
+    assert all(torch.equal(new[key], state[key]) for key in state if "num_batches" not in key)
+
+
+def test_a_layer_that_takes_its_shape_from_the_file_loads(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 3))
+    state = nn.Sequential(nn.Conv2d(3, 4, 3)).state_dict()
+    assert same(loaded(state, tmp_path, model), state)
+
+
+@needs("safetensors")
+def test_safetensors_are_unwrapped_alike(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    expected, model = random().state_dict(), Normed()
+    save_file(lightning(torch.compile(random())).state_dict(), str(tmp_path / "weights.safetensors"))
+    load_checkpoint(model, str(tmp_path / "weights.safetensors"))
+    assert same(model.state_dict(), expected)
+
+
+def test_a_file_that_fits_nowhere_names_its_prefix_and_its_sets(tmp_path: Path) -> None:
+    state = {f"encoder.{key}": value for key, value in Normed(classes=7).state_dict().items()}
+    with pytest.raises(ModelError) as caught:
+        loaded({"model": state, "ema": {"a.weight": torch.zeros(2)}}, tmp_path)
+    for words in ("shape of head.weight: (7, 6)", "begin with 'encoder.'", "under 'model'", "under 'ema'"):
+        assert words in str(caught.value)
+
+
+def test_a_set_that_lacks_a_weight_is_never_loaded_in_part(tmp_path: Path) -> None:
+    state = {f"module.{key}": value for key, value in random().state_dict().items() if key != "head.bias"}
+    with pytest.raises(ModelError, match=r"missing: head\.bias"):
+        loaded(state, tmp_path)
+
+
+def test_a_checkpoint_that_does_not_fit_lists_every_key(tmp_path: Path) -> None:
+    state = build(classes=7).state_dict()
+    state["conv9.weight"] = state.pop("conv1.weight")
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(ModelError) as caught:
+        load_checkpoint(build(), str(tmp_path / "other.pth"))
+    for words in ("missing: conv1.weight", "unexpected: conv9.weight", "shape of fc.weight: (7, 6)", "model.arguments"):
+        assert words in str(caught.value)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path("harm-done").touch, ())
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Harmful()}, "bad.pth")
+    with pytest.raises(ModelError, match=r"bad\.pth.*safely") as caught:
+        load_checkpoint(build(), "bad.pth")
+    assert "weights_only" not in str(caught.value)
+    assert not Path("harm-done").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 torn"])
+def test_a_file_that_is_not_a_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "odd.pth").write_bytes(content)
+    with pytest.raises(ModelError, match=r"odd\.pth"):
+        load_checkpoint(build(), str(tmp_path / "odd.pth"))
+
+
+def test_a_checkpoint_without_weights_says_what_it_holds(tmp_path: Path) -> None:
+    torch.save({"optimizer": {}, "epoch": 3}, tmp_path / "odd.pth")
+    with pytest.raises(ModelError, match="optimizer"):
+        load_checkpoint(build(), str(tmp_path / "odd.pth"))

@@ -1,0 +1,149 @@
+"""Networks of other families: whatever is listed is right by an independent reference; the rest is refused by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conformance import Checked, check_axes, check_fields, check_values, plain_outputs
+from optimizing import made, picture
+from torch import nn
+
+from network_atlas.config.schema import ModelConfig, RunConfig
+from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.models.facts import model_facts
+from network_atlas.models.trace import example_input
+from network_atlas.pictures.stored import measure
+from network_atlas.pictures.target import Target
+from network_atlas.units import Channel
+
+QUICK = ("resnet18", "timm/vit_tiny_patch16_224", "efficientnet_b0", "timm/mixer_s32_224")
+TORCHVISION = {
+    "alexnet": (64, 96),
+    "convnext_tiny": (64, 96),
+    "densenet121": (64, 96),
+    "efficientnet_b0": (64, 96),
+    "googlenet": (64, 96),
+    "inception_v3": (96, 128),
+    "maxvit_t": (224, 448),
+    "mnasnet0_5": (64, 96),
+    "mobilenet_v2": (64, 96),
+    "mobilenet_v3_small": (64, 96),
+    "regnet_y_400mf": (64, 96),
+    "resnet18": (64, 96),
+    "shufflenet_v2_x0_5": (64, 96),
+    "squeezenet1_1": (64, 96),
+    "swin_t": (64, 96),
+    "swin_v2_t": (64, 96),
+    "vgg11_bn": (64, 96),
+    "vit_b_32": (64, 96),
+}
+"""A small member of each family, and the sizes of the two inputs."""
+TIMM = {
+    "vit_tiny_patch16_224": (64, 96),
+    "deit_tiny_distilled_patch16_224": (64, 96),
+    "beit_base_patch16_224": (64, 96),
+    "swin_tiny_patch4_window7_224": (112, 224),
+    "mixer_s32_224": (64, 96),
+    "resmlp_12_224": (64, 96),
+    "gmlp_ti16_224": (64, 96),
+    "xcit_nano_12_p16_224": (64, 96),
+    "cait_xxs24_224": (64, 96),
+    "levit_128s": (64, 128),
+    "pvt_v2_b0": (64, 96),
+    "poolformer_s12": (64, 96),
+    "convmixer_768_32": (64, 96),
+    "sequencer2d_s": (64, 96),
+    "mambaout_femto": (64, 96),
+    "hiera_tiny_224": (224, 256),
+    "efficientformer_l1": (224, 256),
+    "mobilevit_xxs": (64, 96),
+    "edgenext_xx_small": (64, 96),
+    "nest_tiny": (224, 448),
+    "crossvit_tiny_240": (240, 240),
+    "focalnet_tiny_srf": (64, 96),
+    "davit_tiny": (64, 96),
+    "volo_d1_224": (64, 96),
+    "fastvit_t8": (64, 96),
+    "coatnet_nano_rw_224": (64, 96),
+    "mvitv2_tiny": (64, 96),
+}
+SIZED = ("vit", "deit", "beit", "swin", "mixer", "resmlp", "gmlp", "levit", "hiera", "nest", "crossvit", "volo")
+SIZED += ("coatnet", "mvitv2")
+"""Of timm: built for one size of input."""
+FIELDS = 8
+"""Layers of each network whose receptive fields are probed."""
+
+
+def built(name: str, size: int) -> nn.Module:
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what libraries warn of when they build a network is theirs
+        if name.startswith("timm/"):
+            timm = pytest.importorskip("timm")
+            kind = name.removeprefix("timm/")
+            arguments = {"img_size": size} if kind.startswith(SIZED) else {}
+            model: nn.Module = timm.create_model(kind, pretrained=False, num_classes=7, **arguments)
+        else:
+            from torchvision import models
+
+            arguments = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+            arguments |= {"image_size": size} if name.startswith("vit") else {}
+            arguments |= {"input_size": (size, size)} if name.startswith("maxvit") else {}
+            model = models.get_model(name, weights=None, num_classes=7, **arguments)
+    for parameter in model.parameters():
+        if parameter.ndim > 1 and not parameter.any():  # heads that start from zero pass nothing on
+            nn.init.normal_(parameter, std=0.02)
+    return model.eval().requires_grad_(False)
+
+
+def config_of(config: ModelConfig, size: int) -> ModelConfig:
+    return replace(
+        config,
+        input=replace(config.input, channels=3, height=size, width=size, resize=size, mean=(0.5,) * 3, std=(0.25,) * 3),
+        classes="none",
+    )
+
+
+def spread(layers: tuple[LayerSpec, ...], count: int) -> list[LayerSpec]:
+    return [layers[number] for number in np.linspace(0, len(layers) - 1, count).round().astype(int)]
+
+
+NETWORKS = [
+    pytest.param(name, *sizes, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+    for name, sizes in {**TORCHVISION, **{f"timm/{name}": sizes for name, sizes in TIMM.items()}}.items()
+]
+
+
+@pytest.mark.parametrize(("name", "size", "larger"), NETWORKS)
+def test_every_layer_that_is_listed_is_right(
+    name: str, size: int, larger: int, tiny: Callable[..., RunConfig], record_property: Callable[[str, object], None]
+) -> None:
+    model, config = built(name, size), config_of(tiny().model, size)
+    facts = model_facts(model, config)
+    checked = Checked()
+    images = example_input(config.input, 2)
+    check_values(model, facts, images, checked)
+    other = plain_outputs(built(name, larger), example_input(config_of(config, larger).input, 2))
+    check_axes(model, facts, plain_outputs(model, images), other, checked)
+    check_fields(model, spread(facts.layers, FIELDS), config, checked)
+    record_property("layers", f"{name}: {len(facts.layers)} listed, {len(facts.unsupported)} refused, {checked}")
+    assert checked.wrong == []
+    assert checked.axes > 0.8 * len(facts.layers)
+    assert_scores_rise(model, facts, config, tiny())
+
+
+def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig, run: RunConfig) -> None:
+    distinct = [layer for layer in facts.layers if layer.name not in facts.repeats]
+    for layer in (distinct[len(distinct) // 3], distinct[2 * len(distinct) // 3]):
+        target = Target(model=model, input=config.input, layers=(layer,), device=torch.device("cpu"))
+        unit = Channel(layer=layer.name, channel=layer.channels // 2)
+        recipe = replace(run.optimize, steps=8)
+        (result,) = made(target, [picture(unit)], recipe)
+        grey = np.full((1, *result.pixels.shape), 128, np.uint8)
+        start, end = measure(target, np.concatenate([grey, result.pixels[None]]), [unit, unit])
+        assert end > start, layer.name

@@ -1,0 +1,43 @@
+"""Folders that one writer removes while another is about to write there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from network_atlas.store.paths import STAGING, Store
+from network_atlas.store.swap import open_swap
+
+ROUNDS = 150
+
+
+def write_and_delete(root: str, name: str) -> int:
+    """Write into folders that become empty again and again; return how often, raise StoreError if a write fails."""
+    store = Store.open(root).within(0)
+    swap = open_swap(store)
+    for _ in range(ROUNDS):
+        path = f"failures/optimize/{name}.json"
+        store.write(path, b"1")
+        assert store.read(path) == b"1"
+        assert path in store.list("")
+        store.delete(path)
+        assert swap.replace(f"leases/{name}.json", b"{}", None)
+        store.delete(f"leases/{name}.json")
+        with contextlib.suppress(OSError):  # as `atlas doctor` does in a new root
+            os.rmdir(f"{root}/{STAGING}")
+    return ROUNDS
+
+
+def test_writers_that_write_and_delete_in_the_same_folders_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = pool.map(write_and_delete, [str(tmp_path / "root")] * 4, "abcd")
+        assert list(done) == [ROUNDS] * 4
+
+
+def test_the_root_itself_stays_when_its_last_file_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/lease.json").write_text("{}")
+    Store.open(str(tmp_path / "root")).delete("lease.json")
+    assert list(tmp_path.iterdir()) == [tmp_path / "root"]

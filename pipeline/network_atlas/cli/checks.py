@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from network_atlas.cli import machine_checks, run_checks
+from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import AtlasError
 from network_atlas.executors.environment import count_cpus
-from network_atlas.run.prepare import with_absolute_paths
 
 DISTRIBUTION = "network-atlas"
 

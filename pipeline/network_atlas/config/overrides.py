@@ -189,7 +189,7 @@ def _place_problems(override: Override) -> Iterator[str]:
     kinds, value = _kinds(key), override.value()
     if isinstance(value, Mapping) and _is_list(kinds):
         yield f"{line}: {key} must be a list; {whole_list(key)}"
-    elif isinstance(value, list) and any(get_origin(kind) is dict for kind in kinds):
+    elif isinstance(value, list) and any(get_origin(kind) in (dict, Mapping) for kind in kinds):
         yield f"{line}: {key} must be a mapping, such as '{key}={{key: value}}'"
     elif isinstance(value, list) and any(is_dataclass(kind) for kind in kinds):
         names = dict.fromkeys(field.name for kind in kinds if is_dataclass(kind) for field in fields(kind))

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import nn
 
+from network_atlas.config.plain import plain
 from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_device
@@ -41,7 +42,7 @@ def _shared_model(config: ModelConfig, device: torch.device) -> nn.Module:
     # A checkpoint that was written anew under the same name is another model.
     file = os.stat(config.weights) if os.path.isfile(config.weights) else None
     changed = (file.st_mtime_ns, file.st_size) if file else None
-    key = (fingerprint(config, changed), str(device))
+    key = (fingerprint(plain(config), changed), str(device))
     model = _MODELS.get(key)
     if model is None:
         model = _MODELS[key] = on_device(load_model(config), device)

@@ -6,13 +6,13 @@ Reads; writes nothing, starts no worker. `atlas plan` prints what this returns; 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from network_atlas.config.determines import fixed_settings
+from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, open_source
@@ -95,24 +95,6 @@ def prepare(config: RunConfig, *, measured: bool = True) -> Prepared:
         plan=plan,
         notices=listing.notices,
         batch_difference=batch_difference(model, config.model.input) if measured else None,
-    )
-
-
-def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Return the configuration with local paths made absolute: workers may run in another folder."""
-
-    def absolute(path: str, *words: str) -> str:
-        return path if not path or path in words or "://" in path else os.path.abspath(os.path.expanduser(path))
-
-    return replace(
-        config,
-        model=replace(
-            config.model,
-            weights=absolute(config.model.weights, "default", "none"),
-            classes=absolute(config.model.classes, "imagenet", "none"),
-        ),
-        dataset=replace(config.dataset, root=absolute(config.dataset.root), only=absolute(config.dataset.only)),
-        store=replace(config.store, root=absolute(config.store.root)),
     )
 
 

@@ -131,8 +131,8 @@ def test_the_json_has_the_fields_that_the_help_names(
     assert main(["plan", *given, "executor.price_per_hour=2", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert list(plan) == [
-        "format", "root", "model", "examples", "layers", "passed_over", "stages", "forward_passes", "bytes_written",
-        "price_per_hour", "workers",
+        "format", "root", "model", "examples", "layers", "dataset_notices", "passed_over", "stages", "forward_passes",
+        "bytes_written", "price_per_hour", "workers",
     ]  # fmt: skip
     assert [one["workers"] for one in plan["workers"]] == [1, 8, 64]
     for one in plan["workers"]:

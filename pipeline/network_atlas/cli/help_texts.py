@@ -63,8 +63,9 @@ in this root; if there are none, a few steps of the model are timed on this mach
 for the same results under the same root, so that a scheduler can refuse a second job for them. --json prints an object
 for each configuration:
   format             1; later versions add fields and rename none
-  root, model, examples, passed_over
+  root, model, examples
   dataset_notices    sentences on what the dataset's listing left out
+  passed_over        layers that a glob matched but that can't be captured, with the reason
   layers             [{layer, type, shape, channels, pictures, done}]
   stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
   forward_passes     work left, in passes of one image through the whole network; a step counts as three

@@ -100,9 +100,11 @@ def _visualization(
     picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None, sources: Sources, agreed: float | None
 ) -> Row:
     percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
-    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed")
+    # Its names are the plan's: the shard may be of an earlier sweep that called the same picture otherwise.
+    names = {name: getattr(picture, name) for name in ("variant", "objective", "recipe", "seed")}
+    kept = ("image", "opacity", "score", "steps", "curve")
     measured = sources.calibrations.get(picture.key, {})
-    shown = {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
+    shown = names | {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
     unstable = row["status"] == "ok" and agreed is not None and agreed < UNSTABLE_BELOW
     status = "unstable" if unstable else row["status"]
     return shown | {name: measured.get(name) for name in MEASURED} | {"agreement": agreed, "picture_status": status}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,9 @@ class CalibrateWorker:
         """Return the picture with a unit that can be read from the network's maps."""
         return self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files)
 
-    def scans(self, task: CalibrateTask) -> dict[int, ChannelScan]:
-        """Return what the scan says about the layer's channels."""
-        return dict(self._scan_reader.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
+    def scans(self, task: CalibrateTask) -> Mapping[int, ChannelScan]:
+        """Return what the scan says about the layer's channels, by channel; each is computed when it is asked for."""
+        return self._scan_reader.of_layer(task.layer, task.scan_files) if task.scan_files else {}
 
     def examples(self, example_ids: Iterable[str]) -> dict[str, Pixels]:
         """Return the examples that can be read, as the model is shown them."""

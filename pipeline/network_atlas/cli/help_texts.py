@@ -71,7 +71,8 @@ for each configuration:
   forward_passes     work left, in passes of one image through the whole network; a step counts as three
   bytes_written      bytes that the rest adds to the root
   price_per_hour     executor.price_per_hour, or null
-  workers            [{workers, seconds, price}] for 1, 8 and 64 workers""",
+  workers            [{workers, seconds, seconds_at_most, price}] for 1, 8, 64 and executor.workers; timed on a busy
+                     machine, seconds may be up to seconds_at_most""",
     "doctor": """\
 examples:
   atlas doctor
@@ -115,6 +116,7 @@ examples:
   atlas sheet atlases/efficientnet_lite0
   atlas sheet atlases/enemy --layer _blocks.13 --output noise.png --size 200
 
-A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side.""",
+A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side. A single variant
+makes a grid of units.""",
 }
 """The end of each command's help; "" is the help of `atlas` itself."""

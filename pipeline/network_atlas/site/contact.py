@@ -1,8 +1,13 @@
-"""A contact sheet: pictures of an atlas side by side in one PNG, a row for each unit, a column for each variant."""
+"""A contact sheet: pictures of an atlas side by side in one PNG.
+
+A row for each unit, a column for each variant. With a single variant that would be one long column, so there the units
+stand in a grid, each below its name.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +28,31 @@ INK = (40, 40, 40)
 def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
     """Return the pictures of atlas rows as one PNG. Where a unit does not have a variant, the cell is empty."""
     variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
+    sheet = _grid(rows, cell_px) if len(variants) == 1 else _table(rows, variants, cell_px)
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _grid(rows: Sequence[Row], cell_px: int) -> Image.Image:
+    """Return the only picture of each row, in reading order, in a grid that is as wide as high."""
+    columns = math.ceil(math.sqrt(len(rows)))
+    lines = math.ceil(len(rows) / columns)
+    right, down = cell_px + MARGIN_PX, HEAD_PX + cell_px + MARGIN_PX
+    sheet = Image.new("RGB", (MARGIN_PX + columns * right, HEAD_PX + lines * down), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
+    variant = next(picture["variant"] for row in rows for picture in row["visualizations"])
+    _write(draw, font, variant, (MARGIN_PX, 4), columns * right)
+    for number, row in enumerate(rows):
+        line, column = divmod(number, columns)
+        left, top = MARGIN_PX + column * right, HEAD_PX + line * down
+        _write(draw, font, row.get("class_name") or row["unit"], (left, top + 4), cell_px)
+        for picture in row["visualizations"]:
+            sheet.paste(_cell(picture, cell_px), (left, top + HEAD_PX))
+    return sheet
+
+
+def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.Image:
     step = cell_px + MARGIN_PX
     sheet = Image.new("RGB", (NAME_PX + len(variants) * step + MARGIN_PX, HEAD_PX + len(rows) * step), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
@@ -35,9 +65,7 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
         for picture in row["visualizations"]:
             left = NAME_PX + variants.index(picture["variant"]) * step
             sheet.paste(_cell(picture, cell_px), (left, top))
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return sheet
 
 
 def _cell(picture: Row, cell_px: int) -> Image.Image:

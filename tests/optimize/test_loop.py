@@ -73,6 +73,35 @@ def test_every_objective_goes_where_its_sign_points(
     assert sign * risen(target(*layers_read(unit)), unit, recipe, sign=sign) > 0.02
 
 
+class Sure(nn.Module):
+    """The tiny network with logits fifty times as large: most probabilities are nearly zero at the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = build()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 50 * self.inner(images)
+
+
+def test_a_class_of_hardly_any_probability_is_raised_to_the_first_place(
+    tiny: Callable[..., RunConfig], recipe: OptimizeConfig
+) -> None:
+    config, model = tiny().model, Sure().eval()
+    layers = model_facts(model, config).layers
+    (output,) = (layer for layer in layers if layer.name == OUTPUT)
+    target = Target(model=model, layers=[output], input=config.input, device=torch.device("cpu"))
+    units = [ClassProbability(layer=OUTPUT, channel=number) for number in range(output.channels)]
+    before = measure(target, np.repeat(GREY_START, len(units), axis=0), units)
+    results = made(target, [picture(unit) for unit in units], replace(recipe, steps=64))
+    after = measure(target, np.stack([result.pixels for result in results]), units)
+    rare = [number for number, value in enumerate(before) if value < 1e-3]
+    assert rare
+    assert min(after[number] for number in rare) > 0.5
+    for result in results:  # what is stored is the probability
+        assert all(0 <= point["score"] <= 1 for point in result.curve)
+
+
 def test_a_whole_layer_is_excited(target: MakeTarget, recipe: OptimizeConfig) -> None:
     assert risen(target("conv2"), Layer(layer="conv2"), recipe, sign=1) > 0.5
 

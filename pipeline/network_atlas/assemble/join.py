@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from network_atlas.assemble.examples import Location, Row, Shown, examples_of, location_of
+from network_atlas.assemble.examples import Location, Row, Shown, examples_of, examples_of_reference, location_of
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
@@ -17,10 +18,26 @@ from network_atlas.stats.sample import DECIMALS, percentile_of
 from network_atlas.store import schemas
 from network_atlas.units import Channel, ClassLogit
 
-STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "unstable")
+STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
+KEPT = (
+    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
+    *("attempt", "start", "before_activation"),
+)
+"""Columns that the picture's own shard fills."""
 MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
 """Columns that calibration fills."""
+WEAK_BELOW = 75.0
+"""A picture whose percentile is lower is weak: many real images excite the unit better.
+
+Pictures of the default recipe lie at 100, in the first layers, where contrast alone counts, at 95 and more.
+"""
+WEAK_RANK = 5
+"""A class's picture is weak when its class is not among the network's best five.
+
+Only classes are compared like this. The channels of a layer differ in size, so that a good picture of a quiet channel
+may excite many others more.
+"""
 UNSTABLE_BELOW = 0.5
 """Pictures of one unit whose agreement over seeds is lower excite different channels of the layer."""
 SMALLEST = 1e-12
@@ -43,6 +60,8 @@ class Sources:
     """From an example_id."""
     spectrum_k: int
     """Examples of each kind from the middle of the range."""
+    reference_k: int
+    """Examples at each end, for units that are not a channel."""
     crops: Mapping[Location, Shown | None]
 
 
@@ -72,7 +91,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "class_name": names[channel] if channel is not None and channel < len(names) else None,
         "status": _status(scan, shown, planned=len(pictures)),
         "visualizations": shown,
-        "examples": joined_examples(channel, sources) if channel is not None else [],
+        "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
         **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
     }
 
@@ -96,13 +115,23 @@ def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> s
 def _visualization(
     picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None, sources: Sources, agreed: float | None
 ) -> Row:
-    percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
-    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed")
     measured = sources.calibrations.get(picture.key, {})
-    shown = {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
-    unstable = row["status"] == "ok" and agreed is not None and agreed < UNSTABLE_BELOW
-    status = "unstable" if unstable else row["status"]
-    return shown | {name: measured.get(name) for name in MEASURED} | {"agreement": agreed, "picture_status": status}
+    percentile, times = _standing(picture, row["score"], _sampled_scores(picture, scan, sources, measured))
+    shown = {name: row[name] for name in KEPT} | {"percentile": percentile, "times_maximum": times}
+    shown |= {name: measured.get(name) for name in MEASURED} | {"agreement": agreed}
+    return shown | {"picture_status": picture_status(picture, row["status"], shown)}
+
+
+def picture_status(picture: Picture, status: str, shown: Row) -> str:
+    """Return what became of a picture: its status as it was made, or what its measurements say of an 'ok' one."""
+    if status != "ok":
+        return status
+    percentile, rank, agreed = shown["percentile"], shown["rank"], shown["agreement"]
+    # Nothing is said of the rank of a class's minimized picture: many classes are equally far from most images.
+    of_class = picture.objective in ("logit", "probability") and picture.sign > 0
+    if (percentile is not None and percentile < WEAK_BELOW) or (of_class and rank is not None and rank > WEAK_RANK):
+        return "weak"
+    return "unstable" if agreed is not None and agreed < UNSTABLE_BELOW else "ok"
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
@@ -128,16 +157,14 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
     return agreements
 
 
-def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:
-    """Return how a score compares with the sampled examples: its percentile, and as a multiple of the best of them.
+def _standing(picture: Picture, score: float, values: NDArray[np.float32] | None) -> tuple[float | None, float | None]:
+    """Return how a score compares with those of sampled examples: its percentile, and as a multiple of the best one.
 
-    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima. For a
-    minimized picture all signs are turned. (None, None) for minimized neurons, since the scan samples no spatial
-    minima, and for objectives that the scan does not measure.
+    `values` are the examples' scores, (examples,). For a minimized picture all signs are turned. (None, None) where
+    there is nothing to compare with.
     """
-    if picture.objective not in ("channel", "logit", "neuron") or (picture.objective == "neuron" and picture.sign < 0):
+    if values is None:
         return None, None
-    values = scan.sample_spatial_maximum if picture.objective == "neuron" else scan.sample_spatial_mean
     percentile = percentile_of(picture.sign * score, picture.sign * values)
     finite = picture.sign * values[np.isfinite(values)]
     best = float(finite.max()) if len(finite) else 0.0
@@ -145,10 +172,49 @@ def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float 
     return percentile, times
 
 
-def joined_examples(channel: int, sources: Sources) -> list[Row]:
-    """Return the examples of a channel with their labels, boxes and crops."""
+def _sampled_scores(
+    picture: Picture, scan: ChannelScan | None, sources: Sources, measured: Mapping[str, Any]
+) -> NDArray[np.float32] | None:
+    """Return what sampled examples score at a picture's objective, (examples,); None where that is not known.
+
+    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima, and not at
+    all when it is minimized, since the scan samples no spatial minima. Probabilities follow from the sampled logits.
+    Other units are measured on examples by calibration (`measured`).
+    """
+    if measured.get("reference"):
+        return np.array([example["value"] for example in measured["reference"]], dtype=np.float32)
+    if scan is None or sources.scan is None:
+        return None
+    if picture.objective in ("channel", "logit"):
+        return scan.sample_spatial_mean
+    if picture.objective == "probability":
+        assert picture.channel is not None
+        return softmax(sources.scan.sample.spatial_mean)[:, picture.channel]
+    return scan.sample_spatial_maximum if picture.objective == "neuron" and picture.sign > 0 else None
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of logits, (examples, classes)."""
+    # The largest is subtracted first, or exp would overflow.
+    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:
+    """Return the examples of a row: of its channel, or of the one unit that all its pictures describe."""
     if sources.scan is None:
         return []
+    if channel is not None:
+        return examples_of(sources.scan, channel, sources.spectrum_k)
+    # The pictures of an interpolation describe one unit each, so no examples are those of their row.
+    if len({picture.unit for picture in pictures}) != 1:
+        return []
+    measured = sources.calibrations.get(pictures[0].key, {})
+    return examples_of_reference(measured.get("reference") or [], sources.reference_k)
+
+
+def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
+    """Return examples with their labels, boxes and crops."""
     return [
         {
             **example,
@@ -156,7 +222,7 @@ def joined_examples(channel: int, sources: Sources) -> list[Row]:
             "box": shown.box if shown else None,
             "crop": {"bytes": shown.jpeg if shown else None, "path": None},
         }
-        for example in examples_of(sources.scan, channel, sources.spectrum_k)
+        for example in examples
         for shown in [sources.crops.get(location_of(example))]
     ]
 

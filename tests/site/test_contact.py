@@ -39,6 +39,14 @@ def test_every_picture_stands_in_its_row_and_column(make_row: Callable[..., Row]
     assert middle(sheet, 1, 0, 40) == (250, 250, 250)  # nothing there
 
 
+def test_two_pictures_of_one_name_both_stand_on_the_sheet(make_row: Callable[..., Row]) -> None:
+    row = make_row(0, pictures={"first": (200, 40, 40), "second": (40, 200, 40)})
+    for shown in row["visualizations"]:
+        shown["variant"] = "channel+"
+    sheet = opened(contact_sheet([row], cell_px=40))
+    assert [middle(sheet, 0, column, 40) for column in (0, 1)] == [(200, 40, 40), (40, 200, 40)]
+
+
 def test_opacity_lets_grey_through(make_row: Callable[..., Row]) -> None:
     row = make_row(0, pictures={"channel+": (200, 40, 40)})
     shown = row["visualizations"][0]

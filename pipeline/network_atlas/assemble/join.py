@@ -197,7 +197,8 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities of logits, (examples, classes)."""
     # The largest is subtracted first, or exp would overflow.
     raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities: NDArray[np.float32] = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
 
 
 def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:

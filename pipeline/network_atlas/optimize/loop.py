@@ -118,7 +118,8 @@ class _Loop:
         images = self._recipe.parameterization.image(parameters)
         (climbed, scores), between = self._scores(images)
         signs = torch.tensor([active.picture.sign for active in self.slots.active], device=images.device)
-        aim = (signs * climbed).sum() - between - penalty(images, self._config.regularizers).sum()
+        penalties = _score_sizes(scores, climbed.detach()) * penalty(images, self._config.regularizers)
+        aim = (signs * climbed).sum() - between - penalties.sum()
         gradient, *seen = torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
         tensors["parameters"] = parameters.detach()
         self._move(gradient)
@@ -194,3 +195,12 @@ class _Loop:
                 curve=thinned(active.history),
                 status="diverged" if active.broken else "ok" if moved[number] else "dead",
             )
+
+
+def _score_sizes(scores: Float[Tensor, " batch"], climbed: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Return the size of each score that penalties are multiplied by: the ascent then follows log |score| - penalty.
+
+    Scores of 4 and of 100 occur in one network, so that a penalty beside the bare score would erase one picture and
+    not touch another. Where a logarithm is climbed already, the size is 1.
+    """
+    return torch.where(climbed == scores, scores.abs(), torch.ones_like(scores))

@@ -1,9 +1,8 @@
 """Penalties on a picture: functions from images on 0..1, (batch, channels, height, width), to penalties, (batch,).
 
-They are means over pixels and channels, so that a weight means the same for a picture of any size, and can be compared
-with the score that it is subtracted from, which is a mean over positions: l1 is .5 at most. Lucid's penalties are sums;
-its weights, times the number of values (49,152 for 128 px), would be weights here.
-Register a new one in `REGULARIZERS`.
+They are means over pixels and channels, so that a weight means the same for a picture of any size. The loop multiplies
+them by the size of the picture's score, so that a weight means the same for any channel: it is the share of the score
+that a penalty of 1 costs. Lucid's penalties are sums, beside the bare score. Register a new one in `REGULARIZERS`.
 """
 
 from __future__ import annotations

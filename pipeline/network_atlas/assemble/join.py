@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from network_atlas.assemble.examples import Location, Row, Shown, examples_of, examples_of_reference, location_of
+from network_atlas.assemble.standing import picture_status, sampled_scores, standing
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
 from network_atlas.stats.merge import ChannelScan, LayerScan
-from network_atlas.stats.sample import DECIMALS, percentile_of
+from network_atlas.stats.sample import DECIMALS
 from network_atlas.store import schemas
 from network_atlas.units import Channel, ClassLogit
 
@@ -27,19 +27,6 @@ KEPT = (
 """Columns that the picture's own shard fills."""
 MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
 """Columns that calibration fills."""
-WEAK_BELOW = 75.0
-"""A picture whose percentile is lower is weak: many real images excite the unit better.
-
-Pictures of the default recipe lie at 100, in the first layers, where contrast alone counts, at 95 and more.
-"""
-WEAK_RANK = 5
-"""A class's picture is weak when its class is not among the network's best five.
-
-Only classes are compared like this. The channels of a layer differ in size, so that a good picture of a quiet channel
-may excite many others more.
-"""
-UNSTABLE_BELOW = 0.5
-"""Pictures of one unit whose agreement over seeds is lower excite different channels of the layer."""
 SMALLEST = 1e-12
 """Instead of a norm of zero: a picture that excites nothing then agrees with no other (cosine 0)."""
 
@@ -80,7 +67,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
     scan = sources.scan[channel] if sources.scan and channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
-    shown = [_visualization(picture, row, scan, sources, agreements.get(picture.key)) for picture, row in made]
+    shown = [_visualization(picture, row, sources, agreements.get(picture.key)) for picture, row in made]
     names = sources.class_names if layer.name == OUTPUT else ()
     return {
         "model": sources.model,
@@ -112,26 +99,12 @@ def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> s
     return "missing" if len(made) < planned else "ok"
 
 
-def _visualization(
-    picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None, sources: Sources, agreed: float | None
-) -> Row:
+def _visualization(picture: Picture, row: Mapping[str, Any], sources: Sources, agreed: float | None) -> Row:
     measured = sources.calibrations.get(picture.key, {})
-    percentile, times = _standing(picture, row["score"], _sampled_scores(picture, scan, sources, measured))
+    percentile, times = standing(picture, row["score"], sampled_scores(picture, sources.scan, measured))
     shown = {name: row[name] for name in KEPT} | {"percentile": percentile, "times_maximum": times}
     shown |= {name: measured.get(name) for name in MEASURED} | {"agreement": agreed}
     return shown | {"picture_status": picture_status(picture, row["status"], shown)}
-
-
-def picture_status(picture: Picture, status: str, shown: Row) -> str:
-    """Return what became of a picture: its status as it was made, or what its measurements say of an 'ok' one."""
-    if status != "ok":
-        return status
-    percentile, rank, agreed = shown["percentile"], shown["rank"], shown["agreement"]
-    # Nothing is said of the rank of a class's minimized picture: many classes are equally far from most images.
-    of_class = picture.objective in ("logit", "probability") and picture.sign > 0
-    if (percentile is not None and percentile < WEAK_BELOW) or (of_class and rank is not None and rank > WEAK_RANK):
-        return "weak"
-    return "unstable" if agreed is not None and agreed < UNSTABLE_BELOW else "ok"
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
@@ -155,50 +128,6 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
             others = (cosines[number].sum() - cosines[number, number]) / (len(group) - 1)
             agreements[picture.key] = round(float(others), DECIMALS)
     return agreements
-
-
-def _standing(picture: Picture, score: float, values: NDArray[np.float32] | None) -> tuple[float | None, float | None]:
-    """Return how a score compares with those of sampled examples: its percentile, and as a multiple of the best one.
-
-    `values` are the examples' scores, (examples,). For a minimized picture all signs are turned. (None, None) where
-    there is nothing to compare with.
-    """
-    if values is None:
-        return None, None
-    percentile = percentile_of(picture.sign * score, picture.sign * values)
-    finite = picture.sign * values[np.isfinite(values)]
-    best = float(finite.max()) if len(finite) else 0.0
-    times = picture.sign * score / best if best > 0 and np.isfinite(score) else None
-    return percentile, times
-
-
-def _sampled_scores(
-    picture: Picture, scan: ChannelScan | None, sources: Sources, measured: Mapping[str, Any]
-) -> NDArray[np.float32] | None:
-    """Return what sampled examples score at a picture's objective, (examples,); None where that is not known.
-
-    A channel's score is a spatial mean and is compared with spatial means; a neuron's with spatial maxima, and not at
-    all when it is minimized, since the scan samples no spatial minima. Probabilities follow from the sampled logits.
-    Other units are measured on examples by calibration (`measured`).
-    """
-    if measured.get("reference"):
-        return np.array([example["value"] for example in measured["reference"]], dtype=np.float32)
-    if scan is None or sources.scan is None:
-        return None
-    if picture.objective in ("channel", "logit"):
-        return scan.sample_spatial_mean
-    if picture.objective == "probability":
-        assert picture.channel is not None
-        return softmax(sources.scan.sample.spatial_mean)[:, picture.channel]
-    return scan.sample_spatial_maximum if picture.objective == "neuron" and picture.sign > 0 else None
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities of logits, (examples, classes)."""
-    # The largest is subtracted first, or exp would overflow.
-    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    probabilities: NDArray[np.float32] = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities
 
 
 def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:

@@ -20,7 +20,7 @@ Part = tuple[Sequence[Row], Sheet]
 def picture_parts(rows: Sequence[Row], columns: Sequence[str]) -> list[Part]:
     """Return the rows in parts, each with the sheet of its pictures: a cell for every column of every row."""
     return [
-        (part, pack([_encoded(row, column) for row in part for column in columns], form="PNG"))
+        (part, pack([cell for row in part for cell in _cells(row, columns)], form="PNG"))
         for part in _parts(rows, CELLS_PER_SHEET // max(1, len(columns)))
     ]
 
@@ -60,10 +60,13 @@ def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _encoded(row: Row, column: str) -> bytes | None:
-    picture = pictures_by_column(row).get(column)
-    if picture is None:
-        return None
+def _cells(row: Row, columns: Sequence[str]) -> list[bytes | None]:
+    """Return a row's picture in each column, encoded; None where it has none."""
+    pictures = pictures_by_column(row)
+    return [_encoded(pictures[column]) if column in pictures else None for column in columns]
+
+
+def _encoded(picture: Row) -> bytes:
     data: bytes = picture["image"]["bytes"]
     opacity = picture.get("opacity")
     return see_through(data, opacity["bytes"]) if opacity else data

@@ -11,7 +11,7 @@ import pytest
 from conftest import quietly
 from optimizing import picture
 
-from network_atlas.assemble.join import picture_status, softmax
+from network_atlas.assemble.standing import picture_status, softmax
 from network_atlas.config.schema import RunConfig
 from network_atlas.units import Channel, ClassLogit, ClassProbability
 

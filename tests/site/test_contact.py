@@ -50,6 +50,14 @@ def test_a_single_variant_makes_a_grid_of_units_and_not_one_column(make_row: Cal
         assert sheet.getpixel((MARGIN_PX + column * across + 20, 2 * HEAD_PX + line * down + 20)) == colour
 
 
+def test_two_pictures_of_one_name_both_stand_on_the_sheet(make_row: Callable[..., Row]) -> None:
+    row = make_row(0, pictures={"first": (200, 40, 40), "second": (40, 200, 40)})
+    for shown in row["visualizations"]:
+        shown["variant"] = "channel+"
+    sheet = opened(contact_sheet([row], cell_px=40))
+    assert [middle(sheet, 0, column, 40) for column in (0, 1)] == [(200, 40, 40), (40, 200, 40)]
+
+
 def test_opacity_lets_grey_through(make_row: Callable[..., Row]) -> None:
     row = make_row(0, pictures={"channel+": (200, 40, 40)})
     shown = row["visualizations"][0]

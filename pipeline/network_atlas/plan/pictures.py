@@ -23,7 +23,7 @@ from network_atlas.plan.unit_text import read_unit
 from network_atlas.plan.variants import objective_of, unit_of, whole_layer_units
 from network_atlas.units import Coactive, Direction, Layer, Neuron, Single, Sum, Term, Unit, layers_of, terms_of
 
-PICTURE_ALGORITHM = 2
+PICTURE_ALGORITHM = 3
 """Raise when the same recipe makes another picture."""
 
 

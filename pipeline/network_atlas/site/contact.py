@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from network_atlas.site.packing import columns_of, pictures_by_column
 from network_atlas.site.sheets import see_through
 
 Row = Mapping[str, Any]
@@ -27,7 +28,7 @@ INK = (40, 40, 40)
 
 def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
     """Return the pictures of atlas rows as one PNG. Where a unit does not have a variant, the cell is empty."""
-    variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
+    variants = columns_of(rows)
     sheet = _grid(rows, cell_px) if len(variants) == 1 else _table(rows, variants, cell_px)
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
@@ -62,8 +63,8 @@ def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.
         top = HEAD_PX + number * step
         middle = top + cell_px // 2 - TEXT_PX
         _write(draw, font, row.get("class_name") or row["unit"], (MARGIN_PX, middle), NAME_PX - 2 * MARGIN_PX)
-        for picture in row["visualizations"]:
-            left = NAME_PX + variants.index(picture["variant"]) * step
+        for variant, picture in pictures_by_column(row).items():
+            left = NAME_PX + variants.index(variant) * step
             sheet.paste(_cell(picture, cell_px), (left, top))
     return sheet
 

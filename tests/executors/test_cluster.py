@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import PYTHON_PATH
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -20,7 +21,7 @@ def happens(program: str) -> dict[str, Any]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
         [sys.executable, str(tests / "executors/on_a_cluster.py"), program],
-        env=kept | {"PYTHONPATH": str(tests)},
+        env=kept | {"PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         timeout=150,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import INLINE, TESTS, TINY
+from conftest import INLINE, TINY
+from processes import PYTHON_PATH
 from torch import nn
 
 from network_atlas.cli import run_checks
@@ -131,7 +132,7 @@ cluster.shutdown()
 @pytest.mark.slow
 def test_a_cluster_is_joined_and_asked_for_its_capacity(images: Path, tmp_path: Path) -> None:
     overrides = [*TINY, "executor=ray", f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "RAY_AUTH_MODE": "disabled"}
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH, "RAY_AUTH_MODE": "disabled"}
     command = [sys.executable, "-c", CLUSTER, *overrides]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     lines = [line for line in ended.stdout.splitlines() if " cluster " in line]

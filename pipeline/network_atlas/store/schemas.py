@@ -11,6 +11,8 @@ import json
 
 import pyarrow as pa
 
+from network_atlas.units import OBJECTIVES
+
 VERSION = 1
 
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
@@ -150,7 +152,7 @@ _PICTURE = [
     field(
         "objective",
         pa.string(),
-        "what was maximized or minimized: channel, neuron, logit, probability, layer, direction, sum, interpolation",
+        f"what was maximized or minimized: {', '.join(OBJECTIVES)}, interpolation",
     ),
     field("recipe", pa.string(), "name of the recipe it was made by; empty for the run's own"),
     field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),
@@ -171,6 +173,11 @@ _RECIPE = [
     ),
     field("seed", pa.int64(), "the variant's seed"),
 ]
+
+
+def columns(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+    """Return the name and type of each column, without its description."""
+    return tuple((column.name, str(column.type)) for column in schema)
 
 
 def _schema(name: str, fields: list[pa.Field]) -> pa.Schema:

@@ -42,19 +42,19 @@ class Known:
 
     def best_classes(self, channel: int, k: int) -> list[str]:
         """Return the ids of the best example of each of the classes that hold the channel's best."""
-        found: dict[str, str] = {}
+        firsts: dict[str, str] = {}
         for name in self.best(self.spatial_maximum, channel, len(self.ids), sign=1):
             label = self.labels[self.ids.index(name)]
             if label:
-                found.setdefault(label, name)
-        return list(found.values())[:k]
+                firsts.setdefault(label, name)
+        return list(firsts.values())[:k]
 
     def class_means(self, channel: int) -> dict[str, float]:
         """Return the mean of the spatial means of each class."""
         values: dict[str, list[float]] = defaultdict(list)
         for label, value in zip(self.labels, self.means[:, channel], strict=True):
             values[label].append(float(value))
-        return {label: float(np.mean(own)) for label, own in values.items() if label}
+        return {label: float(np.mean(of_class)) for label, of_class in values.items() if label}
 
     def selectivity(self, channel: int) -> float:
         """Return one less the share of the variance that remains within classes."""
@@ -90,5 +90,5 @@ def activations(config: RunConfig, *, batch: Sequence[int] | None = None) -> dic
             fc = model.fc(model.pool(conv3).flatten(1))
         for name, value in (("conv1", conv1), ("conv2", conv2), ("fc", fc[..., None, None])):
             maps[name].append(value[0].numpy())
-    ids, labels = [one.example_id for one in examples], [one.label for one in examples]
+    ids, labels = [example.example_id for example in examples], [example.label for example in examples]
     return {name: Known(ids, labels, np.stack(values)) for name, values in maps.items()}

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conftest import TESTS, TINY, write_images
-from processes import ray_hosts
+from conftest import TINY, write_images
+from processes import PYTHON_PATH, ray_hosts
 from snapshots import Snapshot, differences, partial_files, snapshot
 
 KINDS = ("worker", "node", "driver")
@@ -35,7 +35,7 @@ KILLS = (2, 4)
 """Fewest and most kills of a schedule."""
 RECEIPTS = 40
 """Kills come before so many receipts are there; an undisturbed run writes some more."""
-SLOW_TASKS = ("optimize.steps=40", "sweep.block=2")
+SLOW_TASKS = ("optimize.steps=15", "sweep.block=2")
 """So that a kill mostly meets a task at work."""
 NODES = 2
 RUN_SECONDS = 120.0
@@ -89,7 +89,7 @@ class Driver:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._log = log
         with log.open("ab") as output:
-            environment = os.environ | {"PYTHONPATH": str(TESTS)}
+            environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
             self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
     @property

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from rich.console import Console
 from tiny_network import build
@@ -28,6 +30,8 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 # pytest runs on every core already. Torch's threads beside that wait for each other: a test may take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+settings.register_profile("any machine", deadline=None)  # a busy one may take seconds for what takes milliseconds
+settings.load_profile("any machine")
 
 TESTS = Path(__file__).parent
 PHOTOS = Path(os.environ.get("ATLAS_TEST_PHOTOS", TESTS.parent.parent / "shared" / "data" / "photos"))
@@ -103,6 +107,12 @@ def atlas_root(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("finished") / "atlas"
     quietly(compose([*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']))
     return root
+
+
+@pytest.fixture
+def finished(atlas_root: Path, tmp_path: Path) -> Path:
+    """A finished atlas of the tiny network, to change: the root that `tiny()` names."""
+    return Path(shutil.copytree(atlas_root, tmp_path / "atlas"))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ the code is counted too. Each piece of work is a process of its own, forked from
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import json
 import os
@@ -22,6 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
+
+from processes import PYTHON_PATH
 
 STOPPED = 70
 """Exit code of a process that was stopped hard at its step."""
@@ -47,7 +50,7 @@ class Crashing:
         self._log, self._steps = folder / "output.log", folder / "steps.json"
 
     def __enter__(self) -> Crashing:
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+        environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
         self._process = subprocess.Popen(
             [sys.executable, __file__, self._kind],
             env=environment,
@@ -196,6 +199,9 @@ def _worked(kind: str, order: dict[str, Any]) -> int:
 
 def _serve(kind: str) -> None:
     """Fork for each order that comes in, and answer with the exit code. This process itself does no work."""
+    with contextlib.suppress(ImportError):
+        import pandas  # noqa: F401 - which pyarrow imports for its first table, where it is installed
+
     import network_atlas.store.manifest
     import network_atlas.store.receipts
 

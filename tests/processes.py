@@ -1,9 +1,13 @@
-"""This machine's processes, from /proc."""
+"""This machine's processes, from /proc, and what those that a test starts need."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+PYTHON_PATH = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+"""For processes that a test starts: the tests' folder, and what this process was given, which may name the package."""
 
 
 def processes() -> Iterator[int]:

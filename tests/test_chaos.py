@@ -10,7 +10,8 @@ import pytest
 from chaos import KILLS, KINDS, RECEIPTS, Chaos, Report, schedule
 from snapshots import Snapshot, differences
 
-SEEDS = (100, 101, 102, 103, 104)
+SEEDS = (101, 103, 104)
+"""Together: four workers, four nodes and two drivers."""
 
 
 def test_a_seed_stands_for_one_schedule() -> None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import INLINE, RAY, TESTS, TINY
+from conftest import INLINE, RAY, TINY
+from processes import PYTHON_PATH
 from snapshots import differences, partial_files, snapshot, staged
 
 SIZE_KB = 4096
@@ -42,11 +43,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def command(root: Path, images: Path, executor: list[str]) -> list[str]:
     overrides = [*TINY, *executor, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    return [sys.executable, "-m", "network_atlas", "run", *overrides, "sweep.block=2", "optimize.steps=40"]
+    return [sys.executable, "-m", "network_atlas", "run", *overrides, "sweep.block=2", "optimize.steps=10"]
 
 
 def atlas_run(root: Path, images: Path, executor: list[str]) -> tuple[int, str]:
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(command(root, images, executor), env=environment, capture_output=True, text=True, timeout=200)
     return done.returncode, done.stderr
 
@@ -93,7 +94,7 @@ def test_a_root_that_turns_read_only_is_named_and_the_same_command_resumes_after
     disk: Path, images: Path, undisturbed: Path
 ) -> None:
     root = disk / "atlas"
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
     running = subprocess.Popen(
         command(root, images, INLINE), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import INLINE, TESTS, TINY, quietly
+from conftest import INLINE, TINY, quietly
+from processes import PYTHON_PATH
 
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
@@ -75,7 +76,7 @@ def test_shares_at_the_same_time_make_the_atlas_of_one_run(
     root = tmp_path / "atlas"
     paths = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
     command = [sys.executable, "-m", "network_atlas", "run", *paths]
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
     runs = [
         subprocess.Popen([*command, f"sweep.share={share}"], env=environment, stderr=subprocess.PIPE, text=True)
         for share in SHARES

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import INLINE, RAY, TESTS, TINY, write_images
+from conftest import INLINE, RAY, TINY, write_images
+from processes import PYTHON_PATH
 from snapshots import differences, snapshot
 
 USER = "54321"
@@ -49,7 +50,7 @@ def locked_down(folder: Path, executor: list[str], prefix: list[str]) -> subproc
         "PATH": os.environ["PATH"],
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "temporary"),
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": PYTHON_PATH,
     }
     command = [*prefix, sys.executable, "-m", "network_atlas", "run", *overrides, f"store.root={folder}/atlases/tiny"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)

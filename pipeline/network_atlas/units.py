@@ -133,10 +133,16 @@ class Sum:
         for term in self.terms:
             size = abs(term.weight)
             sign = "-" if term.weight < 0 else "+"
-            factor = "" if size == 1 else f"{size:g}*"
+            factor = "" if size == 1 else f"{_exact(size)}*"
             lead = ("-" if sign == "-" else "") if not text else f" {sign} "
             text += f"{lead}{factor}{term.unit.label}"
         return text
+
+
+def _exact(number: float) -> str:
+    """Return the number short, '0.5', but with all digits where it needs them: other sums have other labels."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 Unit = Single | Sum | Coactive

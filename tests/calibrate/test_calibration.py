@@ -9,11 +9,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import quietly
+from conftest import quietly, write_images
 from PIL import Image
 from tiny_network import build
 
+from network_atlas.calibrate.worker import CalibrateWorker
 from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Preprocessing
+from network_atlas.errors import DatasetError
+from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.run.inputs import StoredFiles
+from network_atlas.run.prepare import prepare
+from network_atlas.store.paths import Store
+from network_atlas.store.results import what_is_done
 
 SEEDS = "sweep.variants=[{objective: channel}, {objective: channel, seed: 1}, {objective: channel, sign: '-'}]"
 SELECTED = ["sweep.select.0.include=[conv2]", "sweep.select.0.channels=[0,1,2]", SEEDS, "optimize.steps=24"]
@@ -71,3 +79,83 @@ def test_a_new_scan_measures_again_and_makes_no_picture_again(
     quietly(tiny(*SELECTED, "dataset.limit=8", "store.allow_changes=true"))
     assert sorted(path.name for path in (tmp_path / "atlas" / "visualizations").rglob("*.parquet")) == pictures
     assert measured < set((tmp_path / "atlas" / "calibrations").rglob("*.parquet"))
+
+
+def test_an_example_that_can_no_longer_be_read_fails_the_measurement_and_says_which(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_images(folder)
+    config = tiny(*SELECTED, f'dataset.root="{folder}"')
+    prepared = prepare(config)
+    quietly(config)
+    done = what_is_done(Store.open(config.store.root))
+    (task, *_) = calibrate_tasks(prepared.plan, done.optimize, set(), StoredFiles(prepared, done))
+    worker = CalibrateWorker(config, threads=1)
+    assert worker.run(task).keys == task.keys
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"class\d_\d\d.png.*the scan could read it.*retry_failed=true"):
+        worker.run(task)
+
+
+WHOLE = ["sweep.select.0.include=[conv2]", "sweep.select.0.channels=[0]", "optimize.steps=8"]
+
+
+def test_directions_are_compared_with_the_images_that_excite_them(
+    tiny: Callable[..., RunConfig], tmp_path: Path, images: Path
+) -> None:
+    variants = (
+        "sweep.variants=[{objective: direction, directions: 2}, {objective: direction, directions: 2, sign: '-'}]"
+    )
+    config = tiny(*WHOLE, variants)
+    quietly(config)
+    (table,) = (tmp_path / "atlas" / "atlas").iterdir()
+    rows = [row for row in pq.read_table(table).to_pylist() if row["channel"] is None]
+    assert len(rows) == 2
+    units = {picture.unit.label: picture.readable for picture in prepare(config).plan.layers[0].pictures}
+    for row in rows:
+        values = values_of_images(units[row["unit"]], config, images)
+        top = [example for example in row["examples"] if example["kind"] == "top_mean"]
+        bottom = [example for example in row["examples"] if example["kind"] == "bottom_mean"]
+        assert [example["example_id"] for example in top] == sorted(values, key=lambda name: -values[name])[:4]
+        assert [example["example_id"] for example in bottom] == sorted(values, key=lambda name: values[name])[:4]
+        assert all(example["value"] == pytest.approx(values[example["example_id"]], abs=1e-5) for example in top)
+        assert all(example["crop"]["bytes"] and example["label"] for example in row["examples"])
+        for shown in row["visualizations"]:
+            sign = -1 if shown["variant"].startswith("direction-") else 1
+            below = [sign * value < sign * shown["score"] for value in values.values()]
+            assert shown["percentile"] == pytest.approx(100 * np.mean(below))
+
+
+def values_of_images(unit: Any, config: RunConfig, images: Path) -> dict[str, float]:
+    """Return the direction's value on every image, by its formula."""
+    model, vector, values = build(), np.array(unit.vector), {}
+    for path in sorted(images.iterdir()):
+        pixels = (
+            torch.from_numpy(Preprocessing(config.model.input).apply(Image.open(path))).permute(2, 0, 1)[None] / 255
+        )
+        mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+        std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+        columns = model.conv2(torch.relu(model.conv1((pixels - mean) / std)))[0].flatten(1).double().numpy()
+        dots = vector @ columns
+        cosines = dots / (np.linalg.norm(vector) * np.linalg.norm(columns, axis=0))
+        values[path.name] = float((dots * np.maximum(cosines, 0.1) ** unit.cosine_power).mean())
+    return values
+
+
+def test_sums_and_layers_have_examples_and_interpolations_a_percentile(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    extra = ["sweep.combine=[{unit: 'conv2:0 + conv2:1'}]", "sweep.interpolate=[{first: 'conv2:0', last: 'conv2:1'}]"]
+    quietly(tiny(*WHOLE, "sweep.variants=[{objective: layer}]", *extra))
+    (table,) = (tmp_path / "atlas" / "atlas").iterdir()
+    rows = {row["unit"]: row for row in pq.read_table(table).to_pylist() if row["channel"] is None}
+    assert {unit: len(row["examples"]) for unit, row in rows.items()} == {
+        "conv2:*": 8,
+        "conv2:0 + conv2:1": 8,
+        "conv2:0 → conv2:1": 0,
+    }
+    for row in rows.values():
+        assert all(shown["percentile"] is not None for shown in row["visualizations"])

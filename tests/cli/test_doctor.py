@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import INLINE, TESTS, TINY
+from conftest import INLINE, TINY
+from processes import PYTHON_PATH
+from torch import nn
 
 from network_atlas.cli import run_checks
 from network_atlas.cli.checks import Check, checkup
 from network_atlas.cli.machine_checks import versions_fit
 from network_atlas.cli.main import main
-from network_atlas.config.schema import RunConfig
+from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.errors import SetupError
+from network_atlas.models.load import load_model
+from network_atlas.run import prepare
 
 LINES = ["versions", "device", "threads", "cluster", "store", "model", "repeatable", "dataset", "plan", "space"]
 Tiny = Callable[..., RunConfig]
@@ -128,7 +132,7 @@ cluster.shutdown()
 @pytest.mark.slow
 def test_a_cluster_is_joined_and_asked_for_its_capacity(images: Path, tmp_path: Path) -> None:
     overrides = [*TINY, "executor=ray", f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "RAY_AUTH_MODE": "disabled"}
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH, "RAY_AUTH_MODE": "disabled"}
     command = [sys.executable, "-c", CLUSTER, *overrides]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     lines = [line for line in ended.stdout.splitlines() if " cluster " in line]
@@ -252,3 +256,15 @@ def test_a_disk_without_space_is_named(tiny: Tiny, small_disk: Path) -> None:
     says = only_wrong(tiny(*big, root=small_disk / "atlas"), "space")
     assert "free and the plan writes" in says
     assert list(small_disk.iterdir()) == []
+
+
+def test_the_model_is_loaded_and_listed_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[object] = []
+
+    def counted(config: ModelConfig) -> nn.Module:
+        loads.append(config)
+        return load_model(config)
+
+    monkeypatch.setattr(prepare, "load_model", counted)
+    assert all(check.ok for check in checkup(tiny()))
+    assert len(loads) == 1

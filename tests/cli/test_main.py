@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import INLINE, TINY
+from tiny_network import build
 
 from network_atlas.cli.help_texts import SUMMARIES
 from network_atlas.cli.main import main
@@ -197,3 +199,12 @@ def test_a_second_sigterm_does_not_cut_the_cleaning_up_short(tmp_path: Path) -> 
         signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("command", ["layers", "plan", "doctor"])
+def test_a_checkpoint_below_the_home_folder_is_found_by_every_command(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(build().state_dict(), tmp_path / "x.pth")
+    assert main([command, *arguments, "model.weights=~/x.pth"]) == 0

@@ -34,6 +34,11 @@ OPTIONAL = {
     *("exclude", "types", "spread", "channels", "sign", "seed", "recipe", "position", "diverse", "facets", "start"),
     *("directions", "combine", "interpolate", "pictures", "cosine_power"),
 }
+FOREIGN = (
+    *("defaults list", "default list", "Could not", "Exception", "EQUAL", "EOF", "extraneous", "mismatched"),
+    *("no viable", "force-add", "raised while", "InterpolationKey", "Multiple values", "config group"),
+)
+"""Words of Hydra, its parser and OmegaConf, which reach nobody."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +57,7 @@ def message(overrides: list[str], **keywords: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         compose(overrides, **keywords)
     text = str(caught.value)
-    for noise in ("HYDRA_FULL_ERROR", "Traceback", "http", "search path", "Value error", "full_key", "++"):
+    for noise in ("HYDRA_FULL_ERROR", "Traceback", "http", "search path", "Value error", "full_key", "++", *FOREIGN):
         assert noise not in text
     return text
 
@@ -157,11 +162,11 @@ def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
         ("model.input.channels=4", ["model.input.channels=4, but the images", "give 1 or 3", "dataset=none"]),
         ("optimize.dtype=~/x", ["'optimize.dtype=~/x'", "'key=\"value\"'"]),
         ("store.root=~/a,~/b", ["'store.root=~/a,~/b'", "'key=\"value\"'"]),
-        ("~executor", ["executor must be given"]),
+        ("~executor", ["every run needs a choice of executor"]),
         ("~sweep.foo", ["sweep.foo"]),
         ("store.root=${model.nam}", ["store.root", "Did you mean 'model.name'"]),
         ("store.root=${now:%Y}", ["store.root", "now"]),
-        ("store.root=${store.root}", ["store.root", "Recursive"]),
+        ("store.root=${store.root}", ["store.root", "refers to itself"]),
         ("optimize.steps=0", ["optimize.steps: got 0; must be greater than or equal to 1"]),
         ("optimize.steps=many", ["optimize.steps: got 'many'; must be a whole number"]),
         ("optimize.learning_rate=nan", ["optimize.learning_rate: got nan"]),
@@ -352,3 +357,50 @@ def test_recipes_that_cannot_do_what_the_sweep_asks_are_refused_in_one_line(over
     text = message(overrides)
     assert text.startswith(said)
     assert "\n" not in text
+
+
+ADDED = "+optimize@recipes.x=lucid"
+PART = "optimize/parameterization@recipes.x.parameterization"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["+optimize/parameterization@recipes.x=pixels"], f"write {ADDED}, then {PART}=pixels"),
+        (["optimize/parameterization@recipes.x=pixels"], f"write {ADDED}, then {PART}=pixels"),
+        (["+optimize/transform@recipes.x=none"], "then optimize/transform@recipes.x.transform=none"),
+        (["+optimize/parameterization@recipes.x"], "there is no '='"),
+        (["+optimize@recipes.x.y=lucid"], f"write {ADDED}"),
+        (["+optimize@recipes=lucid"], "'@' puts a choice into a recipe"),
+        (["+optimize@_global_=lucid"], "'@' puts a choice into a recipe"),
+        (["model@foo=torchvision"], "'@' puts a choice into a recipe"),
+        (["+model@dataset=torchvision"], "'@' puts a choice into a recipe"),
+        (["optimize@recipes.x=lucid"], f"add the recipe first, with a '+': {ADDED}"),
+        (["++optimize@recipes.x=lucid"], f"one '+' at most: {ADDED}"),
+        ([ADDED, "+optimize@recipes.x=fast"], "chosen already; to choose another write it without the '+'"),
+        ([ADDED, f"+{PART}=pixels"], "chosen already; to choose another write it without the '+'"),
+        ([f"{PART}=pixels"], f"add the recipe first, with a '+': {ADDED}"),
+        (["+optimize@recipes.x=lucd"], "Did you mean 'lucid'"),
+        (["+optimize/regularizers@recipes.x=default"], "there is no group 'optimize/regularizers' of choices"),
+        (["~optimize@recipes.x"], "there is no choice optimize@recipes.x to leave out"),
+        (["~model"], "every run needs a choice of model"),
+        (["~nothing"], "there is no setting 'nothing' to leave out"),
+        (["~optimize.nothing"], "there is no setting 'optimize.nothing' to leave out"),
+        (["+store.root=x"], "store.root has a value already; write it without the '+'"),
+        (["experiment=everything"], "with a '+': +experiment="),
+        (["optimize.steps=foo(1)"], "there is no function 'foo'"),
+        (["optimize.steps=int(a)"], "in 'int(a)': invalid literal"),
+        (["optimize..steps=1"], "its text is not well formed"),
+        (["optimize.steps=[1"], "its text is not well formed"),
+        (["optimize={steps: 1"], "its text is not well formed"),
+        (["optimize@recipes.a@b=lucid"], "its text is not well formed"),
+        (["executor=ray executor.workers=2"], "its text is not well formed"),
+        (["optimize.steps=${nope}"], "optimize.steps: cannot be resolved: it refers to nope, which is not there"),
+        (["optimize.steps=${optimize.steps}"], "it refers to itself"),
+        (["optimize.steps=${now:%Y}"], "${now:...} is not available"),
+        (["optimize.steps=${oc.env:NO_SUCH_NAME}"], "the environment variable 'NO_SUCH_NAME' is not set"),
+        (['optimize.steps=${oc.decode:"]"}'], "its text is not well formed"),
+    ],
+)  # fmt: skip
+def test_no_mistake_in_an_override_is_answered_in_hydras_words(overrides: list[str], says: str) -> None:
+    assert says in message(overrides)

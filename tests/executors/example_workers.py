@@ -82,13 +82,19 @@ class ExampleWorker:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def meet(self) -> None:
-        """Wait for another task that leaves its mark in the same folder, if one comes at all."""
+        self._wait_for(2)
+
+    def meet_in_fours(self) -> None:
+        self._wait_for(4)
+
+    def _wait_for(self, tasks: int) -> None:
+        """Wait until this many tasks have left their marks in the folder, if they come at all."""
         until = time.monotonic() + 60  # far longer than a host needs to start
-        while len(os.listdir(self.folder)) < 2 and time.monotonic() < until:
+        while len(os.listdir(self.folder)) < tasks and time.monotonic() < until:
             time.sleep(0.05)
 
     def rest(self) -> None:
-        time.sleep(0.5)
+        time.sleep(0.2)
 
     def interrupt(self) -> None:
         raise KeyboardInterrupt

@@ -1,6 +1,6 @@
-"""Programs for processes of their own: a cluster of several nodes on this machine that grows, shrinks, is stopped.
+"""A program for a process of its own: a cluster that grows, shrinks and has GPUs, and a run on it that is stopped.
 
-python tests/executors/on_a_cluster.py breathe     prints one JSON object
+python tests/executors/on_a_cluster.py     prints one JSON object: for each part, the numbers that it saw
 """
 
 from __future__ import annotations
@@ -8,82 +8,82 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from executors.example_workers import ExampleTask, ray_config, spec
 from ray.cluster_utils import Cluster
 
-from network_atlas.executors import open_executor
+from network_atlas.executors import open_executor, ray_cluster
 from network_atlas.executors.base import TaskDone
 
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
 
-@contextmanager
-def cluster(nodes: int) -> Iterator[Cluster]:
-    """A cluster with a head that has no room for workers, and so many nodes of one processor each."""
-    made = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
-    try:
-        for _ in range(nodes):
-            made.add_node(**NODE)
-        yield made
-    finally:
-        made.shutdown()
-
-
-def resting(count: int) -> list[ExampleTask]:
-    """Return so many tasks of half a second, which leave their marks where nobody looks."""
+def tasks(count: int, action: str = "rest") -> list[ExampleTask]:
+    """Return `count` tasks that leave their marks in a new folder; those that rest take a fifth of a second."""
     folder = tempfile.mkdtemp()
-    return [ExampleTask(f"t{number}", "rest", folder) for number in range(count)]
+    return [ExampleTask(f"t{number}", action, folder) for number in range(count)]
 
 
-def breathe() -> dict[str, object]:
-    """Begin on one node, get another, and lose it for good; say how many places there were."""
+def breathe(cluster: Cluster) -> dict[str, object]:
+    """Begin on one node, get another, and lose it for good; return how many places there were."""
     places: list[int] = []
     done, added = 0, None
-    with cluster(1) as made, open_executor(ray_config(address=made.address, workers=0)) as executor:
-        for outcome in executor.run(spec(), resting(50)):
+    with open_executor(ray_config(address=cluster.address, workers=0)) as executor:
+        for outcome in executor.run(spec(), tasks(60)):
             done += isinstance(outcome, TaskDone)
             places.append(len(executor._executor._pool))  # type: ignore[attr-defined]
             if len(places) == 2:
-                added = made.add_node(**NODE)
+                added = cluster.add_node(**NODE)
             elif len(places) == 25:
-                made.remove_node(added, allow_graceful=True)
+                cluster.remove_node(added, allow_graceful=True)
     return {"done": done, "first": places[0], "most": max(places), "last": places[-1]}
 
 
-def stop() -> dict[str, object]:
-    """Be told to stop when two tasks have ended; say how many ended in all, and how long after that the end came."""
-    ended, told = 0, 0.0
-    with cluster(1) as made, open_executor(ray_config(address=made.address, grace_seconds=5)) as executor:
+def stop(cluster: Cluster) -> dict[str, object]:
+    """Ask the run to stop when two tasks have ended; return how many ended in all, and how long after that it ended."""
+    ended, asked = 0, 0.0
+    with open_executor(ray_config(address=cluster.address, grace_seconds=5)) as executor:
         try:
-            for _ in executor.run(spec(), resting(30)):
+            for _ in executor.run(spec(), tasks(30)):
                 ended += 1
                 if ended == 2:
-                    told = time.time()
-                    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+                    asked = time.time()
+                    threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
         except KeyboardInterrupt:
-            return {"ended": ended, "seconds": time.time() - told}
+            return {"ended": ended, "seconds": time.time() - asked}
     return {"ended": ended, "seconds": None}
 
 
-def gpus() -> dict[str, object]:
-    """Run a stage that computes and one that does not where Ray counts two GPUs; say what workers see of them."""
-    with cluster(0) as made:
-        made.add_node(**{**NODE, "num_cpus": 4, "num_gpus": 2})
-        tasks = resting(12)
-        with open_executor(ray_config(address=made.address, workers=0, gpus_per_worker=0.5)) as executor:
-            stages = [list(executor.run(replace(spec(), computes=computes), tasks)) for computes in (True, False)]
+def gpus(cluster: Cluster) -> dict[str, object]:
+    """Run a stage that computes and one that does not where Ray counts two GPUs; return what workers see of them."""
+    cluster.add_node(**{**NODE, "num_cpus": 4, "num_gpus": 2})
+    with open_executor(ray_config(address=cluster.address, workers=0, gpus_per_worker=0.5)) as executor:
+        stages = [
+            list(executor.run(replace(spec(), computes=computes), tasks(4, "meet_in_fours")))
+            for computes in (True, False)
+        ]
     seen = [sorted({str(outcome.receipt["gpus"]) for outcome in stage}) for stage in stages]  # type: ignore[union-attr,index]
     hosts = [len({outcome.receipt["pid"] for outcome in stage}) for stage in stages]  # type: ignore[union-attr,index]
     return {"seen": seen, "hosts": hosts}
 
 
+def main() -> None:
+    ray_cluster.LOOK_SECONDS = 0.5  # tasks are short, so the cluster is looked at more often
+    # The head has no processors: workers run on the other nodes.
+    head = {**NODE, "num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        first = cluster.add_node(**NODE)
+        seen = {"breathe": breathe(cluster), "stop": stop(cluster)}
+        cluster.remove_node(first, allow_graceful=True)
+        print(json.dumps(seen | {"gpus": gpus(cluster)}))  # noqa: T201
+    finally:
+        cluster.shutdown()
+
+
 if __name__ == "__main__":
-    print(json.dumps({"breathe": breathe, "stop": stop, "gpus": gpus}[sys.argv[1]]()))  # noqa: T201
+    main()

@@ -1,4 +1,4 @@
-"""A cluster of several nodes, for real: it grows, shrinks, is told to stop. Each in a process of its own."""
+"""A real cluster of several nodes: it grows, shrinks, has GPUs, and a run on it is asked to stop."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import PYTHON_PATH
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def happens(program: str) -> dict[str, Any]:
-    """Run one of the programs of `on_a_cluster` and return what it says."""
-    tests = Path(__file__).parents[1]
+@pytest.fixture(scope="module")
+def seen() -> dict[str, dict[str, Any]]:
+    """What the program saw, by part. In a process of its own: Ray can be started once, and a part ends by a signal."""
+    program = Path(__file__).with_name("on_a_cluster.py")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
-        [sys.executable, str(tests / "executors/on_a_cluster.py"), program],
-        env=kept | {"PYTHONPATH": str(tests)},
+        [sys.executable, str(program)],
+        env=kept | {"PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    parts: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return parts
 
 
-def test_new_node_gets_a_host_and_when_it_is_gone_its_place_is_closed_and_its_tasks_are_done_elsewhere() -> None:
-    assert happens("breathe") == {"done": 50, "first": 1, "most": 2, "last": 1}
+def test_new_node_gets_a_host_and_when_it_is_gone_its_place_is_closed_and_its_tasks_are_done_elsewhere(
+    seen: dict[str, dict[str, Any]],
+) -> None:
+    assert seen["breathe"] == {"done": 60, "first": 1, "most": 2, "last": 1}
 
 
-def test_what_is_in_flight_ends_after_sigterm_and_nothing_new_begins() -> None:
-    found = happens("stop")
-    assert found["ended"] == 4  # two when the signal came, and the two that the host held
-    assert found["seconds"] < 5
+def test_what_is_in_flight_ends_after_sigterm_and_nothing_new_begins(seen: dict[str, dict[str, Any]]) -> None:
+    assert seen["stop"]["ended"] == 4  # two when the signal came, and the two that the host held
+    assert seen["stop"]["seconds"] < 5
 
 
-def test_shared_gpus_go_to_stages_that_compute_and_no_others() -> None:
-    found = happens("gpus")
-    assert found == {"seen": [["0", "1"], [""]], "hosts": [4, 4]}
+def test_shared_gpus_go_to_stages_that_compute_and_no_others(seen: dict[str, dict[str, Any]]) -> None:
+    assert seen["gpus"] == {"seen": [["0", "1"], [""]], "hosts": [4, 4]}

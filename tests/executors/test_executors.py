@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from executors.example_workers import ExampleTask, ray_config, spec
+from processes import PYTHON_PATH
 
 from network_atlas.config.schema import InlineConfig
 from network_atlas.errors import ConfigError, SetupError, WorkerBuildError
@@ -30,7 +31,7 @@ def outcomes(executor: Executor, tasks: list[ExampleTask], **how: object) -> dic
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a process of its own, without this one's settings for Ray."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    kept |= {"PYTHONPATH": str(Path(__file__).parents[1]), **environment}
+    kept |= {"PYTHONPATH": PYTHON_PATH, **environment}
     return subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, timeout=90)
 
 

@@ -12,10 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from executors.example_workers import ExampleTask, spec
+from processes import PYTHON_PATH
 
 from network_atlas.executors.base import Outcome, TaskDone, TaskFailed, WorkerSpec
 from network_atlas.executors.ray_metrics import StageMetrics
@@ -70,7 +70,7 @@ def test_prometheus_can_read_them_from_a_node() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "RAY_AUTH_MODE": "disabled"}
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH, "RAY_AUTH_MODE": "disabled"}
     command = [sys.executable, "-c", RUN, str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as run:
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import TINY, needs
+from processes import PYTHON_PATH
 
 from network_atlas.cli.exit_codes import STOPPED
 from network_atlas.config.compose import compose
@@ -203,6 +204,6 @@ def test_the_runtime_environment_ships_the_checkout() -> None:
 def test_the_local_recipe_makes_an_atlas(images: Path, tmp_path: Path) -> None:
     given = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{tmp_path}/atlas"', "executor=inline"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": PYTHON_PATH}
     subprocess.run([JOBS / "local.sh", *TINY, *given], env=environment, check=True)
     assert len(list(tmp_path.glob("atlas/atlas/*.parquet"))) == 3

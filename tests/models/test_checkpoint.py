@@ -49,7 +49,7 @@ def random(seed: int = 7) -> Normed:
 
 
 def loaded(content: object, path: Path, model: nn.Module | None = None) -> State:
-    """Return what a model, a Normed unless said, holds after it has loaded a file with `content`."""
+    """Return the state of a model, a Normed by default, after it has loaded a file with `content`."""
     torch.save(content, path / "weights.pth")
     model = Normed() if model is None else model
     load_checkpoint(model, str(path / "weights.pth"))
@@ -199,14 +199,14 @@ def test_a_model_whose_own_attribute_has_a_wrappers_name_loads_its_own_state_and
     name: str, tmp_path: Path
 ) -> None:
     state = random().state_dict()
-    own = {f"{name}.{key}": value for key, value in state.items()}
+    prefixed = {f"{name}.{key}": value for key, value in state.items()}
     for content in (
-        own,
+        prefixed,
         state,
-        {"state_dict": {f"module.{key}": own[key] for key in own}},
+        {"state_dict": {f"module.{key}": prefixed[key] for key in prefixed}},
         WRAPPERS["lightning"](random()).state_dict(),
     ):
-        assert same(loaded(content, tmp_path, Inside(name)), own)
+        assert same(loaded(content, tmp_path, Inside(name)), prefixed)
 
 
 def test_two_modules_that_would_get_the_same_key_keep_their_names(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -254,12 +257,21 @@ def test_weights_of_a_module_that_never_runs_itself_count() -> None:
         (torch.relu, torch.tanh),
         (lambda x: x + 1, lambda x: x + 2),
         (torch.float16, torch.float32),
+        (np.zeros(2), np.ones(2)),
+        (SimpleNamespace(scale=1), SimpleNamespace(scale=2)),
+        (partial(torch.clamp, min=0), partial(torch.clamp, min=1)),
     ],
 )
 @pytest.mark.parametrize("name", ["scale", "_scale"])
 def test_what_an_attribute_holds_counts(first: object, second: object, name: str) -> None:
     assert output_hash(Free(**{name: first})) == output_hash(Free(**{name: first}))
     assert output_hash(Free(**{name: first})) != output_hash(Free(**{name: second}))
+
+
+def test_an_attribute_that_refers_to_itself_is_hashed() -> None:
+    scale: dict[str, object] = {"scale": 1}
+    scale["again"] = scale
+    assert output_hash(Free(scale=scale)) == output_hash(Free(scale=scale))
 
 
 def test_a_hook_counts_with_its_code() -> None:

@@ -11,7 +11,7 @@ from optimizing import made, picture
 from tiny_network import build
 from torch import nn
 
-from network_atlas.config.recipe import OptimizeConfig, StopConfig
+from network_atlas.config.recipe import OptimizeConfig, RegularizerConfig, StopConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import OUTPUT
 from network_atlas.models.facts import model_facts
@@ -71,6 +71,66 @@ def test_every_objective_goes_where_its_sign_points(
     target: MakeTarget, recipe: OptimizeConfig, unit: Single | Sum, sign: int
 ) -> None:
     assert sign * risen(target(*layers_read(unit)), unit, recipe, sign=sign) > 0.02
+
+
+class Louder(nn.Module):
+    """The tiny network with values in conv2 a hundred times as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inner = build()
+        self.conv1, self.conv2 = inner.conv1, inner.conv2
+        self.conv2.weight.mul_(100)
+        self.conv2.bias.mul_(100)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.conv2(torch.relu(self.conv1(images)))
+        return output
+
+
+@pytest.mark.parametrize(("name", "weight"), [("l1", 20.0), ("total_variation", 20.0), ("blur", 2000.0)])
+def test_a_penalty_does_the_same_to_a_channel_of_any_size(
+    tiny: Callable[..., RunConfig], recipe: OptimizeConfig, name: Any, weight: float
+) -> None:
+    penalized = replace(recipe, regularizers=(RegularizerConfig(name=name, weight=weight),))
+    config, results = tiny().model, []
+    for model in (build(), Louder().eval()):
+        (layer,) = (layer for layer in model_facts(model, config).layers if layer.name == "conv2")
+        target = Target(model=model, layers=[layer], input=config.input, device=torch.device("cpu"))
+        results += made(target, [picture(CHANNEL)], penalized)
+    assert np.abs(pixels(results[0]) - pixels(results[1])).mean() < 1
+    (without,) = made(target, [picture(CHANNEL)], recipe)
+    assert results[0].pixels.std() < 0.9 * without.pixels.std()
+    assert np.abs(pixels(results[0]) - pixels(without)).mean() > 3
+
+
+class Sure(nn.Module):
+    """The tiny network with logits fifty times as large: most probabilities are nearly zero at the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = build()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 50 * self.inner(images)
+
+
+def test_a_class_of_hardly_any_probability_is_raised_to_the_first_place(
+    tiny: Callable[..., RunConfig], recipe: OptimizeConfig
+) -> None:
+    config, model = tiny().model, Sure().eval()
+    layers = model_facts(model, config).layers
+    (output,) = (layer for layer in layers if layer.name == OUTPUT)
+    target = Target(model=model, layers=[output], input=config.input, device=torch.device("cpu"))
+    units = [ClassProbability(layer=OUTPUT, channel=number) for number in range(output.channels)]
+    before = measure(target, np.repeat(GREY_START, len(units), axis=0), units)
+    results = made(target, [picture(unit) for unit in units], replace(recipe, steps=64))
+    after = measure(target, np.stack([result.pixels for result in results]), units)
+    rare = [number for number, value in enumerate(before) if value < 1e-3]
+    assert rare
+    assert min(after[number] for number in rare) > 0.5
+    for result in results:  # what is stored is the probability
+        assert all(0 <= point["score"] <= 1 for point in result.curve)
 
 
 def test_a_whole_layer_is_excited(target: MakeTarget, recipe: OptimizeConfig) -> None:

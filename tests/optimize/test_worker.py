@@ -63,6 +63,17 @@ def test_a_set_that_never_fits_is_left_out_whole_and_says_why(tiny: Callable[...
     assert all("not enough memory for 16 images" in failure for failure in optimize.failures)
 
 
+def test_a_second_attempt_says_that_it_is_one(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    layers = ["sweep.select.0.include=[conv1,act]", "sweep.select.0.types=[]", "sweep.select.0.channels=[0,1]"]
+    variants = "sweep.variants=[{objective: channel}, {objective: channel, start: example}]"
+    quietly(tiny("model.name=tiny_network:asleep", *layers, variants))
+    tables = sorted((tmp_path / "atlas" / "atlas").iterdir())
+    pictures = [shown for path in tables for row in pq.read_table(path).to_pylist() for shown in row["visualizations"]]
+    columns = [[shown[name] for name in ("attempt", "start", "before_activation")] for shown in pictures]
+    first = [[1, "noise", False], [1, "example", False]]
+    assert columns == 2 * first + 4 * [[2, "noise", True]]
+
+
 def made(pixels: np.ndarray, status: str = "ok") -> FinishedPicture:
     return FinishedPicture(pixels=pixels.astype(np.uint8), opacity=None, steps=1, curve=[], status=status)
 
@@ -74,6 +85,7 @@ SHADES = np.arange(10, 58).reshape(4, 4, 3)
     ("picture", "score", "status"),
     [
         (made(np.full((4, 4, 3), 128)), 1.0, "grey"),
+        (made(np.broadcast_to([20, 200, 90], (4, 4, 3))), 1.0, "grey"),  # of one colour
         (made(SHADES), 1.0, "ok"),
         (made(SHADES), float("inf"), "diverged"),
         (made(SHADES, "dead"), 1.0, "dead"),

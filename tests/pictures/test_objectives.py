@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from network_atlas.pictures.objectives import scores
+from network_atlas.pictures.objectives import climbed, scores
 from network_atlas.units import Channel, ClassLogit, ClassProbability, Direction, Layer, Neuron, Single, Sum, Term
 
 MAPS = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).reshape(2, 3, 4, 5)
@@ -42,6 +42,40 @@ def test_a_logit_is_one_entry_of_the_output_and_a_probability_its_share() -> Non
     assert score(ClassLogit(layer="output", channel=2), maps) == 7.0
     shares = np.exp([3.0, -1.0, 7.0]) / np.exp([3.0, -1.0, 7.0]).sum()
     assert score(ClassProbability(layer="output", channel=0), maps) == pytest.approx(shares[0])
+
+
+LOGITS = torch.tensor([[3.0, -1.0, 7.0], [-90.0, 2.0, 60.0]]).reshape(2, 3, 1, 1)
+
+
+def probability(channel: int) -> ClassProbability:
+    return ClassProbability(layer="output", channel=channel)
+
+
+def test_of_a_probability_the_logarithm_is_climbed_and_everything_else_as_it_is() -> None:
+    units = [probability(0), ClassLogit(layer="output", channel=1)]
+    values = scores({"output": LOGITS}, units)
+    first, second = climbed({"output": LOGITS}, units, values).tolist()
+    assert first == pytest.approx(np.log(values[0].item()), rel=1e-5)
+    assert second == 2.0
+
+
+def test_of_a_sum_of_probabilities_the_logarithm_is_climbed_where_no_weight_is_negative() -> None:
+    terms = (Term(weight=0.25, unit=probability(0)), Term(weight=0.75, unit=probability(1)))
+    negative = (terms[0], Term(weight=-0.75, unit=probability(1)))
+    units = [Sum(terms=terms), Sum(terms=negative)]
+    values = scores({"output": LOGITS[:1].expand(2, -1, -1, -1)}, units)
+    result = climbed({"output": LOGITS[:1].expand(2, -1, -1, -1)}, units, values)
+    assert result[0].item() == pytest.approx(np.log(values[0].item()), rel=1e-5)
+    assert result[1] == values[1]
+
+
+def test_a_probability_too_small_for_its_gradient_is_climbed_with_one_of_full_size() -> None:
+    maps = LOGITS[1:].clone().requires_grad_()
+    values = scores({"output": maps}, [probability(0)])
+    (plain,) = torch.autograd.grad(values.sum(), maps, retain_graph=True)
+    (gradient,) = torch.autograd.grad(climbed({"output": maps}, [probability(0)], values).sum(), maps)
+    assert plain.abs().max() < 1e-30
+    assert gradient.flatten().tolist() == pytest.approx([1.0, 0.0, -1.0])
 
 
 def test_a_layer_is_the_mean_of_its_squares() -> None:

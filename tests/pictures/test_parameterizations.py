@@ -8,7 +8,7 @@ from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.errors import ConfigError
 from network_atlas.pictures.colours import colour_matrix, to_image
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, Parameterization, parameterization, shared
-from network_atlas.pictures.parameterizations.cppn import EXTENT, positions
+from network_atlas.pictures.parameterizations.cppn import EVEN_MEAN, EVEN_SPREAD, EXTENT, ODD_SPREAD, positions
 from network_atlas.pictures.parameterizations.fourier import frequency_scale
 from network_atlas.pictures.parameterizations.maco import magnitude_of, packaged_magnitude, resized
 
@@ -115,6 +115,13 @@ def test_the_positions_of_a_network_are_rows_before_columns_in_one_scale() -> No
     assert grid.shape == (15, 2)
     assert torch.allclose(grid[0], torch.tensor([-1 / 5, -2 / 5]) * 2 * EXTENT)
     assert torch.allclose(grid[1] - grid[0], torch.tensor([0.0, 1 / 5]) * 2 * EXTENT)
+
+
+def test_hidden_values_keep_mean_zero_and_size_one() -> None:
+    bent = torch.randn(1_000_000, generator=seeded(0)).atan()
+    for values in (bent / ODD_SPREAD, (bent.square() - EVEN_MEAN) / EVEN_SPREAD):
+        assert values.mean().item() == pytest.approx(0, abs=0.02)
+        assert values.std().item() == pytest.approx(1, abs=0.02)
 
 
 def test_gradients_of_other_kinds_want_pixels() -> None:

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from network_atlas.cli.main import main
+from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
 from network_atlas.plan.calibration import calibration_keys
-from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate
+from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate, workers_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.speeds import speeds_of
@@ -130,8 +131,8 @@ def test_the_json_has_the_fields_that_the_help_names(
     assert main(["plan", *given, "executor.price_per_hour=2", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert list(plan) == [
-        "format", "root", "model", "examples", "layers", "passed_over", "stages", "forward_passes", "bytes_written",
-        "price_per_hour", "workers",
+        "format", "root", "model", "examples", "layers", "dataset_notices", "passed_over", "stages", "forward_passes",
+        "bytes_written", "price_per_hour", "workers",
     ]  # fmt: skip
     assert [one["workers"] for one in plan["workers"]] == [1, 8, 64]
     for one in plan["workers"]:
@@ -139,3 +140,17 @@ def test_the_json_has_the_fields_that_the_help_names(
     assert main(["plan", *given]) == 0
     assert "at 2 per worker" not in capsys.readouterr().out
     assert not (tmp_path / "x").exists()
+
+
+def test_a_busy_machine_makes_a_range_of_what_was_timed_and_of_nothing_else(tiny: Callable[..., RunConfig]) -> None:
+    prepared = prepare(tiny(), measured=False)
+    timed = cost_of(prepared, replace(SPEEDS, slowdown=3.0))
+    assert timed.seconds_at_most(1) == pytest.approx(3 * timed.seconds(1))
+    known = cost_of(prepared, replace(SPEEDS, slowdown=3.0, sources=dict.fromkeys(SPEEDS.sources, EARLIER)))
+    assert known.seconds_at_most(8) == known.seconds(8)
+
+
+def test_the_runs_own_number_of_workers_is_among_those_that_times_are_given_for(tiny: Callable[..., RunConfig]) -> None:
+    assert workers_of(tiny()) == (1, 8, 64)
+    assert workers_of(compose(["executor=ray", "executor.workers=6"])) == (1, 6, 8, 64)
+    assert workers_of(compose(["executor=ray", "executor.workers=auto"])) == (1, 8, 64)

@@ -26,12 +26,6 @@ def by_name(root: Path) -> dict[str, StageStatus]:
     return {stage.name: stage for stage in read_status(str(root)).stages}
 
 
-@pytest.fixture
-def finished(tiny: Callable[..., RunConfig], tmp_path: Path) -> Path:
-    quietly(tiny())
-    return tmp_path / "atlas"
-
-
 def test_every_stage_of_a_finished_run_is_done(atlas_root: Path) -> None:
     stages = by_name(atlas_root)
     assert {name: (stage.done, stage.total) for name, stage in stages.items()} == {

@@ -26,7 +26,7 @@ def statistics(root: Path) -> dict[str, Any]:
 
 def brute_force(config: RunConfig) -> dict[str, np.ndarray]:
     source, preprocessing = open_source(config.dataset), Preprocessing(config.model.input)
-    images = [preprocessing.apply(source.read(one.example_id)) / 255 for one in source.examples()]
+    images = [preprocessing.apply(source.read(example.example_id)) / 255 for example in source.examples()]
     inverse = np.linalg.inv(colour_matrix().double().numpy())
     planes = [np.einsum("cr,hwr->chw", inverse, image - 0.5) for image in images]
     pixels = np.concatenate([image.reshape(-1, 3) for image in images])
@@ -41,11 +41,11 @@ def test_the_images_own_statistics_are_those_of_all_images_in_memory(
     tiny: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     quietly(tiny(*LITTLE))
-    found = statistics(tmp_path / "atlas")
-    assert (found["count"], found["examples"], found["height"], found["width"]) == (12, 12, 16, 16)
-    assert "images" in found["dataset"]
+    row = statistics(tmp_path / "atlas")
+    assert (row["count"], row["examples"], row["height"], row["width"]) == (12, 12, 16, 16)
+    assert "images" in row["dataset"]
     for name, expected in brute_force(tiny()).items():
-        assert np.array(found[name]) == pytest.approx(expected.flatten(), rel=1e-4, abs=1e-5)
+        assert np.array(row[name]) == pytest.approx(expected.flatten(), rel=1e-4, abs=1e-5)
 
 
 def test_batches_spans_and_layers_change_nothing(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

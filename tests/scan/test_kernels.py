@@ -61,11 +61,11 @@ def test_a_map_with_nan_has_nan_for_its_numbers() -> None:
     ).any()
 
 
-@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("position", range(9))
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
-def test_infinity_is_distinguished_from_nan_at_every_position(value: float, place: int) -> None:
+def test_infinity_is_distinguished_from_nan_at_every_position(value: float, position: int) -> None:
     maps = torch.ones(1, 1, 3, 3)
-    maps.view(-1)[place] = value
+    maps.view(-1)[position] = value
     numbers, torchs = reduced(maps), on_device(maps)
     for name, values in torchs.items():
         np.testing.assert_array_equal(numbers[name], values.numpy(), err_msg=name)

@@ -132,7 +132,7 @@ def test_a_map_that_is_changed_before_it_was_reduced_is_computed_again(model: Ne
 
     def changing_batches() -> Iterator[Tensor]:
         yield first
-        model.changes_in_place = True  # what no batch before did
+        model.changes_in_place = True  # no batch before did
         yield from others
 
     numbers = in_one_pass(model, changing_batches())

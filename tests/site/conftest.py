@@ -148,6 +148,7 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
 
     def picture(variant: str, colour: Colour) -> Row:
         about = {
+            "key": f"key of {variant}",
             "objective": "channel",
             "recipe": "",
             "score": 3.5,
@@ -156,7 +157,11 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
             "steps": 8,
             "seed": 0,
         }
-        return about | {"variant": variant, "image": {"bytes": encoded(colour), "path": None}}
+        return about | {
+            "key": f"key of {variant}",
+            "variant": variant,
+            "image": {"bytes": encoded(colour), "path": None},
+        }
 
     def example(rank: int, colour: Colour) -> Row:
         about = {"kind": "bottom" if rank % 2 else "top", "rank": rank // 2, "value": 2.0 - rank, "row": 1, "column": 2}

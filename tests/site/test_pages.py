@@ -170,7 +170,7 @@ def test_every_channel_and_variant_shows_its_own_picture(
     files = make_site((spec, rows))
     data = layer_data(files, spec)
     folder = f"layers/{spec.slug}"
-    assert set(data["variants"]) == set(variants)
+    assert set(data["columns"]) == set(variants)
     in_view = {
         (channel["channel"], shown["variant"]): seen(
             files[f"{folder}/pictures-{shown['sheet']:03d}.png"], shown["style"]
@@ -180,13 +180,13 @@ def test_every_channel_and_variant_shows_its_own_picture(
     }
     assert in_view == expected
     boxes = read_page(files, f"{folder}.html").all("span", "picture")
-    cells = [(n, name) for n in range(150) for name in data["variants"]]
+    cells = [(n, name) for n in range(150) for name in data["columns"]]
     in_grid = {}
     for cell, box in zip(cells, boxes, strict=True):
         if cell in expected:
             sheet, style = re.fullmatch(r"background-image:url\('(.+?)'\);(.+)", box["style"]).groups()  # type: ignore[union-attr]
             in_grid[cell] = seen(files[f"layers/{sheet}"], style)
-        assert ("hidden" in box) == (cell[1] != data["variants"][0])
+        assert ("hidden" in box) == (cell[1] != data["columns"][0])
     assert in_grid == expected
 
 
@@ -202,6 +202,22 @@ def test_every_example_shows_its_own_crop(
         for rank, shown in enumerate(channel["examples"]):
             sheet = files[f"layers/{spec.slug}/examples-{shown['sheet']:03d}.jpg"]
             assert close(seen(sheet, shown["style"]), colour(n * 9 + rank)), (n, rank)
+
+
+def test_pictures_of_one_name_are_all_shown_each_as_its_own(
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, seen: Make
+) -> None:
+    colours = {"first": (200, 40, 40), "second": (40, 200, 40), "other": (40, 40, 200)}
+    row = make_row(0, pictures=colours)
+    for shown in row["visualizations"][:2]:
+        shown["variant"] = "interpolation 1 of 6"
+    spec = make_spec()
+    files = make_site((spec, [row]))
+    data = layer_data(files, spec)
+    assert data["columns"] == ["interpolation 1 of 6", "interpolation 1 of 6 (2)", "other"]
+    for shown in data["channels"][0]["pictures"]:
+        sheet = files[f"layers/{spec.slug}/pictures-{shown['sheet']:03d}.png"]
+        assert seen(sheet, shown["style"]) == colours[shown["key"].removeprefix("key of ")]
 
 
 def test_sheets_stay_small_however_many_variants(make_site: Make, make_spec: Make, make_row: Make) -> None:

@@ -64,15 +64,15 @@ def test_values_that_differ_by_rounding_alone_are_not_comparable(
 
 @given(st.text(min_size=1), st.integers(1, 60), st.integers(1, 60))
 def test_vectors_are_never_taken_at_an_edge(name: str, rows: int, columns: int) -> None:
-    for place, length in zip(position_of(name, rows, columns), (rows, columns), strict=True):
-        assert 0 <= place < length
+    for coordinate, length in zip(position_of(name, rows, columns), (rows, columns), strict=True):
+        assert 0 <= coordinate < length
         if length > 2:
-            assert 0 < place < length - 1
+            assert 0 < coordinate < length - 1
 
 
 def test_vectors_come_from_all_over_the_map() -> None:
-    places = {position_of(f"image-{number}", 7, 7) for number in range(400)}
-    assert places == {(row, column) for row in range(1, 6) for column in range(1, 6)}
+    positions = {position_of(f"image-{number}", 7, 7) for number in range(400)}
+    assert positions == {(row, column) for row in range(1, 6) for column in range(1, 6)}
 
 
 def test_the_same_example_has_the_same_place_in_every_layer() -> None:
@@ -84,7 +84,7 @@ def test_the_same_example_has_the_same_place_in_every_layer() -> None:
 def test_the_spectrum_has_the_middle_of_each_side() -> None:
     values = np.array([-9.0, -2.0, -1.0, 0.01, 1.0, 2.0, 3.0, 50.0, float("nan")], np.float32)
     kinds = spectrum(values, 1)
-    assert {kind: values[places].tolist() for kind, places in kinds.items()} == {
+    assert {kind: values[indices].tolist() for kind, indices in kinds.items()} == {
         "slightly_positive": [2.0],
         "slightly_negative": [-2.0],
         "zero": [np.float32(0.01)],
@@ -94,12 +94,12 @@ def test_the_spectrum_has_the_middle_of_each_side() -> None:
 def test_the_middle_behind_a_relu_is_that_of_what_responds() -> None:
     values = np.array([0.0] * 90 + [1e-6] * 20 + [1.0, 2.0, 3.0, 4.0, 5.0], np.float32)
     kinds = spectrum(values, 3)
-    assert {kind: values[places].tolist() for kind, places in kinds.items()} == {
+    assert {kind: values[indices].tolist() for kind, indices in kinds.items()} == {
         "slightly_positive": [4.0, 3.0, 2.0],
         "slightly_negative": [],
         "zero": [0.0, 0.0, 0.0],
     }
-    assert {kind: (-values)[places].tolist() for kind, places in spectrum(-values, 3).items()} == {
+    assert {kind: (-values)[indices].tolist() for kind, indices in spectrum(-values, 3).items()} == {
         "slightly_positive": [],
         "slightly_negative": [-2.0, -3.0, -4.0],
         "zero": [0.0, 0.0, 0.0],
@@ -110,10 +110,10 @@ def test_the_middle_behind_a_relu_is_that_of_what_responds() -> None:
 def test_an_example_of_the_spectrum_is_of_one_kind_and_of_its_side(values: list[float], k: int) -> None:
     array = np.array(values, np.float32)
     kinds = spectrum(array, k)
-    places = [place for kind in kinds.values() for place in kind]
-    assert len(set(places)) == len(places)
-    assert all(array[place] > 0 for place in kinds["slightly_positive"])
-    assert all(array[place] < 0 for place in kinds["slightly_negative"])
+    indices = [index for kind in kinds.values() for index in kind]
+    assert len(set(indices)) == len(indices)
+    assert all(array[index] > 0 for index in kinds["slightly_positive"])
+    assert all(array[index] < 0 for index in kinds["slightly_negative"])
     assert all(len(kind) <= k for kind in kinds.values())
     for kind in kinds.values():
         assert array[kind].tolist() == sorted(array[kind].tolist(), reverse=True)

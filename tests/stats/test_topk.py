@@ -54,9 +54,9 @@ def classes_of(values: NDArray[np.float32], labels: list[str], first: int, k: in
         firsts: dict[str, int] = {}
         for n in sorted(range(len(row)), key=lambda n, v=row: (-v[n], n)):
             firsts.setdefault(labels[n], n)
-        for place, (label, n) in enumerate(list(firsts.items())[:k]):
-            best.values[channel, place], best.numbers[channel, place] = row[n], n + first
-            classes[channel, place] = known.index(label)
+        for rank, (label, n) in enumerate(list(firsts.items())[:k]):
+            best.values[channel, rank], best.numbers[channel, rank] = row[n], n + first
+            classes[channel, rank] = known.index(label)
     return TopClasses(labels=known, best=best, classes=classes)
 
 

@@ -54,6 +54,17 @@ def examples_of(scan: LayerScan, channel: int, spectrum_k: int) -> Iterator[Row]
             yield {"kind": kind, "rank": rank, **example}
 
 
+def examples_of_reference(reference: Sequence[Mapping[str, Any]], count: int) -> Iterator[Row]:
+    """Yield the best and the worst examples of a unit that is not a channel, from its values, highest first.
+
+    An example is of one kind only, so that a small sample has fewer of each.
+    """
+    count = min(count, len(reference) // 2)
+    for kind, examples in (("top_mean", reference[:count]), ("bottom_mean", reference[::-1][:count])):
+        for rank, example in enumerate(examples):
+            yield {"kind": kind, "rank": rank, **example, "row": None, "column": None}
+
+
 def location_of(example: Mapping[str, Any]) -> Location:
     """Return which part of an example is shown."""
     row, column = (example["row"], example["column"]) if example["kind"] in OF_A_POSITION else WHOLE

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from network_atlas.assemble.examples import Location, Row, Shown, examples_of, location_of
+from network_atlas.assemble.examples import Location, Row, Shown, examples_of, examples_of_reference, location_of
+from network_atlas.assemble.standing import picture_status, sampled_scores, standing
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
 from network_atlas.stats.merge import ChannelScan, LayerScan
-from network_atlas.stats.sample import DECIMALS, are_comparable, percentile_of
+from network_atlas.stats.sample import DECIMALS
 from network_atlas.store import schemas
-from network_atlas.units import Channel, ClassLogit, Neuron
+from network_atlas.units import Channel, ClassLogit
 
-STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "unstable")
+STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
+KEPT = (
+    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
+    *("attempt", "start", "before_activation"),
+)
+"""Columns that the picture's own shard fills."""
 MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
 """Columns that calibration fills."""
-UNSTABLE_BELOW = 0.5
-"""Pictures of one unit whose agreement over seeds is lower excite different channels of the layer."""
 SMALLEST = 1e-12
 """Instead of a norm of zero: a picture that excites nothing then agrees with no other (cosine 0)."""
 
@@ -44,6 +47,8 @@ class Sources:
     """From an example_id."""
     spectrum_k: int
     """Examples of each kind from the middle of the range."""
+    reference_k: int
+    """Examples at each end, for units that are not a channel."""
     crops: Mapping[Location, Shown]
 
 
@@ -62,7 +67,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
     scan = sources.scan[channel] if sources.scan and channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
-    shown = [_visualization(picture, row, scan, sources, agreements.get(picture.key)) for picture, row in made]
+    shown = [_visualization(picture, row, sources, agreements.get(picture.key)) for picture, row in made]
     names = sources.class_names if layer.name == OUTPUT else ()
     return {
         "model": sources.model,
@@ -73,7 +78,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "class_name": names[channel] if channel is not None and channel < len(names) else None,
         "status": _status(scan, shown, planned=len(pictures)),
         "visualizations": shown,
-        "examples": joined_examples(channel, sources) if channel is not None else [],
+        "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
         **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
     }
 
@@ -96,16 +101,14 @@ def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> s
     return "missing" if len(made) < planned else "ok"
 
 
-def _visualization(
-    picture: Picture, row: Mapping[str, Any], scan: ChannelScan | None, sources: Sources, agreed: float | None
-) -> Row:
-    percentile, times = _standing(picture, row["score"], scan) if scan else (None, None)
-    kept = ("variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed")
+def _visualization(picture: Picture, row: Mapping[str, Any], sources: Sources, agreed: float | None) -> Row:
+    # Its names are the plan's: the shard may be of an earlier sweep that called the same picture otherwise.
+    names = {name: getattr(picture, name) for name in ("variant", "objective", "recipe", "seed")}
     measured = sources.calibrations.get(picture.key, {})
-    shown = {name: row[name] for name in kept} | {"percentile": percentile, "times_maximum": times}
-    unstable = row["status"] == "ok" and agreed is not None and agreed < UNSTABLE_BELOW
-    status = "unstable" if unstable else row["status"]
-    return shown | {name: measured.get(name) for name in MEASURED} | {"agreement": agreed, "picture_status": status}
+    percentile, times = standing(picture, row["score"], sampled_scores(picture, sources.scan, measured))
+    shown = {name: row[name] for name in KEPT} | names | {"percentile": percentile, "times_maximum": times}
+    shown |= {name: measured.get(name) for name in MEASURED} | {"agreement": agreed}
+    return shown | {"picture_status": picture_status(picture, row["status"], shown)}
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
@@ -131,35 +134,21 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
     return agreements
 
 
-def _standing(picture: Picture, score: float, scan: ChannelScan) -> tuple[float | None, float | None]:
-    """Return how a score compares with the sampled examples: its percentile, and as a multiple of the best of them.
-
-    The same is compared with the same: a channel's score is a spatial mean, a neuron's the value at its position. For
-    a minimized picture all signs are turned. (None, None) where the scan has nothing to compare with: for neurons
-    away from the centre, for other objectives, and for channels whose examples differ by rounding alone, where the last
-    bit would decide.
-    """
-    values = _of_examples(picture, scan)
-    if values is None or not are_comparable(values, size=scan.size):
-        return None, None
-    percentile = percentile_of(picture.sign * score, picture.sign * values)
-    best = float((picture.sign * values).max())
-    times = picture.sign * score / best if best > 0 and np.isfinite(score) else None
-    return percentile, times
-
-
-def _of_examples(picture: Picture, scan: ChannelScan) -> NDArray[np.float32] | None:
-    """Return what the picture's score is on the sampled examples, (examples,); None where the scan did not keep it."""
-    unit = picture.unit
-    if isinstance(unit, Neuron):
-        return scan.sample_centre if (unit.row, unit.column) == scan.centre else None
-    return scan.sample_spatial_mean if picture.objective in ("channel", "logit") else None
-
-
-def joined_examples(channel: int, sources: Sources) -> list[Row]:
-    """Return the examples of a channel with their labels, boxes and crops."""
+def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:
+    """Return the examples of a row: of its channel, or of the one unit that all its pictures describe."""
     if sources.scan is None:
         return []
+    if channel is not None:
+        return examples_of(sources.scan, channel, sources.spectrum_k)
+    # The pictures of an interpolation describe one unit each, so no examples are those of their row.
+    if len({picture.unit for picture in pictures}) != 1:
+        return []
+    measured = sources.calibrations.get(pictures[0].key, {})
+    return examples_of_reference(measured.get("reference") or [], sources.reference_k)
+
+
+def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
+    """Return examples with their labels, boxes and crops."""
     return [
         {
             **example,
@@ -167,7 +156,7 @@ def joined_examples(channel: int, sources: Sources) -> list[Row]:
             "box": shown.box,
             "crop": {"bytes": shown.jpeg, "path": None},
         }
-        for example in examples_of(sources.scan, channel, sources.spectrum_k)
+        for example in examples
         for shown in [sources.crops[location_of(example)]]
     ]
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from network_atlas.assemble.examples import Crops, Location, Shown, examples_of, location_of
+from network_atlas.assemble.examples import (
+    Crops,
+    Location,
+    Shown,
+    examples_of,
+    examples_of_reference,
+    location_of,
+)
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
@@ -31,16 +39,17 @@ class AssembleWorker:
         """Join one layer and commit its tables."""
         started = time.monotonic()
         layer = task.plan.layer
-        scan = self._scan(task)
+        scan, calibrations = self._scan(task), self._calibrations(task)
         sources = Sources(
             model=self._config.model.name,
             class_names=task.class_names,
             scan=scan,
             pictures=self._pictures(task),
-            calibrations=self._calibrations(task),
+            calibrations=calibrations,
             label=cache(self._source.label),
             spectrum_k=self._config.scan.spectrum_k,
-            crops=self._crops(task, scan) if scan else {},
+            reference_k=self._config.scan.top_k,
+            crops=self._crops(task, scan, calibrations) if scan else {},
         )
         files = [put_table(self._store, atlas_path(layer), layer_rows(task.plan, sources), schemas.ATLAS)]
         if scan:
@@ -56,13 +65,16 @@ class AssembleWorker:
         scan, layer = self._config.scan, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
 
-    def _crops(self, task: AssembleTask, scan: LayerScan) -> dict[Location, Shown]:
+    def _crops(
+        self, task: AssembleTask, scan: LayerScan, calibrations: Mapping[str, Mapping[str, Any]]
+    ) -> dict[Location, Shown]:
         crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
-        locations = (
-            location_of(example)
-            for channel in task.plan.channels
-            for example in examples_of(scan, channel, self._config.scan.spectrum_k)
+        of_channels = (examples_of(scan, channel, self._config.scan.spectrum_k) for channel in task.plan.channels)
+        of_others = (
+            examples_of_reference(measured["reference"] or [], self._config.scan.top_k)
+            for measured in calibrations.values()
         )
+        locations = (location_of(example) for examples in (*of_channels, *of_others) for example in examples)
         return crops.shown(task.plan.layer, locations)
 
     def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from network_atlas.calibrate.measures import frequency_distance, path_similarity, rank_of, robustness_loss
+from network_atlas.calibrate.reference import Reference, is_measured_by_scan, reference_ids, references
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
-from network_atlas.errors import UnreadableImageError
+from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.layers import LayerSpec
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
@@ -25,7 +26,7 @@ from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import CalibrateTask
-from network_atlas.stats.merge import ChannelScan
+from network_atlas.stats.merge import LayerScan
 from network_atlas.store import schemas
 from network_atlas.store.png import decode_png
 from network_atlas.store.receipts import Receipt, commit
@@ -38,6 +39,8 @@ AT_ONCE = 16
 """Images that are measured together, as far as the device's memory allows."""
 TOP_EXAMPLES = 5
 """Best examples that a picture is compared with."""
+REFERENCE_EXAMPLES = 256
+"""Sampled examples that are scored by units which the scan does not measure: a percentile to half a percent."""
 
 
 class CalibrateWorker:
@@ -91,19 +94,26 @@ class CalibrateWorker:
         """Return the picture with a unit that can be read from the network's maps."""
         return self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files)
 
-    def scans(self, task: CalibrateTask) -> dict[int, ChannelScan]:
-        """Return what the scan says about the layer's channels."""
-        return dict(self._scan_reader.of_layer(task.layer, task.scan_files)) if task.scan_files else {}
+    def scan(self, task: CalibrateTask) -> LayerScan | None:
+        """Return what the scan says about the layer's channels; None without a dataset."""
+        return self._scan_reader.of_layer(task.layer, task.scan_files) if task.scan_files else None
 
     def examples(self, example_ids: Iterable[str]) -> dict[str, Pixels]:
-        """Return the examples that can be read, as the model is shown them."""
-        images = {}
-        for example_id in example_ids:
-            try:
-                images[example_id] = self._preprocessing.apply(self._source.read(example_id))
-            except UnreadableImageError:
-                continue  # the scan has written it to the failures table
-        return images
+        """Return examples that the scan could read, as the model is shown them.
+
+        Raises DatasetError where one can't be read now: a measurement without it would stay as it is for ever, since
+        its key says which examples there are, not which could be read.
+        """
+        return {example_id: self.example(example_id) for example_id in example_ids}
+
+    def example(self, example_id: str) -> Pixels:
+        try:
+            return self._preprocessing.apply(self._source.read(example_id))
+        except UnreadableImageError as error:
+            raise DatasetError(
+                f"{error}; the scan could read it. Put the file back as it was and run again with retry_failed=true, "
+                "or remove it from the dataset, which is then scanned anew"
+            ) from error
 
 
 class _Calibration:
@@ -113,12 +123,28 @@ class _Calibration:
         self._task = task
         self._worker = worker
         self._stored = worker.stored(task)
-        self._scans = worker.scans(task)
+        self._scan = worker.scan(task)
         self._magnitude = worker.magnitude(task)
+        self._references = self._measure_references()
         self._path = worker.target((*task.path, task.layer))
-        ids = {name for picture in task.pictures for name in self._best(picture)} | set(task.random_ids)
+        # Of the examples chosen by chance, those of the scan's sample: it holds all that the scan could read.
+        self._random = sorted(set(task.random_ids) & set(self._scan.sample.ids)) if self._scan else []
+        ids = {name for picture in task.pictures for name in self._best(picture)} | set(self._random)
         images = worker.examples(sorted(ids)) if task.path else {}
         self._natural = dict(zip(images, self._vectors(list(images.values())), strict=True))
+
+    def _measure_references(self) -> dict[str, Reference]:
+        """Return the sampled examples' values by the keys of the pictures whose units the scan does not measure."""
+        pictures = [picture for picture in self._task.pictures if not is_measured_by_scan(picture)]
+        if self._scan is None or not pictures:
+            return {}
+        readable = [self._worker.with_readable_unit(picture, self._task).readable for picture in pictures]
+        units = list(dict.fromkeys(readable))  # pictures of several seeds or signs share a unit
+        target = self._worker.target((self._task.layer, *self._task.others))
+        ids = reference_ids(self._scan.sample.ids, REFERENCE_EXAMPLES)
+        values = references(target, units, ids, self._worker.example, self._worker.fitting)
+        of_unit = dict(zip(units, values, strict=True))
+        return {picture.key: of_unit[unit] for picture, unit in zip(pictures, readable, strict=True)}
 
     def rows(self) -> list[dict[str, object]]:
         """Return one row per picture, as `network_atlas.store.schemas.CALIBRATIONS` has them."""
@@ -142,22 +168,24 @@ class _Calibration:
             "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
             "path_similarity": self._similarity(picture, pixels),
             "activations": maps.float().mean(dim=(1, 2)).tolist(),
+            "reference": self._references.get(picture.key, []),
         }
 
     def _best(self, picture: Picture) -> list[str]:
-        scan = self._scans.get(picture.channel) if picture.channel is not None else None
-        if scan is None or picture.objective == "coactive":
+        if self._scan is None or picture.channel is None or picture.objective == "coactive":
             return []
+        scan = self._scan[picture.channel]
         best = scan.top if picture.sign > 0 else scan.bottom
         return [str(example["example_id"]) for example in best[:TOP_EXAMPLES]]
 
     def _similarity(self, picture: Picture, pixels: Pixels) -> float | None:
-        top = [self._natural[name] for name in self._best(picture) if name in self._natural]
-        others = [self._natural[name] for name in self._task.random_ids if name in self._natural]
-        if not top or not others:
+        best = self._best(picture)
+        if not best or not self._random or not self._task.path:
             return None
+        top, others = ([self._natural[name] for name in names] for names in (best, self._random))
         layers = range(len(self._task.path))
         groups = (self._vectors([pixels]), top, others)
+        # One array for each layer of the path, (images, channels).
         stacked = [[np.stack([image[layer] for image in images]) for layer in layers] for images in groups]
         return path_similarity(*stacked)
 

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from network_atlas.cli import machine_checks, run_checks
+from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import AtlasError
 from network_atlas.executors.environment import count_cpus
-from network_atlas.run.prepare import with_absolute_paths
+from network_atlas.run.prepare import LoadedModel
 
 DISTRIBUTION = "network-atlas"
 
@@ -40,13 +41,18 @@ def checkup(config: RunConfig) -> Iterator[Check]:
     yield _tried("threads", lambda: machine_checks.threads_fit(config, count_cpus()))
     yield _tried("cluster", lambda: machine_checks.cluster_answers(config))
     yield _tried("store", lambda: run_checks.store_works(config))
-    model = _tried("model", lambda: run_checks.model_loads(config))
+    tried = run_checks.TriedModel(config)
+    model = _tried("model", lambda: run_checks.model_in_words(config, tried.loaded.facts))
     yield model
-    yield _repeatable(config, known=model.ok and device.ok)
+    if model.ok and device.ok:
+        # Information, never a fault: a run works on a device that rounds by the position in the batch, too.
+        yield Check("repeatable", True, run_checks.repeatability(config, tried.loaded.model))
+    else:
+        yield Check("repeatable", True, "not measured: it needs the device and the model above")
     dataset = _tried("dataset", lambda: run_checks.dataset_is_readable(config))
     yield dataset
     if model.ok and dataset.ok:
-        yield from _plan(config)
+        yield from _plan(config, tried.loaded)
     else:
         yield Check("plan", False, "can't be made before the lines above are fixed")
 
@@ -59,17 +65,10 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
         return Check(name, False, str(error))
 
 
-def _repeatable(config: RunConfig, *, known: bool) -> Check:
-    """Return information, never a fault: a run works on a device that rounds by the place in the batch, too."""
-    if not known:
-        return Check("repeatable", True, "not measured: it needs the device and the model above")
-    return Check("repeatable", True, run_checks.repeatability(config))
-
-
-def _plan(config: RunConfig) -> Iterator[Check]:
+def _plan(config: RunConfig, loaded: LoadedModel) -> Iterator[Check]:
     """Yield whether there is a plan, and whether there is space for what it writes."""
     try:
-        prepared = run_checks.planned(config)
+        prepared = run_checks.planned(config, loaded)
     except AtlasError as error:
         yield Check("plan", False, str(error))
         return

@@ -63,14 +63,16 @@ in this root; if there are none, a few steps of the model are timed on this mach
 for the same results under the same root, so that a scheduler can refuse a second job for them. --json prints an object
 for each configuration:
   format             1; later versions add fields and rename none
-  root, model, examples, passed_over
+  root, model, examples
   dataset_notices    sentences on what the dataset's listing left out
+  passed_over        layers that a glob matched but that can't be captured, with the reason
   layers             [{layer, type, shape, channels, pictures, done}]
   stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
   forward_passes     work left, in passes of one image through the whole network; a step counts as three
   bytes_written      bytes that the rest adds to the root
   price_per_hour     executor.price_per_hour, or null
-  workers            [{workers, seconds, price}] for 1, 8 and 64 workers""",
+  workers            [{workers, seconds, seconds_at_most, price}] for 1, 8, 64 and executor.workers; timed on a busy
+                     machine, seconds may be up to seconds_at_most""",
     "doctor": """\
 examples:
   atlas doctor
@@ -114,6 +116,7 @@ examples:
   atlas sheet atlases/efficientnet_lite0
   atlas sheet atlases/enemy --layer _blocks.13 --output noise.png --size 200
 
-A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side.""",
+A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side. A single variant
+makes a grid of units.""",
 }
 """The end of each command's help; "" is the help of `atlas` itself."""

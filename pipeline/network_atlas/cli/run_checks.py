@@ -7,21 +7,26 @@ import math
 import os
 import shutil
 import uuid
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from network_atlas.cli.amounts import relative, size
 from network_atlas.cli.machine_checks import gpus_are_elsewhere
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import open_source
 from network_atlas.errors import DatasetError, SetupError, StoreError, UnreadableImageError, counted
+from network_atlas.layers import ModelFacts
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
-from network_atlas.models.facts import model_facts
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import on_device
 from network_atlas.models.trace import example_input
 from network_atlas.plan.estimate import bytes_of
-from network_atlas.run.prepare import Prepared, prepare
+from network_atlas.run.prepare import LoadedModel, Prepared, prepare
 from network_atlas.store.paths import STAGING, Store
 from network_atlas.store.results import what_is_done
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FIRST_IMAGES = 5
 """Images that are decoded: enough to find a folder of the wrong kind, few enough for a slow object store."""
@@ -56,15 +61,26 @@ def _missing(folder: str) -> list[str]:
     return missing
 
 
-def model_loads(config: RunConfig) -> str:
-    """Return the model's layers and speed. Raises ModelError where it can't be built or does not run."""
-    facts = model_facts(load_model(config.model), config.model)
+class TriedModel:
+    """The model, loaded once for all checks that need it."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """Load the model. Raises ModelError where it can't be built or does not run."""
+        return LoadedModel.of(self._config.model)
+
+
+def model_in_words(config: RunConfig, facts: ModelFacts) -> str:
+    """Return the model's layers and speed."""
     weights = "random weights" if config.model.weights == "none" else f"weights {config.model.weights}"
     layers = counted(len(facts.layers), "layer")
     return f"{config.model.name}, {weights}: {layers}, {facts.forward_seconds * 1000:.1f} ms an image"
 
 
-def repeatability(config: RunConfig) -> str:
+def repeatability(config: RunConfig, model: nn.Module) -> str:
     """Return whether an image's numbers depend on its place in the batch and on the other images, measured here.
 
     The batch has the largest of the fixed sizes in which workers of this machine run the model.
@@ -73,8 +89,7 @@ def repeatability(config: RunConfig) -> str:
         return "not measured: the GPUs are the cluster's"
     device = device_of(config.executor)
     rows = sizes_for(device)[-1]
-    model = on_device(load_model(config.model), device)
-    difference = place_difference(model, example_input(config.model.input, rows).to(device))
+    difference = place_difference(on_device(model, device), example_input(config.model.input, rows).to(device))
     if math.isnan(difference):
         return "not measured: the model does not return one tensor of numbers"
     measured = f"batches of {rows}, this machine's {'processor' if device.type == 'cpu' else 'GPU'}"
@@ -113,9 +128,9 @@ def dataset_is_readable(config: RunConfig) -> str:
     return f"{counted(len(examples), 'image')}, {readable}{left_out}{notices}"
 
 
-def planned(config: RunConfig) -> Prepared:
+def planned(config: RunConfig, loaded: LoadedModel) -> Prepared:
     """Return the run, prepared; writes nothing. Raises an AtlasError for what can't be planned."""
-    return prepare(config, measured=False)
+    return prepare(config, measured=False, loaded=loaded)
 
 
 def plan_in_words(prepared: Prepared) -> str:

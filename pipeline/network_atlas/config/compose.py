@@ -34,6 +34,7 @@ from pydantic import TypeAdapter, ValidationError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from network_atlas.config.explain import explain, missing
+from network_atlas.config.foreign_words import words
 from network_atlas.config.overrides import (
     no_such_choice,
     options,
@@ -41,7 +42,6 @@ from network_atlas.config.overrides import (
     refuse_early,
     refuse_unlisted,
     whole_list,
-    words,
 )
 from network_atlas.config.plain import flatten, folder_name
 from network_atlas.config.schema import RunConfig
@@ -193,7 +193,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
     try:
         return _container(config, resolve=True)
     except OmegaConfBaseException as error:
-        place = getattr(error, "full_key", None) or "the configuration"
+        place = re.sub(r"\[(\d+)\]", r".\1", getattr(error, "full_key", None) or "the configuration")
         known = flatten(_container(config, resolve=False))
         names = (
             re.findall(r"Interpolation key '([^']*)'", str(error)) if isinstance(error, InterpolationKeyError) else []

@@ -176,7 +176,7 @@ def _own_names(kind: Any) -> tuple[Any, ...]:
 def _inside(kind: Any, part: str | int) -> list[Any]:
     if dataclasses.is_dataclass(kind):
         hint = get_type_hints(kind).get(str(part))
-    elif get_origin(kind) in (tuple, dict):
+    elif get_origin(kind) in (tuple, dict, Mapping):
         hint = next(arg for arg in reversed(get_args(kind)) if arg is not Ellipsis)
     else:
         return []

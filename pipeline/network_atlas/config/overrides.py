@@ -17,9 +17,9 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from network_atlas.config.explain import kinds_at
+from network_atlas.config.foreign_words import RECIPE, words
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.suggest import choice_meant, word_meant
 from network_atlas.errors import ConfigError, did_you_mean
@@ -77,24 +77,13 @@ def refuse_unlisted(parsed: Iterable[Override]) -> None:
 
 def options(loader: ConfigLoaderImpl, group: str) -> list[str]:
     """Return the choices of a group, none where there is no such group."""
-    # Not loader.get_group_options, which copies the whole repository for each call: two thirds of `compose`.
+    # Not loader.get_group_options, which copies the repository for each call: that took two thirds of `compose`.
     return sorted(set(loader.repository.get_group_options(group, ObjectType.CONFIG)))
 
 
 def whole_list(path: str) -> str:
     """Return the example of an override that gives the whole list."""
     return f"give the whole list instead: '{path}={ITEMS.get(path, '[...]')}'"
-
-
-def words(error: BaseException) -> str:
-    """Return what a foreign error says, without its advice on Hydra, search paths and inner keys."""
-    cause = error.__cause__
-    text = str(error).split("Config search path")[0]
-    if isinstance(cause, OmegaConfBaseException):
-        text = f"{text}: {cause}".replace("Error merging override ++", "").removeprefix(": ")
-    noise = r"\s*(See http|Error parsing override|full_key:|object_type=|Set the environment|Or add a second)"
-    lines = [line.strip() for line in text.splitlines() if not re.match(noise, line)]
-    return " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
 
 
 def no_such_choice(group: str, choice: str, loader: ConfigLoaderImpl) -> str:
@@ -111,7 +100,9 @@ def _unreadable(line: str, error: HydraException, loader: ConfigLoaderImpl) -> s
     key, equals, value = line.partition("=")
     if equals and choice_meant(key, value):
         return no_such_choice(key, value, loader)
-    meant = "" if equals else word_meant(line, {group: options(loader, group) for group in sorted(GROUPS)})
+    meant = (
+        "" if equals or "@" in line else word_meant(line, {group: options(loader, group) for group in sorted(GROUPS)})
+    )
     advice = f"Write: {meant}" if meant else GRAMMAR
     return f"cannot read the override {line!r}: {words(error)}. {advice}"
 
@@ -147,13 +138,38 @@ def _problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
     if override.is_sweep_override():
         return f"{line} {SEVERAL}" if override.is_discrete_sweep() else f"{line}: {CHOICES.format(key=key)}"
     choices = options(loader, key)
+    if override.package is not None:
+        return _package_problem(override, loader)
     if not choices:
         return next(_place_problems(override), None)
+    if override.is_delete() and key in ROOTS:
+        return f"{line}: every run needs a choice of {key}; write {key}=..., one of {', '.join(choices)}"
     if override.is_add() and key in ROOTS and override.package is None:
         return f"{line}: {key} has a choice already; write {line.removeprefix('+')}, without the '+'"
     if not override.is_delete() and not isinstance(override.value(), str | list | dict):
         return f"{line}: name a choice of {key}: {', '.join(choices)}"
     return None
+
+
+def _package_problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
+    """Return what is wrong with `group@package=choice`: packages are for recipes, and for choices in a recipe."""
+    group, package, line = override.key_or_group, override.package or "", str(override.input_line)
+    if not options(loader, group):
+        groups = ", ".join(name for name in sorted(GROUPS) if options(loader, name))
+        return f"{line}: there is no group '{group}' of choices; there are {groups}"
+    *parents, last = group.split("/")
+    recipe = re.match(r"recipes\.[\w-]+", package)
+    if recipe and (group == "optimize" or parents == ["optimize"]):
+        fitting = ".".join([recipe[0], *([last] if parents else [])])
+        if package == fitting:
+            return None
+        value = "..." if override.is_delete() else override.get_value_element_as_str()
+        added = RECIPE.replace("recipes.NAME", recipe[0])
+        return f"{line}: write {added}" + (f", then {group}@{fitting}={value}" if parents else "")
+    return (
+        f"{line}: '@' puts a choice into a recipe of its own: {RECIPE}, and then, to change a part of it, "
+        "optimize/parameterization@recipes.NAME.parameterization=pixels"
+    )
 
 
 def _place_problems(override: Override) -> Iterator[str]:
@@ -173,7 +189,7 @@ def _place_problems(override: Override) -> Iterator[str]:
     kinds, value = _kinds(key), override.value()
     if isinstance(value, Mapping) and _is_list(kinds):
         yield f"{line}: {key} must be a list; {whole_list(key)}"
-    elif isinstance(value, list) and any(get_origin(kind) is dict for kind in kinds):
+    elif isinstance(value, list) and any(get_origin(kind) in (dict, Mapping) for kind in kinds):
         yield f"{line}: {key} must be a mapping, such as '{key}={{key: value}}'"
     elif isinstance(value, list) and any(is_dataclass(kind) for kind in kinds):
         names = dict.fromkeys(field.name for kind in kinds if is_dataclass(kind) for field in fields(kind))

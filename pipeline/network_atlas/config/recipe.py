@@ -112,7 +112,7 @@ class TransformConfig:
 
 @settings
 class RegularizerConfig:
-    """One penalty, subtracted from the score with its weight."""
+    """One penalty; its weight is the share of the score that a penalty of 1 costs."""
 
     name: Literal["l1", "l2", "total_variation", "blur", "bilateral", "border"] = setting(OPTIMIZE)
     weight: NotNegative = setting(OPTIMIZE)

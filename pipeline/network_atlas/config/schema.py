@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from network_atlas.config.arguments import Arguments
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.config.declare import (
     ASSEMBLE,
@@ -87,7 +88,8 @@ class ModelConfig:
     name: str = setting(HASHED, ASSEMBLE)
     weights: str = setting(HASHED, may_change=True)
     """'default' (the source's own), 'none' (random, from `seed`), or the path of a checkpoint file."""
-    arguments: dict[str, str | int | float | bool | None] = setting(HASHED)
+    arguments: Arguments = setting(HASHED)
+    """Keyword arguments of the function that builds the network: any YAML values, lists and mappings too."""
     seed: Seed = setting(HASHED)
     allow_code: bool = setting(NOTHING)
     input: InputConfig

@@ -17,6 +17,12 @@ from network_atlas.config.declare import HASHED, NOTHING, Count, Positive, Seed,
 Sign = Literal["+", "-"]
 
 
+def variant_name(kind: str, seed: int, *details: str, recipe: str) -> str:
+    """Return the name of a variant, such as 'neuron+@3 class_token (lucid)'; empty details are left out."""
+    parts = [f"{kind}@{seed}" if seed else kind, *details, f"({recipe})" if recipe else ""]
+    return " ".join(filter(None, parts))
+
+
 @settings
 class VariantConfig:
     """One picture of every selected channel, or a set of them; objectives of whole layers give one per layer."""
@@ -76,13 +82,15 @@ class VariantConfig:
 
     def named(self, member: str) -> str:
         """Return the name of one member of a set: 'channel+ diverse-2'."""
-        parts = [f"{self.objective}{self.sign}" + (f"@{self.seed}" if self.seed else "")]
-        if self.position != "centre":
-            parts.append(self.position if isinstance(self.position, str) else ",".join(map(str, self.position)))
-        parts += ["from example"] * (self.start == "example")
-        parts += [member] * bool(member)
-        parts += [f"({self.recipe})"] * bool(self.recipe)
-        return " ".join(parts)
+        position = self.position if isinstance(self.position, str) else ",".join(map(str, self.position))
+        return variant_name(
+            f"{self.objective}{self.sign}",
+            self.seed,
+            "" if position == "centre" else position,
+            "from example" if self.start == "example" else "",
+            member,
+            recipe=self.recipe,
+        )
 
 
 @settings

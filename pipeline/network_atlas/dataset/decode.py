@@ -6,8 +6,8 @@ The content decides the format, not the file's suffix (`dataset.image_formats`).
 taken, and EXIF orientation is applied; `dataset.colours` brings every mode to RGB.
 
 Whatever is wrong with a file is an `UnreadableImageError` whose text is the reason, the same on every machine (without
-paths and memory addresses). Errors that blame the machine (a dying disk, no file handles left) pass through: the file
-may be fine.
+paths and memory addresses). Errors that blame the machine (a dying disk, no file handles left, no permission) pass
+through: the file may be fine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,17 @@ BROKEN_FILE = (
 )
 BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 BROKEN_MACHINE = frozenset(
-    {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET}
+    {
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ECONNRESET,
+        errno.EACCES,
+        errno.EPERM,
+    }
 )
 
 ORIENTATION_TAG = 0x0112

@@ -75,7 +75,8 @@ class Source(Protocol):
         """Return the example in RGB, upright and cropped to its view.
 
         With `side_min_px` it may come reduced, its shorter side never below that.
-        Raises UnreadableImageError with the id and the reason.
+        Raises UnreadableImageError with the id and the reason, and DatasetError for an image that may be readable at
+        another time or on another machine: a file that is gone, or that this user may not read.
         """
         ...
 
@@ -173,7 +174,27 @@ class FileSource:
             return self._view_of(file, side_min_px)
         # A network disk fails for a moment now and then; bytes have been read with retries already.
         what = f"read {file.name!r} of dataset.root={self.config.root!r}"
-        return with_retries(lambda: self._view_of(file, side_min_px), what=what)
+        try:
+            return with_retries(lambda: self._view_of(file, side_min_px), what=what)
+        except PermissionError as error:
+            raise self._not_now(file, "permission denied", "give this user the right to read it") from error
+        except UnreadableImageError as error:
+            # A link that leads nowhere is listed as unreadable; any other file was there at the listing.
+            if isinstance(error.__cause__, FileNotFoundError) and not file.is_symlink():
+                fix = "restore it, let every machine see the same folder, or give the command again to list anew"
+                raise self._not_now(file, "there is no such file here", fix) from error
+            raise
+
+    def _not_now(self, file: Path, why: str, fix: str) -> DatasetError:
+        """Return the error for an image that may be readable at another time or on another machine.
+
+        It fails the task. As an unreadable image it would be left out for ever: the results' keys would stay the same
+        when it can be read again.
+        """
+        return DatasetError(
+            f"can't read {file.name!r} of dataset.root={self.config.root!r}: {why}; {fix}, or leave it out with "
+            "dataset.exclude"
+        )
 
     def _view_of(self, file: Path | bytes, side_min_px: int) -> Image.Image:
         if self.config.views == 1:

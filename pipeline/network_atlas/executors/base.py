@@ -1,14 +1,14 @@
-"""What stages know of executors: a worker, a task, an outcome.
+"""What stages and executors share: a worker, a task, an outcome.
 
-A stage hands over a `WorkerSpec` and tasks, and gets outcomes back in any order. Whether the worker runs in
-this process or on a hundred machines is the executor's business alone.
+A stage hands over a `WorkerSpec` and tasks, and gets outcomes back in any order. Only the executor
+knows whether the worker runs in this process or on a hundred machines.
 
     with open_executor(config.executor) as executor:
         for outcome in executor.run(WorkerSpec("network_atlas.scan.worker:ScanWorker", config), tasks):
             ...
 
-Workers commit their own results to the store; only the receipt (a few KB) comes back. What every executor
-does alike is here too: build a worker once (`BuiltWorkers`), do one task (`attempt`).
+Workers commit their results to the store; only the receipt (a few KB) comes back. Code that all executors use is here
+too: build a worker once (`BuiltWorkers`), do one task (`attempt`).
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class TaskDone:
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed:
-    """A task could not be done. `fatal` says that every other task would meet the same end."""
+    """A task could not be done. `fatal` says that every other task would fail for the same reason."""
 
     task: Task
     error: str
@@ -134,8 +134,8 @@ class Executor(Protocol):
     def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Generator[Outcome]:
         """Yield one outcome per task, in the order of completion. Starts nothing when `tasks` is empty.
 
-        A task that raises is tried once more, then halved, as often as it can be; the outcomes are then those of its
-        parts, so that only what is to blame fails. A StoreError is fatal at once. WorkerBuildError ends the run.
+        A task that raises is tried once more, then halved as often as possible; the outcomes are then those of its
+        parts, so that only the part to blame fails. A StoreError is fatal at once. WorkerBuildError ends the run.
         Closing the iterator early abandons the rest.
         """
 
@@ -145,11 +145,11 @@ class Executor(Protocol):
 
 
 def attempt(worker: Worker, task: Task) -> Outcome:
-    """Do `task` and return what came of it; let KeyboardInterrupt and SystemExit pass."""
+    """Do `task` and return its outcome; let KeyboardInterrupt and SystemExit pass."""
     started = time.monotonic()
     try:
         receipt = worker.run(task)
-    except Exception as error:  # whatever a worker raises is an outcome of its task, not the run's end
+    except Exception as error:  # any exception of a worker is the outcome of its task, and does not end the run
         return failure(task, error)
     return TaskDone(task=task, receipt=receipt, seconds=time.monotonic() - started)
 

@@ -1,18 +1,19 @@
-"""Which task goes to which host, and what becomes of it: decisions only, no Ray, no clock.
+"""Which task goes to which host, and whether it is tried again: decisions only, no Ray, no clock.
 
-A task that raises is tried again, then halved down to what is to blame. A death blames the task that ran: three
-strikes, then it runs alone, then it is halved or fails. A machine that was taken away blames nobody.
+A task that raises is tried again, then halved until only the part that fails is left. The death of a process is blamed
+on the task that ran. After three deaths the task runs alone; after the next it is halved, or fails if it can't be.
+Nothing is blamed for a machine that was taken away.
 
     dispatch = Dispatch(tasks)
-    task = dispatch.take(host=0, hosts=2)         # what host 0 should do next, or None
-    outcome = dispatch.settle(0, came_back)       # what to report, or None if the task is tried again
-    outcomes = dispatch.lose(0, blame=True, ...)  # host 0 died with what it held
+    task = dispatch.take(host=0, hosts=2)        # the next task for host 0, or None
+    outcome = dispatch.settle(0, result)         # the outcome to report, or None if the task is tried again
+    failed = dispatch.lose(0, blame=True, ...)   # host 0 died; return its task if that counts as failed now
 
 A host works through what it holds in order, so its first task is the one that was running when it died.
 
-Tasks are taken in the order in which they are given (longest first, so that the last ones are short), but for those
-that say what they keep warm: a host goes on with what it has warm, and else begins what no other host has. So each
-layer's scan is read by one host, until hosts run out of layers and help each other.
+Tasks are taken in the order in which they are given (longest first, so that the last ones are short), except tasks
+with a `cached_input`: a host goes on with the input that it has in its cache, or else begins one that no other host
+has. So each layer's scan is read by one host, until there are no more layers to begin and hosts share one.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from collections.abc import Sequence
 from network_atlas.executors.base import Outcome, Task, TaskFailed
 
 TRIES = 2
-"""How often a task may raise before it is halved; its halves, having been tried with it, once more each."""
+"""How often a task may raise before it is halved. Its halves were tried with it, so each gets one more try."""
 DEATHS = 3
-"""How many processes may die while running a task before it runs alone; the next death halves it, too."""
+"""How many processes may die while they run a task before it runs alone. One more death halves it.
+
+Three, since a process may also die by another's fault: the system's out-of-memory killer takes the largest."""
 IN_FLIGHT = 2
-"""Tasks a host holds: the next one is there when the first ends, so no host waits for the driver."""
+"""Tasks that a host holds: the second begins when the first ends, without a wait for the driver."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,13 +40,13 @@ class Attempted:
 
     task: Task
     order: int
-    """Place in the run; a task that is tried again, and halves of it, keep it."""
+    """Rank in the run; a task that is tried again keeps it, and so do its halves."""
     raised: int = 0
     deaths: int = 0
 
     @property
     def alone(self) -> bool:
-        """Say whether no other task may be in flight beside it: it may be what kills its host."""
+        """Say whether its host may hold no other task: this one may be what kills hosts."""
         return self.deaths >= DEATHS
 
 
@@ -52,9 +55,9 @@ class Dispatch:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._queues: dict[str, deque[Attempted]] = {}
-        """What waits, by what it keeps warm; no queue is empty."""
+        """Tasks that wait, by `cached_input`; no queue is empty."""
         self._held: dict[int, deque[Attempted]] = {}
-        self._warm: dict[int, str] = {}
+        self._cached: dict[int, str] = {}
         for order, task in enumerate(tasks):
             self._queues.setdefault(task.cached_input, deque()).append(Attempted(task, order))
         self._waiting = len(tasks)
@@ -82,22 +85,22 @@ class Dispatch:
             return None
         held.append(queue.popleft())
         self._waiting -= 1
-        self._warm[host] = held[-1].task.cached_input
+        self._cached[host] = held[-1].task.cached_input
         if not queue:
             del self._queues[held[-1].task.cached_input]
         return held[-1].task
 
     def _choice(self, host: int) -> str:
-        """Return the name of the queue for `host`: what it has warm, or what no other host has, or the first."""
-        own = self._warm.get(host, "")
-        if own and own in self._queues:
-            return own
-        taken = set(self._warm.values()) - {""}
+        """Return the input to go on with: the host's cached one, or one that no other host has, or the first."""
+        cached = self._cached.get(host, "")
+        if cached and cached in self._queues:
+            return cached
+        taken = set(self._cached.values()) - {""}
         free = self._queues.keys() - taken
         return min(free or self._queues, key=lambda name: self._queues[name][0].order)
 
     def settle(self, host: int, outcome: Outcome) -> Outcome | None:
-        """Take what came of the first task of `host`; return it, or None if the task is tried again."""
+        """Record the outcome of the first task of `host`; return it, or None if the task is tried again."""
         tried = self._held[host].popleft()
         if isinstance(outcome, TaskFailed) and not outcome.fatal:
             tried.raised += 1
@@ -109,13 +112,13 @@ class Dispatch:
         return dataclasses.replace(outcome, task=tried.task)
 
     def lose(self, host: int, *, blame: bool, reason: str) -> TaskFailed | None:
-        """Put back what the dead `host` held; return its first task as failed if it has killed too many.
+        """Put back the tasks of the dead `host`; return its first task as failed if that has killed too many.
 
         Only the first task was running, so only that one can be to blame; `blame` says that it is (and not,
         say, a machine that was taken away).
         """
         held = self._held.pop(host, deque())
-        self._warm.pop(host, None)
+        self._cached.pop(host, None)
         failed = None
         if held and blame:
             held[0].deaths += 1
@@ -126,15 +129,16 @@ class Dispatch:
         return failed
 
     def _halve(self, tried: Attempted) -> bool:
-        """Put the halves of a task in its place, each with one more try; say whether it has any."""
+        """Queue the halves of a task instead of it, each with one more try; say whether it has any."""
         halves = tried.task.split()
         raised, deaths = min(tried.raised, TRIES - 1), min(tried.deaths, DEATHS)
         self._put_back([Attempted(half, tried.order, raised=raised, deaths=deaths) for half in halves])
         return bool(halves)
 
     def _put_back(self, attempted: Sequence[Attempted]) -> None:
-        for one in reversed(attempted):
-            self._queues.setdefault(one.task.cached_input, deque()).appendleft(one)
+        # At the front, so that a task that failed does not wait for the end of the run; reversed, to keep the order.
+        for tried in reversed(attempted):
+            self._queues.setdefault(tried.task.cached_input, deque()).appendleft(tried)
         self._waiting += len(attempted)
 
 

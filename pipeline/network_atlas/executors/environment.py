@@ -1,6 +1,6 @@
-"""What Ray must know of this process and machine, before it is imported.
+"""Settings for Ray that must stand before it is imported: environment variables, counts, folders.
 
-Nothing here knows Ray: these are environment variables, counts and folders.
+Nothing here imports Ray.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from network_atlas.errors import SetupError
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, and no prompt about it
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, workers would get another Python
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, Ray would start workers in another Python
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # workers without a GPU must not see the machine's GPUs
 }
 CONNECT_SECONDS = 5.0
@@ -37,8 +37,8 @@ LONGEST_TEMPORARY = 23
 def set_environment(*, local: bool) -> None:
     """Set Ray's environment variables, except those the user has set.
 
-    A local Ray listens on every network interface. Its default guard is a token that it writes into the
-    home folder, and a read-only home then stops it; so it gets a token of its own, by the environment.
+    A local Ray listens on every network interface and asks for a token. By default it writes that into the home folder,
+    which fails where the home is read-only. So it gets a random token by the environment.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -52,12 +52,12 @@ def count_cpus() -> int:
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return max(1, min(count, int(quota) // int(period)))
-    except (OSError, ValueError):  # no control group, or quota 'max'
+    except (OSError, ValueError):  # no control group (version 2), or no limit: the quota is the word 'max'
         return count
 
 
 def cpus_for(config: RayConfig) -> int:
-    """Return how many processors a local Ray should count: all, and at least what the wanted workers need."""
+    """Return how many processors a local Ray should count: all, and at least as many as the workers need."""
     return max(count_cpus(), math.ceil(config.cpus_per_worker * max(1, config.workers)))
 
 

@@ -1,6 +1,6 @@
-"""What runs inside a worker process, and the place it has in the driver's pool.
+"""The code inside a worker process (`Host`), and the driver's record of it (`Seat`).
 
-A `Host` builds workers, does tasks and returns outcomes as plain values. No exception leaves it: one that the
+A `Host` builds workers, does tasks and returns outcomes as plain values. No exception leaves it: an exception that the
 driver cannot unpickle would look like a broken cluster.
 """
 
@@ -40,14 +40,14 @@ class Host:
 
 
 @dataclasses.dataclass(slots=True)
-class Place:
-    """A place in the driver's pool: a host (an actor), what it is doing, and after its death the next host."""
+class Seat:
+    """A seat in the driver's pool: a host (a Ray actor) and its tasks. After the host's death the next one takes it."""
 
     number: int
     actor: Any
     gpus: float = 0.0
     spec: WorkerSpec | None = None
-    """What the host was last asked to prepare."""
+    """The worker that the host was last asked to build."""
     preparing: Any = None
     """Reference to the outcome of `Host.prepare`; None once the host is ready."""
     running: deque[tuple[Task, Any]] = dataclasses.field(default_factory=deque)

@@ -18,7 +18,7 @@ class InlineExecutor:
         self._workers = BuiltWorkers()
 
     def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Generator[Outcome]:
-        """Yield one outcome per task, in order; what raises is tried again, then halved."""
+        """Yield one outcome per task, in order; a task that raises is tried again, then halved."""
         spec = dataclasses.replace(spec, threads=self._threads)
         dispatch = Dispatch(tasks)
         while (task := dispatch.take(0, hosts=1)) is not None:

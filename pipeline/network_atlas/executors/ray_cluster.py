@@ -1,10 +1,10 @@
 """The executor that runs workers on Ray, on this machine or on many.
 
-A run is a loop: feed every host that is ready, wait for the first thing to end, settle it. Which task goes
-where, and who is to blame for a death, is decided in `dispatch`. Ray's own restarts and retries are off:
-measured on three nodes, a lost task runs again after 2.7 s with a fresh actor, and after 16.5 s with Ray's.
+A run is a loop: give tasks to every host that is ready, wait until something ends, record its outcome. `dispatch`
+decides which task goes to which host, and which task is blamed for a death. Ray's own restarts and retries are off:
+measured on three nodes, a lost task runs again after 2.7 s on a new actor, and after 16.5 s with Ray's restarts.
 
-With executor.workers=auto the pool follows the cluster while a stage goes on: a new machine gets hosts, and places
+With executor.workers=auto the pool follows the size of the cluster during a stage: a new machine gets hosts, and seats
 that wait for a machine that is gone are closed.
 """
 
@@ -28,7 +28,7 @@ from network_atlas.errors import WorkerBuildError
 from network_atlas.executors.base import Outcome, Task, WorkerSpec, failure
 from network_atlas.executors.dispatch import Dispatch
 from network_atlas.executors.environment import SETTINGS
-from network_atlas.executors.host import Place
+from network_atlas.executors.host import Seat
 from network_atlas.executors.ray_metrics import StageMetrics
 from network_atlas.executors.ray_session import Session
 from network_atlas.executors.stopping import Stopping
@@ -41,15 +41,15 @@ DEATHS = (
     exceptions.ObjectLostError,
     exceptions.LocalRayletDiedError,
 )
-"""Errors that say that the host is gone. Most are not RayActorErrors, so that alone would miss them."""
+"""Errors which say that the host is gone. Only the first is a RayActorError, so each must be listed."""
 FALSE_STARTS = 3
-"""How many hosts in a row may die in one place of the pool before they were ready."""
+"""How many hosts in a row may die in one seat before they are ready; then the run ends."""
 PULSE_SECONDS = 1.0
-"""How long a wait lasts at most before the loop checks for a request to stop, and for the cluster."""
+"""The longest wait; after it the loop checks whether to stop, and whether the cluster still exists."""
 LOOK_SECONDS = 5.0
-"""How often the size of the cluster is looked at, and whether it is still there."""
+"""How often the size of the cluster is read. Each reading is a request to Ray's head."""
 UNREADY_WARNING_SECONDS = 120.0
-"""How long no host may be ready before a warning."""
+"""How long the run waits for a first host before it warns."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class RayExecutor:
     def __init__(self, config: RayConfig) -> None:
         self._config = config
         self._session: Session | None = None
-        self._pool: list[Place] = []
+        self._pool: list[Seat] = []
         self._numbers = itertools.count()
 
     def run(self, spec: WorkerSpec, tasks: Sequence[Task]) -> Generator[Outcome]:
@@ -72,12 +72,12 @@ class RayExecutor:
             self._metrics = StageMetrics()
         spec = dataclasses.replace(spec, threads=_threads(self._config))
         stage = _Stage(spec, Dispatch(tasks), self._config.gpus_per_worker if spec.computes else 0.0)
-        self._stop([place for place in self._pool if place.gpus != stage.gpus])
+        self._stop([seat for seat in self._pool if seat.gpus != stage.gpus])
         try:
             with Stopping(self._config.grace_seconds) as stopping:
                 yield from self._metrics.counted(spec, self._work(stage, stopping))
         finally:
-            self._stop([place for place in self._pool if place.running])
+            self._stop([seat for seat in self._pool if seat.running])
 
     def _work(self, stage: _Stage, stopping: Stopping) -> Iterator[Outcome]:
         looked, last_ready = -math.inf, time.monotonic()
@@ -86,86 +86,87 @@ class RayExecutor:
             if now - looked >= LOOK_SECONDS:
                 looked = now
                 self._fit(stage)
-            places = [place for place in self._pool if place.spec is stage.spec]
-            if stopping.overdue or (stopping.asked and not any(place.running for place in self._pool)):
+            seats = [seat for seat in self._pool if seat.spec is stage.spec]
+            if stopping.overdue or (stopping.asked and not any(seat.running for seat in self._pool)):
                 raise KeyboardInterrupt
             if not stopping.asked:
-                for place in places:
-                    _feed(place, stage.dispatch, hosts=len(places))
-            for place in _ended(places):
-                outcome = self._collect(stage, place)
+                for seat in seats:
+                    _feed(seat, stage.dispatch, hosts=len(seats))
+            for seat in _ended(seats):
+                outcome = self._collect(stage, seat)
                 if outcome is not None:
                     yield outcome
-            last_ready = _warn_if_none_is_ready(places, last_ready)
+            last_ready = _warn_if_none_is_ready(seats, last_ready)
 
     def _fit(self, stage: _Stage) -> None:
-        """Open and close places: as many as the cluster has capacity for, and the stage has work for."""
+        """Open and close seats: as many as the cluster has capacity for, and the stage has work for."""
         assert self._session is not None
         capacity = self._session.workers(gpus=stage.gpus)
         wanted = min(stage.dispatch.unfinished, capacity)
         while len(self._pool) < wanted:
-            self._pool.append(Place(next(self._numbers), self._start_host(stage.gpus), gpus=stage.gpus))
-        for place in self._pool[:wanted]:
-            if place.spec is not stage.spec:
-                place.prepare(stage.spec)
-                place.false_starts = 0
-        # What waits for a machine that is gone. A host that is ready stays: Ray may not have counted it yet.
-        waiting = [place for place in reversed(self._pool) if place.preparing is not None]
+            self._pool.append(Seat(next(self._numbers), self._start_host(stage.gpus), gpus=stage.gpus))
+        for seat in self._pool[:wanted]:
+            if seat.spec is not stage.spec:
+                seat.prepare(stage.spec)
+                seat.false_starts = 0
+        # Close what waits for a machine that is gone. A host that is ready stays, even beyond the capacity: Ray may not
+        # have counted its machine yet.
+        waiting = [seat for seat in reversed(self._pool) if seat.preparing is not None]
         self._stop(waiting[: max(0, len(self._pool) - capacity)])
 
-    def _collect(self, stage: _Stage, place: Place) -> Outcome | None:
-        """Take what came of the first thing `place` was doing; return an outcome if a task now has one."""
+    def _collect(self, stage: _Stage, seat: Seat) -> Outcome | None:
+        """Read the result of what ended in `seat`; return the outcome of a task if that is now known."""
         try:
-            result = ray.get(place.next_end)
+            result = ray.get(seat.next_end)
         except DEATHS as error:
-            return self._replace(stage, place, error)
+            return self._replace(stage, seat, error)
         except exceptions.RayError as error:  # for example a receipt that cannot be pickled
-            if place.preparing is not None:
-                return self._replace(stage, place, error)
-            result = failure(place.running[0][0], error)
-        if place.preparing is None:
-            place.running.popleft()
-            return stage.dispatch.settle(place.number, result)
+            if seat.preparing is not None:
+                return self._replace(stage, seat, error)
+            result = failure(seat.running[0][0], error)
+        if seat.preparing is None:
+            seat.running.popleft()
+            return stage.dispatch.settle(seat.number, result)
         if result is not None:
             raise result
-        place.preparing, place.false_starts = None, 0
+        seat.preparing, seat.false_starts = None, 0
         return None
 
-    def _replace(self, stage: _Stage, place: Place, error: Exception) -> Outcome | None:
-        """Put a new host in the place of one that died, and what it held back into the queue."""
+    def _replace(self, stage: _Stage, seat: Seat, error: Exception) -> Outcome | None:
+        """Put a new host into the seat of one that died, and its tasks back into the queue."""
         taken_away = _taken_away(error)
-        if place.preparing is not None and not taken_away:
-            place.false_starts += 1
-        if place.false_starts >= FALSE_STARTS:
-            self._stop([place])
+        if seat.preparing is not None and not taken_away:
+            seat.false_starts += 1
+        if seat.false_starts >= FALSE_STARTS:
+            self._stop([seat])
             raise WorkerBuildError(
                 f"{FALSE_STARTS} worker processes in a row died before {stage.spec.target} was ready in them: "
                 + _in_short(error)
             ) from error
-        log.warning("a worker was lost (%s); another takes its place and what it held", _in_short(error))
-        ray.kill(place.actor)  # a process whose node was given up may still be alive, and writing
-        place.actor = self._start_host(stage.gpus)
-        place.running.clear()
-        place.prepare(stage.spec)
-        return stage.dispatch.lose(place.number, blame=not taken_away, reason=str(error))
+        log.warning("a worker was lost (%s); another takes its tasks", _in_short(error))
+        ray.kill(seat.actor)  # a process whose node was given up may still be alive, and writing
+        seat.actor = self._start_host(stage.gpus)
+        seat.running.clear()
+        seat.prepare(stage.spec)
+        return stage.dispatch.lose(seat.number, blame=not taken_away, reason=str(error))
 
     def _start_host(self, gpus: float) -> Any:
         threads = str(_threads(self._config))
         options = {
             "num_cpus": self._config.cpus_per_worker,
             "num_gpus": gpus,
-            "max_restarts": 0,
+            "max_restarts": 0,  # a restarted actor would have lost its worker and its search path
             "max_task_retries": 0,
             "runtime_env": {"env_vars": {**SETTINGS, "OMP_NUM_THREADS": threads}},
         }
         actor = _actor_class([os.path.abspath(entry) for entry in sys.path], os.getcwd())
         return ray.remote(actor).options(**options).remote()
 
-    def _stop(self, places: Sequence[Place]) -> None:
-        """Kill the hosts of `places` with whatever they are doing, and close the places."""
-        for place in places:
-            self._pool.remove(place)
-            ray.kill(place.actor)
+    def _stop(self, seats: Sequence[Seat]) -> None:
+        """Kill the hosts of `seats` with whatever they are doing, and close the seats."""
+        for seat in seats:
+            self._pool.remove(seat)
+            ray.kill(seat.actor)
 
     def __enter__(self) -> RayExecutor:
         return self
@@ -179,12 +180,12 @@ class RayExecutor:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Stage:
-    """The work of one call of `run`."""
+    """The tasks of one call of `run`, and what their hosts need."""
 
     spec: WorkerSpec
     dispatch: Dispatch
     gpus: float
-    """Of each host."""
+    """GPUs that each host reserves; 0 for stages that don't run the network."""
 
 
 def _actor_class(driver_path: Sequence[str], driver_folder: str) -> type:
@@ -217,28 +218,28 @@ def _threads(config: RayConfig) -> int:
     return max(1, int(config.cpus_per_worker))
 
 
-def _feed(place: Place, dispatch: Dispatch, hosts: int) -> None:
-    """Hand tasks to a host that is ready. One that is not might never be, and would keep them for ever."""
-    while place.preparing is None and (task := dispatch.take(place.number, hosts)) is not None:
-        place.running.append((task, place.actor.run.remote(task)))
+def _feed(seat: Seat, dispatch: Dispatch, hosts: int) -> None:
+    """Give tasks to a host that is ready. A host that is not ready may never be, and would hold them for ever."""
+    while seat.preparing is None and (task := dispatch.take(seat.number, hosts)) is not None:
+        seat.running.append((task, seat.actor.run.remote(task)))
 
 
-def _ended(places: Sequence[Place]) -> list[Place]:
-    """Return the places where something has ended; wait a moment for the first."""
-    waiting = {place.next_end: place for place in places if place.next_end is not None}
+def _ended(seats: Sequence[Seat]) -> list[Seat]:
+    """Return the seats in which something has ended; wait at most PULSE_SECONDS for the first."""
+    waiting = {seat.next_end: seat for seat in seats if seat.next_end is not None}
     references = list(waiting)
     if not references:
         return []
     ended, _ = ray.wait(references, num_returns=1, timeout=PULSE_SECONDS)
-    if ended:
+    if ended:  # the wait above returns one even if several have ended; this one returns all of them, and does not wait
         ended, _ = ray.wait(references, num_returns=len(references), timeout=0)
     return [waiting[reference] for reference in ended]
 
 
-def _warn_if_none_is_ready(places: Sequence[Place], since: float) -> float:
-    """Return since when no host is ready, or now if one is; say so once, after a while."""
+def _warn_if_none_is_ready(seats: Sequence[Seat], since: float) -> float:
+    """Return since when no host has been ready: now if a host is. Warn once, after UNREADY_WARNING_SECONDS."""
     now = time.monotonic()
-    if any(place.preparing is None for place in places):
+    if any(seat.preparing is None for seat in seats):
         return now
     if now - since >= UNREADY_WARNING_SECONDS:
         log.warning("no worker is ready after %.0f s; waiting until the cluster has capacity", UNREADY_WARNING_SECONDS)
@@ -247,12 +248,12 @@ def _warn_if_none_is_ready(places: Sequence[Place], since: float) -> float:
 
 
 def _in_short(error: Exception) -> str:
-    """Return what Ray says of a death, without its guesses and its tables of names and numbers."""
+    """Return Ray's message about a death, without its guesses and its tables of names and numbers."""
     lines = str(error).partition(" Some common causes")[0].splitlines()
     said = [line.strip() for line in lines if line.strip() and not line.startswith("\t")]
     return " ".join(said) or type(error).__name__
 
 
 def _taken_away(error: Exception) -> bool:
-    """Say whether `error` is the loss of a machine rather than of a process on it."""
+    """Say whether a machine was lost, and not only a process on it."""
     return isinstance(error, exceptions.NodeDiedError) or bool(getattr(error, "preempted", False))

@@ -3,19 +3,23 @@
     ray._private.utils.set_sigterm_handler, ray._private.worker.connect    while Ray starts (`own_sigterm_handler`)
     ray._private.worker.print_to_stdstream                                 while Ray is in use (`no_notices`)
 
-No setting of Ray's turns these off. Tried with Ray 2.60. A later version without the first two names would raise
-AttributeError when Ray starts, which the tests of executors would show; without the third its notices would appear.
+No setting of Ray's turns these off. Tried with Ray 2.60; pyproject.toml allows no later version. Each patch first
+checks that what it replaces is there: a replacement of a name that Ray no longer uses would do nothing, in silence.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import ray
+
+from network_atlas.errors import SetupError
 
 
 @contextlib.contextmanager
@@ -30,9 +34,9 @@ def own_sigterm_handler() -> Iterator[None]:
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
-    utils: Any = ray._private.utils
-    worker: Any = ray._private.worker
-    set_handler, connect = utils.set_sigterm_handler, worker.connect
+    utils, worker = ray._private.utils, ray._private.worker
+    set_handler = _function(utils, "set_sigterm_handler", parameters=1)
+    connect = _function(worker, "connect")
 
     def connect_undisturbed(*arguments: Any, **options: Any) -> Any:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -42,20 +46,37 @@ def own_sigterm_handler() -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler if handler is not None else signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
-    utils.set_sigterm_handler, worker.connect = (lambda _: None), connect_undisturbed
-    try:
+    with (
+        _replaced(utils, "set_sigterm_handler", lambda _: None, set_handler),
+        _replaced(worker, "connect", connect_undisturbed, connect),
+    ):
         yield
-    finally:
-        utils.set_sigterm_handler, worker.connect = set_handler, connect
 
 
 @contextlib.contextmanager
 def no_notices() -> Iterator[None]:
     """Keep Ray from printing its raylet's notices ('A worker died ...'), which no setting of its own turns off."""
-    module: Any = ray._private.worker
-    printer = getattr(module, "print_to_stdstream", None)
-    module.print_to_stdstream = lambda *_, **__: None
+    worker = ray._private.worker
+    printer = _function(worker, "print_to_stdstream")
+    with _replaced(worker, "print_to_stdstream", lambda *_, **__: None, printer):
+        yield
+
+
+def _function(module: ModuleType, name: str, *, parameters: int | None = None) -> Any:
+    """Return a function of Ray's to replace; raise SetupError where this version has none, or one of another kind."""
+    function = getattr(module, name, None)
+    if callable(function) and parameters in (None, len(inspect.signature(function).parameters)):
+        return function
+    raise SetupError(
+        f"Ray {ray.__version__} can't be used: it has no {module.__name__}.{name} as in the versions that were tested. "
+        "Install one of those (pip install 'ray>=2.40,<2.61'), or run without Ray: executor=inline"
+    )
+
+
+@contextlib.contextmanager
+def _replaced(module: ModuleType, name: str, replacement: Callable[..., Any], original: Any) -> Iterator[None]:
+    setattr(module, name, replacement)
     try:
         yield
     finally:
-        module.print_to_stdstream = printer
+        setattr(module, name, original)

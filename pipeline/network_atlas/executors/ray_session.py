@@ -17,7 +17,7 @@ OBJECT_STORE_BYTES = 100_000_000  # only specs and receipts travel through Ray; 
 
 
 class Session:
-    """A connection that `close` ends, with whatever was begun here."""
+    """A connection to Ray; `close` ends it, and ends a Ray that was started for it."""
 
     def __init__(self, config: RayConfig) -> None:
         self._config = config
@@ -29,17 +29,17 @@ class Session:
                 stack.enter_context(no_notices())
             if not ray.is_initialized():
                 _connect(config, stack)
-            self._check_room()
+            self._check_gpus()
             self._cleanup = stack.pop_all()
 
     def close(self) -> None:
-        """Leave Ray, and end it if it was started here."""
+        """Disconnect from Ray, and end it if it was started here."""
         self._cleanup.close()
 
     def fitting(self, *, gpus: float) -> int:
         """Return how many workers, each with `gpus` GPUs, all machines together have capacity for now.
 
-        Raises ClusterLostError if there is no machine left: then nothing would ever end.
+        Raises ClusterLostError if no machine is left: the run would wait for ever.
         """
         nodes = [node for node in _nodes() if node["Alive"]]
         if not nodes:
@@ -49,14 +49,14 @@ class Session:
     def workers(self, *, gpus: float) -> int:
         """Return how many workers to run: those asked for, or as many as fit, and one at least.
 
-        A cluster may be asked for more than its capacity: it may grow. This machine can't.
+        A cluster may be asked for more than its capacity, since it may grow. This machine can't grow.
         """
         fits = max(1, self.fitting(gpus=gpus))
         if not self._config.workers:
             return fits
         return min(self._config.workers, fits) if self._config.address == "local" else self._config.workers
 
-    def _check_room(self) -> None:
+    def _check_gpus(self) -> None:
         gpus = self._config.gpus_per_worker
         if self._config.address == "local" and not self.fitting(gpus=gpus):
             raise ConfigError(

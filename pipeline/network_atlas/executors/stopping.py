@@ -1,7 +1,7 @@
-"""SIGINT and SIGTERM while hosts work: the first asks for an end in good order, the second ends at once.
+"""SIGINT and SIGTERM during a run on Ray: the first lets tasks end and begins no others, the second ends at once.
 
-A cluster's scheduler says so before it takes a machine away (a spot machine half a minute to two, Kubernetes half a
-minute): long enough for what is in flight to be committed, if nothing new is begun.
+A cluster's scheduler sends SIGTERM before it takes a machine away: half a minute before (Kubernetes), or up to two
+minutes (spot machines). That is long enough to commit the tasks that are running.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopping:
-    """While entered, keeps the first signal from raising; `asked` and `overdue` tell of it.
+    """While entered, keeps the first signal from raising; `asked` and `overdue` say that it came.
 
-    With a grace of 0 seconds, and outside the main thread, where Python allows no handlers, signals do what they did.
+    With a grace of 0 seconds, and outside the main thread, where Python allows no handlers, signals act as before.
     """
 
     def __init__(self, grace_seconds: float) -> None:
@@ -31,19 +31,19 @@ class Stopping:
 
     @property
     def asked(self) -> bool:
-        """Say whether nothing new is to be begun."""
+        """Say whether no further task is to be begun."""
         return self._deadline is not None
 
     @property
     def overdue(self) -> bool:
-        """Say whether what is in flight is to be dropped."""
+        """Say whether the tasks that are running are to be dropped."""
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         if self._deadline is not None:
             raise KeyboardInterrupt
         self._deadline = time.monotonic() + self._grace
-        log.warning("stopping: what is in flight has %.0f s to end; once more to stop at once", self._grace)
+        log.warning("stopping: running tasks have %.0f s to end; send the signal again to stop at once", self._grace)
 
     def __enter__(self) -> Stopping:
         if self._grace and threading.current_thread() is threading.main_thread():

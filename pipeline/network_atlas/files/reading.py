@@ -83,7 +83,7 @@ def _read_at(file: DataFile, offset: int, size: int) -> bytes:
 
 
 def read_below(root: str, path: str) -> bytes:
-    """Return the whole file at `path` below the folder `root`; UnreadableImageError if there is none."""
+    """Return the whole file at `path` below the folder `root`; raise DatasetError if it can't be read or is gone."""
     filesystem, base = opened_root(root)
 
     def work() -> bytes:
@@ -93,8 +93,6 @@ def read_below(root: str, path: str) -> bytes:
 
     try:
         return with_retries(work, what=f"read {path!r} of {root!r}")
-    except FileNotFoundError as error:
-        raise UnreadableImageError("there is no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"can't read {path!r} of dataset.root={root!r}: {reason(error)}") from error
 

@@ -1,4 +1,4 @@
-"""Hash the code that a class or a function runs: what a network computes depends on its `forward` too.
+"""Hash the code that a class or a function runs: a network's output depends on its `forward` too.
 
 The user's own code is hashed by modules: the one that defines the class, and those of the user's that it imports,
 transitively, so that a helper in another file counts. Code of an installed package is hashed by the package's version
@@ -22,8 +22,8 @@ from types import CodeType, FunctionType, MethodType
 from network_atlas.fingerprints import fingerprint
 
 STANDARD = frozenset({*sys.stdlib_module_names, "torch", "network_atlas"}) - {"__main__"}
-"""Packages whose code is not hashed: what they compute does not change under the same name. (Keys hold versions of the
-algorithms of this one.)"""
+"""Packages whose code is not hashed: their functions compute the same under the same name. (Keys hold the versions of
+this package's own algorithms.)"""
 INSTALLED = ("site-packages", "dist-packages")
 """Folders that hold installed packages."""
 
@@ -37,7 +37,7 @@ def code_hash(target: object) -> str:
     Empty where all of it is torch's or the standard library's.
     """
     if isinstance(target, functools.partial):
-        return fingerprint(code_hash(target.func), repr(target.args), repr(sorted(target.keywords.items())))
+        return fingerprint(code_hash(target.func), _constant(target.args), _constant(target.keywords))
     if isinstance(target, MethodType):
         target = target.__func__
     if isinstance(target, type):
@@ -57,7 +57,7 @@ def _definition_hash(target: type | FunctionType) -> str:
         return fingerprint(target.__qualname__, list(_bytecode(target, set())))
     if _is_installed(file):
         return fingerprint(target.__qualname__, _version(target.__module__), _source(target))
-    # Lambdas have no name to tell them apart, so what they do is added.
+    # Lambdas of a module all have the same name, so their bytecode tells them apart.
     which = list(_bytecode(target, set())) if target.__name__ == "<lambda>" else target.__qualname__
     return fingerprint(which, sorted(_modules(target.__module__, file).items()))
 
@@ -94,9 +94,9 @@ def _modules(module: str, file: Path) -> dict[str, str]:
         texts[name], imports = _read(path)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         for imported in _names(imports, package):
-            own = _file_of(imported) or _beside(path, name, imported)
-            if own and not _is_installed(own) and imported.partition(".")[0] not in STANDARD:
-                waiting.append((imported, own))
+            source = _file_of(imported) or _beside(path, name, imported)
+            if source and not _is_installed(source) and imported.partition(".")[0] not in STANDARD:
+                waiting.append((imported, source))
     return texts
 
 
@@ -110,7 +110,7 @@ def _read(path: Path) -> tuple[str, Imports]:
 
 @functools.lru_cache(maxsize=512)
 def _parsed(source: str) -> tuple[str, Imports]:
-    """Return a source without comments and docstrings, and its imports: each module, with what is taken from it."""
+    """Return a source without comments and docstrings, and its imports."""
     tree = ast.parse(source)
     imports: list[tuple[str, tuple[str, ...]]] = []
     for node in ast.walk(tree):
@@ -148,7 +148,7 @@ def _beside(path: Path, name: str, imported: str) -> Path | None:
 
 
 def _bytecode(target: type | FunctionType | CodeType, seen: set[int]) -> Iterator[str]:
-    """Yield what determines the run of a definition without source, and of those without source that it names."""
+    """Yield the bytecode and constants of a definition without source, and of those without source that it names."""
     if id(target) in seen:
         return
     seen.add(id(target))
@@ -158,7 +158,7 @@ def _bytecode(target: type | FunctionType | CodeType, seen: set[int]) -> Iterato
             if isinstance(function, FunctionType):
                 yield from _bytecode(function, seen)
     elif isinstance(target, FunctionType):
-        yield repr((target.__defaults__, target.__kwdefaults__))
+        yield _constant(target.__defaults__) + _constant(target.__kwdefaults__)
         yield from _bytecode(target.__code__, seen)
         for name in target.__code__.co_names:
             value = target.__globals__.get(name)
@@ -170,4 +170,17 @@ def _bytecode(target: type | FunctionType | CodeType, seen: set[int]) -> Iterato
             if isinstance(value, CodeType):
                 yield from _bytecode(value, seen)
             else:
-                yield repr(value)
+                yield _constant(value)
+
+
+def _constant(value: object) -> str:
+    """Return a value as text that is the same in every process: without addresses, and sets in order."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_constant(item) for item in value)}]"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(_constant(item) for item in value))}}}"
+    if isinstance(value, dict):
+        return _constant([(str(key), item) for key, item in sorted(value.items(), key=lambda entry: str(entry[0]))])
+    if value is None or value is ... or isinstance(value, bool | int | float | complex | str | bytes):
+        return repr(value)
+    return str(getattr(value, "__qualname__", type(value).__qualname__))

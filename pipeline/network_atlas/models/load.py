@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from network_atlas.config.arguments import keywords
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
@@ -107,7 +108,7 @@ def _packaged(config: ModelConfig) -> nn.Module:
 
 def _no_arguments(config: ModelConfig) -> None:
     if config.arguments:
-        raise ConfigError(f"model.arguments={dict(config.arguments)!r}: a packaged model takes none")
+        raise ConfigError(f"model.arguments={keywords(config.arguments)!r}: a packaged model takes none")
 
 
 def _torchvision(config: ModelConfig) -> nn.Module:
@@ -122,7 +123,9 @@ def _torchvision(config: ModelConfig) -> nn.Module:
     weights = models.get_model_weights(config.name).DEFAULT if config.weights == "default" else None
     # GoogLeNet and Inception warn, and take minutes, without this argument; their auxiliary heads only help training.
     quirks = {"init_weights": False} if config.name in ("googlenet", "inception_v3") and weights is None else {}
-    return _built(config, lambda: models.get_model(config.name, weights=weights, **(quirks | dict(config.arguments))))
+    return _built(
+        config, lambda: models.get_model(config.name, weights=weights, **(quirks | keywords(config.arguments)))
+    )
 
 
 def _timm(config: ModelConfig) -> nn.Module:
@@ -134,7 +137,7 @@ def _timm(config: ModelConfig) -> nn.Module:
     if config.name.split(".")[0] not in names:
         raise ConfigError(f"model.name={config.name!r} is not a timm model." + did_you_mean(config.name, names))
     pretrained = config.weights == "default"
-    arguments: dict[str, Any] = dict(config.arguments)
+    arguments = keywords(config.arguments)
     return _built(config, lambda: timm.create_model(config.name, pretrained=pretrained, **arguments))
 
 
@@ -156,7 +159,7 @@ def _function(config: ModelConfig) -> nn.Module:
         build = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible
         raise ModelError(f"model.name={config.name!r} can't be imported: {described(error)}") from error
-    model = _built(config, lambda: build(**dict(config.arguments)))
+    model = _built(config, lambda: build(**keywords(config.arguments)))
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
             f"model.name={config.name!r} returned a ScriptModule, whose layers can't be captured; "

@@ -11,6 +11,7 @@ each module, to find those from which a gradient does reach the images.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,6 +39,20 @@ COMPARED = 4096
 """Values of an output that are compared between two passes."""
 SAME = 1e-3
 """Two passes over the same images agree to this part of an output's largest value; rounding is far smaller."""
+
+ADVICE = (
+    (
+        r"missing \d+ required (positional|keyword-only) argument",
+        "A model is called with a batch of images and nothing else: give the other inputs a default value, or give "
+        "model=function a function that returns a module with one input.",
+    ),
+    (
+        r"(?i)(same dtype|\bhalf\b|bfloat16|float16|input type .* weight type|input type .* bias type)",
+        "The model is run in float32: it must not convert its input or a part of its weights to half precision "
+        "in forward.",
+    ),
+)
+"""By patterns of what models raise, the fix."""
 
 Receive = Callable[[str, nn.Module, object], None]
 
@@ -112,8 +127,13 @@ def failures_named(config: InputConfig) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible
         raise ModelError(
             f"the model failed on a {config.channels} x {config.height} x {config.width} input: "
-            f"{described(error)}. Check model.input."
+            f"{described(error)}. {_advice(str(error))}"
         ) from error
+
+
+def _advice(message: str) -> str:
+    """Return how to fix what a model raised, as far as its message shows the cause."""
+    return next((advice for pattern, advice in ADVICE if re.search(pattern, message)), "Check model.input.")
 
 
 @contextlib.contextmanager

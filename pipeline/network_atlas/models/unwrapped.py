@@ -1,4 +1,4 @@
-"""Take away what a model was wrapped in to run faster or on several devices: hooks need the modules themselves."""
+"""Take off the wrappers by which a model runs faster or on several devices: hooks need the modules themselves."""
 
 from __future__ import annotations
 

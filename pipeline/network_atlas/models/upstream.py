@@ -6,7 +6,7 @@ in it changes: retraining the head leaves the hashes of a frozen backbone as the
 
 Where the graph can't be traced (control flow that depends on data), a layer's hash covers all modules that ran up to
 it, in order; that is safe, and coarser. The code of the modules counts there (`network_atlas.models.code`): a graph
-shows what `forward` does, an order of modules does not.
+shows the operations of `forward`, an order of modules does not.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ IGNORED_BUFFERS = ("num_batches_tracked",)
 """Counts training steps; evaluation never reads it."""
 
 SETTINGS = (bool, int, float, complex, str, type(None), torch.dtype)
+DEEPEST = 10
+"""Levels of mappings, lists and configurations that are followed; some refer to themselves."""
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 """Attributes that torch gives to each module: its parameters, hooks and mode."""
@@ -148,20 +150,23 @@ def _settings(module: nn.Module, *, private: bool) -> dict[str, object]:
     }
 
 
-def _setting(value: object) -> object:
+def _setting(value: object, depth: int = 0) -> object:
     """Return a value as it is hashed; None where it is an object of another kind, whose content is not known."""
+    if depth > DEEPEST:
+        return None
+    inner = partial(_setting, depth=depth + 1)
     if isinstance(value, Tensor):
         return ("tensor", _tensor_hash(value))
     if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial):
         return ("function", getattr(value, "__qualname__", ""), code_hash(value))
     if isinstance(value, tuple | list):
-        return ("list", [_setting(item) for item in value])
+        return ("list", [inner(item) for item in value])
     if isinstance(value, dict):
-        return ("mapping", [(str(key), _setting(item)) for key, item in value.items()])
+        return ("mapping", [(str(key), inner(item)) for key, item in value.items()])
     if isinstance(value, np.ndarray):
-        return ("array", repr(value.dtype), _setting(value.tolist()))
+        return ("array", repr(value.dtype), repr(value.shape), hashlib.sha256(value.tobytes()).hexdigest())
     if isinstance(value, Namespace | SimpleNamespace) or dataclasses.is_dataclass(value):
-        return (type(value).__qualname__, _setting(getattr(value, "__dict__", {})))
+        return (type(value).__qualname__, inner(getattr(value, "__dict__", {})))
     return repr(value) if isinstance(value, SETTINGS) else None
 
 

@@ -67,8 +67,8 @@ def weight_sets(raw: object, path: tuple[str, ...] = ()) -> Iterator[WeightSet]:
 
 
 def _is_state(key: str, value: object) -> bool:
-    """Say whether an entry may be a module's state: a tensor, or what torch saves beside them."""
-    extra = key.rpartition(".")[2] == "_extra_state"  # a module's own, of any type
+    """Say whether an entry may be a module's state: a tensor, or another value that torch saves beside tensors."""
+    extra = key.rpartition(".")[2] == "_extra_state"  # torch lets a module save a value of any type under this name
     return extra or isinstance(value, Tensor) or ("." in key and not isinstance(value, Mapping))
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
 
-from network_atlas.config.schema import RunConfig
+from network_atlas.config.plain import plain
+from network_atlas.config.schema import ModelConfig, RunConfig
+from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_device
 from network_atlas.models.load import load_model, on_device
 from network_atlas.store.paths import Store
+
+_MODELS: WeakValueDictionary[tuple[str, str], nn.Module] = WeakValueDictionary()
+"""Weak: a model is freed with the last worker that holds it."""
 
 
 class WorkerSetup(NamedTuple):
@@ -24,4 +31,19 @@ class WorkerSetup(NamedTuple):
 def set_up_worker(config: RunConfig, *, threads: int) -> WorkerSetup:
     """Return what a worker of this process needs; torch uses `threads` threads from now on (0: its own choice)."""
     device = use_device(config.executor, threads=threads)
-    return WorkerSetup(device, on_device(load_model(config.model), device), Store.open(config.store.root))
+    return WorkerSetup(device, _shared_model(config.model, device), Store.open(config.store.root))
+
+
+def _shared_model(config: ModelConfig, device: torch.device) -> nn.Module:
+    """Return the model that another worker of this process holds, or load it.
+
+    A host keeps the workers of all stages: without sharing, a GPU would hold the model three times.
+    """
+    # A checkpoint that was written anew under the same name is another model.
+    file = os.stat(config.weights) if os.path.isfile(config.weights) else None
+    changed = (file.st_mtime_ns, file.st_size) if file else None
+    key = (fingerprint(plain(config), changed), str(device))
+    model = _MODELS.get(key)
+    if model is None:
+        model = _MODELS[key] = on_device(load_model(config), device)
+    return model

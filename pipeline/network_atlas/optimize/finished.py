@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 GREY_LEVELS = 8
-"""A picture whose darkest and brightest values are no further apart than this never left its grey start."""
+"""A picture none of whose colour channels varies by more than this over its pixels is of one colour."""
 SATURATED_SHARE = 0.5
 """A picture with more of its values than this at an end of the range is saturated."""
 
@@ -27,6 +27,8 @@ class FinishedPicture:
     """Points of its score over the steps, as `slots.thinned` makes them."""
     status: str
     """'ok'; 'dead' when no step had a gradient, 'diverged' when a gradient was not finite."""
+    attempt: int = 1
+    """2 where the first attempt was dead or diverged, and the second was not."""
 
 
 def status_of(picture: FinishedPicture, score: float) -> str:
@@ -35,7 +37,7 @@ def status_of(picture: FinishedPicture, score: float) -> str:
         return picture.status
     if not math.isfinite(score):
         return "diverged"
-    if int(picture.pixels.max()) - int(picture.pixels.min()) <= GREY_LEVELS:
+    if int(np.ptp(picture.pixels, axis=(0, 1)).max()) <= GREY_LEVELS:
         return "grey"
     return "saturated" if saturated_share(picture.pixels) > SATURATED_SHARE else "ok"
 

@@ -116,21 +116,22 @@ class _Loop:
         tensors = self.slots.tensors
         parameters = tensors["parameters"].requires_grad_()
         images = self._recipe.parameterization.image(parameters)
-        scores, between = self._scores(images)
+        (climbed, scores), between = self._scores(images)
         signs = torch.tensor([active.picture.sign for active in self.slots.active], device=images.device)
-        aim = (signs * scores).sum() - between - penalty(images, self._config.regularizers).sum()
+        penalties = _score_sizes(scores, climbed.detach()) * penalty(images, self._config.regularizers)
+        aim = (signs * climbed).sum() - between - penalties.sum()
         gradient, *seen = torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
         tensors["parameters"] = parameters.detach()
         self._move(gradient)
         if seen:
             tensors["opacity"] += seen[0].nan_to_num().abs().sum(dim=1)
-        self.slots.note(scores.detach())
+        self.slots.note(scores, climbed.detach())
 
     def _scores(
         self, images: Float[Tensor, "batch channels height width"]
-    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, ""]]:
-        """Return each picture's score, and the sum of the penalties between pictures of one group."""
-        scores = torch.zeros(len(images), device=images.device)
+    ) -> tuple[Float[Tensor, "2 batch"], Float[Tensor, ""]]:
+        """Return what each picture climbs and its score, and the sum of the penalties between pictures of one group."""
+        numbers = torch.zeros(2, len(images), device=images.device)
         between = torch.zeros((), device=images.device)
         for coarse in (False, True):
             # The members of a group are of one age and recipe, so the first speaks for all.
@@ -140,9 +141,9 @@ class _Loop:
                 maps, part = self._viewer.read(
                     [self.slots.active[slot] for slot in slots], images[slots], coarse=coarse
                 )
-                scores = scores.index_put((torch.tensor(slots, device=images.device),), part)
+                numbers = numbers.index_copy(1, torch.tensor(slots, device=images.device), part)
                 between = between + self._group_penalty(maps, groups, slots)
-        return scores, between
+        return numbers, between
 
     def _is_coarse(self, slot: int) -> bool:
         return self._viewer.is_coarse(self.slots.active[slot])
@@ -194,3 +195,12 @@ class _Loop:
                 curve=thinned(active.history),
                 status="diverged" if active.broken else "ok" if moved[number] else "dead",
             )
+
+
+def _score_sizes(scores: Float[Tensor, " batch"], climbed: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Return the size of each score that penalties are multiplied by: the ascent then follows log |score| - penalty.
+
+    Scores of 4 and of 100 occur in one network, so that a penalty beside the bare score would erase one picture and
+    not touch another. Where a logarithm is climbed already, the size is 1.
+    """
+    return torch.where(climbed == scores, scores.abs(), torch.ones_like(scores))

@@ -35,6 +35,8 @@ class ActivePicture:
     step: int = 0
     history: list[float] = field(default_factory=list)
     """Its score at every step, as the model saw it."""
+    climbed: list[float] = field(default_factory=list)
+    """What the ascent climbed at every step: the score, or its logarithm."""
     broken: bool = False
     """Its gradient was not finite. It stays as it was before."""
 
@@ -42,7 +44,7 @@ class ActivePicture:
         """Say whether it has taken all its steps, is broken, or its score has flattened."""
         if self.broken or self.step >= len(self.warps):
             return True
-        return self.step % CHECK_EVERY == 0 and has_flattened(self.history, config, sign=self.picture.sign)
+        return self.step % CHECK_EVERY == 0 and has_flattened(self.climbed, config, sign=self.picture.sign)
 
 
 def has_flattened(history: Sequence[float], config: StopConfig, *, sign: int) -> bool:
@@ -76,7 +78,8 @@ class Slots:
         self.active: list[ActivePicture] = []
         self.tensors: dict[str, Float[Tensor, "slots ..."]] = {}
         """'parameters', 'broken', and what else is kept of each picture."""
-        self._scores: list[Tensor] = []
+        self._noted: list[Float[Tensor, "2 slots"]] = []
+        """Scores and what was climbed, of the steps since they were last brought from the device."""
 
     @property
     def groups(self) -> list[list[int]]:
@@ -104,23 +107,24 @@ class Slots:
         self.tensors = {name: tensor[kept] for name, tensor in self.tensors.items()}
         self.active = [self.active[slot] for slot in kept]
 
-    def note(self, scores: Float[Tensor, " slots"]) -> None:
-        """Keep the scores of one step and count it, without waiting for the device at every step."""
-        self._scores.append(scores)
+    def note(self, scores: Float[Tensor, " slots"], climbed: Float[Tensor, " slots"]) -> None:
+        """Keep the numbers of one step and count it, without waiting for the device at every step."""
+        self._noted.append(torch.stack([scores, climbed]))
         for active in self.active:
             active.step += 1
         if any(active.step % CHECK_EVERY == 0 or active.step == len(active.warps) for active in self.active):
             self.read_scores()
 
     def read_scores(self) -> None:
-        """Bring the scores that were kept, and which pictures broke, from the device.
+        """Bring the numbers that were kept, and which pictures broke, from the device.
 
-        Must run before the slots change: the kept scores are in the order of the slots.
+        Must run before the slots change: the kept numbers are in the order of the slots.
         """
-        if self._scores:
-            columns = torch.stack(self._scores).T.tolist()
+        if self._noted:
+            columns = torch.stack(self._noted).permute(2, 1, 0).tolist()  # (slots, 2, steps)
             broken = self.tensors["broken"].tolist()
-            for active, values, is_broken in zip(self.active, columns, broken, strict=True):
-                active.history += values
+            for active, (scores, climbed), is_broken in zip(self.active, columns, broken, strict=True):
+                active.history += scores
+                active.climbed += climbed
                 active.broken = is_broken
-            self._scores = []
+            self._noted = []

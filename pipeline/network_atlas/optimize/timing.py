@@ -26,12 +26,12 @@ from network_atlas.units import Channel
 STEPS = 2
 SECONDS = 1.0
 """Once this much was timed, no further round starts."""
-ROUNDS = 4
-"""Rounds at most; the fastest counts, because other work on the machine can only slow a round down."""
+ROUNDS = range(3, 6)
+"""Rounds: no fewer, since the slowest and the fastest tell how much other work on the machine slows one down."""
 
 
-def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threads: int) -> float:
-    """Return the seconds that one step of one picture of `layer` takes here, for each view of its recipe.
+def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threads: int) -> tuple[float, float]:
+    """Return the seconds that one step of one picture of `layer` takes here for each view: fastest and slowest round.
 
     Times the run's own recipe at full size. Where the configuration asks for a GPU that isn't here, the processor is
     timed.
@@ -46,11 +46,12 @@ def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threa
     ready = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
     optimize(target, pictures, ready)  # a first round, so that one-time work does not count
     rounds: list[float] = []
-    while not rounds or (sum(rounds) < SECONDS and len(rounds) < ROUNDS):
+    while len(rounds) < ROUNDS.start or (sum(rounds) < SECONDS and len(rounds) < ROUNDS.stop):
         began = time.perf_counter()
         optimize(target, pictures, ready)
         rounds.append(time.perf_counter() - began)
-    return min(rounds) / (count * STEPS * recipe.transform.views)
+    steps = count * STEPS * recipe.transform.views
+    return min(rounds) / steps, max(rounds) / steps
 
 
 def _device(config: RunConfig) -> torch.device:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.optimize.slots import ActivePicture
-from network_atlas.pictures.objectives import scores
+from network_atlas.pictures.objectives import climbed, scores
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import warp
 from network_atlas.units import Neuron, terms_of
@@ -37,14 +37,19 @@ class Viewer:
 
     def read(
         self, active: Sequence[ActivePicture], images: Float[Tensor, "batch channels height width"], *, coarse: bool
-    ) -> tuple[Maps, Float[Tensor, " batch"]]:
-        """Return the maps of all views of some pictures, picture by picture, and the mean score of each one's views."""
+    ) -> tuple[Maps, Float[Tensor, "2 batch"]]:
+        """Return the maps of all views of some pictures, picture by picture, and two numbers of each picture.
+
+        The first is what the ascent climbs, the second the score; both are means over the picture's views.
+        """
         views = self._config.transform.views
         seen = self._seen(active, images, halved=2 if coarse else 1)
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self._dtype == "bfloat16"):
             maps = self._target.maps(seen)
         units = [entry.picture.readable for entry in active for _ in range(views)]
-        return maps, scores(maps, units).reshape(len(active), views).mean(dim=1)
+        values = scores(maps, units)
+        both = torch.stack([climbed(maps, units, values), values.detach()])
+        return maps, both.reshape(2, len(active), views).mean(dim=2)
 
     def _seen(
         self, active: Sequence[ActivePicture], images: Float[Tensor, "batch channels height width"], *, halved: int

@@ -8,9 +8,11 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from torch import nn
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
+from network_atlas.models.capture import is_activation, module_of
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
@@ -72,8 +74,13 @@ class OptimizeWorker:
         )
         finished = self._with_second_attempts(target, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
-        labels = [picture.unit.label for picture in pictures]
-        return [self._row(task, *row) for row in zip(task.pictures, labels, finished, scores, strict=True)]
+        # The units as they were read: 'coactive' is resolved to the two channels.
+        rows = zip(task.pictures, pictures, finished, scores, strict=True)
+        return [
+            _row(task, picture, readable.unit.label, result, score)
+            | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
+            for picture, readable, result, score in rows
+        ]
 
     def _target(self, config: OptimizeConfig, task: OptimizeTask) -> Target:
         return Target(
@@ -102,8 +109,8 @@ class OptimizeWorker:
     ) -> list[FinishedPicture]:
         """Return the finished pictures; the dead and the diverged are tried a second time.
 
-        The second attempt has another start, and reads a layer before its activation, which cuts gradients off.
-        Members of a group are not tried again: they would need the whole group.
+        The second attempt starts from noise, and reads a layer before its activation, which cuts gradients off. Its row
+        says so (`how_it_was_learned`). Members of a group are not tried again: they would need the whole group.
         """
         finished = self._optimize(target, pictures, recipe, task)
         again = [
@@ -116,7 +123,8 @@ class OptimizeWorker:
             second_target = replace(target, before_activation=True)
             second = self._optimize(second_target, [pictures[number] for number in again], second_recipe, task)
             for number, result in zip(again, second, strict=True):
-                finished[number] = result if result.status == "ok" else finished[number]
+                if result.status == "ok":
+                    finished[number] = replace(result, attempt=2)
         return finished
 
     def _optimize(
@@ -125,28 +133,41 @@ class OptimizeWorker:
         """Return the finished pictures, learned in as many slots as fit the device's memory."""
         return self._slots[task.recipe].fit(lambda slots: optimize(target, pictures, replace(recipe, slots=slots)))
 
-    @staticmethod
-    def _row(
-        task: OptimizeTask, picture: Picture, unit: str, finished: FinishedPicture, score: float
-    ) -> dict[str, object]:
-        """Return a picture's row, as `network_atlas.store.schemas.VISUALIZATIONS` has it."""
-        return {
-            "layer_index": task.layer.index,
-            "layer": task.layer.name,
-            "channel": picture.channel,
-            "unit": unit,
-            "key": picture.key,
-            "variant": picture.variant,
-            "objective": picture.objective,
-            "recipe": picture.recipe,
-            "image": {"bytes": encode_png(finished.pixels), "path": None},
-            "opacity": {"bytes": encode_png(finished.opacity), "path": None} if finished.opacity is not None else None,
-            "score": score,
-            "steps": finished.steps,
-            "curve": finished.curve,
-            "seed": picture.seed,
-            "status": status_of(finished, score),
-        }
+
+def _row(task: OptimizeTask, picture: Picture, unit: str, finished: FinishedPicture, score: float) -> dict[str, object]:
+    """Return a picture's row, as `network_atlas.store.schemas.VISUALIZATIONS` has it, but for how it was learned."""
+    return {
+        "layer_index": task.layer.index,
+        "layer": task.layer.name,
+        "channel": picture.channel,
+        "unit": unit,
+        "key": picture.key,
+        "variant": picture.variant,
+        "objective": picture.objective,
+        "recipe": picture.recipe,
+        "image": {"bytes": encode_png(finished.pixels), "path": None},
+        "opacity": {"bytes": encode_png(finished.opacity), "path": None} if finished.opacity is not None else None,
+        "score": score,
+        "steps": finished.steps,
+        "curve": finished.curve,
+        "seed": picture.seed,
+        "status": status_of(finished, score),
+    }
+
+
+def how_it_was_learned(picture: Picture, finished: FinishedPicture, *, reads_activation: bool) -> dict[str, object]:
+    """Return the columns that tell a second attempt from a first."""
+    again = finished.attempt > 1
+    return {
+        "attempt": finished.attempt,
+        "start": "noise" if again else picture.start.kind,
+        "before_activation": again and reads_activation,
+    }
+
+
+def reads_activation(model: nn.Module, picture: Picture) -> bool:
+    """Say whether some layer that a picture's unit is read from is an activation, such as a ReLU."""
+    return any(is_activation(module_of(model, name)) for name in picture.layers)
 
 
 def _measured(

@@ -47,7 +47,10 @@ def logit(maps: Maps, units: Sequence[ClassLogit]) -> Scores:
 
 
 def probability(maps: Maps, units: Sequence[ClassProbability]) -> Scores:
-    """Return a class's probability after softmax; lowering all other classes raises it too (Olah et al. 2017)."""
+    """Return a class's probability after softmax; lowering all other classes raises it too (Olah et al. 2017).
+
+    This is the score. The ascent follows its logarithm: see `climbed`.
+    """
     return _channels(maps.float().softmax(dim=1), units)[:, 0, 0]
 
 
@@ -94,6 +97,25 @@ def scores(maps: Mapping[str, Maps], units: Sequence[Single | Sum]) -> Scores:
         values = OBJECTIVES[kind](maps[name][pictures], [unit for _, _, unit in members])
         total = total.index_add(0, pictures, weights * values)
     return total
+
+
+def climbed(maps: Mapping[str, Maps], units: Sequence[Single | Sum], values: Scores) -> Scores:
+    """Return what the ascent climbs, from the pictures' scores `values`: the scores, or their logarithms.
+
+    The gradient of a probability p scales with p (1 - p). At the start it is nearly zero. Once p has risen and fallen
+    again, Adam still divides by the size that the gradient had at the peak, and the picture never recovers. log p has
+    the same maximum, and its gradient scales with 1 - p alone. So it takes the place of every score that is a
+    probability, or a sum of probabilities with positive weights.
+    """
+    for number, unit in enumerate(units):
+        terms = terms_of(unit)
+        if all(isinstance(term.unit, ClassProbability) and term.weight > 0 for term in terms):
+            logs = maps[terms[0].unit.layer][number, :, 0, 0].float().log_softmax(dim=0)
+            weights = torch.tensor([term.weight for term in terms], device=logs.device)
+            chosen = logs[[term.unit.channel for term in terms if isinstance(term.unit, ClassProbability)]]
+            place = torch.tensor(number, device=logs.device)
+            values = values.index_put((place,), (chosen + weights.log()).logsumexp(dim=0))
+    return values
 
 
 def _channels(maps: Maps, units: Sequence[Any]) -> Float[Tensor, "pictures rows columns"]:

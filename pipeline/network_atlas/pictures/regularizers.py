@@ -1,7 +1,8 @@
 """Penalties on a picture: functions from images on 0..1, (batch, channels, height, width), to penalties, (batch,).
 
-They are sums over pixels, as in Lucid, so that weights from the literature carry over: in the demonstration of Olah
-et al. (2017), L1 (around grey) has .05, total variation .25, blur 1. Register a new one in `REGULARIZERS`.
+They are means over pixels and channels, so that a weight means the same for a picture of any size. The loop multiplies
+them by the size of the picture's score, so that a weight means the same for any channel: it is the share of the score
+that a penalty of 1 costs. Lucid's penalties are sums, beside the bare score. Register a new one in `REGULARIZERS`.
 """
 
 from __future__ import annotations
@@ -28,40 +29,41 @@ Regularizer = Callable[[Images], Penalties]
 
 
 def l1(images: Images) -> Penalties:
-    """Return the sum of absolute distances from grey."""
-    return (images - GREY).abs().flatten(1).sum(dim=1)
+    """Return the mean absolute distance from grey."""
+    return (images - GREY).abs().flatten(1).mean(dim=1)
 
 
 def l2(images: Images) -> Penalties:
-    """Return half the sum of squared distances from grey (Simonyan et al. 2013)."""
-    return 0.5 * (images - GREY).square().flatten(1).sum(dim=1)
+    """Return half the mean squared distance from grey (Simonyan et al. 2013)."""
+    return 0.5 * (images - GREY).square().flatten(1).mean(dim=1)
 
 
 def total_variation(images: Images) -> Penalties:
-    """Return the sum of absolute differences between neighbours (Mahendran, Vedaldi 2014)."""
-    down = images.diff(dim=2).abs().flatten(1).sum(dim=1)
-    along = images.diff(dim=3).abs().flatten(1).sum(dim=1)
+    """Return the mean absolute difference between neighbours, down plus along (Mahendran, Vedaldi 2014)."""
+    down = images.diff(dim=2).abs().flatten(1).mean(dim=1)
+    along = images.diff(dim=3).abs().flatten(1).mean(dim=1)
     return down + along
 
 
 def blur(images: Images) -> Penalties:
-    """Return half the squared distance from the blurred picture: a blur at every step (Nguyen et al. 2014)."""
+    """Return half the mean squared distance from the blurred picture: a blur at every step (Nguyen et al. 2014)."""
     # Detached: the gradient then points to the blurred picture, and is the difference itself.
-    return 0.5 * (images - blurred(images).detach()).square().flatten(1).sum(dim=1)
+    return 0.5 * (images - blurred(images).detach()).square().flatten(1).mean(dim=1)
 
 
 def bilateral(images: Images) -> Penalties:
-    """Return half the squared distance from the bilaterally filtered picture, which keeps edges (Tyka 2016)."""
-    return 0.5 * (images - bilaterally_filtered(images).detach()).square().flatten(1).sum(dim=1)
+    """Return half the mean squared distance from the bilaterally filtered picture, which keeps edges (Tyka 2016)."""
+    return 0.5 * (images - bilaterally_filtered(images).detach()).square().flatten(1).mean(dim=1)
 
 
 def border(images: Images) -> Penalties:
-    """Return the squared distance from grey along the border, so that forms move inward."""
+    """Return the mean squared distance from grey of the pixels along the border, so that forms move inward."""
     height, width = images.shape[-2:]
     margin = max(1, round(BORDER_SHARE * min(height, width)))
     inside = torch.zeros(height, width, device=images.device)
     inside[margin : height - margin, margin : width - margin] = 1.0
-    return ((images - GREY).square() * (1 - inside)).flatten(1).sum(dim=1)
+    at_border = ((1 - inside) * (images - GREY).square()).flatten(1).sum(dim=1)
+    return at_border / (images.shape[1] * (1 - inside).sum()).clamp(min=1)
 
 
 REGULARIZERS: dict[str, Regularizer] = {

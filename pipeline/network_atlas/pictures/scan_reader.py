@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from network_atlas.config.schema import RunConfig
-from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.dataset import Preprocessing, Source, open_source
 from network_atlas.errors import DatasetError
 from network_atlas.layers import LayerSpec
 from network_atlas.pictures.target import Target
@@ -35,6 +36,11 @@ class ScanReader:
         self._store = store
         self._latest: tuple[str, LayerScan] | None = None
         """The layer that was read last, by name."""
+
+    @cached_property
+    def _source(self) -> Source:
+        # Opened once, when it is first needed: opening lists a folder, which may hold a million images.
+        return open_source(self._config.dataset)
 
     def of_layer(self, layer: LayerSpec, files: Sequence[str]) -> LayerScan:
         """Return what the scan's `files` say about each channel of a layer; the last layer is remembered."""
@@ -88,8 +94,8 @@ class ScanReader:
         return [str(example["example_id"]) for example in used]
 
     def _images(self, example_ids: Sequence[str]) -> Float[Tensor, "examples channels rows columns"]:
-        source, preprocessing = open_source(self._config.dataset), Preprocessing(self._config.model.input)
-        pixels = np.stack([preprocessing.apply(source.read(example_id)) for example_id in example_ids])
+        preprocessing = Preprocessing(self._config.model.input)
+        pixels = np.stack([preprocessing.apply(self._source.read(example_id)) for example_id in example_ids])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 

@@ -11,7 +11,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import spread
 from network_atlas.plan.tasks import NOT_YET_WRITTEN, CalibrateTask, InputFiles
 
-CALIBRATION_ALGORITHM = 1
+CALIBRATION_ALGORITHM = 2
 """Raise when the same picture gets other numbers."""
 PATH_LAYERS = 4
 """Layers before a unit's own in which its picture and its best examples are compared."""

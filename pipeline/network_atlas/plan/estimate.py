@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from network_atlas.config.schema import RunConfig
+from network_atlas.config.schema import InlineConfig, RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.pictures import Picture
@@ -25,9 +25,17 @@ COPIES = 3
 CROP_BYTES_PER_PIXEL = 0.35
 """A crop as JPEG, quality 90."""
 WORKERS = (1, 8, 64)
+"""Numbers of workers that a plan gives times for, beside the run's own."""
 SECONDS_AN_HOUR = 3600
 
 EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
+
+
+def workers_of(config: RunConfig) -> tuple[int, ...]:
+    """Return the numbers of workers to give times for; the run's own is one of them where it is known."""
+    executor = config.executor
+    own = 1 if isinstance(executor, InlineConfig) else executor.workers  # 0: as many as the cluster has
+    return tuple(sorted({*WORKERS, own} - {0}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,8 @@ class Speeds:
     pictures: Mapping[str, float]
     """One picture, by layer, where earlier tasks tell."""
     sources: Mapping[str, str]
+    slowdown: float = 1.0
+    """How many times as long timed work took when other work slowed the machine down most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,8 @@ class StageCost:
     seconds: float
     longest: float
     source: str
+    slowdown: float = 1.0
+    """How many times as long it may take."""
 
     def seconds_with(self, workers: int) -> float:
         """Return the seconds that this many workers take."""
@@ -77,6 +89,10 @@ class Estimate:
     def seconds(self, workers: int) -> float:
         """Return the seconds that a run with this many workers takes, without starting up."""
         return sum(stage.seconds_with(workers) for stage in self.stages)
+
+    def seconds_at_most(self, workers: int) -> float:
+        """Return the seconds that it takes where other work slows each worker down as it did while it was timed."""
+        return sum(stage.seconds_with(workers) * stage.slowdown for stage in self.stages)
 
     def price(self, workers: int, per_hour: float) -> float:
         """Return what this many workers cost, from the first task to the last, idle ones included."""
@@ -131,6 +147,7 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
         seconds=sum(seconds for _, seconds in tasks),
         longest=max((seconds for _, seconds in tasks), default=0.0),
         source=speeds.sources[name],
+        slowdown=speeds.slowdown if speeds.sources[name] == TIMED else 1.0,
     )
 
 

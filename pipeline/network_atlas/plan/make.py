@@ -15,9 +15,10 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
 from network_atlas.plan.contents import LayerPlan, Span
-from network_atlas.plan.pictures import Context, Picture, extra_pictures, pictures_of
+from network_atlas.plan.pictures import Context, Picture, distinct, extra_pictures, pictures_of
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.recipes import recipe_of, takes_magnitude
+from network_atlas.plan.scans import Scans
 from network_atlas.plan.shares import Share
 from network_atlas.plan.sweep import Selection
 from network_atlas.plan.variants import has_units
@@ -57,17 +58,13 @@ def make_plan(
     Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
     """
     spans = _spans(dataset.examples, dataset.labels or [""] * len(dataset.examples), config)
-
-    def scan_keys(layer: LayerSpec) -> tuple[str, ...]:
-        place = (facts.upstream[layer.name], layer.name, layer.index)
-        return tuple(_scan_key(place, span, config, dataset.sample_limit) for span in spans)
-
+    scans = Scans(facts, _scanned_how(spans, config, dataset.sample_limit))
     content = fingerprint("dataset", [span.content for span in spans])
     recipes = {
         name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
         for name, dtype in dtypes.items()
     }
-    context = Context(config=config, facts=facts, recipes=recipes, scan_keys=scan_keys, dataset=content)
+    context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content)
     _check_variants(config.sweep, [selection.layer for selection in selections])
     return Plan(
         layers=tuple(
@@ -102,7 +99,7 @@ def _pictures(selections: Sequence[Selection], context: Context) -> Iterator[tup
     for layer in sorted(context.facts.layers, key=lambda layer: layer.index):
         if layer.name in selected or layer.name in extra:
             selection = selected.get(layer.name, Selection(layer=layer, channels=(), variants=()))
-            yield selection, pictures_of(selection, context) + extra.get(layer.name, ())
+            yield selection, distinct(pictures_of(selection, context) + extra.get(layer.name, ()))
 
 
 def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Context) -> LayerPlan:
@@ -111,7 +108,7 @@ def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Co
         upstream=context.facts.upstream[selection.layer.name],
         channels=selection.channels,
         pictures=pictures,
-        scan_keys=context.scan_keys(selection.layer),
+        scan_keys=context.scans.keys(selection.layer),
     )
 
 
@@ -129,9 +126,10 @@ def _spans(examples: Sequence[tuple[str, str]], labels: Sequence[str], config: R
     return tuple(spans)
 
 
-def _scan_key(place: object, span: Span, config: RunConfig, sample_limit: str) -> str:
+def _scanned_how(spans: Sequence[Span], config: RunConfig, sample_limit: str) -> tuple[str, ...]:
+    """Return, for each span, a hash of all that determines its scan except the layer."""
     settings = (determining(config.model.input, SCAN), determining(config.scan, SCAN), sample_limit)
-    return fingerprint("scan", SCAN_ALGORITHM, place, span.content, span.named, settings)
+    return tuple(fingerprint("scan", SCAN_ALGORITHM, span.content, span.named, settings) for span in spans)
 
 
 def _statistics_key(span: Span, config: RunConfig, images_limit: str) -> str:

@@ -6,23 +6,24 @@ the network up to every layer it is read from, and what it takes from the scan, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
-from network_atlas.config.sweep import CombineConfig, InterpolateConfig, VariantConfig
+from network_atlas.config.sweep import CombineConfig, InterpolateConfig, VariantConfig, variant_name
 from network_atlas.errors import ConfigError, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.recipes import takes_magnitude
+from network_atlas.plan.scans import Scans
 from network_atlas.plan.sweep import Selection
 from network_atlas.plan.unit_text import read_unit
 from network_atlas.plan.variants import objective_of, unit_of, whole_layer_units
-from network_atlas.units import Coactive, Direction, Layer, Single, Sum, Term, Unit, layers_of, terms_of
+from network_atlas.units import Coactive, Direction, Layer, Neuron, Single, Sum, Term, Unit, layers_of, terms_of
 
-PICTURE_ALGORITHM = 2
+PICTURE_ALGORITHM = 3
 """Raise when the same recipe makes another picture."""
 
 
@@ -102,7 +103,7 @@ class Context:
     facts: ModelFacts
     recipes: Mapping[str, str]
     """Fingerprint of each recipe, by name."""
-    scan_keys: Callable[[LayerSpec], tuple[str, ...]]
+    scans: Scans
     dataset: str
     """Fingerprint of all spans of the dataset."""
 
@@ -132,35 +133,38 @@ def extra_pictures(context: Context) -> dict[str, tuple[Picture, ...]]:
     sweep = context.config.sweep
     for number, combine in enumerate(sweep.combine):
         unit, home = _read(combine.unit, f"sweep.combine.{number}.unit", context)
-        picture = _plain(unit, combine, objective_of(unit))
-        found.setdefault(home.name, []).append(_keyed(picture, home, context))
+        found.setdefault(home.name, []).append(_keyed(_combined(combine, unit, home), home, context))
     for number, row in enumerate(sweep.interpolate):
         for home, picture in _interpolation(row, f"sweep.interpolate.{number}", context):
             found.setdefault(home.name, []).append(picture)
     return {name: tuple(pictures) for name, pictures in found.items()}
 
 
-def _plain(unit: Unit, given: VariantConfig | CombineConfig | InterpolateConfig, variant: str) -> Picture:
-    sign = -1 if getattr(given, "sign", "+") == "-" else 1
-    if isinstance(given, CombineConfig):
-        recipe = f" ({given.recipe})" if given.recipe else ""
-        variant = f"{variant}{given.sign}" + (f"@{given.seed}" if given.seed else "") + recipe
+def _unkeyed(unit: Unit, setting: VariantConfig | CombineConfig | InterpolateConfig, variant: str) -> Picture:
     return Picture(
         key="",
         unit=unit,
         variant=variant,
         objective=objective_of(unit),
-        sign=sign,
-        seed=given.seed,
-        recipe=given.recipe,
+        sign=-1 if getattr(setting, "sign", "+") == "-" else 1,
+        seed=setting.seed,
+        recipe=setting.recipe,
     )
+
+
+def _combined(setting: CombineConfig, unit: Single | Sum, home: LayerSpec) -> Picture:
+    """Return the picture of a unit written as text, named as `sweep.variants` names one of the same unit."""
+    elsewhere = isinstance(unit, Neuron) and (unit.row, unit.column) != home.centre
+    position = f"{unit.row},{unit.column}" if isinstance(unit, Neuron) and elsewhere else ""
+    name = variant_name(f"{objective_of(unit)}{setting.sign}", setting.seed, position, recipe=setting.recipe)
+    return _unkeyed(unit, setting, name)
 
 
 def _set(unit: Unit, variant: VariantConfig, layer: LayerSpec, context: Context) -> Iterator[Picture]:
     """Yield the pictures of one variant of one unit: one, or a set."""
     company = _company("diverse", layer, context.config.recipe(variant.recipe), context) if variant.diverse else None
     for number, name in enumerate(variant.names):
-        one = _plain(unit, variant, name)
+        one = _unkeyed(unit, variant, name)
         if company is not None:
             one = replace(one, together=replace(company, index=number, count=variant.diverse))
         elif variant.facets:
@@ -180,7 +184,8 @@ def _interpolation(row: InterpolateConfig, place: str, context: Context) -> Iter
         t = number / (row.pictures - 1)
         mixed = [(1 - t, term) for term in terms_of(first)] + [(t, term) for term in terms_of(last)]
         terms = tuple(Term(weight=share * term.weight, unit=term.unit) for share, term in mixed if share)
-        picture = _plain(Sum(terms=terms), row, f"interpolation {number + 1} of {row.pictures}")
+        step = f"{number + 1} of {row.pictures}"
+        picture = _unkeyed(Sum(terms=terms), row, variant_name("interpolation", row.seed, step, recipe=row.recipe))
         own = replace(company, index=number, count=row.pictures)
         label = f"{first.label} → {last.label}"
         yield home, _keyed(replace(picture, objective="interpolation", together=own, row=label), home, context)
@@ -213,9 +218,10 @@ def _keyed(picture: Picture, home: LayerSpec, context: Context) -> Picture:
     # Rows carry the home layer's name and number, so these belong to what a key names.
     places = [(name, upstream[name]) for name in sorted({home.name, *picture.layers})]
     recipe = context.config.recipe(picture.recipe)
-    taken: tuple[str, ...] = context.scan_keys(home) if picture.needs_scan else ()
+    # Their hash and not the keys of all spans: ImageNet has hundreds, and a plan a hundred thousand pictures.
+    taken = [context.scans.whole(home)] if picture.needs_scan else []
     if takes_magnitude(recipe):
-        taken = (*taken, context.dataset)
+        taken.append(context.dataset)
     company = picture.together and replace(picture.together, index=0)
     what = (home.index, places, picture.row, picture.sign, picture.seed, company, taken, picture.start)
     how = context.recipes[picture.recipe]
@@ -224,6 +230,17 @@ def _keyed(picture: Picture, home: LayerSpec, context: Context) -> Picture:
         return replace(picture, key=shared)
     key = fingerprint("member", shared, picture.unit, picture.together.index)
     return replace(picture, key=key, group=shared)
+
+
+def distinct(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
+    """Return each picture once, the first of those with the same key.
+
+    A unit of `sweep.combine` may be selected too, and two recipes of other names may have the same settings.
+    """
+    by_key: dict[str, Picture] = {}
+    for picture in pictures:
+        by_key.setdefault(picture.key, picture)
+    return tuple(by_key.values())
 
 
 def grouped(pictures: Sequence[Picture]) -> list[tuple[Picture, ...]]:

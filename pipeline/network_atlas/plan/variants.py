@@ -77,7 +77,8 @@ def whole_layer_units(layer: LayerSpec, variant: VariantConfig, cosine_power: fl
         yield Layer(layer=layer.name)
     for number in range(variant.directions):
         vector = random_direction(layer.channels, seed=f"{variant.seed}/{number}")
-        yield Direction(layer=layer.name, name=f"random-{number}", vector=vector, cosine_power=cosine_power)
+        name = f"random-{number}" + (f"@{variant.seed}" if variant.seed else "")
+        yield Direction(layer=layer.name, name=name, vector=vector, cosine_power=cosine_power)
 
 
 def random_direction(channels: int, *, seed: str) -> tuple[float, ...]:

@@ -6,15 +6,15 @@ Reads; writes nothing, starts no worker. `atlas plan` prints what this returns; 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from network_atlas.config.determines import fixed_settings
+from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
-from network_atlas.config.schema import RunConfig
+from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.dataset import Example, open_source
 from network_atlas.dataset.folder import reaches
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
@@ -57,19 +57,33 @@ class Prepared:
     """See `models.facts.batch_difference`; measured for runs only, whose record says it."""
 
 
-def prepare(config: RunConfig, *, measured: bool = True) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network and what planning needs to know of it."""
+
+    model: nn.Module
+    facts: ModelFacts
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> LoadedModel:
+        """Load the network that `config` names and run it on generated images."""
+        model = load_model(config)
+        return cls(model, model_facts(model, config))
+
+
+def prepare(config: RunConfig, *, measured: bool = True, loaded: LoadedModel | None = None) -> Prepared:
     """Return the plan of a run. Raises before any work when the configuration does not fit the model, data or root.
 
-    With `measured`, receptive fields are there, which takes a backward pass for each new layer, and how far a batch
-    changes an image's numbers. Crops and the record of a run need these; no key does, so that who only wants to know
-    what is to do may leave them out.
+    With `measured` the plan has receptive fields, each of which takes a backward pass, and the result says how far a
+    batch changes an image's numbers. Crops and the record of a run need these. No key does, so a command that only
+    says what is to do leaves them out. With `loaded` the model is not loaded again.
     """
     config = with_absolute_paths(config)
     store = Store.open(config.store.root)
     check_settings(store, config)
     check_places(store, config)
-    model = load_model(config.model)
-    facts = model_facts(model, config.model)
+    loaded = loaded or LoadedModel.of(config.model)
+    model, facts = loaded.model, loaded.facts
     sweep = expand_sweep(facts, config.sweep)
     listing = open_source(config.dataset).listing()
     examples = listing.examples
@@ -95,24 +109,6 @@ def prepare(config: RunConfig, *, measured: bool = True) -> Prepared:
         plan=plan,
         notices=listing.notices,
         batch_difference=batch_difference(model, config.model.input) if measured else None,
-    )
-
-
-def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Return the configuration with local paths made absolute: workers may run in another folder."""
-
-    def absolute(path: str, *words: str) -> str:
-        return path if not path or path in words or "://" in path else os.path.abspath(os.path.expanduser(path))
-
-    return replace(
-        config,
-        model=replace(
-            config.model,
-            weights=absolute(config.model.weights, "default", "none"),
-            classes=absolute(config.model.classes, "imagenet", "none"),
-        ),
-        dataset=replace(config.dataset, root=absolute(config.dataset.root), only=absolute(config.dataset.only)),
-        store=replace(config.store, root=absolute(config.store.root)),
     )
 
 

@@ -31,7 +31,13 @@ def speeds_of(prepared: Prepared, done: Done) -> Speeds:
     step, image = _step_by_receipts(prepared, pictures), _image_by_receipts(prepared, done)
     measure, row = _measure_by_receipts(prepared, done), _row_by_receipts(prepared)
     missing = any(key not in done.optimize for key in prepared.plan.picture_keys)
-    stepped = step if step is not None else (_timed_step(prepared) if missing else _thrice_forward(prepared))
+    slowdown = 1.0
+    if step is not None:
+        stepped = step
+    elif missing:
+        stepped, slowdown = _timed_step(prepared)
+    else:
+        stepped = _thrice_forward(prepared)
     read = _read_seconds(prepared) if image is None or row is None else 0.0
     config = prepared.config
     found = {"scan": image, "optimize": step, "calibrate": measure, "assemble": row}
@@ -41,6 +47,7 @@ def speeds_of(prepared: Prepared, done: Done) -> Speeds:
         measure=CALIBRATION_PASSES * stepped / BACKWARD_FACTOR if measure is None else measure,
         row=read * (config.scan.top_k + config.scan.bottom_k) if row is None else row,
         pictures=pictures,
+        slowdown=slowdown,
         sources={stage: TIMED if value is None else EARLIER for stage, value in found.items()},
     )
 
@@ -76,13 +83,16 @@ def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> floa
     return seconds / passes if passes else None
 
 
-def _timed_step(prepared: Prepared) -> float:
-    """Return the seconds of a step through the whole network, timed in the last layer that pictures are made of."""
+def _timed_step(prepared: Prepared) -> tuple[float, float]:
+    """Return the seconds of a step through the whole network, and how many times as long the slowest round took.
+
+    Timed in the last layer that pictures are made of.
+    """
     layers = [layer.layer for layer in prepared.plan.layers if layer.pictures]
     last: LayerSpec = max(layers, key=lambda layer: prepared.facts.share[layer.name])
     model = load_model(prepared.config.model)
-    seconds = step_seconds(model, last, prepared.config, threads=threads_of(prepared.config))
-    return seconds / max(prepared.facts.share[last.name], 1e-3)
+    fastest, slowest = step_seconds(model, last, prepared.config, threads=threads_of(prepared.config))
+    return fastest / max(prepared.facts.share[last.name], 1e-3), slowest / fastest
 
 
 def _thrice_forward(prepared: Prepared) -> float:

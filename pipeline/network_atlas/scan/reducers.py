@@ -115,7 +115,7 @@ class Reducer:
         return self._images >= KEPT
 
     def taken(self) -> Reduced:
-        """Return what is kept, and keep nothing; valid until the next batch starts."""
+        """Return the kept numbers, and start anew; the arrays are valid until the next batch starts."""
         images, sampled = self._images, self._sampled
         self._images = self._sampled = 0
         vectors = torch.from_numpy(self._vectors[:sampled]).half().numpy()

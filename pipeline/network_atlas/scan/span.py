@@ -16,7 +16,7 @@ from network_atlas.stats.sampled import RunningSample, Sampled
 
 
 class SpanScan:
-    """The scan of one task: turns places in the span into numbers, classes and ids, and updates the statistics."""
+    """The scan of one task: turns indices in the span into numbers, classes and ids, and updates the statistics."""
 
     def __init__(self, task: ScanTask, config: ScanConfig) -> None:
         span, layers = task.span, task.layers
@@ -29,15 +29,15 @@ class SpanScan:
         self._class_sums = ClassSums.empty(self._sizes, labels=labels)
         self.partial = Partial.empty(layers, config, start=span.start, stop=span.stop, labels=labels)
 
-    def update(self, reduced: Reduced, places: Sequence[int]) -> None:
-        """Take in some examples, which stand at `places` of the span, in rising order."""
+    def update(self, reduced: Reduced, indices: Sequence[int]) -> None:
+        """Take in some examples, which stand at `indices` of the span, in rising order."""
         span, reduced = self._task.span, reduced.without_non_finite(self._sizes)
-        numbers = span.start + np.array(places, np.int64)
-        classes = np.array([self._class_numbers.get(span.labels[place], -1) for place in places], np.int32)
+        numbers = span.start + np.array(indices, np.int64)
+        classes = np.array([self._class_numbers.get(span.labels[index], -1) for index in indices], np.int32)
         self.partial.update(reduced, numbers, classes)
         self._class_sums.update(reduced.spatial_mean, classes)
-        images = [image for image, place in enumerate(places) if self._sampled[place]]
-        ids, labels = ([values[places[image]] for image in images] for values in (span.example_ids, span.labels))
+        images = [image for image, index in enumerate(indices) if self._sampled[index]]
+        ids, labels = ([values[indices[image]] for image in images] for values in (span.example_ids, span.labels))
         self._sample.update(reduced, images, ids, labels)
 
     @property

@@ -93,17 +93,17 @@ class ScanWorker:
         reducer, kept = Reducer(task.layers, self._batch), list[int]()
         ids = task.span.example_ids
         with torch.no_grad(), reduced(self._model, task.layers, reducer) as run:
-            for places, pixels in self._batches(ids, failures):
-                hashes = [sample_hash(ids[place]) for place in places]
+            for indices, pixels in self._batches(ids, failures):
+                hashes = [sample_hash(ids[index]) for index in indices]
                 if task.statistics_key:
                     images.add(
                         [image for image, hash_ in zip(pixels, hashes, strict=True) if hash_ <= task.images_limit]
                     )
                 if not task.layers:
                     continue
-                sampled = [(n, ids[places[n]]) for n, code in enumerate(hashes) if code <= task.sample_limit]
-                self._fitting.over(partial(self._reduce, run, reducer, pixels, sampled), len(places))
-                kept += places
+                sampled = [(n, ids[indices[n]]) for n, code in enumerate(hashes) if code <= task.sample_limit]
+                self._fitting.over(partial(self._reduce, run, reducer, pixels, sampled), len(indices))
+                kept += indices
                 if reducer.full:
                     scan.update(reducer.taken(), kept)
                     kept = []
@@ -131,21 +131,21 @@ class ScanWorker:
         return images.contiguous(memory_format=torch.channels_last)
 
     def _batches(self, example_ids: Sequence[str], failures: list[Failure]) -> Iterator[tuple[list[int], list[Pixels]]]:
-        """Yield readable examples in batches, with their places in the span; the unreadable go to `failures`."""
+        """Yield readable examples in batches, with their indices in the span; the unreadable go to `failures`."""
         size = self._batch
-        places: list[int] = []
+        indices: list[int] = []
         pixels: list[Pixels] = []
-        for place, result in enumerate(self._read_ahead(example_ids, lookahead=2 * size)):
+        for index, result in enumerate(self._read_ahead(example_ids, lookahead=2 * size)):
             if isinstance(result, UnreadableImageError):
-                failures.append({"example_id": example_ids[place], "reason": str(result)})
+                failures.append({"example_id": example_ids[index], "reason": str(result)})
                 continue
-            places.append(place)
+            indices.append(index)
             pixels.append(result)
-            if len(places) == size:
-                yield places, pixels
-                places, pixels = [], []
-        if places:
-            yield places, pixels
+            if len(indices) == size:
+                yield indices, pixels
+                indices, pixels = [], []
+        if indices:
+            yield indices, pixels
 
     def _read_ahead(self, example_ids: Sequence[str], *, lookahead: int) -> Iterator[Pixels | UnreadableImageError]:
         waiting: deque[Future[Pixels | UnreadableImageError]] = deque()

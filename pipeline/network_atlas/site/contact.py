@@ -1,13 +1,19 @@
-"""A contact sheet: pictures of an atlas side by side in one PNG, a row for each unit, a column for each variant."""
+"""A contact sheet: pictures of an atlas side by side in one PNG.
+
+A row for each unit, a column for each variant. With a single variant that would be one long column, so there the units
+stand in a grid, each below its name.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from network_atlas.site.packing import columns_of, pictures_by_column
 from network_atlas.site.sheets import see_through
 
 Row = Mapping[str, Any]
@@ -22,7 +28,32 @@ INK = (40, 40, 40)
 
 def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
     """Return the pictures of atlas rows as one PNG. Where a unit does not have a variant, the cell is empty."""
-    variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
+    variants = columns_of(rows)
+    sheet = _grid(rows, cell_px) if len(variants) == 1 else _table(rows, variants, cell_px)
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _grid(rows: Sequence[Row], cell_px: int) -> Image.Image:
+    """Return the only picture of each row, in reading order, in a grid that is as wide as high."""
+    columns = math.ceil(math.sqrt(len(rows)))
+    lines = math.ceil(len(rows) / columns)
+    right, down = cell_px + MARGIN_PX, HEAD_PX + cell_px + MARGIN_PX
+    sheet = Image.new("RGB", (MARGIN_PX + columns * right, HEAD_PX + lines * down), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
+    variant = next(picture["variant"] for row in rows for picture in row["visualizations"])
+    _write(draw, font, variant, (MARGIN_PX, 4), columns * right)
+    for number, row in enumerate(rows):
+        line, column = divmod(number, columns)
+        left, top = MARGIN_PX + column * right, HEAD_PX + line * down
+        _write(draw, font, row.get("class_name") or row["unit"], (left, top + 4), cell_px)
+        for picture in row["visualizations"]:
+            sheet.paste(_cell(picture, cell_px), (left, top + HEAD_PX))
+    return sheet
+
+
+def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.Image:
     step = cell_px + MARGIN_PX
     sheet = Image.new("RGB", (NAME_PX + len(variants) * step + MARGIN_PX, HEAD_PX + len(rows) * step), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
@@ -32,12 +63,10 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
         top = HEAD_PX + number * step
         middle = top + cell_px // 2 - TEXT_PX
         _write(draw, font, row.get("class_name") or row["unit"], (MARGIN_PX, middle), NAME_PX - 2 * MARGIN_PX)
-        for picture in row["visualizations"]:
-            left = NAME_PX + variants.index(picture["variant"]) * step
+        for variant, picture in pictures_by_column(row).items():
+            left = NAME_PX + variants.index(variant) * step
             sheet.paste(_cell(picture, cell_px), (left, top))
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return sheet
 
 
 def _cell(picture: Row, cell_px: int) -> Image.Image:

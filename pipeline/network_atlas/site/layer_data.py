@@ -11,12 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from network_atlas.layers import LayerSpec
-from network_atlas.site.packing import Part, Row, pictures_by_variant
+from network_atlas.site.packing import Part, Row, pictures_by_column
 
 NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
 STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
-OF_A_PICTURE = ("variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
-MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "agreement", "picture_status")
+OF_A_PICTURE = ("key", "variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
+MEASURED = (
+    "rank",
+    "robustness_loss",
+    "frequency_distance",
+    "path_similarity",
+    "agreement",
+    "picture_status",
+    "attempt",
+)
 OF_AN_EXAMPLE = ("kind", "rank", "example_id", "label", "value", "row", "column")
 
 SheetStyles = tuple[int, list[str | None]]
@@ -24,10 +32,10 @@ SheetStyles = tuple[int, list[str | None]]
 
 
 def layer_script(
-    spec: LayerSpec, rows: Sequence[Row], variants: Sequence[str], *, pictures: Sequence[Part], crops: Sequence[Part]
+    spec: LayerSpec, rows: Sequence[Row], columns: Sequence[str], *, pictures: Sequence[Part], crops: Sequence[Part]
 ) -> bytes:
-    """Return the script of a layer."""
-    picture_styles = _styles(pictures, lambda row: [variant in pictures_by_variant(row) for variant in variants])
+    """Return the script of a layer, whose grid has these columns of pictures."""
+    picture_styles = _styles(pictures, lambda row: [column in pictures_by_column(row) for column in columns])
     crop_styles = _styles(crops, lambda row: [bool(example["crop"]["bytes"]) for example in row["examples"]])
     channels = [
         {
@@ -36,14 +44,14 @@ def layer_script(
             "single": row["single"],
             "className": row.get("class_name"),
             "status": row["status"],
-            "pictures": _picture_data(row, variants, *picture_styles[number]),
+            "pictures": _picture_data(row, columns, *picture_styles[number]),
             "examples": _example_data(row, *crop_styles[number]),
             "numbers": {name: row[name] for name in NUMBERS},
             **{name: row.get(name) for name in STATISTICS},
         }
         for number, row in enumerate(rows)
     ]
-    data = {"slug": spec.slug, "variants": variants, "channels": channels}
+    data = {"slug": spec.slug, "columns": columns, "channels": channels}
     return f"window.ATLAS_LAYER={script_json(data)};\n".encode()
 
 
@@ -61,13 +69,13 @@ def _styles(parts: Sequence[Part], filled: Callable[[Row], Sequence[bool]]) -> l
     return styles
 
 
-def _picture_data(row: Row, variants: Sequence[str], sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
-    style_of = dict(zip(variants, styles, strict=True))
+def _picture_data(row: Row, columns: Sequence[str], sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
+    style_of = dict(zip(columns, styles, strict=True))
     return [
         {name: picture[name] for name in OF_A_PICTURE}
         | {name: picture.get(name) for name in MEASURED}
-        | {"sheet": sheet, "style": style_of[picture["variant"]]}
-        for picture in row["visualizations"]
+        | {"column": column, "sheet": sheet, "style": style_of[column]}
+        for column, picture in pictures_by_column(row).items()
     ]
 
 

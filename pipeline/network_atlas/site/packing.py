@@ -17,11 +17,11 @@ Part = tuple[Sequence[Row], Sheet]
 """Rows that follow each other, and the sheet of all their cells in the same order."""
 
 
-def picture_parts(rows: Sequence[Row], variants: Sequence[str]) -> list[Part]:
-    """Return the rows in parts, each with the sheet of its pictures: a cell for every variant of every row."""
+def picture_parts(rows: Sequence[Row], columns: Sequence[str]) -> list[Part]:
+    """Return the rows in parts, each with the sheet of its pictures: a cell for every column of every row."""
     return [
-        (part, pack([_picture(row, variant) for row in part for variant in variants], form="PNG"))
-        for part in _parts(rows, CELLS_PER_SHEET // max(1, len(variants)))
+        (part, pack([cell for row in part for cell in _cells(row, columns)], form="PNG"))
+        for part in _parts(rows, CELLS_PER_SHEET // max(1, len(columns)))
     ]
 
 
@@ -34,9 +34,25 @@ def crop_parts(rows: Sequence[Row]) -> list[Part]:
     ]
 
 
-def pictures_by_variant(row: Row) -> dict[str, Row]:
-    """Return the pictures of a row by their variant; of two with the same one, the first."""
-    return {picture["variant"]: picture for picture in reversed(row["visualizations"])}
+def pictures_by_column(row: Row) -> dict[str, Row]:
+    """Return all pictures of a row by the column of the grid in which each stands: its variant's name.
+
+    A row may hold several pictures of one name, such as interpolations of two recipes. The second stands in a column of
+    its own, 'channel+ (2)': a picture is what its key names, and none may hide another.
+    """
+    columns: dict[str, Row] = {}
+    for picture in row["visualizations"]:
+        name, number = str(picture["variant"]), 1
+        while name in columns:
+            number += 1
+            name = f"{picture['variant']} ({number})"
+        columns[name] = picture
+    return columns
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Return the columns of all rows' pictures, in order of first appearance."""
+    return list(dict.fromkeys(column for row in rows for column in pictures_by_column(row)))
 
 
 def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
@@ -44,10 +60,13 @@ def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _picture(row: Row, variant: str) -> bytes | None:
-    picture = pictures_by_variant(row).get(variant)
-    if picture is None:
-        return None
+def _cells(row: Row, columns: Sequence[str]) -> list[bytes | None]:
+    """Return a row's picture in each column, encoded; None where it has none."""
+    pictures = pictures_by_column(row)
+    return [_encoded(pictures[column]) if column in pictures else None for column in columns]
+
+
+def _encoded(picture: Row) -> bytes:
     data: bytes = picture["image"]["bytes"]
     opacity = picture.get("opacity")
     return see_through(data, opacity["bytes"]) if opacity else data

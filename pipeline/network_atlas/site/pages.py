@@ -22,10 +22,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from network_atlas.errors import counted
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.site.layer_data import layer_script
-from network_atlas.site.packing import Part, Row, crop_parts, picture_parts, pictures_by_variant
+from network_atlas.site.packing import Part, Row, columns_of, crop_parts, picture_parts, pictures_by_column
 from network_atlas.site.sheets import Sheet, pack
 
-VERSION = 6
+VERSION = 7
 """Raise when the same table makes other pages."""
 
 FEW_CHANNELS = 24
@@ -60,22 +60,22 @@ def layer_files(
 ) -> dict[str, bytes]:
     """Return the page of one layer with its data and sheets, by path below `site/`."""
     rows = _numbered(rows, spec)
-    variants = list(dict.fromkeys(picture["variant"] for row in rows for picture in row["visualizations"]))
-    pictures, crops = picture_parts(rows, variants), crop_parts(rows)
+    columns = columns_of(rows)
+    pictures, crops = picture_parts(rows, columns), crop_parts(rows)
     html = _template("layer.html").render(
         info=info,
         layer=spec,
         facts=layer_facts(spec),
         previous=previous,
         following=following,
-        variants=variants,
-        cells=[cell for number, part in enumerate(pictures) for cell in _cells(part, variants, number)],
+        columns=columns,
+        cells=[cell for number, part in enumerate(pictures) for cell in _cells(part, columns, number)],
         size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
     )
     folder = f"layers/{spec.slug}"
-    script = layer_script(spec, rows, variants, pictures=pictures, crops=crops)
+    script = layer_script(spec, rows, columns, pictures=pictures, crops=crops)
     return {f"{folder}.html": html.encode(), f"{folder}.js": script} | _sheet_files(folder, pictures, crops)
 
 
@@ -102,8 +102,8 @@ def _numbered(rows: Sequence[Row], spec: LayerSpec) -> list[Row]:
     return numbered
 
 
-def _cells(part: Part, variants: Sequence[str], sheet_number: int) -> list[dict[str, Any]]:
-    """Return what the grid needs of each row: name, tooltip, and a style per variant (None without a picture)."""
+def _cells(part: Part, columns: Sequence[str], sheet_number: int) -> list[dict[str, Any]]:
+    """Return what the grid needs of each row: name, tooltip, and a style per column (None without a picture)."""
     rows, sheet = part
     return [
         {
@@ -112,21 +112,19 @@ def _cells(part: Part, variants: Sequence[str], sheet_number: int) -> list[dict[
             "unit": row["unit"],
             "status": row["status"],
             "sheet": f"pictures-{sheet_number:03d}.png",
-            "styles": _cell_styles(row, variants, sheet, first_cell=number * len(variants)),
+            "styles": _cell_styles(row, columns, sheet, first_cell=number * len(columns)),
         }
         for number, row in enumerate(rows)
     ]
 
 
-def _cell_styles(row: Row, variants: Sequence[str], sheet: Sheet, *, first_cell: int) -> list[str | None]:
-    """Return a style per variant.
+def _cell_styles(row: Row, columns: Sequence[str], sheet: Sheet, *, first_cell: int) -> list[str | None]:
+    """Return a style per column.
 
-    A unit that is not a channel may have other variants than the layer; where one is missing it shows its first.
+    A unit that is not a channel may have other pictures than the layer; where one is missing it shows its first.
     """
-    pictures = pictures_by_variant(row)
-    styles = [
-        sheet.style(first_cell + number) if variant in pictures else None for number, variant in enumerate(variants)
-    ]
+    pictures = pictures_by_column(row)
+    styles = [sheet.style(first_cell + number) if column in pictures else None for number, column in enumerate(columns)]
     first = next((style for style in styles if style), None)
     return styles if row["single"] else [style or first for style in styles]
 

@@ -28,7 +28,7 @@ class ClassSums:
 
     @classmethod
     def empty(cls, sizes: Sequence[int], *, labels: tuple[str, ...]) -> ClassSums:
-        """Return the sums of no examples, for sorted labels and layers of so many channels each."""
+        """Return the sums of no examples, for sorted labels and layers with `sizes` channels."""
         counts, sums = np.zeros((len(labels), len(sizes)), np.int64), np.zeros((len(labels), sum(sizes)))
         return cls(labels=labels, sizes=tuple(sizes), counts=counts, sums=sums)
 

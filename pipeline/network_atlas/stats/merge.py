@@ -222,7 +222,7 @@ def read_layer_scan(
     examples: int | None = None,
     with_classes: bool = False,
 ) -> LayerScan:
-    """Return the statistics of a layer from the scan's files, of a dataset of `examples` (None: as many as there are).
+    """Return the statistics of a layer from the scan's files, of a dataset of `examples` (None: all that were scanned).
 
     Raises MergeError when the spans do not cover the dataset exactly.
     """
@@ -230,7 +230,7 @@ def read_layer_scan(
     spans = sorted((*read_span(store, path, layer), path) for path in under[PARTIALS])
     covered = [(start, stop) for start, stop, _ in spans]
     if not spans:
-        raise MergeError(f"there is no partial of {layer.name}; run the scan again")
+        raise MergeError(f"no partial of {layer.name} was found; run the scan again")
     check_cover(covered, covered[-1][1] if examples is None else examples)
     classes = None
     if with_classes and under[CLASSES]:

@@ -17,8 +17,8 @@ from network_atlas.stats import kernels
 Floats = NDArray[np.float64]
 
 ROUNDING = 16 * float(np.finfo(np.float32).eps)
-"""Relative. Maps are float32, and what leads to a constant one (a sum over a kernel, a mean over positions) rounds
-several times; the values of a channel that means something differ by far more."""
+"""By how much values may differ through rounding, relative to their size. A sum over a kernel and a mean over positions
+in float32 round several times, and differently for other images; values that mean something differ by far more."""
 
 
 @dataclass(slots=True, kw_only=True)

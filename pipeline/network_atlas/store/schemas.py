@@ -26,7 +26,8 @@ def field(name: str, type_: pa.DataType, description: str, unit: str = "") -> pa
 
 EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
-    "spatial mean; slightly_positive, slightly_negative: sampled examples whose spatial mean is nearest to the median "
+    "spatial mean (in rows of no single channel: largest and smallest values of the objective over at most 256 sampled "
+    "examples); slightly_positive, slightly_negative: sampled examples whose spatial mean is nearest to the median "
     "of those above, below zero (without the hundredth of that side next to zero); zero: nearest to zero; class: the "
     "largest spatial maximum of each of the classes with the largest"
 )
@@ -35,7 +36,12 @@ _EXAMPLE_FIELDS = [
     field("example_id", pa.string(), "stable name of the image within its dataset"),
     field("label", pa.string(), "the example's label, empty when unknown"),
     field("value", pa.float32(), "what the kind ranks by: a spatial maximum, minimum or mean", "activation"),
-    field("row", pa.int32(), "row of the largest value (bottom: smallest) in the layer's map; token in token layers"),
+    field(
+        "row",
+        pa.int32(),
+        "row of the largest value (bottom: smallest) in the layer's map; token in token layers; null for units of no "
+        "single channel",
+    ),
     field("column", pa.int32(), "column of that value in the layer's map"),
 ]
 
@@ -68,7 +74,7 @@ PERCENTILE = (
 
 PICTURE_STATUS = (
     "ok; dead (nothing excites the unit: no gradient from two starts); diverged (a number was not finite); "
-    "grey (the picture stayed uniform); saturated (most values at an end of the range)"
+    "grey (the picture is of one colour); saturated (most values at an end of the range)"
 )
 
 LAYER_KEYS = [
@@ -164,6 +170,7 @@ _PICTURE = [
         "activation",
     ),
 ]
+_PICTURE_KEY = field("key", pa.string(), "fingerprint of everything that determines the picture")
 _RECIPE = [
     field("steps", pa.int32(), "optimization steps taken", "steps"),
     field(
@@ -172,6 +179,13 @@ _RECIPE = [
         "the score while the picture was made, as the model saw it (transformed), thinned",
     ),
     field("seed", pa.int64(), "the variant's seed"),
+    field("attempt", pa.int32(), "1, or 2 where the first attempt was dead or diverged and another start was not"),
+    field("start", pa.string(), "what it was learned from: noise, example, facet; second attempts start from noise"),
+    field(
+        "before_activation",
+        pa.bool_(),
+        "whether the ascent read the layer before its activation, as second attempts do; the score never is",
+    ),
 ]
 
 
@@ -246,7 +260,7 @@ VISUALIZATIONS = _schema(
         *LAYER_KEYS,
         field("channel", pa.int32(), "channel (class for the model's output); null for pictures of no single channel"),
         field("unit", pa.string(), "what the picture describes"),
-        field("key", pa.string(), "fingerprint of everything that determines the picture"),
+        _PICTURE_KEY,
         *_PICTURE,
         *_RECIPE,
         field("status", pa.string(), PICTURE_STATUS),
@@ -387,6 +401,12 @@ CALIBRATIONS = _schema(
         field("calibration", pa.string(), "fingerprint of everything that determines these numbers"),
         *_MEASURED,
         field("activations", pa.list_(pa.float32()), "spatial mean of every channel of the layer on the picture"),
+        field(
+            "reference",
+            pa.list_(pa.struct([pa.field("example_id", pa.string()), pa.field("value", pa.float32())])),
+            "the objective's value on sampled examples, highest first; empty for units that the scan measures",
+            "activation",
+        ),
     ],
 )
 
@@ -461,6 +481,7 @@ ATLAS = _schema(
             pa.list_(
                 pa.struct(
                     [
+                        _PICTURE_KEY,
                         *_PICTURE,
                         field("percentile", pa.float32(), PERCENTILE, "%"),
                         field(
@@ -475,7 +496,9 @@ ATLAS = _schema(
                         field(
                             "picture_status",
                             pa.string(),
-                            f"{PICTURE_STATUS}; unstable (other seeds excite other channels)",
+                            f"{PICTURE_STATUS}; weak (more than a quarter of the sampled examples do better, or a "
+                            "class is not among the best five of its own picture); unstable (other seeds excite other "
+                            "channels)",
                         ),
                     ]
                 )

@@ -9,13 +9,14 @@ from rich.markup import escape
 from network_atlas.cli.configurations import config_of
 from network_atlas.cli.console import output, table
 from network_atlas.cli.exit_codes import DONE
+from network_atlas.config.paths import with_absolute_paths
 from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model
 
 
 def command(options: argparse.Namespace) -> int:
     """Print the layers of the configured model; return the exit code."""
-    config, console = config_of(options), output()
+    config, console = with_absolute_paths(config_of(options)), output()
     facts = model_facts(load_model(config.model), config.model)
     rows = table("index", "layer", "type", "shape", "in sweep=all", counts=("channels",))
     for layer in facts.layers:

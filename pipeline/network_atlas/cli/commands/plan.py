@@ -17,7 +17,7 @@ from network_atlas.errors import counted
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
 from network_atlas.plan.contents import LayerPlan
-from network_atlas.plan.estimate import WORKERS, Estimate, StageCost, estimate
+from network_atlas.plan.estimate import Estimate, StageCost, estimate, workers_of
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.speeds import speeds_of, threads_of
 from network_atlas.store.results import Done, what_is_done
@@ -89,9 +89,10 @@ def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, obje
             {
                 "workers": count,
                 "seconds": cost.seconds(count),
+                "seconds_at_most": cost.seconds_at_most(count),
                 "price": cost.price(count, per_hour) if per_hour else None,
             }
-            for count in WORKERS
+            for count in workers_of(prepared.config)
         ],
     }
 
@@ -177,9 +178,9 @@ def _stage_table(cost: Estimate) -> Table:
 def _cost_lines(prepared: Prepared, cost: Estimate) -> list[str]:
     per_hour = prepared.config.executor.price_per_hour
     times = [
-        f"{counted(count, 'worker')} {duration(cost.seconds(count))}"
+        f"{counted(count, 'worker')} {_range(cost, count)}"
         + (f" ({cost.price(count, per_hour):,.2f})" if per_hour else "")
-        for count in WORKERS
+        for count in workers_of(prepared.config)
     ]
     return [
         "",
@@ -187,3 +188,9 @@ def _cost_lines(prepared: Prepared, cost: Estimate) -> list[str]:
         f"cost      about {', '.join(times)}",
         *([f"          at {per_hour:g} per worker and hour"] if per_hour else []),
     ]
+
+
+def _range(cost: Estimate, workers: int) -> str:
+    """Return '3 h 10 min to 4 h 05 min', or one duration where both are the same."""
+    low, high = duration(cost.seconds(workers)), duration(cost.seconds_at_most(workers))
+    return low if low == high else f"{low} to {high}"

@@ -28,7 +28,7 @@ def command(options: argparse.Namespace) -> int:
         )
     root = root_of(options.root, command="sheet")
     rows = shown_rows(Store.open(root), root, layers=options.layer or (), units=options.units)
-    Path(options.output).write_bytes(contact_sheet(rows, cell_px=options.size))
+    Path(options.output).expanduser().write_bytes(contact_sheet(rows, cell_px=options.size))
     output().print(f"{options.output}: {counted(len(rows), 'unit')}", markup=False)
     return DONE
 

@@ -98,10 +98,10 @@
     if (!channel.pictures.length) return [title, element("p", { className: "none", textContent: "No picture of this channel." })];
     return [title, element("div", { className: "pictures" }, ...channel.pictures.map((shown) =>
       element("figure", {},
-        picture(`pictures-${padded(shown.sheet)}.png`, shown.style, `${shown.variant} of ${channel.unit}`),
+        picture(`pictures-${padded(shown.sheet)}.png`, shown.style, `${shown.column} of ${channel.unit}`),
         element("figcaption", {},
-          element("b", { textContent: shown.variant }), ` scores ${number(shown.score)}${standing(shown)}`,
-          ` ${shown.steps} steps, seed ${shown.seed}.`,
+          element("b", { textContent: shown.column, title: shown.key }), ` scores ${number(shown.score)}${standing(shown)}`,
+          ` ${shown.steps} steps, seed ${shown.seed}${shown.attempt > 1 ? ", second attempt" : ""}.`,
           shown.picture_status && shown.picture_status !== "ok" ? element("em", { textContent: ` ${shown.picture_status}` }) : null,
           worth(shown)))))];
   }
@@ -109,7 +109,7 @@
   function figures(channel, kind) {
     return channel.examples
       .filter((example) => example.kind === kind)
-      .map((example) => element("figure", { title: `${example.label ? `${example.label}\n` : ""}${example.example_id}\nat row ${example.row}, column ${example.column}` },
+      .map((example) => element("figure", { title: `${example.label ? `${example.label}\n` : ""}${example.example_id}${example.row === null ? "" : `\nat row ${example.row}, column ${example.column}`}` },
         picture(`examples-${padded(example.sheet)}.jpg`, example.style, example.label || example.example_id),
         element("figcaption", {}, element("b", { textContent: number(example.value) }), ` ${example.label || ""}`)));
   }
@@ -236,8 +236,8 @@
     if (open) open.focus();
   }
 
-  function strength(channel, variant) {
-    return channel.pictures.find((shown) => shown.variant === variant)?.times_maximum ?? -Infinity;
+  function strength(channel, column) {
+    return channel.pictures.find((shown) => shown.column === column)?.times_maximum ?? -Infinity;
   }
 
   function matches(channel, words) {
@@ -248,10 +248,10 @@
 
   function arrange() {
     const key = document.getElementById("sort").value;
-    const variant = layer.variants[Number(document.getElementById("variant")?.value || 0)];
+    const column = layer.columns[Number(document.getElementById("variant")?.value || 0)];
     const value = {
       channel: (channel) => -channel.channel,
-      times: (channel) => strength(channel, variant),
+      times: (channel) => strength(channel, column),
       maximum: (channel) => channel.numbers.maximum ?? -Infinity,
       mean: (channel) => channel.numbers.mean ?? -Infinity,
     }[key];

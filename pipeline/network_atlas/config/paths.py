@@ -1,0 +1,29 @@
+"""Local paths among the settings. The only place that knows which settings are paths."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from network_atlas.config.schema import RunConfig
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Return the configuration with local paths made absolute and '~' replaced: workers may run in another folder."""
+    model, dataset = config.model, config.dataset
+    return replace(
+        config,
+        model=replace(
+            model,
+            weights=absolute(model.weights, "default", "none"),
+            classes=absolute(model.classes, "imagenet", "none"),
+        ),
+        dataset=replace(dataset, root=absolute(dataset.root), only=absolute(dataset.only)),
+        store=replace(config.store, root=absolute(config.store.root)),
+    )
+
+
+def absolute(path: str, *words: str) -> str:
+    """Return a local path made absolute; one of `words`, a URI and '' stay as they are."""
+    is_local = path and path not in words and "://" not in path
+    return os.path.abspath(os.path.expanduser(path)) if is_local else path

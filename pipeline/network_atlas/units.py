@@ -147,7 +147,7 @@ def _exact(number: float) -> str:
 
 Unit = Single | Sum | Coactive
 
-OBJECTIVES: tuple[str, ...] = tuple(kind.objective for kind in get_args(Unit))
+OBJECTIVE_NAMES: tuple[str, ...] = tuple(kind.objective for kind in get_args(Unit))
 """The names of the objectives of all kinds of units."""
 
 

@@ -12,7 +12,7 @@ import pytest
 from network_atlas.config.dataset import LABELS, DatasetConfig
 from network_atlas.config.sweep import VariantConfig
 from network_atlas.store import schemas
-from network_atlas.units import OBJECTIVES
+from network_atlas.units import OBJECTIVE_NAMES
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pipeline" / "network_atlas"
@@ -25,7 +25,7 @@ VARIANTS = get_args(get_type_hints(VariantConfig)["objective"])
 
 @pytest.mark.parametrize("objective", VARIANTS)
 def test_every_objective_has_a_unit_and_is_in_the_table_of_variants(objective: str) -> None:
-    assert objective in OBJECTIVES, f"no unit in units.py has objective={objective!r}"
+    assert objective in OBJECTIVE_NAMES, f"no unit in units.py has objective={objective!r}"
     assert f"| `{{objective: {objective}" in CONFIGURATION, "conf/README.md: add a row to the table of variants"
     assert objective in (ROOT / "conf" / "sweep" / "select.yaml").read_text(encoding="utf-8")
 

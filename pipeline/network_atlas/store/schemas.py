@@ -11,7 +11,7 @@ import json
 
 import pyarrow as pa
 
-from network_atlas.units import OBJECTIVES
+from network_atlas.units import OBJECTIVE_NAMES
 
 VERSION = 1
 
@@ -158,7 +158,7 @@ _PICTURE = [
     field(
         "objective",
         pa.string(),
-        f"what was maximized or minimized: {', '.join(OBJECTIVES)}, interpolation",
+        f"what was maximized or minimized: {', '.join(OBJECTIVE_NAMES)}, interpolation",
     ),
     field("recipe", pa.string(), "name of the recipe it was made by; empty for the run's own"),
     field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),

@@ -49,11 +49,12 @@ def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] =
     names = set(schema.names)
     for number, row in enumerate(rows):
         if row.keys() != names:
-            lacking, unknown = sorted(names - row.keys()), sorted(row.keys() - names)
+            problems = {"lacks": sorted(names - row.keys()), "has the unknown": sorted(row.keys() - names)}
+            what = " and ".join(f"{verb} {', '.join(columns)}" for verb, columns in problems.items() if columns)
             table_name = (schema.metadata or {}).get(b"atlas.schema", b"").decode()
             raise ValueError(
-                f"row {number} of {table_name!r} lacks the columns {lacking} and has the unknown {unknown}; fill every "
-                "column of store/schemas.py where the row is made (None where there is no value)"
+                f"row {number} of {table_name!r} {what}; fill every column of store/schemas.py where the row is made, "
+                "with None where there is no value"
             )
     table = pa.Table.from_pylist(list(rows), schema=schema)
     if sorted_by and table.num_rows:

@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_no_file(store: Store, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("number", "mend"),
+    ("number", "fix"),
     [
         (errno.ENOSPC, "free space there and run the same command again"),
         (errno.EROFS, "mount it for writing again and run the same command again"),
@@ -124,14 +124,14 @@ def test_a_failed_write_leaves_no_file(store: Store, tmp_path: Path, monkeypatch
         (errno.ENOTDIR, "fix this and run the same command again"),
     ],
 )
-def test_what_fails_at_the_root_is_named_with_its_mend(
-    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, mend: str
+def test_what_fails_at_the_root_is_named_with_its_fix(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
 ) -> None:
     def failing(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(StoreError, match=f"'x' under store.root='{store.root}': {os.strerror(number).lower()}.*{mend}"):
+    with pytest.raises(StoreError, match=f"'x' under store.root='{store.root}': {os.strerror(number).lower()}.*{fix}"):
         store.write("x", b"1")
 
 

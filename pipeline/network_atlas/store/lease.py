@@ -1,4 +1,4 @@
-"""One run at a time works on a root: it holds a lease there, and says every few seconds that it is alive.
+"""One run at a time works on a root: it holds a lease there, and renews it every few seconds.
 
     with Lease(store):
         ...
@@ -8,9 +8,9 @@ two clusters be paid for one atlas. A lease is a file, `lease.json`. It is taken
 still as it was read (`network_atlas.store.swap` says on which storage this is certain). A lease whose holder has been
 silent for a minute is free.
 
-Runs that do one share each of a sweep (`sweep.share=2/8`) don't get in each other's way: each holds its own lease,
+Runs that do one share each of a sweep (`sweep.share=2/8`) may work at the same time: each holds a lease of its own,
 `leases/2-of-8.json`. The same share again, another division (2/4) and a run without shares are refused. Their leases
-are different files, so each run takes its own first and looks at the others after that: of two that exclude each other
+are different files, so a run takes its lease first and reads the others after that: of two runs that exclude each other
 and start at the same moment at most one goes on, and perhaps none.
 
 Each attempt to renew a lease is retried for seconds only: the next heartbeat comes soon anyway.
@@ -42,7 +42,7 @@ HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
 BEAT_RETRY_SECONDS = 5.0
 START_TOLERANCE_SECONDS = 1.0
-"""Start times are known to a hundredth of a second; a number is not given out again that soon."""
+"""Start times are known to a hundredth of a second; the system does not give a number out again within a second."""
 
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ REMEDIES = {
     errno.EACCES: "let this user write there",
     errno.EPERM: "let this user write there",
 }
-"""What fixes an error of the filesystem, by its number."""
+"""The fix for an error of the filesystem, by its number (errno)."""
 
 
 Data: TypeAlias = bytes | pa.Buffer
@@ -53,10 +53,10 @@ _T = TypeVar("_T")
 class Store:
     """One atlas root. Every failure of the filesystem becomes a `StoreError` that names the path.
 
-    Everything here may be done twice, as happens when the answer to a request gets lost. A put holds the whole file, so
-    the second leaves what the first did: shards are named by their content; tables, pages, receipts and manifests are
-    written by the one run that holds the lease, which has the number of its manifest before it writes. Only a lease is
-    written by several; see `network_atlas.store.lease`.
+    Every operation may be done twice, as happens when the answer to a request gets lost. A put holds the whole file, so
+    the second put leaves the same file as the first. Shards are named by their content. Tables, pages, receipts and
+    manifests are written only by the run that holds the lease. Leases are written by several runs; see
+    `network_atlas.store.lease`.
     """
 
     filesystem: fs.FileSystem
@@ -64,7 +64,7 @@ class Store:
     root: str
     """The root as the user wrote it, for messages."""
     retry_seconds: float | None = None
-    """How long a failure that may pass is borne with, if not `network_atlas.files.retries.RETRY_SECONDS`."""
+    """How long an operation is tried again, if not `network_atlas.files.retries.RETRY_SECONDS`."""
 
     @classmethod
     def open(cls, root: str) -> Store:
@@ -84,7 +84,7 @@ class Store:
         return cls(filesystem, base.rstrip("/"), root)
 
     def within(self, seconds: float) -> Store:
-        """Return the same store for callers who can't wait so long, or come again by themselves."""
+        """Return the same store, whose operations are tried again for this long only."""
         return replace(self, retry_seconds=seconds)
 
     @property
@@ -106,7 +106,7 @@ class Store:
             raise
 
     def use(self, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
-        """Return what `reading` makes of a random-access file; it is called again where the filesystem fails."""
+        """Return the result of `reading` for a random-access file; it is called again where the filesystem fails."""
 
         def work() -> _T:
             with self.filesystem.open_input_file(self._full(path)) as file:
@@ -144,7 +144,7 @@ class Store:
                 os.unlink(temporary)
 
     def clear_staging(self) -> None:
-        """Remove what killed writers left unfinished; young files may belong to a writer that is alive."""
+        """Remove files that killed writers left unfinished; young ones may belong to a writer that is alive."""
         staging = os.path.join(self.base, STAGING)
         if not self.is_local or not os.path.isdir(staging):
             return

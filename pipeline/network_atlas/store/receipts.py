@@ -1,4 +1,4 @@
-"""Receipts: small JSON files that say a task's files are committed. What has no receipt is not done.
+"""Receipts: small JSON files which say that a task's files are committed. A task without a receipt is not done.
 
 A receipt is written after its files, so a kill at any moment leaves either both or an orphan that nobody reads. Resume
 asks which keys (fingerprints of single results) the receipts of a stage hold.
@@ -78,9 +78,9 @@ def read_receipts(store: Store, stage: str) -> list[Receipt]:
     A damaged one counts as none: what it stood for is made again, under the same names.
     """
     singles = _read_singles(store, _single_paths(store, stage))
-    found = {receipt.task: receipt for receipt in _read_folds(store, stage)}
-    found |= {receipt.task: receipt for receipt in singles}  # a task done anew since it was folded has a newer one
-    return [found[task] for task in sorted(found)]
+    receipts = {receipt.task: receipt for receipt in _read_folds(store, stage)}
+    receipts |= {receipt.task: receipt for receipt in singles}  # a task done anew since it was folded has a newer one
+    return [receipts[task] for task in sorted(receipts)]
 
 
 def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
@@ -99,8 +99,8 @@ def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
     data = encode([whole[task] for task in sorted(whole)])
     path = f"{_folder(stage)}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     store.write(path, data)
-    gone = [_path(stage, one.task) for one in singles] + [one for one in merged if one != path]
-    _each(store, store.delete, gone)
+    replaced = [_path(stage, receipt.task) for receipt in singles] + [old for old in merged if old != path]
+    _each(store, store.delete, replaced)
     return len(singles)
 
 
@@ -140,8 +140,8 @@ def _each(store: Store, work: Callable[[str], _T], paths: Sequence[str]) -> list
 
 def _read_singles(store: Store, paths: Sequence[str]) -> list[Receipt]:
     """Return the receipts at `paths`; one that has gone since it was listed is in a fold."""
-    found = zip(paths, _each(store, store.read_if_there, paths), strict=True)
-    parsed = (_parse(path, data) for path, data in found if data is not None)
+    files = zip(paths, _each(store, store.read_if_there, paths), strict=True)
+    parsed = (_parse(path, data) for path, data in files if data is not None)
     return [receipt for receipt in parsed if receipt is not None]
 
 
@@ -150,8 +150,8 @@ def _read_folds(store: Store, stage: str) -> list[Receipt]:
     for _ in range(TRIES):
         paths = _fold_paths(store, stage)
         try:
-            found = [receipt for path in paths for receipt in _read_fold(store, stage, path)]
-            return sorted(found, key=lambda receipt: receipt.finished)
+            receipts = [receipt for path in paths for receipt in _read_fold(store, stage, path)]
+            return sorted(receipts, key=lambda receipt: receipt.finished)
         except StoreError:
             if all(store.exists(path) for path in paths):
                 raise

@@ -162,8 +162,8 @@ def read_table(
 ) -> pa.Table:
     """Return a shard as a table, only the rows of one layer if asked; skips other row groups unread."""
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
-    wanted = list(columns) if columns else None
-    return _use(store, path, lambda file: pq.read_table(file, columns=wanted, filters=filters))
+    names = list(columns) if columns else None
+    return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters))
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
@@ -193,5 +193,5 @@ def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
 def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:
     return CorruptShardError(
         f"{path!r} under store.root={store.root!r} is not a whole Parquet file: {error}. "
-        "Delete it and run again: what it held will be made anew."
+        "Delete it and run again: its rows will be made anew."
     )

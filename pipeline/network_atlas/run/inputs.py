@@ -58,7 +58,9 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     config = prepared.config
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
-    known = (layer, pictures, measured)
+    # A new column is one more thing to join; without it here, finished atlases would go without the column.
+    columns = (schemas.columns(schemas.ATLAS), schemas.columns(schemas.CHANNEL_STATS))
+    known = (layer, pictures, measured, columns)
     return AssembleTask(
         key=fingerprint("assemble", ASSEMBLE_ALGORITHM, schemas.VERSION, known, presentation, names),
         plan=layer,

@@ -11,6 +11,8 @@ import json
 
 import pyarrow as pa
 
+from network_atlas.units import OBJECTIVE_NAMES
+
 VERSION = 1
 
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
@@ -156,7 +158,7 @@ _PICTURE = [
     field(
         "objective",
         pa.string(),
-        "what was maximized or minimized: channel, neuron, logit, probability, layer, direction, sum, interpolation",
+        f"what was maximized or minimized: {', '.join(OBJECTIVE_NAMES)}, interpolation",
     ),
     field("recipe", pa.string(), "name of the recipe it was made by; empty for the run's own"),
     field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),
@@ -185,6 +187,11 @@ _RECIPE = [
         "whether the ascent read the layer before its activation, as second attempts do; the score never is",
     ),
 ]
+
+
+def columns(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+    """Return the name and type of each column, without its description."""
+    return tuple((column.name, str(column.type)) for column in schema)
 
 
 def _schema(name: str, fields: list[pa.Field]) -> pa.Schema:

@@ -41,7 +41,21 @@ class FileEntry:
 
 
 def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
-    """Return `rows` as a whole Parquet file, its footer read back and its row count checked."""
+    """Return `rows` as a whole Parquet file, its footer read back and its row count checked.
+
+    Raises ValueError for a row that lacks a column or has another: Arrow would fill in null, or drop it, and say
+    nothing.
+    """
+    names = set(schema.names)
+    for number, row in enumerate(rows):
+        if row.keys() != names:
+            problems = {"lacks": sorted(names - row.keys()), "has the unknown": sorted(row.keys() - names)}
+            what = " and ".join(f"{verb} {', '.join(columns)}" for verb, columns in problems.items() if columns)
+            table_name = (schema.metadata or {}).get(b"atlas.schema", b"").decode()
+            raise ValueError(
+                f"row {number} of {table_name!r} {what}; fill every column of store/schemas.py where the row is made, "
+                "with None where there is no value"
+            )
     table = pa.Table.from_pylist(list(rows), schema=schema)
     if sorted_by and table.num_rows:
         table = table.sort_by([(name, "ascending") for name in sorted_by])

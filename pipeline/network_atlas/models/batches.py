@@ -41,9 +41,14 @@ def pieces(count: int, device: torch.device) -> Iterator[tuple[slice, int]]:
 
 
 def filled(images: Tensor, rows: int) -> Tensor:
-    """Return `images`, (images, ...), filled up to (rows, ...) with copies of the last one, which get no gradient."""
+    """Return `images`, (images, channels, height, width), filled up to (rows, ...) with copies of the last one.
+
+    The copies get no gradient. The result is always in channels-last order: sums over the pixels round otherwise in
+    another order, and `cat` takes the order of the longer part, which may be the copies.
+    """
     missing = rows - len(images)
-    return torch.cat([images, images[-1:].detach().expand(missing, *images.shape[1:])]) if missing else images
+    whole = torch.cat([images, images[-1:].detach().expand(missing, *images.shape[1:])]) if missing else images
+    return whole.contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

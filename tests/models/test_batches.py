@@ -53,10 +53,10 @@ def test_a_batch_is_in_channels_last_order_however_much_of_it_is_copies(count: i
 
 
 def test_copies_that_fill_a_batch_get_no_gradient() -> None:
-    images = torch.ones(3, 2, requires_grad=True)
+    images = torch.ones(3, 2, 1, 1, requires_grad=True)
     filled(images, 4).sum().backward()
     assert images.grad is not None
-    assert torch.equal(images.grad, torch.ones(3, 2))
+    assert torch.equal(images.grad, torch.ones(3, 2, 1, 1))
 
 
 NETWORKS = ("efficientnet", "resnet", "transformer")

@@ -51,6 +51,13 @@ def filled(images: Tensor, rows: int) -> Tensor:
     return whole.contiguous(memory_format=torch.channels_last)
 
 
+def changed_companions(images: Tensor) -> Tensor:
+    """Return a batch, (images, ...), whose first image is the last of `images`; the others are changed."""
+    changed = images.flip(0)
+    changed[1:] = changed[1:] * 0.5 + 0.25
+    return changed
+
+
 @torch.no_grad()
 def place_difference(model: nn.Module, images: Tensor) -> float:
     """Return the largest difference of an image's output when its position in the batch and the other images change.
@@ -59,9 +66,7 @@ def place_difference(model: nn.Module, images: Tensor) -> float:
     relative to the largest output; 0.0 means the same bits. NaN where the model does not return one tensor.
     """
     outputs = model(images)
-    mixed = images.flip(0)
-    mixed[1:] = mixed[1:] * 0.5 + 0.25  # other images; the last image, which is now the first, is kept
-    moved = model(mixed)
+    moved = model(changed_companions(images))
     if not isinstance(outputs, Tensor) or not isinstance(moved, Tensor):
         return float("nan")
     largest = outputs.abs().max().clamp(min=torch.finfo(torch.float32).tiny)

@@ -46,7 +46,7 @@ def test_a_class_token_is_the_first_token(tiny: Tiny) -> None:
     ],
 )
 def test_a_variant_that_no_selected_layer_can_have_is_refused(tiny: Tiny, variant: str, include: str) -> None:
-    with pytest.raises(ConfigError, match="means nothing in any selected layer"):
+    with pytest.raises(ConfigError, match="fits none of the selected layers"):
         plan_of(tiny(f"sweep.select.0.include=[{include}]", variants(variant)))
 
 

@@ -65,8 +65,8 @@ def test_shares_together_are_the_whole_plan_and_no_task_is_in_two(tiny: Callable
     for tasks in ("optimize_tasks", "scan_tasks"):
         ids = [task.id for share in shares for task in getattr(share, tasks)(())]
         assert sorted(ids) == sorted(task.id for task in getattr(whole, tasks)(()))
-    assert sorted(key for share in shares for key in share.own_pictures) == sorted(whole.picture_keys)
-    assert sorted(span.start for share in shares for span in share.own_spans) == [span.start for span in whole.spans]
+    assert sorted(key for share in shares for key in share.share_pictures) == sorted(whole.picture_keys)
+    assert sorted(span.start for share in shares for span in share.share_spans) == [span.start for span in whole.spans]
 
 
 def test_a_share_names_the_same_results_as_the_whole(tiny: Callable[..., RunConfig]) -> None:
@@ -78,7 +78,7 @@ def test_a_share_names_the_same_results_as_the_whole(tiny: Callable[..., RunConf
 def test_what_others_have_done_moves_no_block_to_another_share(tiny: Callable[..., RunConfig]) -> None:
     plan = plan_of(tiny("sweep.share=1/2"))
     first, *rest = plan.optimize_tasks(())
-    done = {picture.key for picture in first.pictures} | (set(plan.picture_keys) - plan.own_pictures)
+    done = {picture.key for picture in first.pictures} | (set(plan.picture_keys) - plan.share_pictures)
     assert plan.optimize_tasks(done) == rest
 
 

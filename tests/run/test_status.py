@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
 
@@ -19,7 +18,6 @@ from network_atlas.run import running
 from network_atlas.run.status import StageStatus, read_status
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import fold
-from network_atlas.store.results import ITEMS_FILE
 
 
 def by_name(root: Path) -> dict[str, StageStatus]:
@@ -76,13 +74,6 @@ def test_a_run_folds_and_a_second_one_finds_everything(
     assert not list((tmp_path / "atlas" / "receipts" / "optimize").glob("*.json"))
     assert by_name(tmp_path / "atlas")["optimize"].done == 36
     assert quietly(tiny()).manifest.number == 1
-
-
-def test_a_root_of_before_calibrations_were_listed_counts_them_by_its_pictures(finished: Path) -> None:
-    items = pq.read_table(finished / ITEMS_FILE)
-    kept = [stage != "calibrate" for stage in items["stage"].to_pylist()]
-    pq.write_table(items.filter(kept), finished / ITEMS_FILE)
-    assert (by_name(finished)["calibrate"].done, by_name(finished)["calibrate"].total) == (36, 36)
 
 
 def test_nobody_holds_a_root_without_a_lease(atlas_root: Path, capsys: pytest.CaptureFixture[str]) -> None:

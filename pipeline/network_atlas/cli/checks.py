@@ -57,10 +57,10 @@ def checkup(config: RunConfig) -> Iterator[Check]:
         yield Check("plan", False, "can't be made before the lines above are fixed")
 
 
-def _tried(name: str, look: Callable[[], str]) -> Check:
+def _tried(name: str, check: Callable[[], str]) -> Check:
     """Return what `look` says, or the message of its error, which says how to fix it."""
     try:
-        return Check(name, True, look())
+        return Check(name, True, check())
     except AtlasError as error:
         return Check(name, False, str(error))
 

@@ -86,25 +86,27 @@ def compose_all(overrides: Sequence[str], *, config_dir: str | None = None) -> l
     roots = [run.store.root.rstrip("/") for run in runs]
     swept = {item.get_key_element() for item in parse(overrides, _loader(config_dir)) if item.is_sweep_override()}
     names = [folder_name(line for line in job if line.partition("=")[0] in swept) for job in jobs]
-    own = [f"{root}/{name}" if roots.count(root) > 1 else root for root, name in zip(roots, names, strict=True)]
-    twice = sorted({root for root in own if own.count(root) > 1})
-    if twice:
-        raise ConfigError(f"two jobs would write to the same root {twice[0]!r}: a swept value is given twice")
+    job_roots = [f"{root}/{name}" if roots.count(root) > 1 else root for root, name in zip(roots, names, strict=True)]
+    repeated = sorted({root for root in job_roots if job_roots.count(root) > 1})
+    if repeated:
+        raise ConfigError(f"two jobs would write to the same root {repeated[0]!r}: a swept value is given twice")
     return [
         run if len(runs) == 1 else replace(run, store=replace(run.store, root=root))
-        for run, root in zip(runs, own, strict=True)
+        for run, root in zip(runs, job_roots, strict=True)
     ]
 
 
 def config_folder() -> Path:
     """Return the folder of the package's own YAML: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
-    found = [folder for folder in (package / "conf", package.parents[1] / "conf") if (folder / "config.yaml").is_file()]
-    if not found:
+    folders = [
+        folder for folder in (package / "conf", package.parents[1] / "conf") if (folder / "config.yaml").is_file()
+    ]
+    if not folders:
         raise ConfigError(
             f"no conf/config.yaml in {package} or beside it: the installation is incomplete, install again"
         )
-    return found[0]
+    return folders[0]
 
 
 def _loader(config_dir: str | None) -> ConfigLoaderImpl:
@@ -134,19 +136,19 @@ def _load(lines: list[str], loader: ConfigLoaderImpl) -> DictConfig:
 
 def _beyond(error: HydraException, lines: list[str], loader: ConfigLoaderImpl) -> str:
     """Return how many items the list has that an override reaches beyond, as the overrides before it leave it."""
-    told = str(error).splitlines()[0].removeprefix("Error merging override ")
-    if told not in lines:
+    line = str(error).splitlines()[0].removeprefix("Error merging override ")
+    if line not in lines:
         return words(error)
-    place = lines.index(told)
-    before = _load(lines[:place] + [line for line in lines[place + 1 :] if not line.startswith("+")], loader)
-    line = told.lstrip("+")
+    position = lines.index(line)
+    before = _load(lines[:position] + [line for line in lines[position + 1 :] if not line.startswith("+")], loader)
+    line = line.lstrip("+")
     parts = line.partition("=")[0].split(".")
     for depth in range(1, len(parts)):
         path = ".".join(parts[:depth])
-        found = OmegaConf.select(before, path)
-        if isinstance(found, ListConfig) and int(parts[depth]) >= len(found):
+        items = OmegaConf.select(before, path)
+        if isinstance(items, ListConfig) and int(parts[depth]) >= len(items):
             has = (
-                ["no items", "1 item, 0"][len(found)] if len(found) < 2 else f"{len(found)} items, 0..{len(found) - 1}"
+                ["no items", "1 item, 0"][len(items)] if len(items) < 2 else f"{len(items)} items, 0..{len(items) - 1}"
             )
             return f"{line}: {path} has {has}; {whole_list(path)}"
     return words(error)
@@ -193,13 +195,13 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
     try:
         return _container(config, resolve=True)
     except OmegaConfBaseException as error:
-        place = re.sub(r"\[(\d+)\]", r".\1", getattr(error, "full_key", None) or "the configuration")
-        known = flatten(_container(config, resolve=False))
+        path = re.sub(r"\[(\d+)\]", r".\1", getattr(error, "full_key", None) or "the configuration")
+        settings = flatten(_container(config, resolve=False))
         names = (
             re.findall(r"Interpolation key '([^']*)'", str(error)) if isinstance(error, InterpolationKeyError) else []
         )
-        guess = did_you_mean(names[0], known) if names else ""
-        raise ConfigError(f"{place}: cannot be resolved: {words(error)}.{guess}") from error
+        guess = did_you_mean(names[0], settings) if names else ""
+        raise ConfigError(f"{path}: cannot be resolved: {words(error)}.{guess}") from error
 
 
 def _container(config: DictConfig, *, resolve: bool) -> dict[str, Any]:

@@ -105,16 +105,16 @@ def _whole_line(error: Mapping[str, Any], path: Path, values: Mapping[str, Any],
 
 def _unknown(path: Path, values: Mapping[str, Any], schema: type) -> str:
     *parents, name = path
-    known = field_names(schema, tuple(parents), values)
-    guess = _elsewhere(dotted(path), values) or did_you_mean(str(name), known)
-    what = f"{dotted(tuple(parents))}: unknown setting" if parents else "there is no group or setting"
-    return f"{what} '{name}'.{guess} There are: {', '.join(known)}"
+    names = field_names(schema, tuple(parents), values)
+    guess = _elsewhere(dotted(path), values) or did_you_mean(str(name), names)
+    problem = f"{dotted(tuple(parents))}: unknown setting" if parents else "there is no group or setting"
+    return f"{problem} '{name}'.{guess} There are: {', '.join(names)}"
 
 
 def _elsewhere(name: str, values: Mapping[str, Any]) -> str:
     """Return a guess for a setting named without its group, or with half of it, such as steps=64."""
-    found = [path for path in flatten(values) if path.endswith(f".{name}")]
-    return f" Did you mean {' or '.join(found[:3])}?" if found else ""
+    paths = [path for path in flatten(values) if path.endswith(f".{name}")]
+    return f" Did you mean {' or '.join(paths[:3])}?" if paths else ""
 
 
 def _allowed(error: Mapping[str, Any], path: Path, values: Mapping[str, Any], schema: type) -> str:
@@ -141,9 +141,9 @@ def _wrong_value(path: Path, values: Mapping[str, Any], allowed: Sequence[str]) 
     return f"{dotted(path)}: got {short}; must be {', or '.join(dict.fromkeys(allowed))}"
 
 
-def _has_deeper(path: Path, others: Iterable[Path]) -> bool:
+def _has_deeper(path: Path, paths: Iterable[Path]) -> bool:
     """Return whether an error inside this value says more than that the value is of no allowed kind."""
-    return any(len(other) > len(path) and other[: len(path)] == path for other in others)
+    return any(len(longer) > len(path) and longer[: len(path)] == path for longer in paths)
 
 
 def _at(values: Any, path: Path) -> Any:

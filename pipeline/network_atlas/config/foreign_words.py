@@ -69,7 +69,7 @@ def words(error: BaseException) -> str:
     if isinstance(cause, OmegaConfBaseException):
         text = f"{text}: {cause}".replace("Error merging override ++", "").removeprefix(": ")
     lines = [line.strip() for line in text.splitlines() if not NOISE.match(line)]
-    said = " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
+    sentence = " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
     for pattern, meaning in MEANINGS:
-        said = re.sub(pattern, meaning, said)
-    return said
+        sentence = re.sub(pattern, meaning, sentence)
+    return sentence

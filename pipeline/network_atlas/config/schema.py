@@ -40,14 +40,14 @@ def _check_gpu_share(share: float) -> None:
     """Raise ValueError unless whole workers fill a GPU, or whole GPUs a worker."""
     if share >= 1:
         below = float(math.floor(share))
-        near = (below, below + 1)
+        nearest = (below, below + 1)
     else:
         workers = math.floor(1 / share) if share > 0 else 0
-        near = (1 / (workers + 1), 1 / workers) if workers else (0.0, 0.0)
-    if min(abs(share - allowed) for allowed in near) > SHARE_TOLERANCE:
+        nearest = (1 / (workers + 1), 1 / workers) if workers else (0.0, 0.0)
+    if min(abs(share - allowed) for allowed in nearest) > SHARE_TOLERANCE:
         raise ValueError(
             f"gpus_per_worker={share} must be 0, a whole number, or 1/n to share a GPU among n workers; "
-            f"the nearest are {near[0]:.4g} and {near[1]:.4g}"
+            f"the nearest are {nearest[0]:.4g} and {nearest[1]:.4g}"
         )
 
 
@@ -219,14 +219,20 @@ def _check_dataset(config: RunConfig) -> None:
     for variant in sweep.variants:
         if none and (variant.facets or variant.start == "example" or variant.objective == "coactive"):
             raise ValueError(f"sweep: variant {variant.name!r} takes something from the scan; dataset=none has none")
-        few = config.scan.top_k if variant.sign == "+" else config.scan.bottom_k
-        if variant.facets > few:
+        examples_kept = config.scan.top_k if variant.sign == "+" else config.scan.bottom_k
+        if variant.facets > examples_kept:
             raise ValueError(
-                f"sweep: facets={variant.facets} are clusters of best examples, of which the scan keeps {few}; "
-                "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times as many"
+                f"sweep: facets={variant.facets} are clusters of best examples, but the scan keeps {examples_kept}; "
+                "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times that number"
             )
-    given = [config.optimize.parameterization, *(recipe.parameterization for recipe in config.recipes.values())]
-    if none and any(one.name == "maco" and one.magnitude == "dataset" for one in given):
+    parameterizations = [
+        config.optimize.parameterization,
+        *(recipe.parameterization for recipe in config.recipes.values()),
+    ]
+    if none and any(
+        parameterization.name == "maco" and parameterization.magnitude == "dataset"
+        for parameterization in parameterizations
+    ):
         raise ValueError(
             "maco takes its magnitude from the dataset, and dataset=none has none; give magnitude=packaged"
         )
@@ -234,10 +240,10 @@ def _check_dataset(config: RunConfig) -> None:
 
 def _check_recipes(config: RunConfig) -> None:
     """Raise ValueError when the sweep names a recipe that isn't there, or that can't do what is asked."""
-    known, sweep = ("", *config.recipes), config.sweep
+    names, sweep = ("", *config.recipes), config.sweep
     named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
     for name in dict.fromkeys(named):
-        if name not in known:
+        if name not in names:
             raise ValueError(
                 f"sweep: recipe={name!r} is not among recipes ({', '.join(config.recipes) or 'none given'}); "
                 f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"

@@ -162,6 +162,6 @@ class SweepConfig:
     def __post_init__(self) -> None:
         _check_share(self.share)
         names = [name for variant in self.variants for name in variant.names]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"variants {twice} are given twice; give them different seeds")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"variants {repeated} are given twice; give them different seeds")

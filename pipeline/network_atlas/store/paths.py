@@ -194,12 +194,12 @@ class Store:
         return f"{self.base}/{path}" if path else self.base
 
     def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
-        what = f"{verb} {path!r} under store.root={self.root!r}"
+        action = f"{verb} {path!r} under store.root={self.root!r}"
         try:
-            return with_retries(work, what=what, seconds=self.retry_seconds)
+            return with_retries(work, what=action, seconds=self.retry_seconds)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
-                f"can't {what}: {reason(error)}. What was made before is kept; {_remedy(error)}"
+                f"can't {action}: {reason(error)}. What was made before is kept; {_remedy(error)}"
             ) from error
 
 

@@ -78,9 +78,9 @@ def read_receipts(store: Store, stage: str) -> list[Receipt]:
     A damaged one counts as none: what it stood for is made again, under the same names.
     """
     singles = _read_singles(store, _single_paths(store, stage))
-    found = {receipt.task: receipt for receipt in _read_folds(store, stage)}
-    found |= {receipt.task: receipt for receipt in singles}  # a task done anew since it was folded has a newer one
-    return [found[task] for task in sorted(found)]
+    by_task = {receipt.task: receipt for receipt in _read_folds(store, stage)}
+    by_task |= {receipt.task: receipt for receipt in singles}  # a task done anew since it was folded has a newer one
+    return [by_task[task] for task in sorted(by_task)]
 
 
 def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
@@ -95,12 +95,12 @@ def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
     folds = _fold_paths(store, stage)
     merged = folds if len(folds) >= FOLDS_AT_MOST else []
     earlier = _read_folds(store, stage) if merged else []
-    whole = {receipt.task: receipt for receipt in [*earlier, *singles]}
-    data = encode([whole[task] for task in sorted(whole)])
+    by_task = {receipt.task: receipt for receipt in [*earlier, *singles]}
+    data = encode([by_task[task] for task in sorted(by_task)])
     path = f"{_folder(stage)}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     store.write(path, data)
-    gone = [_path(stage, one.task) for one in singles] + [one for one in merged if one != path]
-    _each(store, store.delete, gone)
+    obsolete = [_path(stage, one.task) for one in singles] + [one for one in merged if one != path]
+    _each(store, store.delete, obsolete)
     return len(singles)
 
 
@@ -140,8 +140,8 @@ def _each(store: Store, work: Callable[[str], _T], paths: Sequence[str]) -> list
 
 def _read_singles(store: Store, paths: Sequence[str]) -> list[Receipt]:
     """Return the receipts at `paths`; one that has gone since it was listed is in a fold."""
-    found = zip(paths, _each(store, store.read_if_there, paths), strict=True)
-    parsed = (_parse(path, data) for path, data in found if data is not None)
+    contents = zip(paths, _each(store, store.read_if_there, paths), strict=True)
+    parsed = (_parse(path, data) for path, data in contents if data is not None)
     return [receipt for receipt in parsed if receipt is not None]
 
 
@@ -150,8 +150,8 @@ def _read_folds(store: Store, stage: str) -> list[Receipt]:
     for _ in range(TRIES):
         paths = _fold_paths(store, stage)
         try:
-            found = [receipt for path in paths for receipt in _read_fold(store, stage, path)]
-            return sorted(found, key=lambda receipt: receipt.finished)
+            receipts = [receipt for path in paths for receipt in _read_fold(store, stage, path)]
+            return sorted(receipts, key=lambda receipt: receipt.finished)
         except StoreError:
             if all(store.exists(path) for path in paths):
                 raise

@@ -59,15 +59,15 @@ def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer
 
 
 def _write(table: pa.Table, stream: pa.BufferOutputStream, sorted_by: Sequence[str]) -> None:
-    raw, texts, others = _leaf_columns(table.schema)
+    raw, texts, encoded = _leaf_columns(table.schema)
     order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorted_by]
     with pq.ParquetWriter(
         stream,
         table.schema,
-        compression=dict.fromkeys(raw, "none") | dict.fromkeys(others, "zstd"),
+        compression=dict.fromkeys(raw, "none") | dict.fromkeys(encoded, "zstd"),
         use_dictionary=texts,
         column_encoding=dict.fromkeys(raw, "PLAIN") or None,
-        write_statistics=others,
+        write_statistics=encoded,
         write_page_index=True,
         write_batch_size=VALUES_AT_ONCE,
         sorting_columns=order or None,
@@ -87,8 +87,8 @@ def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str], list[str]]:
     }
     raw = [path for path in paths if path.rsplit(".", 1)[-1] == "bytes" or path.split(".")[0] in lists]
     leaves = {parquet.column(index).path: parquet.column(index).physical_type for index in range(len(parquet))}
-    others = [path for path in paths if path not in raw]
-    return raw, [path for path in others if leaves[path] == "BYTE_ARRAY"], others
+    encoded = [path for path in paths if path not in raw]
+    return raw, [path for path in encoded if leaves[path] == "BYTE_ARRAY"], encoded
 
 
 def _empty(schema: pa.Schema) -> io.BytesIO:
@@ -148,8 +148,8 @@ def read_table(
 ) -> pa.Table:
     """Return a shard as a table, only the rows of one layer if asked; skips other row groups unread."""
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
-    wanted = list(columns) if columns else None
-    return _use(store, path, lambda file: pq.read_table(file, columns=wanted, filters=filters))
+    names = list(columns) if columns else None
+    return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters))
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:

@@ -240,11 +240,11 @@ class S3Swap:
         return f"{self.prefix}/{path}" if self.prefix else path
 
     def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
-        what = f"{verb} {path!r} under store.root={self.store.root!r}"
+        action = f"{verb} {path!r} under store.root={self.store.root!r}"
         try:
-            return with_retries(lambda: _translated(work), what=what, seconds=self.store.retry_seconds)
+            return with_retries(lambda: _translated(work), what=action, seconds=self.store.retry_seconds)
         except (BaseError, OSError) as error:
-            raise StoreError(f"can't {what}: {reason(error)}. Run the same command again when it answers.") from error
+            raise StoreError(f"can't {action}: {reason(error)}. Run the same command again when it answers.") from error
 
 
 def _translated(work: Callable[[], _T]) -> _T:

@@ -72,7 +72,7 @@ def test_a_package_of_another_version_is_named(tiny: Tiny, tmp_path: Path, monke
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
     monkeypatch.syspath_prepend(str(tmp_path / "old"))
-    assert "numpy is 0.1, needed is numpy>=1.26" in only_wrong(tiny(), "versions")
+    assert "numpy is 0.1, but numpy>=1.26 is needed" in only_wrong(tiny(), "versions")
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
         'Requires-Dist: nor-this; extra == "more"\n'
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(SetupError, match=r"^not-there is missing, needed is not-there>=2\. Install"):
+    with pytest.raises(SetupError, match=r"^not-there is missing, but not-there>=2 is needed\. Install"):
         versions_fit("ours")
     with pytest.raises(SetupError, match="pip install"):
         versions_fit("no-such-distribution")

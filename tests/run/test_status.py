@@ -81,7 +81,7 @@ def test_nobody_holds_a_root_without_a_lease(atlas_root: Path, capsys: pytest.Ca
     assert "nobody is working on it" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("ago", "words"), [(3, "has been working on it for"), (300, "ended without saying so")])
+@pytest.mark.parametrize(("ago", "words"), [(3, "has been working on it for"), (300, "ended without notice")])
 def test_who_holds_the_root_is_named(finished: Path, ago: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     now = time.time()
 

@@ -1,4 +1,4 @@
-"""Arguments that a configuration hands to foreign code: any YAML values, held so that nobody can change them.
+"""Arguments that a configuration passes to foreign code: any YAML values, in a form that can't be changed.
 
 frozen({"img_size": [160, 224]})       # a mapping with a hash
 keywords(config.model.arguments)       # {'img_size': [160, 224]}: new lists and dictionaries for each caller
@@ -38,7 +38,7 @@ class FrozenMapping(Mapping[str, object]):
 
 
 def frozen(values: object) -> FrozenMapping:
-    """Return a mapping with everything in it frozen. Raises ValueError for what is not a mapping of YAML values."""
+    """Return a frozen copy of a mapping, at all depths. Raises ValueError for anything but a mapping of YAML values."""
     if not isinstance(values, Mapping):
         raise ValueError(f"got {values!r}; must be a mapping, such as {{key: value}}")
     return FrozenMapping({str(name): _frozen(value) for name, value in values.items()})
@@ -57,7 +57,7 @@ def _frozen(value: object) -> object:
 
 
 def keywords(arguments: Mapping[str, object]) -> dict[str, Any]:
-    """Return arguments as Python's own lists and dictionaries, which foreign code may change."""
+    """Return the arguments as new lists and dictionaries, which foreign code may change."""
     return {name: _thawed(value) for name, value in arguments.items()}
 
 

@@ -1,8 +1,8 @@
-"""Immutable Parquet files: encoded whole in memory, checked, then put under a name derived from their content.
+"""Immutable Parquet files: encoded whole in memory, checked, then written under a name derived from their content.
 
-Image bytes are stored plain, uncompressed and without statistics (they are compressed already, and statistics would
-copy whole pictures into the footer), and so are lists of numbers, which hardly get smaller. Other
-columns have zstd, statistics and a page index. Row groups are cut by bytes: fetching a row reads a few MB at most.
+Image bytes are stored plain, without compression (they are compressed already) and without statistics (which would copy
+whole pictures into the footer). Lists of numbers are stored plain too, since they hardly compress. All other columns
+have zstd, statistics and a page index. Row groups are limited by bytes, so that reading one row takes a few MB at most.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from network_atlas.store.paths import Data, Store
 ROW_GROUP_BYTES = 6_000_000
 ROW_GROUP_ROWS = 50_000
 VALUES_AT_ONCE = 65_536
-"""Values of a column that go to Parquet's encoder together: lists of numbers take two thirds of the time they take in
-its own 1,024."""
+"""Values of a column per call of Parquet's encoder: lists of numbers take two thirds of the time of its own 1,024."""
 
 Row = Mapping[str, object]
 _T = TypeVar("_T")
@@ -41,7 +40,7 @@ class FileEntry:
 
 
 def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
-    """Return `rows` as a whole Parquet file, its footer read back and its row count checked."""
+    """Return `rows` as the bytes of a Parquet file, whose footer and number of rows have been checked."""
     table = pa.Table.from_pylist(list(rows), schema=schema)
     if sorted_by and table.num_rows:
         table = table.sort_by([(name, "ascending") for name in sorted_by])
@@ -49,12 +48,12 @@ def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] =
 
 
 def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
-    """Return a table as a whole Parquet file, its footer read back and its row count checked."""
+    """Return a table as the bytes of a Parquet file, whose footer and number of rows have been checked."""
     stream = pa.BufferOutputStream(pa.system_memory_pool())  # whose freed memory workers keep
     _write(table, stream, sorted_by)
     data = stream.getvalue()
     if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:
-        raise CorruptShardError(f"encoded {table.num_rows} rows but the footer says otherwise")
+        raise CorruptShardError(f"encoded {table.num_rows} rows, but the footer has another number; run again")
     return data
 
 
@@ -77,8 +76,9 @@ def _write(table: pa.Table, stream: pa.BufferOutputStream, sorted_by: Sequence[s
 
 
 def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str], list[str]]:
-    """Return the Parquet paths of what is stored raw (image bytes, and lists of numbers), of texts, and of all leaves
-    but the raw ones.
+    """Return the Parquet paths of three kinds of leaf columns: raw ones, texts, and all that are not raw.
+
+    Raw are image bytes and lists of numbers.
     """
     parquet = pq.ParquetFile(_empty(schema)).schema
     paths = [parquet.column(index).path for index in range(len(parquet))]
@@ -107,12 +107,12 @@ def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
 
 
 def entry_for(path: str, data: Data, rows: int) -> FileEntry:
-    """Return the entry that describes `data` at `path`."""
+    """Return the entry of a file with the content `data` at `path`."""
     return FileEntry(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=rows)
 
 
 def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
-    """Write a whole file as `<directory>/part-<content hash>.parquet`."""
+    """Write the bytes of a Parquet file as `<directory>/part-<content hash>.parquet`."""
     entry = entry_for("", data, rows)
     entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
     store.write(entry.path, data)
@@ -122,7 +122,7 @@ def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntr
 def put_shard(
     store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()
 ) -> FileEntry:
-    """Write `rows` as `<directory>/part-<content hash>.parquet`; a late second writer can only write the same name."""
+    """Write `rows` as `<directory>/part-<content hash>.parquet`. Another writer of these rows writes the same file."""
     return put_encoded(store, directory, encode(rows, schema, sorted_by=sorted_by), len(rows))
 
 
@@ -138,7 +138,7 @@ def put_table(
 def read_rows(
     store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
 ) -> list[dict[str, object]]:
-    """Return the rows of a shard as dictionaries, only those of one layer if asked; skips other row groups unread."""
+    """Return the rows of a shard as dictionaries; with `layer_index`, only that layer's, without reading the others."""
     rows: list[dict[str, object]] = read_table(store, path, columns=columns, layer_index=layer_index).to_pylist()
     return rows
 
@@ -146,14 +146,14 @@ def read_rows(
 def read_table(
     store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
 ) -> pa.Table:
-    """Return a shard as a table, only the rows of one layer if asked; skips other row groups unread."""
+    """Return a shard as a table; with `layer_index`, only that layer's rows, without reading other row groups."""
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
     names = list(columns) if columns else None
     return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters))
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
-    """Return the first `count` rows of a shard, reading no more row groups than they take."""
+    """Return the first `count` rows of a shard; read only the row groups that hold them."""
 
     def first(file: pa.NativeFile) -> list[dict[str, object]]:
         batches = pq.ParquetFile(file).iter_batches(batch_size=count, columns=list(columns))
@@ -163,7 +163,7 @@ def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[st
 
 
 def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
-    """Return what `reading` makes of a shard; raises CorruptShardError at once for what is not a whole Parquet file."""
+    """Return the result of `reading` a shard. Raises CorruptShardError, without retries, for a damaged file."""
 
     def parsed(file: pa.NativeFile) -> _T:
         try:
@@ -179,5 +179,5 @@ def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
 def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:
     return CorruptShardError(
         f"{path!r} under store.root={store.root!r} is not a whole Parquet file: {error}. "
-        "Delete it and run again: what it held will be made anew."
+        "Delete it and run again: its results will be made again."
     )

@@ -75,7 +75,7 @@ def test_image_bytes_are_plain_and_row_groups_small(store: Store, tmp_path: Path
     assert columns["channel"].has_offset_index
 
 
-def test_only_the_asked_layer_is_read(store: Store) -> None:
+def test_only_the_requested_layer_is_read(store: Store) -> None:
     rows = [visualization(channel, layer_index=index) for index in (1, 2) for channel in range(3)]
     entry = put_shard(store, "x", rows, schemas.VISUALIZATIONS, sorted_by=("layer_index",))
     assert {row["layer_index"] for row in read_rows(store, entry.path, layer_index=2)} == {2}
@@ -96,7 +96,7 @@ def test_an_empty_table_can_be_written(store: Store) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 4, 100, -1])
-def test_a_file_cut_short_is_an_error_that_names_it(store: Store, tmp_path: Path, cut: int) -> None:
+def test_a_truncated_file_is_an_error_that_names_it(store: Store, tmp_path: Path, cut: int) -> None:
     entry = put_shard(store, "x", [visualization(1)], schemas.VISUALIZATIONS)
     path = tmp_path / "root" / entry.path
     path.write_bytes(path.read_bytes()[:cut])
@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_no_file(store: Store, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("number", "mend"),
+    ("number", "fix"),
     [
         (errno.ENOSPC, "free space there and run the same command again"),
         (errno.EROFS, "mount it for writing again and run the same command again"),
@@ -124,14 +124,14 @@ def test_a_failed_write_leaves_no_file(store: Store, tmp_path: Path, monkeypatch
         (errno.ENOTDIR, "fix this and run the same command again"),
     ],
 )
-def test_what_fails_at_the_root_is_named_with_its_mend(
-    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, mend: str
+def test_a_failure_of_the_root_is_named_with_its_fix(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
 ) -> None:
     def failing(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(StoreError, match=f"'x' under store.root='{store.root}': {os.strerror(number).lower()}.*{mend}"):
+    with pytest.raises(StoreError, match=f"'x' under store.root='{store.root}': {os.strerror(number).lower()}.*{fix}"):
         store.write("x", b"1")
 
 
@@ -174,7 +174,7 @@ def test_a_store_works_on_other_filesystems(tmp_path: Path) -> None:
     assert store.list("nothing") == []
 
 
-def test_receipts_come_back_and_say_which_keys_are_done(store: Store) -> None:
+def test_receipts_are_read_back_with_the_keys_that_are_done(store: Store) -> None:
     file = entry_for("x/part.parquet", b"data", 2)
     receipt = commit(store, Receipt(stage="scan", task="t1", keys=("a", "b"), files=(file,), seconds=1.0))
     assert read_receipts(store, "scan") == [receipt]
@@ -183,7 +183,7 @@ def test_receipts_come_back_and_say_which_keys_are_done(store: Store) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"5", b"[]", b"{}", b"\xff"])
-def test_a_damaged_receipt_counts_as_none_and_is_named(
+def test_a_damaged_receipt_counts_as_missing_and_is_named(
     store: Store, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.write("receipts/scan/t1.json", content)

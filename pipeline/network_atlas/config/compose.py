@@ -65,7 +65,7 @@ def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> RunCo
 
 
 def expand(overrides: Sequence[str], *, config_dir: str | None = None) -> list[list[str]]:
-    """Return the overrides of each job of a grid: `a=1,2`, `a=range(1,4)` and `model=glob(*)` stand for several values."""
+    """Return the overrides of each job of a grid: `a=1,2`, `a=range(1,4)` and `model=glob(*)` have several values."""
     loader = _loader(config_dir)
     parsed = parse(overrides, loader)
     with _translated(loader):

@@ -26,7 +26,7 @@ Flat = NDArray[Any] | Sequence[str]
 class Lists:
     """One list per row: the length of each, and the values of all, end to end.
 
-    Lists of structs have a column per field. Shapes: `lengths` (rows,); `values`, and each of its columns, (sum of the lengths,).
+    Lists of structs have a column per field. Shapes: `lengths` (rows,), `values` and each of its columns (values,).
     """
 
     lengths: NDArray[np.integer]

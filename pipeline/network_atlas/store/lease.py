@@ -146,7 +146,7 @@ def lease_files(store: Store) -> list[str]:
 
 
 def read_lease(store: Store, path: str = LEASE_FILE) -> dict[str, Any] | None:
-    """Return the holder of a lease: `host, pid, run, since, heartbeat`, times in seconds since 1970; None without a lease.
+    """Return the holder of a lease: `host, pid, run, since, heartbeat`, times in seconds since 1970; None if free.
 
     Raises StoreError if the file can't be read: that does not mean that the lease is free.
     """

@@ -49,7 +49,7 @@ def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] =
 
 def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
     """Return a table as the bytes of a Parquet file, whose footer and number of rows have been checked."""
-    stream = pa.BufferOutputStream(pa.system_memory_pool())  # whose freed memory workers keep
+    stream = pa.BufferOutputStream(pa.system_memory_pool())  # malloc's: workers have it keep freed memory for reuse
     _write(table, stream, sorted_by)
     data = stream.getvalue()
     if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:

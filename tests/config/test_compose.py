@@ -335,7 +335,7 @@ def test_folders_of_jobs_are_safe_and_distinct() -> None:
 
 
 def test_the_same_job_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="twice"):
+    with pytest.raises(ConfigError, match="remove the repeated value"):
         compose_all(["optimize.steps=1,1"])
 
 

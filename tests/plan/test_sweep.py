@@ -209,7 +209,7 @@ def test_channels_outside_the_layer_are_refused(text: str | tuple[int, ...]) -> 
 
 
 def test_an_empty_range_is_refused() -> None:
-    assert "name none" in problem(select("conv1", channels="3:3"))
+    assert "name no channel" in problem(select("conv1", channels="3:3"))
 
 
 def test_samples_depend_on_seed_and_layer_name() -> None:

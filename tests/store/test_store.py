@@ -5,11 +5,12 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from network_atlas.errors import CorruptShardError, StoreError
-from network_atlas.store import schemas
+from network_atlas.store import scan_schemas, schemas
 from network_atlas.store.manifest import latest, publish
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit, read_receipts, receipts_by_key
@@ -34,6 +35,9 @@ def visualization(channel: int, *, size_bytes: int = 100, layer_index: int = 3) 
         "steps": 4,
         "curve": [{"step": 4, "score": 1.0}],
         "seed": 0,
+        "attempt": 1,
+        "start": "noise",
+        "before_activation": False,
         "status": "ok",
     }
 
@@ -83,7 +87,10 @@ def test_only_the_requested_layer_is_read(store: Store) -> None:
 
 
 def test_every_field_explains_itself_and_every_schema_has_a_version() -> None:
-    for schema in (schemas.ATLAS, schemas.VISUALIZATIONS, schemas.PARTIALS, schemas.LAYERS, schemas.ITEMS):
+    values = [*vars(schemas).values(), *vars(scan_schemas).values()]
+    tables = [value for value in values if isinstance(value, pa.Schema)]
+    assert len(tables) == 13
+    for schema in tables:
         assert schema.metadata[b"atlas.schema"]
         assert schema.metadata[b"atlas.version"]
         for name in schema.names:

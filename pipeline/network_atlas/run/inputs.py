@@ -15,7 +15,8 @@ from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
-from network_atlas.store import schemas
+from network_atlas.store import scan_schemas
+from network_atlas.store.fields import VERSION
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
@@ -60,7 +61,7 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     names = prepared.facts.class_names
     contents = (layer, pictures, measured)
     return AssembleTask(
-        key=fingerprint("assemble", ASSEMBLE_ALGORITHM, schemas.VERSION, contents, presentation, names),
+        key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
         plan=layer,
         picture_files=files_under((done.optimize[key] for key in pictures), "visualizations"),
         calibration_files=files_under((done.calibrate[key] for key in measured), "calibrations"),
@@ -91,6 +92,6 @@ def merge_statistics(prepared: Prepared, done: Done) -> bool:
     dataset = prepared.config.dataset
     named = {"dataset": " ".join(part for part in (dataset.source, dataset.root) if part)}
     merged = merge_images(rows, examples=len(prepared.examples))
-    file = put_shard(store, "statistics", [named | merged], schemas.DATASET_STATISTICS)
+    file = put_shard(store, "statistics", [named | merged], scan_schemas.DATASET_STATISTICS)
     commit(store, Receipt(stage="statistics", task=key, keys=(key,), files=(file,), seconds=0.0))
     return True

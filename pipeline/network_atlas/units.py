@@ -6,18 +6,20 @@ layer, or a sum of these.
     Channel(layer="layer3.5", channel=12).label        # 'layer3.5:12'
     Neuron(layer="layer3.5", channel=12, row=7, column=7).label  # 'layer3.5:12@7,7'
 
-Rows come before columns, everywhere.
+Rows come before columns, everywhere. `objective` is what tables and pages call the objective of such a unit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, get_args
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
     """One feature map of a layer, over all its positions."""
 
+    objective: ClassVar[str] = "channel"
     layer: str
     channel: int
 
@@ -30,6 +32,7 @@ class Channel:
 class Neuron:
     """A channel at one (row, column)."""
 
+    objective: ClassVar[str] = "neuron"
     layer: str
     channel: int
     row: int
@@ -44,6 +47,7 @@ class Neuron:
 class ClassLogit:
     """One entry of the model's output, before any softmax."""
 
+    objective: ClassVar[str] = "logit"
     layer: str
     channel: int
 
@@ -56,6 +60,7 @@ class ClassLogit:
 class ClassProbability:
     """One entry of the model's output, after softmax over all of them."""
 
+    objective: ClassVar[str] = "probability"
     layer: str
     channel: int
 
@@ -68,6 +73,7 @@ class ClassProbability:
 class Layer:
     """A layer as a whole: all its channels and positions at once (DeepDream)."""
 
+    objective: ClassVar[str] = "layer"
     layer: str
 
     @property
@@ -79,6 +85,7 @@ class Layer:
 class Direction:
     """A vector in a layer's channel space."""
 
+    objective: ClassVar[str] = "direction"
     layer: str
     name: str
     vector: tuple[float, ...]
@@ -93,6 +100,7 @@ class Direction:
 class Coactive:
     """A channel together with the channel of its layer that correlates most with it, according to the scan."""
 
+    objective: ClassVar[str] = "coactive"
     layer: str
     channel: int
 
@@ -116,6 +124,7 @@ class Term:
 class Sum:
     """A weighted sum of units, of one layer or of several (neuron arithmetic)."""
 
+    objective: ClassVar[str] = "sum"
     terms: tuple[Term, ...]
 
     @property
@@ -137,6 +146,9 @@ def _exact(number: float) -> str:
 
 
 Unit = Single | Sum | Coactive
+
+OBJECTIVE_NAMES: tuple[str, ...] = tuple(kind.objective for kind in get_args(Unit))
+"""The names of the objectives of all kinds of units."""
 
 
 def terms_of(unit: Single | Sum) -> tuple[Term, ...]:

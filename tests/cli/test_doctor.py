@@ -266,3 +266,12 @@ def test_the_model_is_loaded_and_listed_once(tiny: Tiny, monkeypatch: pytest.Mon
     monkeypatch.setattr(prepare, "load_model", counted)
     assert all(check.ok for check in checkup(tiny()))
     assert len(loads) == 1
+
+
+def test_modules_that_cannot_be_captured_are_counted_with_a_reason(tiny: Tiny) -> None:
+    assert checked(tiny())["model"].says.endswith(
+        "; 1 module can't be captured, such as shared (runs 2 times in one forward pass); "
+        "atlas layers lists all with their reasons"
+    )
+    says = checked(tiny("model.name=odd_networks:Random", "sweep.select.0.include=[conv]"))["model"].says
+    assert "; 2 modules can't be captured, such as output (two passes over the same images differ" in says

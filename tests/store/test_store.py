@@ -20,7 +20,7 @@ PICTURE_BYTES = 300_000
 
 
 def visualization(channel: int, *, size_bytes: int = 100, layer_index: int = 3) -> dict[str, object]:
-    return {
+    return dict.fromkeys(schemas.VISUALIZATIONS.names) | {
         "layer_index": layer_index,
         "layer": f"layer{layer_index}",
         "channel": channel,
@@ -228,4 +228,13 @@ def test_the_highest_manifest_wins_beyond_five_digits(store: Store) -> None:
 
 def test_encoding_refuses_rows_that_do_not_fit_the_schema() -> None:
     with pytest.raises(Exception, match=r"int32|Int|integer|convert"):
-        encode([{"channel": "seven"}], schemas.ATLAS)
+        encode([dict.fromkeys(schemas.ATLAS.names) | {"channel": "seven"}], schemas.ATLAS)
+
+
+def test_a_row_without_one_of_the_columns_is_refused_and_so_is_one_with_another() -> None:
+    whole = dict.fromkeys(scan_schemas.FAILURES.names, "a.png")
+    assert encode([whole], scan_schemas.FAILURES)
+    with pytest.raises(ValueError, match="row 1 of 'failures' lacks reason; fill every column"):
+        encode([whole, {"example_id": "b.png"}], scan_schemas.FAILURES)
+    with pytest.raises(ValueError, match="row 0 of 'failures' has the unknown when;"):
+        encode([whole | {"when": "now"}], scan_schemas.FAILURES)

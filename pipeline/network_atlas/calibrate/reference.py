@@ -27,9 +27,13 @@ Reference = list[dict[str, object]]
 """Pairs of `example_id` and `value`, the highest value first."""
 
 
+MEASURED_BY_SCAN = ("channel", "neuron", "logit", "probability")
+"""Objectives that the scan's sample suffices for. All others, those added later too, are scored on examples here."""
+
+
 def is_measured_by_scan(picture: Picture) -> bool:
     """Say whether the scan holds the values of a picture's unit on the sampled examples."""
-    return picture.channel is not None and picture.objective != "coactive"
+    return picture.channel is not None and picture.objective in MEASURED_BY_SCAN
 
 
 def reference_ids(sampled: Sequence[str], count: int) -> list[str]:

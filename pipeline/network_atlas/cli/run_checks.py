@@ -15,7 +15,7 @@ from network_atlas.cli.machine_checks import gpus_are_elsewhere
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import open_source
 from network_atlas.errors import DatasetError, SetupError, StoreError, UnreadableImageError, counted
-from network_atlas.layers import ModelFacts
+from network_atlas.layers import OUTPUT, ModelFacts
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
 from network_atlas.models.load import on_device
@@ -74,10 +74,20 @@ class TriedModel:
 
 
 def model_in_words(config: RunConfig, facts: ModelFacts) -> str:
-    """Return the model's layers and speed."""
+    """Return the model's layers and speed, and how many modules are no layers, with one of the reasons."""
     weights = "random weights" if config.model.weights == "none" else f"weights {config.model.weights}"
     layers = counted(len(facts.layers), "layer")
-    return f"{config.model.name}, {weights}: {layers}, {facts.forward_seconds * 1000:.1f} ms an image"
+    speed = f"{facts.forward_seconds * 1000:.1f} ms an image"
+    return f"{config.model.name}, {weights}: {layers}, {speed}{_refused_in_words(facts)}"
+
+
+def _refused_in_words(facts: ModelFacts) -> str:
+    refused = facts.unsupported
+    if not refused:
+        return ""
+    name = OUTPUT if OUTPUT in refused else next(iter(refused))  # without its output a model has no class pictures
+    modules = counted(len(refused), "module")
+    return f"; {modules} can't be captured, such as {name} ({refused[name]}); atlas layers lists all with their reasons"
 
 
 def repeatability(config: RunConfig, model: nn.Module) -> str:

@@ -6,6 +6,16 @@ from typing import Literal
 
 from network_atlas.config.declare import ASSEMBLE, HASHED, NOTHING, SCAN, Count, Positive, Seed, setting, settings
 
+LABELS = {
+    "photos": ("none", "name"),
+    "folder": ("none", "folder", "name"),
+    "tar": ("none", "folder", "name", "beside"),
+    "parquet": ("none", "folder", "name", "column"),
+    "torchvision": ("none", "column"),
+    "none": ("none",),
+}
+"""The values of `dataset.label` that each source takes."""
+
 
 @settings
 class DatasetConfig:
@@ -42,14 +52,7 @@ class DatasetConfig:
     download: bool = setting(NOTHING, default=False)
 
     def __post_init__(self) -> None:
-        allowed = {
-            "photos": ("none", "name"),
-            "folder": ("none", "folder", "name"),
-            "tar": ("none", "folder", "name", "beside"),
-            "parquet": ("none", "folder", "name", "column"),
-            "torchvision": ("none", "column"),
-            "none": ("none",),
-        }[self.source]
+        allowed = LABELS[self.source]
         if self.label not in allowed and self.source != "photos":
             raise ValueError(
                 f"label={self.label!r} does not fit source={self.source!r}; give one of {', '.join(allowed)}"

@@ -66,8 +66,12 @@ def _same_tensors(layers: Sequence[Seen]) -> Mapping[str, list[str]]:
 
 
 def _kept(candidates: Sequence[Seen]) -> str:
-    """Return which of several layers stands for the tensor that they all return: the output, else no mere sequence."""
+    """Return which of several layers stands for the tensor that they all return: the output, the inmost block, a layer.
+
+    A sequence is no block: it is the last of a stage that people know by name, not the stage.
+    """
     names = [entry.name for entry in candidates]
     if OUTPUT in names or not names:
         return OUTPUT
-    return next((entry.name for entry in candidates if type(entry.module) is not nn.Sequential), names[0])
+    blocks = [entry for entry in candidates if not _mixes(entry.module) and type(entry.module) is not nn.Sequential]
+    return blocks[0].name if blocks else names[0]

@@ -1,7 +1,8 @@
 """List the layers of a model: run it on generated images and record the output of each module.
 
-A layer is any module that runs exactly once in a forward pass and returns one tensor with a channel axis. Others are
-listed with the reason why they can't be captured. The model's own output is the last layer, named 'output'.
+A layer is any module that runs exactly once in a forward pass and returns one tensor of real numbers, of which one axis
+holds channels and from which a gradient leads to the image. Others are listed with the reason why they can't be
+captured. The model's own output is the last layer, named 'output'.
 """
 
 from __future__ import annotations

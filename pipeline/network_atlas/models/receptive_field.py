@@ -60,7 +60,7 @@ class _Profile:
         distances = (torch.arange(len(self.weights)) + 0.5 - middle).abs()
         nearest = distances.argsort()
         held = self.weights[nearest].cumsum(0) >= MOST * self.weights.sum()
-        return 2 * round(float(distances[nearest[int(held.nonzero()[0])]]) + 0.5)
+        return round(2 * float(distances[nearest[int(held.nonzero()[0])]]) + 1)
 
 
 def with_receptive_fields(model: nn.Module, layers: Sequence[LayerSpec], config: InputConfig) -> tuple[LayerSpec, ...]:

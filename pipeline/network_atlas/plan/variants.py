@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 import numpy as np
 
@@ -43,17 +44,20 @@ def unit_of(layer: LayerSpec, channel: int, variant: VariantConfig) -> Unit | No
     single channel.
     """
     is_output = layer.name == OUTPUT
-    if variant.objective == "probability":
-        return ClassProbability(layer=layer.name, channel=channel) if is_output else None
-    if variant.objective in ("layer", "direction"):
-        return None
-    if variant.objective == "coactive":
-        return Coactive(layer=layer.name, channel=channel)
-    if is_output:
-        return ClassLogit(layer=layer.name, channel=channel)
-    if variant.objective == "channel":
-        return Channel(layer=layer.name, channel=channel)
-    return _neuron(layer, channel, variant)
+    match variant.objective:
+        case "channel" | "neuron" if is_output:
+            return ClassLogit(layer=layer.name, channel=channel)
+        case "channel":
+            return Channel(layer=layer.name, channel=channel)
+        case "neuron":
+            return _neuron(layer, channel, variant)
+        case "probability":
+            return ClassProbability(layer=layer.name, channel=channel) if is_output else None
+        case "coactive":
+            return Coactive(layer=layer.name, channel=channel)
+        case "layer" | "direction":
+            return None
+    assert_never(variant.objective)  # mypy refuses an objective that is not above
 
 
 def _neuron(layer: LayerSpec, channel: int, variant: VariantConfig) -> Neuron | None:
@@ -87,6 +91,4 @@ def random_direction(channels: int, *, seed: str) -> tuple[float, ...]:
 
 def objective_of(unit: Unit) -> str:
     """Return the name of the objective for a kind of unit."""
-    names = {"ClassLogit": "logit", "ClassProbability": "probability"}
-    kind = type(unit).__name__
-    return names.get(kind, kind.lower())
+    return unit.objective

@@ -15,8 +15,8 @@ from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
-from network_atlas.store import scan_schemas
-from network_atlas.store.fields import VERSION
+from network_atlas.store import scan_schemas, schemas
+from network_atlas.store.fields import VERSION, columns_of
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
@@ -59,7 +59,9 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     config = prepared.config
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
-    contents = (layer, pictures, measured)
+    # With the columns: finished atlases get a new column at their next run.
+    columns = (columns_of(schemas.ATLAS), columns_of(schemas.CHANNEL_STATS))
+    contents = (layer, pictures, measured, columns)
     return AssembleTask(
         key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
         plan=layer,

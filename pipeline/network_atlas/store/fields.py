@@ -28,6 +28,11 @@ LAYER_KEYS = [
 ]
 
 
+def columns_of(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+    """Return the name and type of each column, without its description."""
+    return tuple((column.name, str(column.type)) for column in schema)
+
+
 def table_schema(name: str, fields: list[pa.Field]) -> pa.Schema:
     metadata = {"atlas.schema": name, "atlas.version": str(VERSION), "huggingface": _hugging_face(fields)}
     return pa.schema(fields, metadata=metadata)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from network_atlas.store.fields import IMAGE, field
+from network_atlas.units import OBJECTIVE_NAMES
 
 PICTURE_STATUS = (
     "ok; dead (nothing excites the unit: no gradient from two starts); diverged (a number was not finite); "
@@ -24,7 +25,7 @@ PICTURE = [
     field(
         "objective",
         pa.string(),
-        "what was maximized or minimized: channel, neuron, logit, probability, layer, direction, sum, interpolation",
+        f"what was maximized or minimized: {', '.join(OBJECTIVE_NAMES)}, interpolation",
     ),
     field("recipe", pa.string(), "name of the recipe it was made by; empty for the run's own"),
     field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),

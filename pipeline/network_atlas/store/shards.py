@@ -41,10 +41,25 @@ class FileEntry:
 
 def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
     """Return `rows` as the bytes of a Parquet file, whose footer and number of rows have been checked."""
+    _check_columns(rows, schema)
     table = pa.Table.from_pylist(list(rows), schema=schema)
     if sorted_by and table.num_rows:
         table = table.sort_by([(name, "ascending") for name in sorted_by])
     return encode_table(table, sorted_by=sorted_by)
+
+
+def _check_columns(rows: Sequence[Row], schema: pa.Schema) -> None:
+    """Raise ValueError for a row without one of the columns, or with another: Arrow would silently fill or drop it."""
+    names = set(schema.names)
+    for number, row in enumerate(rows):
+        if row.keys() != names:
+            problems = {"lacks": sorted(names - row.keys()), "has the unknown": sorted(row.keys() - names)}
+            problem = " and ".join(f"{verb} {', '.join(columns)}" for verb, columns in problems.items() if columns)
+            table_name = (schema.metadata or {}).get(b"atlas.schema", b"").decode()
+            raise ValueError(
+                f"row {number} of {table_name!r} {problem}; fill every column of the schema where the row is made, "
+                "with None if there is no value"
+            )
 
 
 def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:

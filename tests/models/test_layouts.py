@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import odd_networks as odd
+import pytest
+import torch
+from torch import nn
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ModelError
+from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.models.capture import capture
+from network_atlas.models.facts import model_facts
+from network_atlas.models.receptive_field import with_receptive_fields
+from network_atlas.models.trace import example_input
+
+Listed = Callable[[nn.Module], tuple[ModelFacts, dict[str, LayerSpec]]]
+
+
+@pytest.fixture
+def listed(tiny: Callable[..., RunConfig]) -> Listed:
+    config = tiny().model
+
+    def facts_of(model: nn.Module) -> tuple[ModelFacts, dict[str, LayerSpec]]:
+        facts = model_facts(model.eval().requires_grad_(False), config)
+        return facts, {layer.name: layer for layer in facts.layers}
+
+    return facts_of
+
+
+def shapes(layers: dict[str, LayerSpec]) -> dict[str, tuple[int, int, tuple[int, int]]]:
+    return {name: (layer.channel_axis, layer.channels, layer.positions) for name, layer in layers.items()}
+
+
+def test_channels_are_found_in_every_layout(listed: Listed) -> None:
+    _, layers = listed(odd.Layouts())
+    assert shapes(layers) == {
+        "stem": (1, 6, (4, 4)),
+        "norm": (1, 6, (4, 4)),
+        "kept": (1, 6, (4, 4)),
+        "last": (-1, 6, (4, 4)),
+        "flat": (1, 6, (16, 1)),
+        "conv": (1, 10, (16, 1)),
+        "pool": (1, 10, (8, 1)),
+        "tokens": (-1, 10, (8, 1)),
+        "head": (1, 5, (1, 1)),
+        "output": (1, 5, (1, 1)),
+    }
+
+
+def test_captured_maps_are_what_the_modules_returned(listed: Listed, tiny: Callable[..., RunConfig]) -> None:
+    model = odd.Layouts()
+    facts, _ = listed(model)
+    maps, plain = {}, {}
+    handles = [
+        module.register_forward_hook(lambda _, inputs, output, name=name: plain.update({name: output.clone()}))
+        for name, module in model.named_modules()
+    ]
+    with (
+        torch.no_grad(),
+        capture(model, facts.layers, lambda layer, value: maps.update({layer.name: value.clone()})) as run,
+    ):
+        run(example_input(tiny().model.input, 3))
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(maps["last"], plain["last"].permute(0, 3, 1, 2))
+    assert torch.equal(maps["flat"], plain["flat"][..., None])
+    assert torch.equal(maps["tokens"], plain["tokens"].transpose(1, 2)[..., None])
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_what_does_not_follow_the_number_of_images_is_not_a_layer(count: int, listed: Listed) -> None:
+    facts, layers = listed(odd.Registers(count))
+    assert facts.unsupported == {"registers": f"its output ({count}, 12) does not keep one row per image"}
+    assert shapes(layers)["norm"] == (-1, 12, (16 + count, 1))
+
+
+def test_a_mixer_has_its_channels_where_its_sum_has_them(listed: Listed) -> None:
+    _, layers = listed(odd.Mixer())
+    assert shapes(layers)["first"] == (-1, 24, (8, 1))  # hidden units, which look at all tokens
+    assert shapes(layers)["act"] == (-1, 24, (8, 1))
+    assert shapes(layers)["second"] == (-1, 16, (8, 1))  # of a linear layer, its outputs
+    assert shapes(layers)["out"] == (1, 8, (16, 1))
+
+
+def test_the_first_tensor_of_attention_and_recurrent_layers_is_their_output(listed: Listed) -> None:
+    facts, layers = listed(odd.Sequences())
+    assert shapes(layers)["lstm"] == (-1, 8, (16, 1))
+    assert shapes(layers)["attention"] == (-1, 8, (16, 1))
+    assert facts.unsupported == {"heads": "its channels are spread over axes 1 and 3, as those of heads are"}
+
+
+def test_outputs_that_are_not_real_numbers_or_have_five_axes_are_refused(listed: Listed) -> None:
+    facts, layers = listed(odd.NoNumbers())
+    assert set(layers) == {"conv", "head", "output"}
+    assert facts.unsupported == {
+        "volume": "its output (4, 3, 3, 16, 16) has 5 axes; vectors, tokens and maps have 2, 3 and 4",
+        "positive": "its output holds bool values, not real numbers",
+        "codes": "its output holds int64 values, not real numbers",
+        "spectrum": "its output holds complex64 values, not real numbers",
+    }
+
+
+def test_what_lies_behind_something_random_is_refused(listed: Listed) -> None:
+    facts, layers = listed(odd.Random())
+    assert set(layers) == {"conv"}
+    assert "something random is left on before it" in facts.unsupported["output"]
+
+
+def test_what_torch_cannot_go_back_from_is_refused(listed: Listed) -> None:
+    facts, layers = listed(odd.Overwritten())
+    assert set(layers) == {"conv", "act"}
+    assert facts.unsupported["output"].startswith("no gradient leads from it to the image")
+    facts, layers = listed(odd.Detached())
+    assert set(layers) == {"skip", "head", "output"}
+    assert facts.unsupported["conv"].startswith("no gradient leads from it to the image")
+
+
+def test_without_any_layer_the_model_is_refused_with_the_reasons(listed: Listed) -> None:
+    with pytest.raises(ModelError, match=r"no layer of the model can be captured:\n  0: its output .* has 5 axes"):
+        listed(nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, (1, 3, 3))))
+
+
+def test_every_channel_of_every_layer_is_each_channel_once(listed: Listed) -> None:
+    facts, layers = listed(odd.Blocks())
+    assert [name for name in layers if name not in facts.repeats] == [
+        "stem.0", "stage.0.body.0", "stage.0", "stage.1.body.0", "stage.1.body.2", "stage.1", "output",
+    ]  # fmt: skip
+    assert facts.repeats["stem"] == "the channels of stem.0"
+    assert facts.repeats["stage.0.body.2"] == "the same tensor as stage.0"
+    assert facts.repeats["stage"] == "the same tensor as stage.1"
+    assert facts.repeats["fc"] == "the same tensor as output"
+    assert facts.repeats["pool"] == "the channels of the layer before"
+
+
+def test_a_block_is_kept_where_what_it_holds_cannot_be_captured(listed: Listed) -> None:
+    facts, _ = listed(odd.Windows())
+    assert "mix" in facts.unsupported
+    assert set(facts.repeats) == {"head"}
+
+
+def fields(model: nn.Module, config: RunConfig) -> dict[str, LayerSpec]:
+    facts = model_facts(model.eval().requires_grad_(False), config.model)
+    return {layer.name: layer for layer in with_receptive_fields(model, facts.layers, config.model.input)}
+
+
+def test_windows_and_transposed_convolutions_have_no_field_but_a_square(tiny: Callable[..., RunConfig]) -> None:
+    layers = fields(odd.Windows(), tiny())
+    assert layers["conv"].receptive_field is not None
+    for name in ("out", "up"):
+        assert layers[name].receptive_field is None
+        assert layers[name].receptive_field_px == 4
+
+
+def test_behind_squeeze_and_excitation_the_square_that_holds_most_counts(tiny: Callable[..., RunConfig]) -> None:
+    layers = fields(odd.Excited(), tiny())
+    assert layers["conv"].receptive_field_px == 3
+    assert layers["after"].receptive_field is None
+    assert 3 <= (layers["after"].receptive_field_px or 0) <= 7  # 5 pixels by its kernels; all 16 get some gradient

@@ -1,0 +1,196 @@
+"""Small networks of layouts that people bring: each is of a kind that once gave wrong numbers without a word."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ChannelNorm(nn.LayerNorm):
+    """A layer norm over the channels of (batch, channels, rows, columns)."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return functional.layer_norm(input.movedim(1, -1), self.normalized_shape, self.weight, self.bias).movedim(-1, 1)
+
+
+class Layouts(nn.Module):
+    """Maps, channels-last maps, flattened maps, one-dimensional pools and tokens, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.kept = nn.Conv2d(3, 6, 4, stride=4), ChannelNorm(6), nn.Identity()
+        self.last, self.flat, self.conv = nn.Identity(), nn.Flatten(2), nn.Conv1d(6, 10, 3, padding=1)
+        self.pool, self.tokens, self.head = nn.MaxPool1d(2), nn.LayerNorm(10), nn.Linear(10, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.last(self.kept(self.norm(self.stem(x))).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = self.pool(self.conv(self.flat(x)))
+        return self.head(self.tokens(x.transpose(1, 2)).mean(1))
+
+
+class Registers(nn.Module):
+    """Tokens behind `count` learned ones, which a module looks up: their number may be that of the images."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.patch, self.registers = nn.Conv2d(3, 12, 4, stride=4), nn.Embedding(count, 12)
+        self.norm, self.head = nn.LayerNorm(12), nn.Linear(12, 5)
+        self.count = count
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        learned = self.registers(torch.arange(self.count)).expand(len(x), -1, -1)
+        return self.head(self.norm(torch.cat([learned, tokens], 1)).mean(1))
+
+
+class Mixer(nn.Module):
+    """Two linear layers over the tokens, beside the tokens themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.norm = nn.Conv2d(3, 8, 4, stride=4), nn.LayerNorm(8)
+        self.first, self.act, self.second, self.out = nn.Linear(16, 24), nn.GELU(), nn.Linear(24, 16), nn.Identity()
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        mixed = self.out(self.second(self.act(self.first(self.norm(tokens).transpose(1, 2)))))
+        return self.head((tokens + mixed.transpose(1, 2)).mean(1))
+
+
+class Sequences(nn.Module):
+    """A recurrent layer and an attention layer, which return tuples, and heads split off the features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.lstm = nn.Conv2d(3, 6, 4, stride=4), nn.LSTM(6, 8, batch_first=True)
+        self.attention, self.heads = nn.MultiheadAttention(8, 2, batch_first=True), nn.Identity()
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, _ = self.lstm(self.patch(x).flatten(2).transpose(1, 2))
+        x, _ = self.attention(x, x, x)
+        return self.head(self.heads(x.unflatten(2, (2, 4)).transpose(1, 2)).transpose(1, 2).flatten(2).mean(1))
+
+
+class Spectrum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft2(x)
+
+
+class Codes(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.argmax(1, keepdim=True)
+
+
+class Positive(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x > 0
+
+
+class NoNumbers(nn.Module):
+    """Modules that return complex, whole and truth values, and maps of three dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.volume, self.conv = nn.Conv3d(1, 3, 3, padding=1), nn.Conv2d(9, 6, 3)
+        self.spectrum, self.codes, self.positive, self.head = Spectrum(), Codes(), Positive(), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(self.volume(x[:, None]).flatten(1, 2))
+        x = x * self.positive(x) + self.codes(x) + self.spectrum(x).abs().mean((2, 3), keepdim=True)
+        return self.head(x.mean((2, 3)))
+
+
+class Random(nn.Module):
+    """Dropout that does not follow the evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(functional.dropout(self.conv(x), 0.5).mean((2, 3)))
+
+
+class Overwritten(nn.Module):
+    """A value that the backward pass needs is overwritten: torch can't go back from behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act, self.head = nn.Conv2d(3, 6, 3), nn.ReLU(inplace=True), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.conv(x))
+        x[:, :2] = 7
+        return self.head(x.mean((2, 3)))
+
+
+class Detached(nn.Module):
+    """Its first half runs without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.skip, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(3, 6, 3), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            blind = self.conv(x)
+        return self.head((blind + self.skip(x)).mean((2, 3)))
+
+
+class Excited(nn.Module):
+    """Squeeze-and-excitation between convolutions: every position sees a little of everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate, self.after = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 6), nn.Conv2d(6, 6, 3, padding=1)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = self.after(x * self.gate(x.mean((2, 3))).sigmoid()[:, :, None, None])
+        return self.head(x.mean((2, 3)))
+
+
+class Windows(nn.Module):
+    """Every position of a window of 4 x 4 sees that window; then a convolution that doubles the positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.mix, self.out = nn.Conv2d(3, 6, 1), nn.Linear(16, 16), nn.Conv2d(6, 6, 1)
+        self.up, self.head = nn.ConvTranspose2d(6, 7, 2, stride=2), nn.Linear(7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        batch, channels, rows, columns = x.shape
+        windows = x.reshape(batch, channels, rows // 4, 4, columns // 4, 4).transpose(3, 4)
+        mixed = self.mix(windows.flatten(4)).unflatten(4, (4, 4)).transpose(3, 4)
+        return self.head(self.up(self.out(mixed.reshape(x.shape))).mean((2, 3)))
+
+
+class Block(nn.Module):
+    """Two convolutions and what they are added to."""
+
+    def __init__(self, channels: int, *, residual: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, channels, 1)
+        )
+        self.drop, self.residual = nn.Dropout(0.1), residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.drop(self.body(x))
+        return x + made if self.residual else made
+
+
+class Blocks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+        self.stage = nn.Sequential(Block(6, residual=False), Block(6, residual=True))
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.pool(self.stage(self.stem(x))).flatten(1))

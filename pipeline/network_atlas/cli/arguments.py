@@ -46,6 +46,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in SUMMARIES:
         parser.exit(USAGE, f"atlas: {not_a_command(command, words)}\n")
+    # argparse ends the list of overrides at the first option; later ones are in `rest`.
     options, rest = parser.parse_known_args(words)
     unknown = [word for word in rest if word.startswith("-") or not hasattr(options, "overrides")]
     if unknown:

@@ -47,7 +47,7 @@ def store_works(config: RunConfig) -> str:
             raise StoreError(f"store.root={config.store.root!r} keeps a file that was deleted; use another")
     finally:
         for folder in new_folders:
-            with contextlib.suppress(OSError):  # not empty, or not there
+            with contextlib.suppress(OSError):  # not empty, or not there; deepest first, so that parents get empty
                 os.rmdir(folder)
     return f"{config.store.root}: written, read and deleted"
 

@@ -31,7 +31,7 @@ class FrozenMapping(Mapping[str, object]):
         return len(self._items)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
+        return hash(frozenset(self._items.items()))  # without order, as equality of mappings
 
     def __repr__(self) -> str:
         return repr(self._items)
@@ -49,6 +49,7 @@ def _frozen(value: object) -> object:
         return frozen(value)
     if isinstance(value, list | tuple):
         return tuple(map(_frozen, value))
+    # JSON has no such numbers, so the record of a run could not hold them.
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"got {value}; must be a finite number")
     if value is None or isinstance(value, str | int | float):

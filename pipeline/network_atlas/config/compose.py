@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra import version
+
+# Private modules: the public `hydra.compose` needs Hydra's global state.
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
@@ -130,7 +132,7 @@ def _load(lines: list[str], loader: ConfigLoaderImpl) -> DictConfig:
         try:
             return loader.load_configuration("config", lines, run_mode=RunMode.RUN, from_shell=False)
         except HydraException as error:
-            if isinstance(error.__cause__, IndexError):
+            if isinstance(error.__cause__, IndexError):  # Hydra names neither the list nor its length
                 raise ConfigError(_beyond(error, lines, loader)) from error
             raise
 
@@ -170,7 +172,7 @@ def _forced(override: Override, loader: ConfigLoaderImpl) -> str:
 
 def _checked(config: DictConfig) -> RunConfig:
     """Return the composed configuration as a RunConfig, or raise ConfigError with all its problems."""
-    OmegaConf.set_struct(config, False)
+    OmegaConf.set_struct(config, False)  # else 'hydra' could not be removed
     config.pop("hydra", None)
     blank = [path for path, value in flatten(_container(config, resolve=False)).items() if value == MISSING]
     for path in blank:

@@ -90,6 +90,7 @@ def _path(error: Mapping[str, Any], values: Mapping[str, Any]) -> Path:
             path, value = (*path, part), value[part]
         elif error["type"] == "missing" and position == last:
             path = (*path, part)
+    # Members of a union are told apart by their setting 'name': that is what is missing or wrong.
     return (*path, "name") if error["type"].startswith("union_tag") else path
 
 

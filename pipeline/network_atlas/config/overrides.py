@@ -109,7 +109,7 @@ def _unreadable(line: str, error: HydraException, loader: ConfigLoaderImpl) -> s
 def _read(line: str, parser: OverridesParser) -> list[Override]:
     try:
         return parser.parse_overrides([line])
-    except HydraException:
+    except HydraException:  # only now literally: text that the grammar can read keeps its meaning
         quoted = _quoted(line)
         if quoted is None:
             raise

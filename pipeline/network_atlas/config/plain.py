@@ -80,6 +80,7 @@ def _shown(flat: dict[str, object], path: str) -> str:
     if path not in flat:
         return ABSENT
     value = flat[path]
+    # Otherwise as JSON, in quotes: empty text and spaces at the ends would not be visible.
     if isinstance(value, str) and value and value == value.strip():
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -7,9 +7,10 @@ from collections.abc import Collection
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import spread
-from network_atlas.plan.tasks import NOT_YET_WRITTEN, CalibrateTask, InputFiles
+from network_atlas.plan.tasks import CalibrateTask
 
 CALIBRATION_ALGORITHM = 2
 """Raise this number when the same picture is measured differently: all measurements then count as missing."""

@@ -149,7 +149,7 @@ def _unkeyed(unit: Unit, setting: VariantConfig | CombineConfig | InterpolateCon
         unit=unit,
         variant=variant,
         objective=objective_of(unit),
-        sign=-1 if getattr(setting, "sign", "+") == "-" else 1,
+        sign=-1 if getattr(setting, "sign", "+") == "-" else 1,  # interpolations have none
         seed=setting.seed,
         recipe=setting.recipe,
     )
@@ -184,7 +184,7 @@ def _interpolation(row: InterpolateConfig, setting_path: str, context: Context) 
     last_layer = max(layers.values(), key=lambda layer: layer.index)
     together = _together("aligned", last_layer, context.config.recipe(row.recipe), context)
     for number in range(row.pictures):
-        t = number / (row.pictures - 1)
+        t = number / (row.pictures - 1)  # 0 and 1 included: the row begins and ends with the units themselves
         mixed = [(1 - t, term) for term in terms_of(first)] + [(t, term) for term in terms_of(last)]
         terms = tuple(Term(weight=share * term.weight, unit=term.unit) for share, term in mixed if share)
         step = f"{number + 1} of {row.pictures}"
@@ -241,6 +241,7 @@ def _keyed(picture: Picture, layer: LayerSpec, context: Context) -> Picture:
         picture.start,
     )
     recipe_hash = context.recipes[picture.recipe]
+    # Each picture of an interpolation has another unit; the row's label, which names both ends, stands for all.
     shared = fingerprint("picture", PICTURE_ALGORITHM, content, recipe_hash, None if picture.row else picture.unit)
     if picture.together is None:
         return replace(picture, key=shared)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.shares import WHOLE, Share
-from network_atlas.plan.tasks import NOT_YET_WRITTEN, InputFiles, OptimizeTask, ScanTask
+from network_atlas.plan.tasks import OptimizeTask, ScanTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class Plan:
             if not self.share.has(span.content):
                 continue
             missing = [layer for layer in self.layers if layer.scan_keys[number] not in done]
+            # These do not depend on layers: a span that is scanned again for further layers has them already.
             of_images = "" if self.statistics_keys[number] in done else self.statistics_keys[number]
             if missing or of_images:
                 task = ScanTask(
@@ -113,12 +115,14 @@ class Plan:
         )
 
     def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:
+        # A block has one recipe, and groups of one kind: diverse sets, interpolations, or single pictures.
         by_kind: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
         for group in grouped(layer.pictures):
             kind = group[0].together.kind if group[0].together else ""
             by_kind.setdefault((group[0].recipe, kind), []).append(group)
         for (recipe, _), groups in by_kind.items():
             for part in _chunks(groups, self.block):
+                # The key of the first picture decides for its block: no block is divided between shares.
                 if not self.share.has(part[0][0].key):
                     continue
                 names = {name for group in part for picture in group for name in picture.layers}

@@ -28,6 +28,7 @@ class Share:
 
     def has(self, key: str) -> bool:
         """Say whether this share makes the result."""
+        # The first 64 bits of the hash: enough for remainders that are equally likely.
         return self.count == 1 or int(fingerprint("share", key)[:16], 16) % self.count == self.number - 1
 
 

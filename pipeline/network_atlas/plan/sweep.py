@@ -85,6 +85,7 @@ def expand_sweep(facts: ModelFacts, config: SweepConfig) -> Sweep:
         repeats=facts.repeats,
     )
     per_select = [_match(index, model, config) for index in range(len(config.select))]
+    # Not one by one: the user sees the problems of all selects at once.
     problems = [problem for match in per_select for problem in match.problems]
     if problems:
         raise SelectionError("\n".join(problems))
@@ -107,6 +108,7 @@ def _match(index: int, model: _Model, config: SweepConfig) -> _Match:
         problems.append(f"{setting_path}.include: {_output_problem(model.unsupported[OUTPUT], config)}")
     matched = [name for name in model.names if _takes(select, name, model)]
     captured = [name for name in matched if name in model.layers]
+    # Only globs come here with such names: an exact name that cannot be captured is a problem.
     passed_over = {name: model.unsupported[name] for name in matched if name not in model.layers}
     if not captured and not problems:
         problems.append(_no_match(select, setting_path, model, passed_over))
@@ -171,6 +173,7 @@ def _output_problem(reason: str, config: SweepConfig) -> str:
     without_output = [
         replace(select, include=tuple(name for name in select.include if name != OUTPUT)) for select in config.select
     ]
+    # A select of the output alone is left without layers: the advice is then the whole network.
     selects = [select for select in without_output if select.include] or [SelectConfig(include=("**",))]
     return (
         f"layer '{OUTPUT}' cannot be captured: {reason}. Leave the model's output out: give the whole list without it, "

@@ -4,13 +4,11 @@ A *key* is the fingerprint of one result: one picture, one measurement, or one s
 layer. A task groups missing keys of one stage. A wider sweep, more workers or a killed run may change the tasks, but
 never the results: finished work stays finished.
 
-A task is complete when it is created: it names the files that its worker reads. The code that creates tasks gets these
-names from an `InputFiles`; `NOT_YET_WRITTEN` replaces it where tasks are only counted.
+A task is complete when it is created: it names the files that its worker reads (`network_atlas.plan.input_files`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -41,38 +39,6 @@ class StageTask(Task, Protocol):
         other. A table needs no pass; its work is the number of its rows.
         """
         ...
-
-
-class InputFiles(Protocol):
-    """The files in the store that tasks read."""
-
-    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
-        """Return the files of a layer's scan; None if a span is missing."""
-        ...
-
-    def of_images(self) -> str | None:
-        """Return the file with the statistics of all images; None if it is not written yet."""
-        ...
-
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
-        ...
-
-
-class _NotYetWritten:
-    """No files: for tasks that are only counted or estimated."""
-
-    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
-        return ()
-
-    def of_images(self) -> str | None:
-        return ""
-
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        return ()
-
-
-NOT_YET_WRITTEN: InputFiles = _NotYetWritten()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from network_atlas.units import Channel, ClassLogit, ClassProbability, Layer, Ne
 
 FORMS = "'layer:12', 'layer:12@row,column', 'layer:*', 'logit:12', 'probability:12', or sums: 'a:1 + b:2 - 0.5*c:3'"
 SIGNS = re.compile(r"\s+([+-])\s+")
+# The layer's name is greedy: a name may contain ':' itself, and the last one counts.
 TERM = re.compile(
     r"(?P<minus>-)?(?:(?P<weight>\d+(?:\.\d+)?)\*)?(?P<layer>.+):(?P<what>\*|\d+)(?:@(?P<place>\d+,\d+))?"
 )
@@ -46,6 +47,7 @@ def _term(text: str, full_text: str, layers: Mapping[str, LayerSpec]) -> Term:
 
 def _unit(match: re.Match[str], full_text: str, layers: Mapping[str, LayerSpec]) -> Single:
     name, channel_text = match["layer"], match["what"]
+    # A layer of the model may itself be called 'logit' or 'probability': then its name counts.
     of_class = name in ("logit", "probability") and name not in layers
     layer = layers.get(OUTPUT if of_class else name)
     if layer is None:

@@ -80,6 +80,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: LoadedModel | N
     """
     config = with_absolute_paths(config)
     store = Store.open(config.store.root)
+    # Before the model is loaded and the dataset is listed, which take seconds to minutes.
     check_settings(store, config)
     check_places(store, config)
     loaded = loaded or LoadedModel.of(config.model)
@@ -98,6 +99,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: LoadedModel | N
             sample_limit=sample_limit(ids, config.scan.sample),
             images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
         ),
+        # '' stands for `optimize`, the recipe of variants that name none.
         dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
     )
     return Prepared(
@@ -169,7 +171,8 @@ def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
     except CorruptShardError as error:
         log.warning("%s; measuring receptive fields anew", error)
         return {}
-    return {(row["layer"], row["upstream"]): row for row in rows if "receptive_field" in row}
+    # With the upstream hash: a layer of the same name may now see more or less of the input.
+    return {(row["layer"], row["upstream"]): row for row in rows}
 
 
 def _measured(

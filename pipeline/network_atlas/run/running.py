@@ -91,6 +91,7 @@ class Run:
                 else:
                     done, items = done + 1, items + outcome.task.items
                     self.progress.advance(outcome.task.items, work=self._work(outcome.task))
+                # During the stage too: thousands of single receipts would slow down `atlas status`.
                 if name in RESULTS and number % FOLD_AT == 0:
                     fold(self.store, name)
         if name in RESULTS:
@@ -111,7 +112,7 @@ class Run:
             )
 
     def _note_failure(self, stage: str, outcome: TaskFailed) -> None:
-        if outcome.fatal:
+        if outcome.fatal:  # the root can't be written; the text is 'StoreError: message'
             raise StoreError(outcome.error.partition(": ")[2])
         self.failed.append((stage, outcome))
         failed = _failed_task(stage, outcome)

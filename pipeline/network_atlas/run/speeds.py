@@ -92,6 +92,7 @@ def _timed_step(prepared: Prepared) -> tuple[float, float]:
     last: LayerSpec = max(layers, key=lambda layer: prepared.facts.share[layer.name])
     model = load_model(prepared.config.model)
     fastest, slowest = step_seconds(model, last, prepared.config, threads=threads_of(prepared.config))
+    # At least 1e-3: the timed share of a very early layer may be zero.
     return fastest / max(prepared.facts.share[last.name], 1e-3), slowest / fastest
 
 

@@ -47,6 +47,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
     """
     prepared = prepare(config)
     log = RunLog(prepared.store)
+    # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
         record_plan(prepared)
         prepared.store.clear_staging()
@@ -60,6 +61,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
+        # Only now: pictures that do not use the scan are made even if a span failed.
         current.stop_if_failed("scan")
         if config.sweep.share:
             return result_of(prepared, done, manifest=None)
@@ -143,6 +145,7 @@ def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
 def _publish(current: Run, done: Done) -> Manifest:
     prepared = current.prepared
     slugs = {layer.layer.slug for layer in prepared.plan.layers}
+    # Only what this plan needs: results of other sweeps stay in the root, but are not part of the snapshot.
     receipts: list[Receipt] = [
         *(done.scan[key] for key in prepared.plan.scan_keys),
         *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
@@ -168,6 +171,7 @@ def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
     hashes = {file.path: file.sha256 for file in manifest.files}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
+    # The key covers both neighbours, since each page links to them.
     tasks = [
         SiteTask(
             key=fingerprint("site", SITE_VERSION, hashes[atlas_path(layer)], layer, before, after),

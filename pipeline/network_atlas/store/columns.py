@@ -54,6 +54,7 @@ def read_columns(store: Store, path: str, names: Sequence[str], *, layer_index: 
 def _array(column: Column, type_: pa.DataType) -> pa.Array:
     if not isinstance(column, Lists):
         return pa.array(column, type=type_)
+    # 32 bits are what Arrow's lists have: a table's lists hold less than 2**31 values.
     offsets = np.concatenate([[0], np.cumsum(column.lengths)]).astype(np.int32)
     if isinstance(column.values, Mapping):
         fields = list(type_.value_type)

@@ -40,6 +40,7 @@ LEASE_FILE = "lease.json"
 SHARE_FOLDER = "leases"
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+"""Six heartbeats: a holder may miss some of them while its storage fails for a moment."""
 BEAT_RETRY_SECONDS = 5.0
 START_TOLERANCE_SECONDS = 1.0
 """Start times are known to a hundredth of a second, and the system does not reuse a process number within a second."""
@@ -119,7 +120,7 @@ class Lease:
         if float(holder["heartbeat"]) <= time.time() + HEARTBEAT_SECONDS:
             return True
         log.warning("%s was written by a clock that is ahead of this one; checking whether its run is alive", path)
-        time.sleep(2 * HEARTBEAT_SECONDS)
+        time.sleep(2 * HEARTBEAT_SECONDS)  # a living holder renews its lease at least once in that time
         later = read_lease(self._store, path)
         return later is not None and later["heartbeat"] != holder["heartbeat"]
 

@@ -37,7 +37,7 @@ def latest(store: Store) -> Manifest | None:
     paths = [path for path in store.list("manifests") if path.endswith(".json")]
     if not paths:
         return None
-    path = max(paths, key=_number)
+    path = max(paths, key=_number)  # as numbers: as text, 100000 would come before 99999
     try:
         raw = json.loads(store.read(path))
         return Manifest(files=tuple(FileEntry(**entry) for entry in raw.pop("files")), **raw)

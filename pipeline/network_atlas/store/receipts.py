@@ -100,6 +100,7 @@ def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
     path = f"{_folder(stage)}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     store.write(path, data)
     obsolete = [_path(stage, receipt.task) for receipt in singles] + [old for old in merged if old != path]
+    # Last: until then, every receipt is in one of the files.
     _each(store, store.delete, obsolete)
     return len(singles)
 
@@ -152,7 +153,7 @@ def _read_folds(store: Store, stage: str) -> list[Receipt]:
         try:
             receipts = [receipt for path in paths for receipt in _read_fold(store, stage, path)]
             return sorted(receipts, key=lambda receipt: receipt.finished)
-        except StoreError:
+        except StoreError:  # a fold that another process has merged and deleted: list again
             if all(store.exists(path) for path in paths):
                 raise
     raise StoreError(

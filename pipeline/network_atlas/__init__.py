@@ -1,7 +1,7 @@
 """Make an atlas of a whole vision network: every channel of every layer, in pictures and numbers.
 
-The package follows the way of the data: plan units, scan a dataset, optimize pictures, keep all in
-a store, assemble atlases, show them on a site; executors decide where the work happens.
+The folders follow the data: plan units, scan a dataset, optimize pictures, keep everything in a store, assemble
+atlases, show them on a site. Executors decide where the work happens.
 
 Importing `network_atlas` loads no heavy library. The command line is `atlas` (`network_atlas.cli.main`); from Python,
 compose a configuration and run it:

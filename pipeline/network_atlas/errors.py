@@ -1,9 +1,9 @@
-"""Every error a caller can cause or must know of.
+"""Every error that this package raises on purpose.
 
     AtlasError
     ├── ConfigError            a value in the configuration or on the command line
     │   └── SelectionError     a layer, channel or class that the model does not have
-    ├── ModelError             a model that cannot be built, loaded or traced
+    ├── ModelError             a model that cannot be built, loaded or run
     ├── DatasetError           a dataset that is missing or empty
     │   └── UnreadableImageError   one image; the scan records it and goes on
     ├── StoreError             a root that cannot be read or written
@@ -11,7 +11,7 @@
     │   ├── RootMismatchError  a root made by other settings
     │   └── RootBusyError      a root that another run is working on
     ├── MergeError             partials that overlap, leave a gap or disagree
-    ├── SetupError             an installation, a machine or a cluster that a run can't use
+    ├── SetupError             an installation, a machine or a cluster on which a run can't work
     ├── WorkerBuildError       a worker that cannot be built, or dies before it is ready
     ├── ClusterLostError       Ray itself died
     └── TasksFailedError       a run that ended with tasks that could not be done
@@ -38,7 +38,7 @@ class SelectionError(ConfigError):
 
 
 class ModelError(AtlasError):
-    """A model cannot be built, loaded or traced."""
+    """A model cannot be built, loaded or run."""
 
 
 class DatasetError(AtlasError):
@@ -50,11 +50,11 @@ class UnreadableImageError(DatasetError):
 
 
 class StoreError(AtlasError):
-    """A root cannot be read or written; going on is useless until that is fixed."""
+    """A root cannot be read or written. The run stops: every further task would fail too."""
 
 
 class CorruptShardError(StoreError):
-    """A stored file is not what its receipt says, or was cut short."""
+    """A stored file differs from its receipt, or is incomplete."""
 
 
 class RootMismatchError(StoreError):
@@ -70,15 +70,15 @@ class MergeError(AtlasError):
 
 
 class SetupError(AtlasError):
-    """An installation, a machine or a cluster is not as a run needs it."""
+    """An installation, a machine or a cluster lacks something that a run needs."""
 
 
 class WorkerBuildError(AtlasError):
-    """A worker cannot be built, or its process dies before it is ready; no task is to blame."""
+    """A worker cannot be built, or its process dies before it is ready; no task is the cause."""
 
 
 class ClusterLostError(AtlasError):
-    """Ray itself died under a run; nothing that was committed is lost."""
+    """Ray itself died during a run; nothing that was committed is lost."""
 
 
 class TasksFailedError(AtlasError):

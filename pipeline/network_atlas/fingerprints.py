@@ -1,4 +1,4 @@
-"""Fingerprints: names of values by their content, by which tasks and results are identified."""
+"""Fingerprints: names of values, derived from their content. They identify tasks and results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from functools import cache
 
 @cache
 def _fields(kind: type) -> tuple[str, ...]:
-    """Return the names of a dataclass's fields; asked for a hundred thousand times by a large plan."""
+    """Return the names of a dataclass's fields. Cached: a large plan needs them a hundred thousand times."""
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def canonical(value: object) -> object:
-    """Return dataclasses, tuples and mappings as plain JSON values, each dataclass tagged with its type."""
+    """Return dataclasses, tuples and mappings as plain JSON values, each dataclass tagged with its type.
+
+    Renaming a class or a field therefore changes fingerprints, and results made before count as missing.
+    """
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, list | tuple):

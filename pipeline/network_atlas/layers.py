@@ -1,4 +1,4 @@
-"""Layers as plain values: what planning, scanning, pictures and pages know of a network without its tensors.
+"""Layers as plain values: the facts about a network that every stage uses, without its tensors.
 
 Rows come before columns, heights before widths, everywhere.
 """
@@ -16,7 +16,7 @@ OUTPUT = "output"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceptiveField:
-    """Which pixels of the model's input a layer's positions see: a box around `centre_px` + position * `stride_px`.
+    """The pixels of the model's input that a layer's positions see: a box around `centre_px` + position * `stride_px`.
 
     Pairs are (rows, columns); pixel k covers k to k + 1. Boxes reach beyond the input at its edges.
     """
@@ -28,10 +28,10 @@ class ReceptiveField:
     """Of the field of position (0, 0)."""
 
     def box(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Return (top, left, bottom, right) of what a position sees."""
+        """Return (top, left, bottom, right) of the box that a position sees, in pixels of the model's input."""
         (top, bottom), (left, right) = (
-            (centre + place * stride - size / 2, centre + place * stride + size / 2)
-            for place, size, stride, centre in zip(
+            (centre + position * stride - size / 2, centre + position * stride + size / 2)
+            for position, size, stride, centre in zip(
                 (row, column), self.size_px, self.stride_px, self.centre_px, strict=True
             )
         )
@@ -55,11 +55,11 @@ class LayerSpec:
     width: int | None = None
     tokens: int | None = None
     channel_axis: int = 1
-    """Where the module's own output has its channels: 1, or -1 for token layers and channels-last maps."""
+    """The axis of the module's output that holds the channels: 1, or -1 for token layers and channels-last maps."""
     receptive_field_px: int | None = None
     """Side of the square of input pixels that the centre position can see; None if not measured."""
     receptive_field: ReceptiveField | None = None
-    """What every position sees; None where that is not measured, or so much that it can't be (all of the input)."""
+    """The box that each position sees; None if it was not measured, or is too large to measure (all of the input)."""
 
     @property
     def positions(self) -> tuple[int, int]:
@@ -88,14 +88,14 @@ class LayerSpec:
 
 
 def channel_slices(layers: Sequence[LayerSpec]) -> list[slice]:
-    """Return where each layer's channels are in an array that holds those of all layers side by side."""
+    """Return each layer's slice of an array that holds the channels of all layers side by side."""
     ends = itertools.accumulate(layer.channels for layer in layers)
     return [slice(end - layer.channels, end) for layer, end in zip(layers, ends, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What planning knows of a model: plain values, no tensors."""
+    """The facts about a model that planning uses: plain values, no tensors."""
 
     layers: tuple[LayerSpec, ...]
     """Every layer that can be captured, in order of execution; the last one is the model's output."""
@@ -104,11 +104,11 @@ class ModelFacts:
     unsupported: Mapping[str, str]
     """Name of a module that can't be captured to the reason."""
     repeats: Mapping[str, str]
-    """Name of a layer that makes no channels of its own to what it has instead, such as 'the channels of conv1'."""
+    """Layer name to the source of its channels, for layers that only repeat others, such as 'the channels of conv1'."""
     upstream: Mapping[str, str]
     """Layer name to the hash of everything that determines its output."""
     share: Mapping[str, float]
-    """Layer name to the part of a forward pass's time that is over when the layer is done, 0..1."""
+    """Layer name to the share of a forward pass's time that has passed when the layer is done, 0..1."""
     forward_seconds: float
     """Seconds that a forward pass took per image, on this machine."""
     class_names: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""Where Python looks for modules: the working folder comes last.
+"""Put the working folder last among the folders where Python looks for modules.
 
-`python -m` and Ray put the working folder first. A user's own `numpy.py` there would then stand in for the library of
-that name. Models of one's own in the working folder (`model.name=nets:build`) can still be imported.
+`python -m` and Ray put it first. A user's own `numpy.py` there would then replace the library of that name. The user's
+models in the working folder (`model.name=nets:build`) can still be imported.
 
 Only the standard library is imported here: this module is loaded before any other.
 """
@@ -18,8 +18,8 @@ PACKAGE = __name__.partition(".")[0]
 def put_working_folder_last(driver_path: Iterable[str] = (), driver_folder: str = "") -> None:
     """Reorder `sys.path`: its own folders, then those of `driver_path`, then the working folders.
 
-    Workers give the driver's path and working folder, which may differ from their own. A working folder that holds
-    this package stays where it is: else a worker could import another, installed version than the driver.
+    Workers pass the driver's path and working folder, which may differ from their own. A working folder that holds
+    this package stays where it is: otherwise a worker could import an installed version that differs from the driver's.
     """
     entries = dict.fromkeys(os.path.abspath(entry) for entry in [*sys.path, *driver_path])
     working = {os.path.realpath(folder) for folder in (os.getcwd(), driver_folder) if folder}

@@ -1,4 +1,4 @@
-"""Units: what a picture describes, as plain values that know no model and no tensor.
+"""Units: the things that a picture can show, as plain values without a model or a tensor.
 
 A *unit* is a channel, a neuron (a channel at one row and column), a class's logit or probability, a direction, a whole
 layer, or a sum of these.
@@ -71,7 +71,7 @@ class ClassProbability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer as a whole: everything it responds to at once (DeepDream)."""
+    """A layer as a whole: all its channels and positions at once (DeepDream)."""
 
     objective: ClassVar[str] = "layer"
     layer: str
@@ -98,7 +98,7 @@ class Direction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coactive:
-    """A channel together with the channel of its layer that rises and falls most with it, as the scan found."""
+    """A channel together with the channel of its layer that correlates most with it, according to the scan."""
 
     objective: ClassVar[str] = "coactive"
     layer: str
@@ -140,7 +140,7 @@ class Sum:
 
 
 def _exact(number: float) -> str:
-    """Return the number short, '0.5', but with all digits where it needs them: other sums have other labels."""
+    """Return the number in short form, '0.5', or with all digits if needed: different sums need different labels."""
     short = f"{number:g}"
     return short if float(short) == number else repr(number)
 

@@ -1,4 +1,4 @@
-"""How amounts read."""
+"""The text of durations, rates and sizes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_duration_is_rounded_before_its_units_are_chosen(seconds: float, text:
 
 
 @pytest.mark.parametrize(("per_second", "text"), [(2.12, "2.1/s"), (0.25, "15.0/min"), (0.0005, "1.8/h")])
-def test_a_rate_has_the_smallest_unit_in_which_one_thing_happens(per_second: float, text: str) -> None:
+def test_a_rate_has_the_smallest_unit_with_at_least_one_item(per_second: float, text: str) -> None:
     assert rate(per_second) == text
 
 
@@ -37,6 +37,6 @@ def test_a_ratio_has_one_digit() -> None:
     assert relative(2.4e-7) == "2e-7"
 
 
-def test_one_thing_in_all_is_singular() -> None:
+def test_a_total_of_one_is_singular() -> None:
     assert unit_of(1, "layer spans") == "layer span"
     assert unit_of(2, "layer spans") == "layer spans"

@@ -1,4 +1,4 @@
-"""What a stranger may type, and the line that each mistake leads to."""
+"""Command lines that a new user may type, and the suggestion after each mistake."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "beginning"), [(["help"], "usage: atlas [-h]"), (["help", "plan"], "usage: atlas plan")]
 )
-def test_help_is_what_it_says(words: list[str], beginning: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_word_help_shows_the_help(words: list[str], beginning: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(words)
     assert ended.value.code == 0

@@ -1,4 +1,4 @@
-"""The lines of `atlas doctor` about things that are really broken; and it leaves nothing behind."""
+"""The lines of `atlas doctor` about real faults; it leaves no file behind."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def checked(config: RunConfig) -> dict[str, Check]:
 
 
 def only_wrong(config: RunConfig, name: str) -> str:
-    """Return the words of the only line that is not ok. The plan may not be ok with it, since it depends on others."""
+    """Return the text of the only line that is not ok, apart from the plan, which depends on the others."""
     checks = checked(config)
     wrong = {check.name: check.says for check in checks.values() if not check.ok}
     assert list(wrong) in ([name], [name, "plan"]), wrong
     return wrong[name]
 
 
-def test_where_all_is_well_every_line_says_ok_and_nothing_is_left(
+def test_without_faults_every_line_says_ok_and_no_file_is_left(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     overrides = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "deep" / "atlas"}"']
@@ -61,7 +61,7 @@ def test_the_json_says_the_same(images: Path, tmp_path: Path, capsys: pytest.Cap
     assert "NOT OK  dataset" in capsys.readouterr().out
 
 
-def test_an_atlas_that_is_there_stays_as_it_is(atlas_root: Path, tiny: Tiny) -> None:
+def test_an_existing_atlas_is_not_changed(atlas_root: Path, tiny: Tiny) -> None:
     before = sorted(atlas_root.rglob("*"))
     assert all(check.ok for check in checkup(tiny(root=atlas_root)))
     assert sorted(atlas_root.rglob("*")) == before
@@ -72,7 +72,7 @@ def test_a_package_of_another_version_is_named(tiny: Tiny, tmp_path: Path, monke
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
     monkeypatch.syspath_prepend(str(tmp_path / "old"))
-    assert "numpy is 0.1, needed is numpy>=1.26" in only_wrong(tiny(), "versions")
+    assert "numpy is 0.1, but numpy>=1.26 is needed" in only_wrong(tiny(), "versions")
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
         'Requires-Dist: nor-this; extra == "more"\n'
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(SetupError, match=r"^not-there is missing, needed is not-there>=2\. Install"):
+    with pytest.raises(SetupError, match=r"^not-there is missing, but not-there>=2 is needed\. Install"):
         versions_fit("ours")
     with pytest.raises(SetupError, match="pip install"):
         versions_fit("no-such-distribution")
@@ -171,9 +171,7 @@ def test_equal_bits_are_reported(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) ->
     assert says.startswith("an image's numbers do not depend on the others in its batch (batches of ")
 
 
-def test_numbers_that_depend_on_the_batch_are_reported_and_are_not_a_fault(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_numbers_that_depend_on_the_batch_are_reported_as_ok(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_checks, "place_difference", lambda model, images: 2.4e-7)
     check = checked(tiny())["repeatable"]
     assert check.ok
@@ -193,7 +191,7 @@ def test_nothing_is_measured_without_a_model(tiny: Tiny) -> None:
 
 @pytest.fixture
 def mixed(tmp_path: Path, images: Path) -> Callable[[int, int], str]:
-    """Return a function that makes a folder of broken images, and whole ones after them."""
+    """Return a function that makes a folder of broken images followed by good ones."""
 
     def make(broken: int, whole: int) -> str:
         folder = tmp_path / "mixed"
@@ -219,7 +217,7 @@ def test_some_broken_images_are_mentioned_and_ok(tiny: Tiny, mixed: Callable[[in
     assert "3 of the first 5 read; a0.png" in checks["dataset"].says
 
 
-def test_what_the_listing_of_the_dataset_leaves_out_is_named_and_ok(
+def test_files_that_the_listing_of_the_dataset_leaves_out_are_named_and_ok(
     tiny: Tiny, mixed: Callable[[int, int], str], tmp_path: Path
 ) -> None:
     folder = mixed(0, 6)

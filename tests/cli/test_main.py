@@ -42,7 +42,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert output.splitlines()[-1] == "[]"
 
 
-def test_plan_says_what_is_to_do_and_changes_nothing(
+def test_plan_shows_the_work_and_changes_nothing(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", *arguments]) == 0
@@ -122,7 +122,9 @@ def test_status_shows_every_stage(arguments: list[str], tmp_path: Path, capsys: 
     ]
 
 
-def test_layers_lists_what_a_sweep_can_name(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_layers_lists_the_layers_that_a_sweep_can_name(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["layers", *arguments]) == 0
     output = capsys.readouterr().out
     for words in ("conv2", "Conv2d", "12 x 8 x 8", "output", "shared: runs 2 times in one forward pass"):
@@ -163,7 +165,7 @@ def test_an_empty_dataset_is_refused(arguments: list[str], tmp_path: Path, capsy
     assert not (tmp_path / "atlas").exists()
 
 
-def test_a_dataset_without_a_readable_image_ends_with_a_word(
+def test_a_dataset_without_a_readable_image_ends_with_a_clear_message(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken").mkdir()
@@ -185,12 +187,12 @@ def test_view_without_pages_is_a_clear_error(tmp_path: Path, capsys: pytest.Capt
     assert "has no pages" in capsys.readouterr().err
 
 
-def test_the_server_can_be_made_for_a_finished_atlas(atlas_root: Path) -> None:
+def test_a_server_for_a_finished_atlas_gets_a_free_port(atlas_root: Path) -> None:
     with make_server(Store.open(str(atlas_root)), port=0) as server:
         assert server.server_address[1] > 0
 
 
-def test_a_second_sigterm_does_not_cut_the_cleaning_up_short(tmp_path: Path) -> None:
+def test_a_second_sigterm_does_not_interrupt_the_clean_up(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         main(["status", str(tmp_path)])

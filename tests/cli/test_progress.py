@@ -46,7 +46,7 @@ def test_plain_lines_come_at_start_then_every_ten_seconds_then_at_the_end() -> N
     ]
 
 
-def test_rate_counts_only_what_was_done_now() -> None:
+def test_the_rate_counts_only_items_of_this_run() -> None:
     progress, file, clock = plain()
     with progress:
         progress.stage("optimize", total=1000, already=980, unit="pictures")
@@ -55,7 +55,7 @@ def test_rate_counts_only_what_was_done_now() -> None:
     assert "990/1,000 pictures · 15.0/min · 40 s left · 40 s so far · layer3.5" in file.getvalue()
 
 
-def test_time_left_goes_by_work_where_units_differ() -> None:
+def test_the_time_left_follows_the_work_if_units_differ() -> None:
     progress, file, clock = plain()
     with progress:
         progress.stage("optimize", total=4, unit="pictures", work=10.0)
@@ -64,7 +64,7 @@ def test_time_left_goes_by_work_where_units_differ() -> None:
     assert "1/4 pictures · 3.8/min · 4 s left" in file.getvalue()
 
 
-def test_stage_that_is_done_says_nothing_to_do_once() -> None:
+def test_a_finished_stage_says_nothing_to_do_once() -> None:
     progress, file, _ = plain()
     with progress:
         progress.stage("scan", total=8, already=8, unit="spans")
@@ -72,7 +72,7 @@ def test_stage_that_is_done_says_nothing_to_do_once() -> None:
     assert file.getvalue().splitlines() == ["scan        8/8 spans · nothing to do", "optimize    nothing to do"]
 
 
-def test_one_unit_in_all_is_singular() -> None:
+def test_a_single_unit_is_singular() -> None:
     progress, file, _ = plain()
     with progress:
         progress.stage("scan", total=1, unit="spans")
@@ -81,7 +81,7 @@ def test_one_unit_in_all_is_singular() -> None:
     assert "spans" not in file.getvalue()
 
 
-def test_stage_left_early_says_where_it_stopped() -> None:
+def test_a_stage_that_stops_early_says_where_it_stopped() -> None:
     progress, file, clock = plain()
     with progress:
         progress.stage("scan", total=8, unit="spans")
@@ -106,11 +106,11 @@ def test_terminal_shows_a_bar_per_stage_and_messages_above() -> None:
         progress.advance(3)
         progress.message("a layer has no channels")
         progress.stage("optimize", total=0, unit="pictures")
-    shown = file.getvalue()
-    assert "━" in shown
-    assert "4/4 spans · 1.5/s · took 2 s" in shown
-    assert "nothing to do" in shown
-    assert shown.index("a layer has no channels") < shown.rindex("scan")
+    text = file.getvalue()
+    assert "━" in text
+    assert "4/4 spans · 1.5/s · took 2 s" in text
+    assert "nothing to do" in text
+    assert text.index("a layer has no channels") < text.rindex("scan")
 
 
 def test_a_narrow_terminal_still_shows_the_time_left() -> None:

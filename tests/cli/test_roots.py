@@ -1,4 +1,4 @@
-"""Which atlas a command reads when it is given none."""
+"""The atlas that a command reads if none is named."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def make_root(folder: Path) -> None:
     (folder / "plan" / "run.json").write_text("{}")
 
 
-def test_a_root_that_is_given_is_taken(here: Path) -> None:
+def test_a_named_root_is_used(here: Path) -> None:
     make_root(here / "atlases" / "other")
     assert root_of("s3://bucket/atlas", command="view") == "s3://bucket/atlas"
 
 
-def test_the_only_atlas_is_taken(here: Path) -> None:
+def test_the_only_atlas_is_used(here: Path) -> None:
     make_root(here / "atlases" / "resnet50")
     (here / "atlases" / "notes").mkdir()
     assert root_of(None, command="view") == "atlases/resnet50"

@@ -1,4 +1,4 @@
-"""What `atlas run` says at its end: counts with their right plurals, and the next line to write."""
+"""The last lines of `atlas run`: counts with the right plurals, and the next command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def result(**values: int) -> Result:
     return Result(manifest=manifest, **counts)
 
 
-def test_one_of_a_thing_is_singular(tiny: Tiny) -> None:
+def test_a_count_of_one_is_singular(tiny: Tiny) -> None:
     config = tiny(root="an atlas")
     assert outcome(config, result(), seconds=65)[0] == "1 picture of 1 layer in 1 min 05 s, snapshot 3."
     assert shortfalls(config, result(unreadable=1, quarantined=1)) == [
@@ -28,7 +28,7 @@ def test_one_of_a_thing_is_singular(tiny: Tiny) -> None:
     ]
 
 
-def test_several_are_plural(tiny: Tiny) -> None:
+def test_other_counts_are_plural(tiny: Tiny) -> None:
     config = tiny(root="atlas")
     assert outcome(config, result(layers=2, pictures=1200), seconds=5)[0] == (
         "1,200 pictures of 2 layers in 5 s, snapshot 3."
@@ -39,5 +39,5 @@ def test_several_are_plural(tiny: Tiny) -> None:
     ]
 
 
-def test_nothing_missing_is_not_mentioned(tiny: Tiny) -> None:
+def test_a_complete_atlas_has_no_shortfalls(tiny: Tiny) -> None:
     assert shortfalls(tiny(root="atlas"), result()) == []

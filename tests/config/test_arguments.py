@@ -25,7 +25,7 @@ def test_a_configuration_with_nested_arguments_has_a_hash_and_survives_pickling(
     assert pickle.loads(pickle.dumps(config)) == config
 
 
-def test_a_root_holds_to_every_nested_argument() -> None:
+def test_a_root_refuses_another_value_of_a_nested_argument() -> None:
     other = NESTED.replace("224", "240")
     assert fixed_settings(compose([NESTED])) != fixed_settings(compose([other]))
 

@@ -43,7 +43,7 @@ FOREIGN = (
 
 @pytest.fixture(autouse=True)
 def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run each test in an empty folder, which composing must leave empty, and without Hydra's global state."""
+    """Run each test in an empty folder and without Hydra's global state: composing must leave both as they are."""
     folder = tmp_path / "working"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -70,7 +70,7 @@ def test_every_choice_composes(group: str, choice: str) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS or [pytest.param("", marks=pytest.mark.skip("no experiments"))])
 def test_every_experiment_composes(name: str) -> None:
-    """Its first lines hold the command to run it, with whatever else must be given."""
+    """Its first lines hold the command to run it, with all overrides that it needs."""
     command = re.search(r"^#\s+(atlas .*)$", (CONF / "experiment" / f"{name}.yaml").read_text(), re.MULTILINE)
     assert command, "an experiment begins with its command"
     overrides = [word for word in shlex.split(command[1]) if "=" in word]
@@ -84,7 +84,7 @@ def test_every_choice_begins_with_a_comment() -> None:
 
 
 def test_every_field_has_its_key_in_the_files() -> None:
-    """Defaults live in one place, the YAML, but for the few a list entry may leave out."""
+    """Defaults are in the YAML, except the few that an entry of a list may leave out."""
     keys = set(re.findall(r"(?:^|[\s{-])(\w+):", "\n".join(file.read_text() for file in CONF.rglob("*.yaml")), re.M))
     for kind in _dataclasses(RunConfig):
         for item in dataclasses.fields(kind):
@@ -150,9 +150,9 @@ def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
         ("model.arguments=[1]", ["model.arguments=[1]: ", "must be a mapping, such as 'model.arguments={key: value}'"]),
         ("model.input=[3]", ["model.input=[3]: ", "must be a group of settings (channels, height"]),
         ("optimize.steps=interval(1,5)", ["optimize.steps=a,b,c or optimize.steps=range(1,5)"]),
-        ("hydra.run.dir=/tmp", ["hydra.run.dir=/tmp: Hydra's own settings do nothing here", "store.root"]),
-        ("+hydra/launcher=basic", ["Hydra's own settings do nothing here"]),
-        ("~hydra", ["Hydra's own settings do nothing here"]),
+        ("hydra.run.dir=/tmp", ["hydra.run.dir=/tmp: Hydra's own settings have no effect here", "store.root"]),
+        ("+hydra/launcher=basic", ["Hydra's own settings have no effect here"]),
+        ("~hydra", ["Hydra's own settings have no effect here"]),
         ("sweep.select=[]", ["sweep.select: got []; must be a list of at least one item"]),
         ("sweep.variants=[]", ["sweep.variants: got []; must be a list of at least one item"]),
         ("executor.gpus_per_worker=0.3", ["gpus_per_worker=0.3 must be 0, a whole", "nearest are 0.25 and 0.3333"]),
@@ -203,7 +203,7 @@ def test_a_mistake_is_explained(override: str, parts: list[str]) -> None:
         (["dataset=folder"], "dataset.root must be given, for example dataset.root=path/to/images"),
     ],
 )
-def test_a_mandatory_value_is_asked_for(overrides: list[str], expected: str) -> None:
+def test_a_missing_mandatory_value_is_named_with_an_example(overrides: list[str], expected: str) -> None:
     assert message(overrides) == expected
 
 
@@ -224,7 +224,7 @@ def test_the_cause_is_kept() -> None:
     "text",
     ["~/x", "/tmp/ünï", "a=b", "/tmp/a(b)", "/tmp/it's", 'say "so"', "C:\\~\\", '~\\"', "a[", "f(x)", "{", "#1 & (2)"],
 )
-def test_text_is_taken_as_it_is_written(text: str) -> None:
+def test_text_is_taken_literally(text: str) -> None:
     run = compose([f"store.root={text}", f"dataset.root={text}", f"model.classes={text}", f"executor.address={text}"])
     assert (run.store.root, run.dataset.root, run.model.classes, run.executor) == (
         text, text, text, replace(compose([]).executor, address=text)
@@ -255,7 +255,7 @@ def test_a_grid_of_an_interval_says_what_to_write() -> None:
         compose_all(["optimize.steps=interval(1,5)"])
 
 
-def test_items_that_an_earlier_override_made_count() -> None:
+def test_items_added_by_an_earlier_override_count() -> None:
     text = message(["sweep.select=[{include: [a]}]", "sweep.select.1.spread=2", "sweep.select.7.spread=2"])
     assert "sweep.select.1.spread=2: sweep.select has 1 item, 0;" in text
 
@@ -268,18 +268,18 @@ def test_the_choice_sweep_takes_the_main_layers_whatever_their_type() -> None:
 
 @pytest.fixture
 def own_folder(tmp_path: Path) -> str:
-    own = tmp_path / "it's my conf"
+    folder = tmp_path / "it's my conf"
     for folder in ("model", "optimize", "experiment"):
-        (own / folder).mkdir(parents=True)
-    (own / "model" / "mine.yaml").write_text("defaults: [torchvision, _self_]\nname: resnet18\n")
+        (folder / folder).mkdir(parents=True)
+    (folder / "model" / "mine.yaml").write_text("defaults: [torchvision, _self_]\nname: resnet18\n")
     default = (CONF / "optimize" / "default.yaml").read_text()
-    (own / "optimize" / "default.yaml").write_text(re.sub(r"steps: \d+", "steps: 7", default))
-    (own / "experiment" / "short.yaml").write_text("# @package _global_\noptimize: {steps: 9}\n")
-    (own / "experiment" / "broken.yaml").write_text("steps: [1\n")
-    return str(own)
+    (folder / "optimize" / "default.yaml").write_text(re.sub(r"steps: \d+", "steps: 7", default))
+    (folder / "experiment" / "short.yaml").write_text("# @package _global_\noptimize: {steps: 9}\n")
+    (folder / "experiment" / "broken.yaml").write_text("steps: [1\n")
+    return str(folder)
 
 
-def test_own_files_extend_and_win(own_folder: str) -> None:
+def test_the_users_files_add_to_the_package_and_replace_its_own(own_folder: str) -> None:
     config = compose(["model=mine"], config_dir=own_folder)
     assert (config.model.name, config.optimize.steps) == ("resnet18", 7)
     assert compose(["+experiment=short"], config_dir=own_folder).optimize.steps == 9
@@ -287,7 +287,7 @@ def test_own_files_extend_and_win(own_folder: str) -> None:
     assert ["model=mine"] in expand(["model=glob(*)"], config_dir=own_folder)
 
 
-def test_mistakes_in_own_files_are_explained(own_folder: str) -> None:
+def test_mistakes_in_the_users_files_are_explained(own_folder: str) -> None:
     assert "broken.yaml" in message(["+experiment=broken"], config_dir=own_folder)
     assert "+experiment=short" in message(["experiment=short"], config_dir=own_folder)
     assert "no/such" in message([], config_dir="no/such")
@@ -305,7 +305,7 @@ def test_expand_is_the_product_of_all_sweeps() -> None:
 
 
 @pytest.mark.parametrize("override", ["a=interval(0,1)", "modl=glob(*)", "model=glob(z*)", "a=["])
-def test_expand_refuses_what_it_cannot_list(override: str) -> None:
+def test_expand_refuses_values_that_it_cannot_list(override: str) -> None:
     with pytest.raises(ConfigError):
         expand([override])
 
@@ -335,12 +335,12 @@ def test_folders_of_jobs_are_safe_and_distinct() -> None:
 
 
 def test_the_same_job_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="twice"):
+    with pytest.raises(ConfigError, match="remove the repeated value"):
         compose_all(["optimize.steps=1,1"])
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (
             ["optimize/parameterization=cppn", "sweep.variants=[{objective: channel, start: example}]"],
@@ -348,14 +348,14 @@ def test_the_same_job_twice_is_refused() -> None:
         ),
         (
             ["optimize/parameterization=maco", 'sweep.interpolate=[{first: "logit:1", last: "logit:2"}]'],
-            "sweep: interpolations share coarse parts, which parameterization maco has not",
+            "sweep: interpolations share coarse parts, which parameterization maco does not have",
         ),
         (["sweep.variants=[{objective: direction}]"], "sweep.variants.0: objective=direction with directions=0"),
     ],
 )
-def test_recipes_that_cannot_do_what_the_sweep_asks_are_refused_in_one_line(overrides: list[str], said: str) -> None:
+def test_recipes_that_do_not_fit_the_sweep_are_refused_in_one_line(overrides: list[str], message: str) -> None:
     text = message(overrides)
-    assert text.startswith(said)
+    assert text.startswith(message)
     assert "\n" not in text
 
 
@@ -402,5 +402,5 @@ PART = "optimize/parameterization@recipes.x.parameterization"
         (['optimize.steps=${oc.decode:"]"}'], "its text is not well formed"),
     ],
 )  # fmt: skip
-def test_no_mistake_in_an_override_is_answered_in_hydras_words(overrides: list[str], says: str) -> None:
+def test_no_mistake_in_an_override_is_reported_in_hydras_words(overrides: list[str], says: str) -> None:
     assert says in message(overrides)

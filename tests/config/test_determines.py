@@ -1,4 +1,4 @@
-"""Every setting says what it determines, and keys, refusals and snapshots follow from that."""
+"""Every setting says which results it determines; keys, refusals and snapshots follow from that."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GROUPS = sorted(set(groups(RunConfig)), key=lambda kind: kind.__name__)
 
 
 @pytest.mark.parametrize("kind", GROUPS, ids=lambda kind: kind.__name__)
-def test_every_setting_says_what_it_determines(kind: type) -> None:
+def test_every_setting_says_which_results_it_determines(kind: type) -> None:
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         if any(True for _ in groups(hints[field.name])) and ROLES not in field.metadata:
@@ -52,7 +52,7 @@ def test_every_setting_says_what_it_determines(kind: type) -> None:
 
 
 def changed(value: object, kind: Any) -> Iterator[object]:
-    """Yield other values that a setting may have."""
+    """Yield other allowed values of a setting."""
     if isinstance(value, bool):
         yield not value
     elif get_origin(kind) is Literal:
@@ -66,7 +66,7 @@ def changed(value: object, kind: Any) -> Iterator[object]:
 
 
 def variations(config: RunConfig, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], RunConfig]]:
-    """Yield (dotted path, roles, configuration) with one setting below `path` changed at a time."""
+    """Yield (dotted path, roles, configuration), each with one changed setting below `path`."""
     group: Any = config
     for name in path:
         group = getattr(group, name)
@@ -78,10 +78,10 @@ def variations(config: RunConfig, path: tuple[str, ...]) -> Iterator[tuple[str, 
             continue
         for other in changed(value, hints[field.name]):
             try:
-                found = replaced(config, (*path, field.name), other)
+                variation = replaced(config, (*path, field.name), other)
             except ValueError:
                 continue  # no such combination
-            yield ".".join((*path, field.name)), field.metadata.get(ROLES, ()), found
+            yield ".".join((*path, field.name)), field.metadata.get(ROLES, ()), variation
             break
 
 
@@ -127,7 +127,7 @@ def test_a_setting_changes_the_keys_of_tables_only_if_it_says_so(tiny: Callable[
         assert (before != after) == (ASSEMBLE in roles), path
 
 
-def test_what_leaves_results_alone_is_neither_fixed_nor_recorded(tiny: Callable[..., RunConfig]) -> None:
+def test_settings_that_determine_nothing_are_neither_fixed_nor_recorded(tiny: Callable[..., RunConfig]) -> None:
     config = tiny("+optimize@recipes.other=fast")
     for settings in (fixed_settings(config), recorded(config)):
         assert not [path for path in settings if path.startswith(("executor", "store", "retry_failed"))]

@@ -25,7 +25,7 @@ def test_differences_name_path_and_both_values() -> None:
     assert differences(old, old) == []
 
 
-def test_differences_show_what_is_only_on_one_side() -> None:
+def test_differences_show_settings_that_are_only_on_one_side() -> None:
     assert differences({"a": 1}, {"b": [1, 2]}) == ["b: (not there) -> [1, 2]", "a: 1 -> (not there)"]
     assert differences({"a": None}, {"a": True}) == ["a: null -> true"]
 

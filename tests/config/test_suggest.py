@@ -1,4 +1,4 @@
-"""A word that a stranger would try leads to the line that does it."""
+"""A word that a new user would try leads to the overrides that work."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MEANT = [
 
 
 @pytest.mark.parametrize(("override", "line"), MEANT)
-def test_what_was_meant_is_the_end_of_the_message_and_composes(override: str, line: str) -> None:
+def test_the_message_ends_with_a_suggestion_that_composes(override: str, line: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose([override])
     text = str(caught.value)
@@ -51,7 +51,7 @@ def test_what_was_meant_is_the_end_of_the_message_and_composes(override: str, li
 
 
 @pytest.mark.parametrize("override", ["steps", "--fast", "optimize.steps", "model=no_such_network", "scan=quick"])
-def test_nothing_is_made_up_for_other_words(override: str) -> None:
+def test_other_words_get_no_suggestion(override: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose([override])
     assert "Write: " not in str(caught.value)

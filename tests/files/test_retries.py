@@ -14,7 +14,7 @@ from s3_server import needs_s3, s3_bucket, uri
 from network_atlas.errors import CorruptShardError, StoreError
 from network_atlas.files import filesystems, retries
 from network_atlas.files.retries import is_transient, reason, with_retries
-from network_atlas.store import schemas
+from network_atlas.store import scan_schemas
 from network_atlas.store.paths import Store
 from network_atlas.store.shards import put_shard, read_rows
 
@@ -140,7 +140,7 @@ def test_every_operation_survives_every_fault(proxy: FaultyProxy, fault: Fault) 
 def test_a_table_is_read_through_faults_and_never_taken_for_a_broken_one(proxy: FaultyProxy) -> None:
     store = Store.open(uri(proxy.port, "bucket/tables"))
     rows = [{"example_id": f"{number}.png", "reason": "x" * 50} for number in range(100)]
-    entry = put_shard(store, "failures", rows, schemas.FAILURES)
+    entry = put_shard(store, "failures", rows, scan_schemas.FAILURES)
     proxy.spoil(0.5, "500", "reset", "cut")
     assert [read_rows(store, entry.path) for _ in range(3)] == [rows] * 3
     proxy.spoil(1.0, "500", "reset", "cut")

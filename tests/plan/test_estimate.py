@@ -1,4 +1,4 @@
-"""What a plan says the rest will cost: work, time by number of workers, money; and where the figures come from."""
+"""The cost of the missing part of a plan: work, time by number of workers, money; and the source of each figure."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ SPEEDS = Speeds(
 
 
 def cost_of(prepared: Prepared, speeds: Speeds = SPEEDS, **done: object) -> Estimate:
-    given = {"done": (), "measured": ()} | done
-    return estimate(prepared.config, prepared.facts, prepared.plan, speeds=speeds, **given)  # type: ignore[arg-type]
+    keys = {"done": (), "measured": ()} | done
+    return estimate(prepared.config, prepared.facts, prepared.plan, speeds=speeds, **keys)  # type: ignore[arg-type]
 
 
 def with_whole_shares(prepared: Prepared) -> Prepared:
-    """Return the plan of a network in which every layer takes a whole pass."""
+    """Return the plan of a network in which every layer takes a whole forward pass."""
     return replace(prepared, facts=replace(prepared.facts, share=dict.fromkeys(prepared.facts.share, 1.0)))
 
 
-def test_work_is_counted_in_passes_and_shared_out_among_tasks(tiny: Callable[..., RunConfig]) -> None:
+def test_work_is_counted_in_passes_and_divided_among_tasks(tiny: Callable[..., RunConfig]) -> None:
     cost = cost_of(with_whole_shares(prepare(tiny())))
     scan, optimize, calibrate, assemble = cost.stages
     assert (scan.total, scan.reused, scan.tasks, scan.seconds, scan.longest) == (3, 0, 3, 12 * 2.0, 5 * 2.0)
@@ -58,7 +58,7 @@ def test_an_early_layer_costs_its_share(tiny: Callable[..., RunConfig]) -> None:
     assert part.stages[0].seconds == pytest.approx(share * whole.stages[0].seconds)
 
 
-def test_what_is_done_costs_nothing(tiny: Callable[..., RunConfig]) -> None:
+def test_finished_results_cost_nothing(tiny: Callable[..., RunConfig]) -> None:
     prepared = prepare(tiny())
     plan = prepared.plan
     first = {picture.key for picture in plan.layers[0].pictures}
@@ -68,7 +68,7 @@ def test_what_is_done_costs_nothing(tiny: Callable[..., RunConfig]) -> None:
     assert cost_of(prepared, done=everything).stages[1].tasks == 0
 
 
-def test_measured_layers_cost_what_they_took(tiny: Callable[..., RunConfig]) -> None:
+def test_layers_with_receipts_cost_the_time_they_took(tiny: Callable[..., RunConfig]) -> None:
     prepared = with_whole_shares(prepare(tiny()))
     speeds = replace(SPEEDS, pictures={"conv1": 100.0})
     assert cost_of(prepared, speeds).stages[1].seconds == 12 * 100.0 + 24 * 4 * 0.5
@@ -90,11 +90,11 @@ def stage(seconds: float, longest: float, tasks: int) -> StageCost:
 
 @given(some.lists(some.floats(0, 1e5), max_size=30), some.integers(1, 200))
 def test_more_workers_are_never_slower_and_never_beat_the_longest_task(tasks: list[float], workers: int) -> None:
-    one = stage(sum(tasks), max(tasks, default=0.0), len(tasks))
-    assert one.seconds_with(1) == pytest.approx(sum(tasks))
-    assert one.seconds_with(workers + 1) <= one.seconds_with(workers)
-    assert one.seconds_with(workers) >= one.longest
-    assert one.seconds_with(workers) * workers >= sum(tasks) * (1 - 1e-9)
+    cost = stage(sum(tasks), max(tasks, default=0.0), len(tasks))
+    assert cost.seconds_with(1) == pytest.approx(sum(tasks))
+    assert cost.seconds_with(workers + 1) <= cost.seconds_with(workers)
+    assert cost.seconds_with(workers) >= cost.longest
+    assert cost.seconds_with(workers) * workers >= sum(tasks) * (1 - 1e-9)
 
 
 def test_workers_are_paid_while_they_wait() -> None:
@@ -103,20 +103,20 @@ def test_workers_are_paid_while_they_wait() -> None:
     assert [cost.price(count, 0.5) for count in (1, 8, 64)] == [1.0, 4.0, 32.0]
 
 
-def test_without_receipts_this_machine_is_timed_and_with_them_they_tell(tiny: Callable[..., RunConfig]) -> None:
+def test_this_machine_is_timed_only_without_receipts(tiny: Callable[..., RunConfig]) -> None:
     prepared = prepare(tiny())
     timed = speeds_of(prepared, what_is_done(prepared.store))
     assert set(timed.sources.values()) == {TIMED}
     assert timed.step > 0
     quietly(tiny())
-    told = speeds_of(prepared, what_is_done(prepared.store))
-    assert set(told.sources.values()) == {EARLIER}
-    assert set(told.pictures) == {"conv1", "conv2", "conv3"}
-    assert 0 < told.step < 10
-    assert 0 < told.image < 10
+    from_receipts = speeds_of(prepared, what_is_done(prepared.store))
+    assert set(from_receipts.sources.values()) == {EARLIER}
+    assert set(from_receipts.pictures) == {"conv1", "conv2", "conv3"}
+    assert 0 < from_receipts.step < 10
+    assert 0 < from_receipts.image < 10
 
 
-def test_a_wider_sweep_is_told_by_the_layers_that_are_there(tiny: Callable[..., RunConfig]) -> None:
+def test_a_wider_sweep_is_estimated_from_the_finished_layers(tiny: Callable[..., RunConfig]) -> None:
     quietly(tiny("sweep.select.0.include=[conv1]"))
     prepared = prepare(tiny())
     speeds = speeds_of(prepared, what_is_done(prepared.store))
@@ -127,30 +127,30 @@ def test_a_wider_sweep_is_told_by_the_layers_that_are_there(tiny: Callable[..., 
 def test_the_json_has_the_fields_that_the_help_names(
     tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "x"}"']
-    assert main(["plan", *given, "executor.price_per_hour=2", "--json"]) == 0
+    overrides = [*TINY, *INLINE, f'dataset.root="{images}"', f'store.root="{tmp_path / "x"}"']
+    assert main(["plan", *overrides, "executor.price_per_hour=2", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert list(plan) == [
         "format", "root", "model", "examples", "layers", "dataset_notices", "passed_over", "stages", "forward_passes",
         "bytes_written", "price_per_hour", "workers",
     ]  # fmt: skip
-    assert [one["workers"] for one in plan["workers"]] == [1, 8, 64]
-    for one in plan["workers"]:
-        assert one["price"] == pytest.approx(one["workers"] * one["seconds"] * 2 / 3600)
-    assert main(["plan", *given]) == 0
+    assert [row["workers"] for row in plan["workers"]] == [1, 8, 64]
+    for row in plan["workers"]:
+        assert row["price"] == pytest.approx(row["workers"] * row["seconds"] * 2 / 3600)
+    assert main(["plan", *overrides]) == 0
     assert "at 2 per worker" not in capsys.readouterr().out
     assert not (tmp_path / "x").exists()
 
 
-def test_a_busy_machine_makes_a_range_of_what_was_timed_and_of_nothing_else(tiny: Callable[..., RunConfig]) -> None:
+def test_on_a_busy_machine_only_timed_stages_have_a_range(tiny: Callable[..., RunConfig]) -> None:
     prepared = prepare(tiny(), measured=False)
     timed = cost_of(prepared, replace(SPEEDS, slowdown=3.0))
     assert timed.seconds_at_most(1) == pytest.approx(3 * timed.seconds(1))
-    known = cost_of(prepared, replace(SPEEDS, slowdown=3.0, sources=dict.fromkeys(SPEEDS.sources, EARLIER)))
-    assert known.seconds_at_most(8) == known.seconds(8)
+    from_receipts = cost_of(prepared, replace(SPEEDS, slowdown=3.0, sources=dict.fromkeys(SPEEDS.sources, EARLIER)))
+    assert from_receipts.seconds_at_most(8) == from_receipts.seconds(8)
 
 
-def test_the_runs_own_number_of_workers_is_among_those_that_times_are_given_for(tiny: Callable[..., RunConfig]) -> None:
+def test_times_are_given_for_the_runs_own_number_of_workers_too(tiny: Callable[..., RunConfig]) -> None:
     assert workers_of(tiny()) == (1, 8, 64)
     assert workers_of(compose(["executor=ray", "executor.workers=6"])) == (1, 6, 8, 64)
     assert workers_of(compose(["executor=ray", "executor.workers=auto"])) == (1, 8, 64)

@@ -1,4 +1,4 @@
-"""Every picture of a plan has a key of its own and, in its row of the atlas, a name of its own; for any sweep."""
+"""Every picture of a plan has its own key and, in its row of the atlas, its own name, for any sweep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNITS = (
     "output:1", "first:1 + second:1", "second:1 + first:1", "0.3333333*first:1", "0.33333334*first:1", "-first:1",
 )  # fmt: skip
 POSITIONS = {"first": ("centre", (2, 2), (0, 0), (0, 3)), "**": ("centre", "class_token", (0, 0))}
-"""By what is selected, since a layer of tokens has one column; (2, 2) is the centre of the first layer."""
+"""Positions by selected layers, since a layer of tokens has one column; (2, 2) is the centre of the first layer."""
 
 KINDS = (
     some.builds(dict, objective=some.sampled_from(["channel", "coactive", "layer"])),
@@ -45,9 +45,9 @@ def any_variants(selected: str) -> some.SearchStrategy[list[VariantConfig]]:
     neurons = some.builds(dict, objective=some.just("neuron"), position=positions)
     kinds = some.one_of(*KINDS, neurons, neurons)
     variant = some.builds(
-        lambda kind, **others: VariantConfig(**kind, **others), kinds, sign=signs, seed=seeds, recipe=recipes
+        lambda kind, **options: VariantConfig(**kind, **options), kinds, sign=signs, seed=seeds, recipe=recipes
     )
-    # Two variants of one name are refused when a sweep is made.
+    # A sweep with two variants of one name is refused.
     return some.lists(variant, max_size=6, unique_by=lambda variant: variant.named(""))
 
 
@@ -60,7 +60,7 @@ def composed(tiny: Tiny) -> Composed:
 
 
 def rows(plan: Plan) -> Counter[tuple[str, object, str]]:
-    """Return how many pictures have the same layer, row and name."""
+    """Return the number of pictures by layer, row and name."""
     return Counter(
         (layer.layer.name, picture.channel if picture.channel in layer.channels else picture.subject, picture.variant)
         for layer in plan.layers
@@ -98,7 +98,7 @@ def test_a_combined_unit_that_is_selected_too_is_made_once(tiny: Tiny) -> None:
     assert [picture.variant for picture in pictures(plan)] == ["channel+", "channel+@2"]
 
 
-def test_interpolations_that_differ_in_seed_or_recipe_have_other_names(tiny: Tiny) -> None:
+def test_interpolations_of_different_seeds_or_recipes_have_different_names(tiny: Tiny) -> None:
     row = 'first: "first:1", last: "first:2", pictures: 2'
     plan = plan_of(
         tiny(
@@ -116,7 +116,7 @@ def test_interpolations_that_differ_in_seed_or_recipe_have_other_names(tiny: Tin
     ]
 
 
-def test_random_directions_of_other_seeds_have_other_labels_and_of_both_signs_the_same(tiny: Tiny) -> None:
+def test_random_directions_have_a_label_per_seed_whatever_the_sign(tiny: Tiny) -> None:
     ways = [f"objective: direction, directions: 2, seed: {seed}, sign: {sign}" for seed in (0, 5) for sign in "+-"]
     plan = plan_of(tiny("sweep.select.0.include=[first]", variants("objective: layer", *ways)))
     labels = Counter(picture.unit.label for picture in pictures(plan))
@@ -129,15 +129,15 @@ def test_random_directions_of_other_seeds_have_other_labels_and_of_both_signs_th
 
 
 @pytest.mark.parametrize("examples", [12, 40])
-def test_a_layers_scan_keys_are_computed_once_however_many_pictures_take_from_it(
+def test_a_layers_scan_keys_are_computed_once_for_all_its_pictures(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:
     from network_atlas.plan import scans
 
-    asked: list[object] = []
+    computed: list[object] = []
 
     def counting(*parts: object) -> str:
-        asked.append(parts)
+        computed.append(parts)
         return fingerprint(*parts)
 
     fingerprint = scans.fingerprint
@@ -145,4 +145,4 @@ def test_a_layers_scan_keys_are_computed_once_however_many_pictures_take_from_it
     images = [(f"{number:03d}.png", "1kB") for number in range(examples)]
     plan = plan_of(tiny(variants("objective: channel, start: example")), examples=images)
     assert len(plan.picture_keys) > len(plan.layers)
-    assert len(asked) == len(plan.layers) * (len(plan.spans) + 1)
+    assert len(computed) == len(plan.layers) * (len(plan.spans) + 1)

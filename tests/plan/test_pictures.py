@@ -10,7 +10,7 @@ from network_atlas.plan.variants import random_direction
 from network_atlas.units import ClassProbability, Coactive, Direction, Layer, Neuron, Sum
 
 
-def test_each_objective_is_made_where_it_means_something(tiny: Tiny) -> None:
+def test_each_objective_is_made_only_in_layers_that_it_fits(tiny: Tiny) -> None:
     kinds = variants(
         "objective: channel",
         "objective: neuron, position: class_token",
@@ -20,12 +20,12 @@ def test_each_objective_is_made_where_it_means_something(tiny: Tiny) -> None:
         "objective: coactive",
     )
     plan = plan_of(tiny(ALL, kinds, "sweep.select.0.channels=[5]"))
-    found = {layer.layer.name: [picture.variant for picture in layer.pictures] for layer in plan.layers}
-    own = ["channel+", "coactive+"]
+    names = {layer.layer.name: [picture.variant for picture in layer.pictures] for layer in plan.layers}
+    of_channels = ["channel+", "coactive+"]
     whole = ["layer+", *["direction+"] * 3]
-    assert found["first"] == own + whole
-    assert found["tokens"] == ["channel+", "neuron+ class_token", "coactive+", *whole]
-    assert found[OUTPUT] == ["channel+", "probability+", "coactive+"]
+    assert names["first"] == of_channels + whole
+    assert names["tokens"] == ["channel+", "neuron+ class_token", "coactive+", *whole]
+    assert names[OUTPUT] == ["channel+", "probability+", "coactive+"]
     kinds_of_units = {type(picture.unit) for picture in pictures(plan)}
     assert {Layer, Direction, Coactive, ClassProbability, Neuron} < kinds_of_units
     assert len(set(plan.picture_keys)) == len(plan.picture_keys)
@@ -45,41 +45,41 @@ def test_a_class_token_is_the_first_token(tiny: Tiny) -> None:
         ("objective: layer", "output"),
     ],
 )
-def test_a_variant_that_no_selected_layer_can_have_is_refused(tiny: Tiny, variant: str, include: str) -> None:
-    with pytest.raises(ConfigError, match="means nothing in any selected layer"):
+def test_a_variant_that_fits_no_selected_layer_is_refused(tiny: Tiny, variant: str, include: str) -> None:
+    with pytest.raises(ConfigError, match="fits none of the selected layers"):
         plan_of(tiny(f"sweep.select.0.include=[{include}]", variants(variant)))
 
 
-def test_positions_that_a_layer_lacks_are_refused(tiny: Tiny) -> None:
+def test_positions_outside_a_layer_are_refused(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match=r"rows 0\.\.3"):
         plan_of(tiny("sweep.select.0.include=[first]", variants("objective: neuron, position: [4, 0]")))
 
 
 def test_random_directions_are_unit_vectors_that_seeds_change(tiny: Tiny) -> None:
-    one, other = random_direction(8, seed="0/0"), random_direction(8, seed="1/0")
-    assert one == random_direction(8, seed="0/0") != other
-    assert sum(value**2 for value in one) == pytest.approx(1, abs=1e-6)
+    first, second = random_direction(8, seed="0/0"), random_direction(8, seed="1/0")
+    assert first == random_direction(8, seed="0/0") != second
+    assert sum(value**2 for value in first) == pytest.approx(1, abs=1e-6)
 
 
 def test_sets_are_groups_and_stay_in_one_task(tiny: Tiny) -> None:
     sets = variants("objective: channel, diverse: 3", "objective: channel, facets: 2")
     plan = plan_of(tiny(ALL, sets, "sweep.select.0.channels=[1,2,3]", "sweep.block=4"))
-    own = pictures(plan, "first")
-    assert [len(group) for group in grouped(own)] == [3, 1, 1] * 3
-    names = [picture.variant for picture in own[:5]]
+    members = pictures(plan, "first")
+    assert [len(group) for group in grouped(members)] == [3, 1, 1] * 3
+    names = [picture.variant for picture in members[:5]]
     assert names == [f"channel+ {name}" for name in ("diverse-0", "diverse-1", "diverse-2", "facet-0", "facet-1")]
     for task in plan.optimize_tasks(set()):
         for group in {picture.group for picture in task.pictures if picture.group}:
             assert sum(picture.group == group for picture in task.pictures) == 3
-    missing_one = set(plan.picture_keys) - {own[1].key}
+    missing_one = set(plan.picture_keys) - {members[1].key}
     (task,) = plan.optimize_tasks(missing_one)
-    assert task.pictures == tuple(own[:3])
+    assert task.pictures == tuple(members[:3])
 
 
 def test_diverse_sets_are_compared_in_a_layer_with_positions(tiny: Tiny) -> None:
     plan = plan_of(tiny(ALL, variants("objective: channel, diverse: 2")))
     layers = {name: pictures(plan, name)[0].together for name in ("first", "tokens", OUTPUT)}
-    assert {name: own and own.layer for name, own in layers.items()} == {
+    assert {name: together and together.layer for name, together in layers.items()} == {
         "first": "first",
         "tokens": "tokens",
         OUTPUT: "tokens",
@@ -117,7 +117,7 @@ def test_recipes_side_by_side_are_made_in_tasks_of_their_own(tiny: Tiny) -> None
     assert all(len({picture.recipe for picture in task.pictures}) == 1 for task in plan.optimize_tasks(set()))
 
 
-def test_only_what_takes_from_the_scan_changes_with_the_dataset(tiny: Tiny) -> None:
+def test_only_pictures_that_use_the_scan_change_with_the_dataset(tiny: Tiny) -> None:
     kinds = variants("objective: channel", "objective: channel, start: example", "objective: coactive")
     more = [*EXAMPLES, ("zz.png", "1kB")]
     before, after = (pictures(plan_of(tiny(kinds), examples=examples)) for examples in (EXAMPLES, more))
@@ -135,10 +135,12 @@ def test_the_datasets_magnitude_belongs_to_a_pictures_key(tiny: Tiny) -> None:
     assert keys("packaged", EXAMPLES) == keys("packaged", fewer)
 
 
-def test_retraining_a_layer_changes_what_is_compared_in_it(tiny: Tiny) -> None:
+def test_retraining_a_layer_changes_the_pictures_that_are_compared_in_it(tiny: Tiny) -> None:
     config = tiny(variants("objective: channel, diverse: 2"), "optimize.together.diversity_layer=first")
     before, after = plan_of(config), plan_of(config, first="retrained")
-    assert not {one.key for one in pictures(before, "second")} & {one.key for one in pictures(after, "second")}
+    assert not {picture.key for picture in pictures(before, "second")} & {
+        picture.key for picture in pictures(after, "second")
+    }
 
 
 def test_an_unknown_recipe_is_refused_with_the_way_to_add_it(tiny: Tiny) -> None:
@@ -155,9 +157,9 @@ def test_an_unknown_recipe_is_refused_with_the_way_to_add_it(tiny: Tiny) -> None
     ],
 )
 def test_two_pictures_of_one_name_are_refused(tiny: Tiny, pair: tuple[str, str]) -> None:
-    with pytest.raises(ConfigError, match="given twice"):
+    with pytest.raises(ConfigError, match="appear twice"):
         tiny(variants(*pair))
 
 
-def test_sets_beside_single_pictures_are_not(tiny: Tiny) -> None:
+def test_sets_beside_single_pictures_are_accepted(tiny: Tiny) -> None:
     tiny(variants("objective: channel", "objective: channel, diverse: 2", "objective: channel, facets: 2"))

@@ -37,7 +37,7 @@ def plan_of(config: RunConfig) -> Plan:
     layers = tuple(
         LayerSpec(index=index, name=f"layer{index}", type="Conv2d", channels=8, height=4, width=4) for index in range(5)
     )
-    known = ModelFacts(
+    facts = ModelFacts(
         layers=layers,
         bases={layer.name: ("Conv2d",) for layer in layers},
         unsupported={},
@@ -47,11 +47,11 @@ def plan_of(config: RunConfig) -> Plan:
         forward_seconds=0.01,
         class_names=(),
     )
-    sweep = expand_sweep(known, config.sweep)
+    sweep = expand_sweep(facts, config.sweep)
     examples = [(f"{number:03d}.png", "1kB") for number in range(62)]
     return make_plan(
         config,
-        known,
+        facts,
         sweep.selections,
         Dataset(examples=examples, sample_limit="f", images_limit="f"),
         dtypes={"": "float32"},
@@ -65,8 +65,8 @@ def test_shares_together_are_the_whole_plan_and_no_task_is_in_two(tiny: Callable
     for tasks in ("optimize_tasks", "scan_tasks"):
         ids = [task.id for share in shares for task in getattr(share, tasks)(())]
         assert sorted(ids) == sorted(task.id for task in getattr(whole, tasks)(()))
-    assert sorted(key for share in shares for key in share.own_pictures) == sorted(whole.picture_keys)
-    assert sorted(span.start for share in shares for span in share.own_spans) == [span.start for span in whole.spans]
+    assert sorted(key for share in shares for key in share.share_pictures) == sorted(whole.picture_keys)
+    assert sorted(span.start for share in shares for span in share.share_spans) == [span.start for span in whole.spans]
 
 
 def test_a_share_names_the_same_results_as_the_whole(tiny: Callable[..., RunConfig]) -> None:
@@ -75,19 +75,19 @@ def test_a_share_names_the_same_results_as_the_whole(tiny: Callable[..., RunConf
     assert share.scan_keys == whole.scan_keys
 
 
-def test_what_others_have_done_moves_no_block_to_another_share(tiny: Callable[..., RunConfig]) -> None:
+def test_results_of_other_shares_move_no_block_to_another_share(tiny: Callable[..., RunConfig]) -> None:
     plan = plan_of(tiny("sweep.share=1/2"))
     first, *rest = plan.optimize_tasks(())
-    done = {picture.key for picture in first.pictures} | (set(plan.picture_keys) - plan.own_pictures)
+    done = {picture.key for picture in first.pictures} | (set(plan.picture_keys) - plan.share_pictures)
     assert plan.optimize_tasks(done) == rest
 
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "1/0", "1", "a/b", "1/8/2", "-1/8", "1.5/8", "01/8", "٢/٨"])
-def test_what_is_no_share_is_refused(tiny: Callable[..., RunConfig], text: str) -> None:
+def test_text_that_is_not_a_share_is_refused(tiny: Callable[..., RunConfig], text: str) -> None:
     with pytest.raises(ConfigError, match="is not a share; give '1/8' to '8/8'"):
         tiny(f"sweep.share='{text}'")
 
 
-def test_a_share_does_not_empty_the_quarantine_of_all(tiny: Callable[..., RunConfig]) -> None:
+def test_a_share_does_not_empty_the_quarantine_of_all_shares(tiny: Callable[..., RunConfig]) -> None:
     with pytest.raises(ConfigError, match=r"leave sweep\.share out"):
         tiny("sweep.share=1/2", "retry_failed=true")

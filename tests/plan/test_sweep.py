@@ -129,7 +129,7 @@ def test_output_is_taken_by_its_exact_name_only() -> None:
     assert names(select("**", "output", types=("Linear",))) == ["fc", "output"]
 
 
-def test_a_glob_passes_over_what_cannot_be_captured() -> None:
+def test_a_glob_passes_over_modules_that_cannot_be_captured() -> None:
     sweep = expand(select("*"))
     assert dict(sweep.passed_over) == UNSUPPORTED
     assert not {"odd", "twice"} & {item.layer.name for item in sweep.selections}
@@ -149,7 +149,7 @@ def test_an_unknown_name_gets_a_guess() -> None:
     assert "atlas layers" in text
 
 
-def test_a_select_without_match_says_what_there_is() -> None:
+def test_a_select_without_match_lists_the_layers_of_the_model() -> None:
     text = problem(select("conv1"), select("_blocks.*", types=("Conv3d",)))
     assert "sweep.select.1 matches no layer" in text
     for part in ("_blocks.*", "Conv3d", "Conv2d", "BasicBlock", "model.main_layers", "sweep.select.1.include"):
@@ -159,7 +159,7 @@ def test_a_select_without_match_says_what_there_is() -> None:
     assert "matches no layer" in problem(select())
 
 
-def test_types_that_leave_nothing_are_named_beside_those_there_are() -> None:
+def test_types_that_leave_nothing_are_named_beside_the_types_of_the_model() -> None:
     text = problem(select("layer1.?", "tokens", types=("Conv2d",)))
     assert "Its include matches layer1.0, layer1.1, tokens, but its types leave none" in text
     assert "of type BasicBlock, Block; set sweep.select.0.types" in text
@@ -199,31 +199,31 @@ def test_channels_are_chosen_as_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "some", "sample", "sample:0", "sample:-1", "1:2:3", "-3:", "a:b", "3", ()])
-def test_channels_of_no_known_form_are_refused(text: str | tuple[int, ...]) -> None:
+def test_channels_of_an_unknown_form_are_refused(text: str | tuple[int, ...]) -> None:
     assert "'sample:12', 'start:stop'" in problem(select("conv1", channels=text))
 
 
 @pytest.mark.parametrize("text", ["0:9", "8:", "12:20", (8,), (0, 100)])
-def test_channels_that_the_layer_lacks_are_refused(text: str | tuple[int, ...]) -> None:
+def test_channels_outside_the_layer_are_refused(text: str | tuple[int, ...]) -> None:
     assert "layer 'conv1' has 8 channels, 0..7" in problem(select("conv1", channels=text))
 
 
 def test_an_empty_range_is_refused() -> None:
-    assert "name none" in problem(select("conv1", channels="3:3"))
+    assert "name no channel" in problem(select("conv1", channels="3:3"))
 
 
 def test_samples_depend_on_seed_and_layer_name() -> None:
     wide = (layer(0, "a", channels=500), layer(1, "b", channels=500))
-    taken = [
+    samples = [
         item.channels
         for seed in (0, 1)
         for item in expand(select("*", channels="sample:9"), layers=wide, seed=seed).selections
     ]
-    assert len(set(taken)) == 4
+    assert len(set(samples)) == 4
 
 
 def test_samples_stay_the_same_for_ever() -> None:
-    """Stored atlases were made with these: a change here makes every sampled run do its work again."""
+    """Stored atlases have these channels: after a change, every run with a sample would do its work again."""
     assert channels("sample:3") == (3, 4, 6)
 
 
@@ -237,11 +237,11 @@ def test_spread_keeps_first_and_last() -> None:
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_spread_is_distinct_and_ascending(count: int, there: int) -> None:
     many = [layer(index, f"l{index}") for index in range(there)]
-    kept = [item.index for item in spread(many, count)]
-    assert kept == sorted(set(kept))
-    assert len(kept) == min(count, there)
-    assert kept[0] == 0
-    assert count == 1 or kept[-1] == there - 1
+    indices = [item.index for item in spread(many, count)]
+    assert indices == sorted(set(indices))
+    assert len(indices) == min(count, there)
+    assert indices[0] == 0
+    assert count == 1 or indices[-1] == there - 1
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 3))
@@ -263,16 +263,18 @@ SELECTS = st.builds(
 
 
 @given(st.lists(SELECTS, min_size=1, max_size=4).flatmap(lambda made: st.tuples(st.just(made), st.permutations(made))))
-def test_the_union_is_free_of_order(selects: tuple[list[SelectConfig], list[SelectConfig]]) -> None:
+def test_the_order_of_selects_does_not_matter(selects: tuple[list[SelectConfig], list[SelectConfig]]) -> None:
     given_order, other_order = selects
     assert expand(*given_order) == expand(*other_order)
     for item in expand(*given_order).selections:
-        alone = [expand(one).selections for one in given_order]
-        united = {channel for one in alone for other in one if other.layer == item.layer for channel in other.channels}
+        alone = [expand(select).selections for select in given_order]
+        united = {
+            channel for select in alone for other in select if other.layer == item.layer for channel in other.channels
+        }
         assert set(item.channels) == united
 
 
-def test_the_order_in_which_layers_are_given_does_not_matter() -> None:
+def test_the_order_of_the_models_layers_does_not_matter() -> None:
     chosen = select("**", spread=3, channels="sample:2")
     assert expand(chosen, layers=LAYERS[::-1]) == expand(chosen)
 
@@ -303,7 +305,7 @@ def test_a_single_position_makes_no_second_picture() -> None:
     ]
 
 
-def test_a_sign_asked_for_by_neurons_alone_is_kept() -> None:
+def test_a_sign_that_only_neurons_have_is_kept() -> None:
     config = SweepConfig(
         select=(select("fc", channels=(2,)),),
         variants=(VARIANTS[0], VariantConfig(objective="neuron", sign="-", seed=3)),

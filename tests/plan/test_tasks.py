@@ -31,12 +31,14 @@ def facts(**upstream: str) -> ModelFacts:
     )
 
 
-def plan_of(config: RunConfig, *, known: ModelFacts | None = None, examples: list[tuple[str, str]] = EXAMPLES) -> Plan:
-    known = known or facts()
-    sweep = expand_sweep(known, config.sweep)
+def plan_of(
+    config: RunConfig, *, model_facts: ModelFacts | None = None, examples: list[tuple[str, str]] = EXAMPLES
+) -> Plan:
+    model_facts = model_facts or facts()
+    sweep = expand_sweep(model_facts, config.sweep)
     return make_plan(
         config,
-        known,
+        model_facts,
         sweep.selections,
         Dataset(examples=examples, sample_limit="f", images_limit="f"),
         dtypes={"": "float32"},
@@ -44,8 +46,8 @@ def plan_of(config: RunConfig, *, known: ModelFacts | None = None, examples: lis
 
 
 def keys(plan: Plan, layer: str) -> set[str]:
-    return {key for own in plan.layers if own.layer.name == layer for key in own.scan_keys} | {
-        picture.key for own in plan.layers if own.layer.name == layer for picture in own.pictures
+    return {key for layer_plan in plan.layers if layer_plan.layer.name == layer for key in layer_plan.scan_keys} | {
+        picture.key for layer_plan in plan.layers if layer_plan.layer.name == layer for picture in layer_plan.pictures
     }
 
 
@@ -61,7 +63,7 @@ def keys(plan: Plan, layer: str) -> set[str]:
         "assemble.crop_px=32",
     ],
 )
-def test_what_does_not_change_the_result_changes_no_key(tiny: Callable[..., RunConfig], override: str) -> None:
+def test_settings_that_change_no_result_change_no_key(tiny: Callable[..., RunConfig], override: str) -> None:
     before, after = plan_of(tiny()), plan_of(tiny(override))
     assert before.picture_keys == after.picture_keys
     assert before.scan_keys == after.scan_keys
@@ -78,7 +80,7 @@ def test_what_does_not_change_the_result_changes_no_key(tiny: Callable[..., RunC
         "model.input.mean=[0.5]",
     ],
 )
-def test_what_changes_a_picture_changes_its_key(tiny: Callable[..., RunConfig], override: str) -> None:
+def test_settings_that_change_a_picture_change_its_key(tiny: Callable[..., RunConfig], override: str) -> None:
     before, after = plan_of(tiny()), plan_of(tiny(override))
     assert not set(before.picture_keys) & set(after.picture_keys)
 
@@ -86,12 +88,12 @@ def test_what_changes_a_picture_changes_its_key(tiny: Callable[..., RunConfig], 
 @pytest.mark.parametrize(
     "override", ["scan.top_k=2", "dataset.seed=3", "dataset.max_pixels=9", "model.input.resize=20"]
 )
-def test_what_changes_a_scan_changes_its_key(tiny: Callable[..., RunConfig], override: str) -> None:
+def test_settings_that_change_a_scan_change_its_key(tiny: Callable[..., RunConfig], override: str) -> None:
     before, after = plan_of(tiny()), plan_of(tiny(override))
     assert not set(before.scan_keys) & set(after.scan_keys)
 
 
-def test_a_wider_sweep_keeps_the_keys_it_had(tiny: Callable[..., RunConfig]) -> None:
+def test_a_wider_sweep_keeps_the_earlier_keys(tiny: Callable[..., RunConfig]) -> None:
     narrow = plan_of(tiny("sweep.select.0.include=[second]", "sweep.select.0.channels=[1,5]"))
     wide = plan_of(tiny("sweep.select.0.channels=all"))
     assert set(narrow.picture_keys) < set(wide.picture_keys)
@@ -104,9 +106,9 @@ def test_every_picture_has_a_key_of_its_own(tiny: Callable[..., RunConfig]) -> N
     assert len(set(plan.scan_keys)) == len(plan.scan_keys) == 3 * 3
 
 
-def test_retraining_changes_what_lies_behind_it_only(tiny: Callable[..., RunConfig]) -> None:
+def test_retraining_a_layer_changes_only_later_layers(tiny: Callable[..., RunConfig]) -> None:
     before = plan_of(tiny())
-    after = plan_of(tiny(), known=facts(third="retrained"))
+    after = plan_of(tiny(), model_facts=facts(third="retrained"))
     assert keys(before, "first") == keys(after, "first")
     assert not keys(before, "third") & keys(after, "third")
 
@@ -127,7 +129,7 @@ def test_spans_cover_the_examples_in_order(tiny: Callable[..., RunConfig]) -> No
     assert [name for span in plan.spans for name in span.example_ids] == [name for name, _ in EXAMPLES]
 
 
-def test_only_what_is_missing_becomes_a_task(tiny: Callable[..., RunConfig]) -> None:
+def test_only_missing_results_become_tasks(tiny: Callable[..., RunConfig]) -> None:
     plan = plan_of(tiny())
     everything = {*plan.picture_keys, *plan.scan_keys, *plan.statistics_keys}
     assert plan.scan_tasks(everything) == []
@@ -140,7 +142,7 @@ def test_only_what_is_missing_becomes_a_task(tiny: Callable[..., RunConfig]) -> 
     assert [picture.key for picture in optimize.pictures] == [plan.layers[2].pictures[0].key]
 
 
-def test_a_block_done_does_not_regroup_the_others(tiny: Callable[..., RunConfig]) -> None:
+def test_a_finished_block_does_not_regroup_the_others(tiny: Callable[..., RunConfig]) -> None:
     plan = plan_of(tiny())
     tasks = plan.optimize_tasks(set())
     done = {picture.key for picture in tasks[1].pictures}

@@ -49,7 +49,7 @@ def test_a_units_label_reads_back_as_the_unit(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("layer3.4:1", "Did you mean 'layer3.5'"),
         ("layer3.5:8", "0..7, not 8"),
@@ -61,7 +61,7 @@ def test_a_units_label_reads_back_as_the_unit(text: str) -> None:
         ("x*logit:1", "no layer 'x*logit'"),
     ],
 )
-def test_what_cannot_be_read_is_explained(text: str, said: str) -> None:
+def test_text_that_cannot_be_read_is_explained(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_unit(text, LAYERS)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

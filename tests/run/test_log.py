@@ -1,4 +1,4 @@
-"""The log that a run leaves in its root."""
+"""The log of a run in its root."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def lines(root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in newest.read_text().splitlines()]
 
 
-def test_a_run_tells_its_story(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_the_log_has_the_events_of_a_run_in_order(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     quietly(tiny())
     events = lines(tmp_path / "atlas")
     stages = ["scan", "optimize", "calibrate", "assemble", "site"]
-    told = [(one["event"], one.get("stage")) for one in events]
+    story = [(event["event"], event.get("stage")) for event in events]
     pairs = [(event, stage) for stage in stages for event in ("stage_started", "stage_ended")]
     published = ("published", None)
-    assert told == [("run_started", None), *pairs[:-2], published, *pairs[-2:], ("run_ended", None)]
+    assert story == [("run_started", None), *pairs[:-2], published, *pairs[-2:], ("run_ended", None)]
     assert events[0]["versions"]["torch"]
     assert events[-1]["outcome"] == "done"
-    assert [one["time"] for one in events] == sorted(one["time"] for one in events)
-    optimize = next(one for one in events if told[events.index(one)] == ("stage_ended", "optimize"))
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+    optimize = next(event for event in events if story[events.index(event)] == ("stage_ended", "optimize"))
     assert (optimize["done"], optimize["failed"]) == (9, 0)
 
 
@@ -59,17 +59,17 @@ def test_a_failed_task_is_in_the_log(
     monkeypatch.setattr("network_atlas.optimize.worker.optimize", broken)
     assert quietly(tiny()).quarantined
     events = lines(tmp_path / "atlas")
-    failed = [one for one in events if one["event"] == "task_failed"]
+    failed = [event for event in events if event["event"] == "task_failed"]
     assert len(failed) == 36
     assert failed[0]["error"] == "RuntimeError: this breaks"
-    assert len({unit for one in failed for unit in one["units"]}) == 36
+    assert len({unit for event in failed for unit in event["units"]}) == 36
     assert events[-1]["outcome"] == "done"
 
 
 @pytest.mark.parametrize(
     ("error", "outcome"), [(KeyboardInterrupt(), "stopped"), (ValueError("odd"), "failed"), (None, "done")]
 )
-def test_the_last_line_says_how_it_ended(
+def test_the_last_line_says_how_the_run_ended(
     store: Store, tmp_path: Path, error: BaseException | None, outcome: str
 ) -> None:
     def work() -> None:
@@ -86,7 +86,7 @@ def test_the_last_line_says_how_it_ended(
     assert lines(tmp_path / "atlas")[-1]["outcome"] == outcome
 
 
-def test_it_is_written_while_the_run_goes_on_and_not_for_every_event(
+def test_the_log_is_written_during_the_run_but_not_at_every_event(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes = []
@@ -120,13 +120,13 @@ def test_a_log_that_cannot_be_written_does_not_end_the_run(
     assert "no space left" in caplog.text
 
 
-def test_runs_sort_by_their_beginning(store: Store) -> None:
+def test_names_of_runs_sort_by_their_start(store: Store) -> None:
     first = RunLog(store).run
     time.sleep(1.1)
     assert first < RunLog(store).run
 
 
-def test_what_is_warned_of_while_a_run_goes_on_is_in_its_log(store: Store) -> None:
+def test_warnings_during_a_run_are_in_its_log(store: Store) -> None:
     with RunLog(store) as log:
         log.event("stage_started", stage="scan")
         logging.getLogger("network_atlas.executors.ray_cluster").warning("a worker was lost (%s)", "SIGKILL")

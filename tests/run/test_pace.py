@@ -1,4 +1,4 @@
-"""The rate of a stage, told by when its tasks were committed."""
+"""The rate of a stage, computed from the times of its commits."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from network_atlas.run.pace import RECENT_SECONDS, Commit
 
 
 def even(count: int, *, every: float = 10, seconds: float = 10, start: float = 1000, items: int = 4) -> list[Commit]:
-    """Return commits at even intervals; with `seconds` over `every`, of several workers."""
+    """Return commits at equal intervals; if `seconds` is larger than `every`, those of several workers."""
     return [Commit(start + every * (number + 1), seconds, items) for number in range(count)]
 
 
 def items_per_second(commits: list[Commit]) -> float | None:
-    return pace.items_per_second(sorted(commits, key=lambda one: one.finished, reverse=True))
+    return pace.items_per_second(sorted(commits, key=lambda commit: commit.finished, reverse=True))
 
 
-def test_where_nothing_was_made_there_is_no_rate() -> None:
+def test_without_items_there_is_no_rate() -> None:
     assert items_per_second([]) is None
     assert items_per_second([Commit(100.0, 5, 0)]) is None
 
 
-def test_tasks_that_made_nothing_wanted_do_not_count() -> None:
+def test_tasks_without_planned_items_do_not_count() -> None:
     assert items_per_second([*even(20), *even(3, start=2000, items=0)]) == pytest.approx(0.4)
 
 
-def test_one_task_says_its_own_rate() -> None:
+def test_a_single_task_has_its_own_rate() -> None:
     assert items_per_second(even(1)) == pytest.approx(0.4)
 
 
@@ -50,13 +50,13 @@ def test_the_time_between_two_runs_does_not_count() -> None:
     assert items_per_second([*even(20), *even(5, start=4000)]) == pytest.approx(0.4)
 
 
-def test_what_is_long_ago_does_not_count() -> None:
+def test_commits_of_long_ago_do_not_count() -> None:
     slow, fast = even(50, items=1), even(200, start=1500, items=8)
     assert RECENT_SECONDS < 2000
     assert items_per_second([*slow, *fast]) == pytest.approx(0.8, rel=0.05)
 
 
-def test_old_commits_are_not_looked_at() -> None:
+def test_old_commits_are_not_read() -> None:
     def endless() -> Iterator[Commit]:
         yield from (Commit(10_000.0 - number, 1, 1) for number in range(2000))
         raise AssertionError("looked at a commit of half an hour ago")

@@ -1,4 +1,4 @@
-"""Whole runs of the tiny network: what comes out, what resuming does, and that no kill changes the tables."""
+"""Whole runs of the tiny network: their results, how they resume, and that no kill changes the tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tables(root: Path) -> Tables:
 
 
 def written(root: Path) -> dict[str, int]:
-    """Return the modification times of everything that is a result."""
+    """Return the modification times of all results."""
     skip = ("plan", "layers.parquet", ".staging")
     files = [path for path in root.rglob("*") if path.is_file()]
     relative = {str(path.relative_to(root)): path.stat().st_mtime_ns for path in files}
@@ -51,9 +51,9 @@ KINDS = ["top", "class", "top_mean", "slightly_positive", "zero", "slightly_nega
 
 
 def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> None:
-    found = tables(finished)
-    assert list(found) == ["layer=0000-conv1.parquet", "layer=0002-conv2.parquet", "layer=0004-conv3.parquet"]
-    for rows in found.values():
+    by_layer = tables(finished)
+    assert list(by_layer) == ["layer=0000-conv1.parquet", "layer=0002-conv2.parquet", "layer=0004-conv3.parquet"]
+    for rows in by_layer.values():
         assert [row["channel"] for row in rows] == list(range(6))
         for row in rows:
             assert row["model"] == "tiny_network:build"
@@ -64,9 +64,9 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
             for example in row["examples"]:
                 ranks.setdefault(example["kind"], []).append(example["rank"])
             assert list(ranks) == sorted(ranks, key=KINDS.index)
-            assert all(found == list(range(len(found))) for found in ranks.values())
+            assert all(numbers == list(range(len(numbers))) for numbers in ranks.values())
             always = {"top": 4, "class": 5, "top_mean": 3, "zero": 3, "bottom_mean": 3, "bottom": 3}
-            assert {kind: len(found) for kind, found in ranks.items() if kind in always} == always
+            assert {kind: len(numbers) for kind, numbers in ranks.items() if kind in always} == always
             assert {example["label"] for example in row["examples"]} <= {f"{n:02d}" for n in range(12)}
             for picture in row["visualizations"]:
                 assert Image.open(io.BytesIO(picture["image"]["bytes"])).size == (16, 16)
@@ -89,10 +89,10 @@ def test_every_channel_has_its_statistics_selected_or_not(finished: Path) -> Non
     atlas = {row["channel"]: row for row in tables(finished)["layer=0002-conv2.parquet"]}
     for row in pq.read_table(paths[1]).to_pylist():
         if row["channel"] in atlas:
-            own = atlas[row["channel"]]
-            assert all(row[name] == own[name] for name in row if name != "examples")
+            atlas_row = atlas[row["channel"]]
+            assert all(row[name] == atlas_row[name] for name in row if name != "examples")
             names = ("kind", "rank", "example_id", "value", "row", "column", "label")
-            assert row["examples"] == [{name: one[name] for name in names} for one in own["examples"]]
+            assert row["examples"] == [{name: example[name] for name in names} for example in atlas_row["examples"]]
 
 
 def test_a_dead_channel_says_so(finished: Path) -> None:
@@ -129,7 +129,9 @@ def test_a_wider_sweep_adds_and_repeats_nothing(finished: Path, tiny: Callable[.
     old = tables(finished)["layer=0002-conv2.parquet"]
     result = quietly(tiny("sweep.select.0.channels=all", "sweep.select.0.include=[conv2]"))
     assert result.manifest.number == 2
-    assert list(tables(finished)) == ["layer=0002-conv2.parquet"]  # the atlas is what the sweep selects
+    assert list(tables(finished)) == [
+        "layer=0002-conv2.parquet"
+    ]  # the atlas has only the layers that the sweep selects
     new = tables(finished)["layer=0002-conv2.parquet"]
     assert len(new) == 12
     assert new[:6] == old
@@ -166,7 +168,7 @@ def test_a_lost_shard_is_made_again(finished: Path, tiny: Callable[..., RunConfi
         "atlas",
     ],
 )
-def test_a_torn_file_is_made_again(finished: Path, tiny: Callable[..., RunConfig], folder: str) -> None:
+def test_a_truncated_file_is_made_again(finished: Path, tiny: Callable[..., RunConfig], folder: str) -> None:
     before = tables(finished)
     torn = next(path for path in (finished / folder).rglob("*") if path.is_file())
     torn.write_bytes(torn.read_bytes()[:-5])
@@ -174,7 +176,7 @@ def test_a_torn_file_is_made_again(finished: Path, tiny: Callable[..., RunConfig
     assert tables(finished) == before
 
 
-def test_a_torn_list_of_layers_is_written_anew(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+def test_a_truncated_list_of_layers_is_written_again(finished: Path, tiny: Callable[..., RunConfig]) -> None:
     before = tables(finished)
     (finished / "layers.parquet").write_bytes(b"")
     quietly(tiny())
@@ -190,7 +192,7 @@ def test_a_damaged_record_of_the_run_is_named(finished: Path, tiny: Callable[...
         quietly(tiny())
 
 
-def test_status_looks_at_the_files(finished: Path) -> None:
+def test_status_checks_the_files(finished: Path) -> None:
     (finished / "atlas" / "layer=0002-conv2.parquet").unlink()
     (finished / "site" / "layers" / "0000-conv1.html").unlink()
     (finished / "failures" / "scan").mkdir(parents=True)
@@ -216,7 +218,7 @@ def test_other_settings_are_refused_and_named(finished: Path, tiny: Callable[...
     assert tables(finished) != before
 
 
-def test_what_does_not_matter_may_change(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+def test_settings_that_change_no_result_may_change(finished: Path, tiny: Callable[..., RunConfig]) -> None:
     before = tables(finished)
     quietly(tiny("scan.batch=2", "optimize.batch=2", "sweep.block=2"))
     assert tables(finished) == before
@@ -258,7 +260,7 @@ def test_a_task_that_fails_is_named_and_the_rest_is_kept(
     assert not any(stage.failures for stage in read_status(str(root)).stages)
 
 
-def test_a_run_in_which_everything_fails_ends_soon(
+def test_a_run_whose_tasks_all_fail_ends_soon(
     tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> object:
@@ -270,7 +272,7 @@ def test_a_run_in_which_everything_fails_ends_soon(
     assert len(list((tmp_path / "atlas" / "failures" / "optimize").iterdir())) == 50
 
 
-def test_only_the_picture_that_is_to_blame_is_left_out(
+def test_only_the_picture_that_fails_is_left_out(
     tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import network_atlas.optimize.worker as module
@@ -287,21 +289,23 @@ def test_only_the_picture_that_is_to_blame_is_left_out(
     rows = tables(tmp_path / "atlas")["layer=0002-conv2.parquet"]
     assert [len(row["visualizations"]) for row in rows] == [2, 2, 2, 1, 2, 2]
     root = tmp_path / "atlas"
-    given = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    assert main(["run", *given]) == 3
+    overrides = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
+    assert main(["run", *overrides]) == 3
 
 
 def test_a_run_with_nothing_to_do_loads_no_ray(finished: Path, images: Path) -> None:
-    given = [*TINY, *RAY, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{finished}"']
+    overrides = [*TINY, *RAY, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{finished}"']
     code = "import sys, network_atlas.cli.main as c; print(c.main(sys.argv[1:]), 'ray' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(
-        [sys.executable, "-c", code, "run", *given], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, "run", *overrides], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.splitlines()[-1] == "0 False", done.stderr
 
 
-def test_a_second_run_on_a_root_is_told_who_holds_it(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_a_second_run_on_a_root_is_refused_with_the_name_of_the_holder(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
     config = tiny()
     with Lease(Store.open(config.store.root)), pytest.raises(RootBusyError, match=rf"process {os.getpid()} on "):
         quietly(config)
@@ -343,15 +347,15 @@ MOMENTS = {"scan": 1, "optimize": 3, "assemble": 1}
 
 
 class Command:
-    """`atlas run` as a process of its own, with a mark that all its workers inherit."""
+    """`atlas run` as a separate process, with a mark in the environment that all its workers inherit."""
 
     def __init__(self, root: Path, images: Path, executor: Sequence[str] = INLINE) -> None:
         self.root = root
         self.mark = uuid.uuid4().hex
-        given = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS, *executor]
+        overrides = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS, *executor]
         environment = os.environ | {"ATLAS_TEST_MARK": self.mark, "PYTHONPATH": PYTHON_PATH}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "network_atlas", "run", *TINY, *given],
+            [sys.executable, "-m", "network_atlas", "run", *TINY, *overrides],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -359,7 +363,7 @@ class Command:
         )
 
     def wait_for(self, stage: str, receipts: int, *, seconds: float = 120) -> None:
-        """Wait until that many receipts of a stage are committed."""
+        """Wait until `count` receipts of a stage are committed."""
         folder, end = self.root / "receipts" / stage, time.monotonic() + seconds
         while len(list(folder.glob("*.json"))) < receipts:
             assert self.process.poll() is None, self.process.communicate()[0]
@@ -371,7 +375,7 @@ class Command:
         return ray_hosts(self.mark)
 
     def end(self) -> None:
-        """Leave no process behind, whatever the test came to."""
+        """Leave no process behind, whether the test passed or failed."""
         if self.process.poll() is None:
             self.kill()
 
@@ -416,7 +420,7 @@ def test_killing_the_driver_of_ray_three_times_changes_nothing(
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_killing_workers_costs_their_tasks_time_only(images: Path, tmp_path: Path, undisturbed: Tables) -> None:
+def test_killing_workers_costs_only_the_time_of_their_tasks(images: Path, tmp_path: Path, undisturbed: Tables) -> None:
     command = Command(tmp_path / "atlas", images, RAY)
     killed = 0
     for stage, receipts in MOMENTS.items():
@@ -432,7 +436,7 @@ def test_killing_workers_costs_their_tasks_time_only(images: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_death_of_ray_itself_ends_the_run_with_a_word(images: Path, tmp_path: Path) -> None:
+def test_the_death_of_ray_itself_ends_the_run_with_a_clear_message(images: Path, tmp_path: Path) -> None:
     command = Command(tmp_path / "atlas", images, RAY)
     command.wait_for("scan", 1)
     raylets = [pid for pid in processes() if text(pid, "stat").split()[1:4:2] == ["(raylet)", str(command.process.pid)]]
@@ -515,8 +519,8 @@ def test_the_same_images_in_tar_shards_and_parquet_make_the_same_atlas(
         rows = [{"image": {"bytes": file.read_bytes(), "path": file.name}} for file in files[number::3]]
         pq.write_table(pa.Table.from_pylist(rows), shards / f"{number}.parquet", row_group_size=2)
     for source in ("tar", "parquet"):
-        given = (f"dataset={source}", f"dataset.root={shards}", "dataset.label=name")
-        quietly(tiny(*given, root=tmp_path / source))
+        overrides = (f"dataset={source}", f"dataset.root={shards}", "dataset.label=name")
+        quietly(tiny(*overrides, root=tmp_path / source))
         assert tables(tmp_path / source) == tables(finished)
 
 
@@ -553,33 +557,33 @@ def test_four_channels_without_a_dataset_make_an_atlas(tiny: Callable[..., RunCo
             assert (image.mode, image.size) == ("L", (4 * 16, 16))  # its channels side by side
 
 
-def test_units_that_are_no_channel_have_rows_of_their_own(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_units_that_are_not_channels_have_rows_of_their_own(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     extra = [
         'sweep.combine=[{unit: "conv2:1 - 0.5*logit:2"}]',
         'sweep.interpolate=[{first: "conv1:1", last: "conv3:3", pictures: 3}]',
         "sweep.variants=[{objective: channel}, {objective: layer}, {objective: direction, directions: 2}]",
     ]
     quietly(tiny("sweep.select.0.include=[conv1]", *extra))
-    found = {
+    labels = {
         name: [(row["channel"], row["unit"], len(row["visualizations"])) for row in rows]
         for name, rows in tables(tmp_path / "atlas").items()
     }
     channels = [(number, f"conv1:{number}", 1) for number in range(6)]
     whole = [(None, f"conv1:{name}", 1) for name in ("*", "random-0", "random-1")]
-    assert list(found.values()) == [
+    assert list(labels.values()) == [
         [*channels, *whole],
-        [(None, "conv1:1 → conv3:3", 3)],  # layers that the sweep does not select hold what is read from them last
+        [(None, "conv1:1 → conv3:3", 3)],  # layers outside the sweep hold the pictures that are read from them last
         [(None, "conv2:1 - 0.5*logit:2", 1)],
     ]
     assert (tmp_path / "atlas" / "site" / "index.html").is_file()
 
 
-def test_the_record_and_the_log_say_what_last_bits_depend_on(atlas_root: Path) -> None:
+def test_the_record_and_the_log_name_the_machine_that_last_bits_depend_on(atlas_root: Path) -> None:
     record = json.loads((atlas_root / "plan" / "run.json").read_text())
     (log,) = (atlas_root / "logs").iterdir()
     first = json.loads(log.read_text().splitlines()[0])
     assert record["machine"] == first["machine"]
     machine = record["machine"]
-    # Of one fixed size: an image's bits don't depend on the others, on any processor that was tried.
+    # Batches have one fixed size: on every processor tried so far, an image's bits don't depend on the other images.
     assert (machine["batch_rows"], machine["batch_difference"], machine["threads"]) == (4, 0.0, 1)
     assert machine["processor"]

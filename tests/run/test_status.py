@@ -1,4 +1,4 @@
-"""What `atlas status` says of a root, whoever works on it and however its receipts are kept."""
+"""The output of `atlas status`, for single and folded receipts, with and without a run on the root."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
 
@@ -19,7 +18,6 @@ from network_atlas.run import running
 from network_atlas.run.status import StageStatus, read_status
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import fold
-from network_atlas.store.results import ITEMS_FILE
 
 
 def by_name(root: Path) -> dict[str, StageStatus]:
@@ -78,20 +76,15 @@ def test_a_run_folds_and_a_second_one_finds_everything(
     assert quietly(tiny()).manifest.number == 1
 
 
-def test_a_root_of_before_calibrations_were_listed_counts_them_by_its_pictures(finished: Path) -> None:
-    items = pq.read_table(finished / ITEMS_FILE)
-    kept = [stage != "calibrate" for stage in items["stage"].to_pylist()]
-    pq.write_table(items.filter(kept), finished / ITEMS_FILE)
-    assert (by_name(finished)["calibrate"].done, by_name(finished)["calibrate"].total) == (36, 36)
-
-
-def test_nobody_holds_a_root_without_a_lease(atlas_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_root_without_a_lease_is_free(atlas_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(atlas_root)]) == 0
     assert "nobody is working on it" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("ago", "words"), [(3, "has been working on it for"), (300, "ended without saying so")])
-def test_who_holds_the_root_is_named(finished: Path, ago: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("ago", "words"), [(3, "has been working on it for"), (300, "ended without notice")])
+def test_the_holder_of_the_root_is_named(
+    finished: Path, ago: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     now = time.time()
 
     lease = {"host": "node7", "pid": 42, "run": "r1", "since": now - 900, "heartbeat": now - ago}
@@ -106,7 +99,7 @@ def test_who_holds_the_root_is_named(finished: Path, ago: int, words: str, capsy
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"host": "x"}', '{"host": 1, "pid": "x", "run": 1, "since": 0}'])
-def test_a_damaged_lease_holds_nothing(finished: Path, content: str) -> None:
+def test_a_damaged_lease_is_free(finished: Path, content: str) -> None:
     (finished / "lease.json").write_text(content)
     assert read_status(str(finished)).holder is None
 

@@ -1,4 +1,4 @@
-"""Folders that one writer removes while another is about to write there."""
+"""Folders that one process removes while another is about to write there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUNDS = 150
 
 
 def write_and_delete(root: str, name: str) -> int:
-    """Write into folders that become empty again and again; return how often, raise StoreError if a write fails."""
+    """Write into folders that become empty again and again, and return the number of writes."""
     store = Store.open(root).within(0)
     swap = open_swap(store)
     for _ in range(ROUNDS):

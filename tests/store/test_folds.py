@@ -1,4 +1,4 @@
-"""Folding receipts changes nothing that a reader sees, wherever it is interrupted and whoever else folds."""
+"""Folding never changes the receipts that readers see, even if it is interrupted or another process folds too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def receipt(number: int, *, stage: str = "optimize", files: int = 1) -> Receipt:
 
 
 def names(store: Store) -> tuple[int, int]:
-    """Return how many single receipts and folds there are."""
+    """Return the numbers of single receipts and of folds."""
     return len(store.list("receipts/optimize")), len(store.list("receipts/folded/optimize"))
 
 
@@ -56,17 +56,17 @@ _RECEIPTS = some.builds(
 
 @given(some.lists(_RECEIPTS, max_size=8))
 @settings(max_examples=60, deadline=None)
-def test_any_receipts_come_back_from_a_fold_as_they_were(given: list[Receipt]) -> None:
-    assert [Receipt(stage="scan", **fields) for fields in decode(encode(given))] == given
+def test_any_receipts_come_back_from_a_fold_as_they_were(receipts: list[Receipt]) -> None:
+    assert [Receipt(stage="scan", **fields) for fields in decode(encode(receipts))] == receipts
 
 
-def test_folding_changes_nothing_that_is_read(store: Store) -> None:
-    made = [commit(store, receipt(number, files=number % 3)) for number in range(7)]
+def test_folding_does_not_change_the_receipts_that_are_read(store: Store) -> None:
+    receipts = [commit(store, receipt(number, files=number % 3)) for number in range(7)]
     assert fold(store, "optimize", at_least=7) == 7
     assert names(store) == (0, 1)
-    assert read_receipts(store, "optimize") == made
+    assert read_receipts(store, "optimize") == receipts
     later = commit(store, receipt(100))
-    assert read_receipts(store, "optimize") == [*made, later]
+    assert read_receipts(store, "optimize") == [*receipts, later]
 
 
 def test_few_receipts_stay_single(store: Store) -> None:
@@ -76,15 +76,15 @@ def test_few_receipts_stay_single(store: Store) -> None:
 
 
 def test_many_folds_become_one(store: Store) -> None:
-    made = []
+    receipts = []
     for number in range(FOLDS_AT_MOST + 1):
-        made.append(commit(store, receipt(number)))
+        receipts.append(commit(store, receipt(number)))
         fold(store, "optimize", at_least=1)
     assert names(store) == (0, 1)
-    assert read_receipts(store, "optimize") == made
+    assert read_receipts(store, "optimize") == receipts
 
 
-def test_a_task_done_anew_counts_as_it_is_now(store: Store) -> None:
+def test_a_task_done_again_counts_with_its_latest_receipt(store: Store) -> None:
     commit(store, receipt(1, files=1))
     fold(store, "optimize", at_least=1)
     anew = commit(store, receipt(1, files=2))
@@ -95,7 +95,7 @@ def test_a_task_done_anew_counts_as_it_is_now(store: Store) -> None:
 
 @pytest.mark.parametrize("survivors", [0, 1, 4])
 def test_a_kill_while_folding_loses_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, survivors: int) -> None:
-    """The kill comes before the fold is put (0), right after, or amid the deletions."""
+    """The kill comes before the fold is written (0), right after it, or during the deletions."""
     made = [commit(store, receipt(number)) for number in range(5)]
     steps = iter(range(survivors))
     write, delete = Store.write, Store.delete
@@ -151,7 +151,7 @@ def test_a_reader_sees_every_receipt_when_folds_become_one(store: Store, monkeyp
     assert read_receipts(store, "optimize") == made
 
 
-def test_two_runs_that_fold_the_same_disturb_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_that_fold_the_same_receipts_lose_none(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [commit(store, receipt(number)) for number in range(5)]
     write = Store.write
 
@@ -166,7 +166,7 @@ def test_two_runs_that_fold_the_same_disturb_nobody(store: Store, monkeypatch: p
     assert read_receipts(store, "optimize") == made
 
 
-def test_a_damaged_fold_counts_as_none_and_is_named(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_fold_counts_as_missing_and_is_named(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     commit(store, receipt(1))
     fold(store, "optimize", at_least=1)
     (path,) = store.list("receipts/folded/optimize")
@@ -175,7 +175,7 @@ def test_a_damaged_fold_counts_as_none_and_is_named(store: Store, caplog: pytest
     assert path in caplog.text
 
 
-def test_a_receipt_of_old_has_no_time(store: Store) -> None:
+def test_a_receipt_without_a_time_is_read(store: Store) -> None:
     new = commit(store, receipt(1))
     path = f"receipts/optimize/{new.task}.json"
     raw = json.loads(store.read(path))

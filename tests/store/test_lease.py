@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def write_lease(store: Store, **changes: object) -> None:
-    """Write a lease of another machine's run, heard of now."""
+    """Write the lease of a run on another machine, renewed just now."""
     now = time.time()
     lease = {"host": "elsewhere", "pid": 7, "run": "another", "since": now - 90, "heartbeat": now} | changes
     store.write(LEASE_FILE, json.dumps(lease).encode())
@@ -49,7 +49,7 @@ def test_a_root_that_is_held_is_refused(store: Store) -> None:
     assert held["run"] == "another"
 
 
-def test_who_is_silent_for_long_has_lost_it(store: Store) -> None:
+def test_a_holder_that_is_silent_for_long_has_lost_the_lease(store: Store) -> None:
     write_lease(store, heartbeat=time.time() - 61)
     with Lease(store):
         held = read_lease(store)
@@ -57,7 +57,7 @@ def test_who_is_silent_for_long_has_lost_it(store: Store) -> None:
         assert held["pid"] == os.getpid()
 
 
-def test_a_dead_process_of_this_machine_holds_nothing(store: Store) -> None:
+def test_a_dead_process_of_this_machine_holds_no_lease(store: Store) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     write_lease(store, host=socket.gethostname(), pid=dead.pid, processes=visible_processes())
@@ -66,10 +66,8 @@ def test_a_dead_process_of_this_machine_holds_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("processes", ["another kernel or container", ""])
-def test_a_process_that_can_not_be_seen_from_here_keeps_its_lease_until_it_is_silent(
-    store: Store, processes: str
-) -> None:
-    """Two containers of one host name: the number of the holder is free here, and its run lives."""
+def test_a_process_that_is_not_visible_here_keeps_its_lease_until_it_is_silent(store: Store, processes: str) -> None:
+    """Two containers with the same host name: no process here has the holder's number, but the holder is alive."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     write_lease(store, host=socket.gethostname(), pid=dead.pid, processes=processes)
@@ -97,13 +95,13 @@ def test_a_container_of_the_same_host_name_counts_other_processes() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "x"}'])
-def test_a_damaged_lease_holds_nothing(store: Store, content: bytes) -> None:
+def test_a_damaged_lease_is_free(store: Store, content: bytes) -> None:
     store.write(LEASE_FILE, content)
     with Lease(store):
         pass
 
 
-def test_a_holder_says_that_it_is_alive(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_renews_its_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.02)
     with Lease(store):
         first = read_lease(store)
@@ -122,7 +120,7 @@ def test_a_lease_that_another_run_took_over_is_left_to_it(store: Store) -> None:
 
 
 @needs_s3
-def test_a_holder_stays_one_while_the_storage_fails_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_failure_of_the_storage_costs_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
@@ -149,7 +147,7 @@ def test_a_holder_stays_one_while_the_storage_fails_for_a_moment(monkeypatch: py
 
 
 @pytest.mark.parametrize("beats", [True, False])
-def test_a_lease_from_a_clock_that_is_ahead_counts_only_while_it_beats(
+def test_a_lease_from_a_clock_that_is_ahead_counts_only_while_it_is_renewed(
     store: Store, monkeypatch: pytest.MonkeyPatch, beats: bool
 ) -> None:
     tomorrow = time.time() + 86_400

@@ -5,11 +5,12 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from network_atlas.errors import CorruptShardError, StoreError
-from network_atlas.store import schemas
+from network_atlas.store import scan_schemas, schemas
 from network_atlas.store.manifest import latest, publish
 from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit, read_receipts, receipts_by_key
@@ -34,6 +35,9 @@ def visualization(channel: int, *, size_bytes: int = 100, layer_index: int = 3) 
         "steps": 4,
         "curve": [{"step": 4, "score": 1.0}],
         "seed": 0,
+        "attempt": 1,
+        "start": "noise",
+        "before_activation": False,
         "status": "ok",
     }
 
@@ -75,7 +79,7 @@ def test_image_bytes_are_plain_and_row_groups_small(store: Store, tmp_path: Path
     assert columns["channel"].has_offset_index
 
 
-def test_only_the_asked_layer_is_read(store: Store) -> None:
+def test_only_the_requested_layer_is_read(store: Store) -> None:
     rows = [visualization(channel, layer_index=index) for index in (1, 2) for channel in range(3)]
     entry = put_shard(store, "x", rows, schemas.VISUALIZATIONS, sorted_by=("layer_index",))
     assert {row["layer_index"] for row in read_rows(store, entry.path, layer_index=2)} == {2}
@@ -83,7 +87,10 @@ def test_only_the_asked_layer_is_read(store: Store) -> None:
 
 
 def test_every_field_explains_itself_and_every_schema_has_a_version() -> None:
-    for schema in (schemas.ATLAS, schemas.VISUALIZATIONS, schemas.PARTIALS, schemas.LAYERS, schemas.ITEMS):
+    values = [*vars(schemas).values(), *vars(scan_schemas).values()]
+    tables = [value for value in values if isinstance(value, pa.Schema)]
+    assert len(tables) == 13
+    for schema in tables:
         assert schema.metadata[b"atlas.schema"]
         assert schema.metadata[b"atlas.version"]
         for name in schema.names:
@@ -96,7 +103,7 @@ def test_an_empty_table_can_be_written(store: Store) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 4, 100, -1])
-def test_a_file_cut_short_is_an_error_that_names_it(store: Store, tmp_path: Path, cut: int) -> None:
+def test_a_truncated_file_is_an_error_that_names_it(store: Store, tmp_path: Path, cut: int) -> None:
     entry = put_shard(store, "x", [visualization(1)], schemas.VISUALIZATIONS)
     path = tmp_path / "root" / entry.path
     path.write_bytes(path.read_bytes()[:cut])
@@ -124,7 +131,7 @@ def test_a_failed_write_leaves_no_file(store: Store, tmp_path: Path, monkeypatch
         (errno.ENOTDIR, "fix this and run the same command again"),
     ],
 )
-def test_what_fails_at_the_root_is_named_with_its_fix(
+def test_a_failure_of_the_root_is_named_with_its_fix(
     store: Store, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
 ) -> None:
     def failing(_: int) -> None:
@@ -174,7 +181,7 @@ def test_a_store_works_on_other_filesystems(tmp_path: Path) -> None:
     assert store.list("nothing") == []
 
 
-def test_receipts_come_back_and_say_which_keys_are_done(store: Store) -> None:
+def test_receipts_are_read_back_with_the_keys_that_are_done(store: Store) -> None:
     file = entry_for("x/part.parquet", b"data", 2)
     receipt = commit(store, Receipt(stage="scan", task="t1", keys=("a", "b"), files=(file,), seconds=1.0))
     assert read_receipts(store, "scan") == [receipt]
@@ -183,7 +190,7 @@ def test_receipts_come_back_and_say_which_keys_are_done(store: Store) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"5", b"[]", b"{}", b"\xff"])
-def test_a_damaged_receipt_counts_as_none_and_is_named(
+def test_a_damaged_receipt_counts_as_missing_and_is_named(
     store: Store, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.write("receipts/scan/t1.json", content)
@@ -225,9 +232,9 @@ def test_encoding_refuses_rows_that_do_not_fit_the_schema() -> None:
 
 
 def test_a_row_without_one_of_the_columns_is_refused_and_so_is_one_with_another() -> None:
-    whole = dict.fromkeys(schemas.FAILURES.names, "a.png")
-    assert encode([whole], schemas.FAILURES)
+    whole = dict.fromkeys(scan_schemas.FAILURES.names, "a.png")
+    assert encode([whole], scan_schemas.FAILURES)
     with pytest.raises(ValueError, match="row 1 of 'failures' lacks reason; fill every column"):
-        encode([whole, {"example_id": "b.png"}], schemas.FAILURES)
+        encode([whole, {"example_id": "b.png"}], scan_schemas.FAILURES)
     with pytest.raises(ValueError, match="row 0 of 'failures' has the unknown when;"):
-        encode([whole | {"when": "now"}], schemas.FAILURES)
+        encode([whole | {"when": "now"}], scan_schemas.FAILURES)

@@ -1,4 +1,4 @@
-"""Of many that take a lease at the same moment, exactly one has it: between threads, processes, and on a real S3."""
+"""Of many that try to take a lease at once, exactly one gets it: threads, processes, and on a real S3 server."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def taken(store: Store, barrier: threading.Barrier, run: str) -> bool:
     barrier.wait()
     with contextlib.suppress(RootBusyError), Lease(store, run):
-        time.sleep(1.0)  # longer than all others take to try
+        time.sleep(1.0)  # longer than all others need for their attempt
         return True
     return False
 
 
 @pytest.mark.parametrize("stale", [False, True])
-def test_of_many_that_try_at_once_exactly_one_holds_the_lease(store: Store, stale: bool) -> None:
-    if stale:  # a run that died: the lease may be taken over, by one
+def test_of_many_threads_at_once_exactly_one_gets_the_lease(store: Store, stale: bool) -> None:
+    if stale:  # a run that died: one of the others may take over its lease
         old = {"host": "elsewhere", "pid": 1, "run": "old", "since": 0, "heartbeat": time.time() - 100}
         store.write(LEASE_FILE, json.dumps(old).encode())
     barrier = threading.Barrier(AT_ONCE)
@@ -74,12 +74,12 @@ except RootBusyError:
 """
 
 
-def test_processes_exclude_each_other_too(tmp_path: Path) -> None:
+def test_processes_exclude_each_other(tmp_path: Path) -> None:
     root, start = tmp_path / "root", time.time() + 6.0
     command = [sys.executable, "-c", PROCESS, str(root), str(start)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    said = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
-    assert said == ["held", "refused", "refused", "refused"]
+    answers = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
+    assert answers == ["held", "refused", "refused", "refused"]
     assert not list((root / STAGING).glob("*"))
 
 
@@ -99,14 +99,14 @@ def test_a_file_that_changed_since_it_was_read_is_left_alone(store: Store) -> No
     assert not store.exists("x.json")
 
 
-def test_each_store_has_its_best_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_store_uses_its_safest_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     local = Store.open(str(tmp_path))
     assert isinstance(open_swap(local), LocalSwap)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     region = "region=us-east-1&endpoint_override=127.0.0.1:9&scheme=http"
     s3 = Store.open(f"s3://bucket/a?{region}&request_timeout=7")
     assert isinstance(open_swap(s3), S3Swap)
-    # obstore has no such option: what it could get wrong is left to reading back.
+    # obstore does not have this option, so the lease is read back instead.
     assert isinstance(open_swap(Store.open(f"s3://bucket/a?{region}&smart_defaults=auto")), ReadBackSwap)
 
 
@@ -119,7 +119,7 @@ def test_without_a_conditional_put_the_last_writer_has_the_file(tmp_path: Path) 
 
 
 def shares_held_together(store: Store, shares: list[str]) -> list[str]:
-    """Return the shares whose leases are held after each thread has tried once, all at the same moment."""
+    """Return the shares whose leases are held after all threads have tried once, at the same moment."""
     start, tried = threading.Barrier(len(shares)), threading.Barrier(len(shares))
 
     def attempt(share: str) -> str:
@@ -136,7 +136,7 @@ def shares_held_together(store: Store, shares: list[str]) -> list[str]:
         return sorted(share for share in pool.map(attempt, shares) if share)
 
 
-def test_shares_of_one_division_go_together_and_those_of_others_never(tmp_path: Path) -> None:
+def test_shares_of_one_division_may_run_together_others_may_not(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     assert shares_held_together(store, ["1/3", "2/3", "3/3"]) == ["1/3", "2/3", "3/3"]
     for _ in range(20):
@@ -144,7 +144,7 @@ def test_shares_of_one_division_go_together_and_those_of_others_never(tmp_path: 
 
 
 @needs_s3
-def test_a_conditional_put_whose_answer_got_lost_counts_as_done(bucket: int) -> None:
+def test_a_conditional_put_whose_answer_was_lost_counts_as_done(bucket: int) -> None:
     with FaultyProxy(bucket) as proxy:
         swap = open_swap(Store.open(uri(proxy.port, "bucket/lost")))
         proxy.spoil(0.5, "lost", seed=3)
@@ -158,14 +158,14 @@ def test_a_conditional_put_whose_answer_got_lost_counts_as_done(bucket: int) -> 
 
 
 @needs_s3
-def test_keys_of_a_profile_are_not_replaced_by_another_identity(bucket: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_profile_no_other_identity_is_used(bucket: int, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.open(uri(bucket, "bucket/profile"))
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_PROFILE", "work")
     assert isinstance(open_swap(store), ReadBackSwap)
 
 
-def test_a_process_with_the_number_of_the_holder_but_another_start_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_a_later_process_with_the_holders_number_is_not_the_holder(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     with Lease(store):
         holder = read_lease(store)

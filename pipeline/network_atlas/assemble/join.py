@@ -15,7 +15,7 @@ from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
 from network_atlas.stats.merge import ChannelScan, LayerScan
 from network_atlas.stats.sample import DECIMALS
-from network_atlas.store import schemas
+from network_atlas.store.channel_columns import CHANNEL_STATISTICS, STATISTICS
 from network_atlas.units import Channel, ClassLogit
 
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
@@ -162,7 +162,7 @@ def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
 
 
 def channel_statistics(scan: LayerScan, channel: int) -> Row:
-    """Return the statistics of a channel: the columns of `schemas.STATISTICS` and `schemas.CHANNEL_STATISTICS`."""
+    """Return the statistics of a channel: the columns `STATISTICS` and `CHANNEL_STATISTICS`."""
     of_channel = scan[channel]
     return {
         **{
@@ -179,7 +179,7 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
     }
 
 
-NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*schemas.STATISTICS, *schemas.CHANNEL_STATISTICS))
+NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*STATISTICS, *CHANNEL_STATISTICS))
 """The columns of a unit that is not a channel, or of any unit where there is no dataset."""
 
 

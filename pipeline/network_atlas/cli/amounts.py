@@ -1,11 +1,11 @@
-"""Amounts in words: durations, rates, sizes. The only place that formats them."""
+"""Amounts as text: durations, rates, sizes. Only this module formats them."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Return '42 s', '3 min 05 s' or '5 h 12 min'. Two digits keep a live line from moving about."""
-    whole = round(seconds)  # before the units are chosen: 59.7 seconds are 1 min 00 s, not 60 s
+    """Return '42 s', '3 min 05 s' or '5 h 12 min'. Always two digits, so that a live line keeps its width."""
+    whole = round(seconds)  # rounded before the unit is chosen: 59.7 seconds are 1 min 00 s, not 60 s
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(per_second: float) -> str:
-    """Return '2.1/s', '15.0/min' or '1.8/h': the smallest unit of time in which at least one thing happens."""
+    """Return '2.1/s', '15.0/min' or '1.8/h': per second if at least 1, else per minute, else per hour."""
     for unit, seconds in (("s", 1), ("min", 60)):
         if per_second * seconds >= 1:
             return f"{per_second * seconds:,.1f}/{unit}"
@@ -38,5 +38,5 @@ def relative(difference: float) -> str:
 
 
 def unit_of(total: int, plural: str) -> str:
-    """Return the unit that stands behind 'done/total': 'spans', or 'span' where there is one in all."""
+    """Return the unit to write after 'done/total': 'span' if the total is 1, else 'spans'."""
     return plural.removesuffix("s") if total == 1 else plural

@@ -34,9 +34,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options. Overrides may stand before, between and behind them.
+    """Return the options. Overrides may stand before, between and after them.
 
-    Ends the program, as argparse does: with exit code 0 after a help, 2 after a mistake.
+    Ends the program, as argparse does, with exit code 0 after printing help and 2 after a mistake.
     """
     parser = _parser()
     words = _help_asked_for(list(sys.argv[1:] if arguments is None else arguments))
@@ -46,6 +46,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in SUMMARIES:
         parser.exit(USAGE, f"atlas: {not_a_command(command, words)}\n")
+    # argparse ends the list of overrides at the first option; later ones are in `rest`.
     options, rest = parser.parse_known_args(words)
     unknown = [word for word in rest if word.startswith("-") or not hasattr(options, "overrides")]
     if unknown:
@@ -56,14 +57,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _help_asked_for(words: list[str]) -> list[str]:
-    """Return the words with `help` and `help COMMAND` as the flag that argparse knows."""
+    """Return the words with `help` and `help COMMAND` turned into the option --help, which argparse knows."""
     if words[:1] != [LIKE_HELP]:
         return words
     return [*(word for word in words[1:2] if word in SUMMARIES), "--help"]
 
 
 def not_a_command(word: str, words: Sequence[str]) -> str:
-    """Return the message for a first word that is not a command, with the line that was probably meant."""
+    """Return the message for a first word that is not a command, with the command line that was probably meant."""
     if "=" in word:
         return f"{word!r} is a setting; a command comes first. Write: atlas run {shlex.join(words)}"
     close = did_you_mean(word, SUMMARIES, limit=1)
@@ -76,7 +77,7 @@ def not_a_command(word: str, words: Sequence[str]) -> str:
 
 
 def _model(name: str) -> str:
-    """Return the overrides for a model by name: a choice of conf/model, or what `config.suggest` takes it for."""
+    """Return the overrides for a model by name: a choice of conf/model, or the suggestion of `config.suggest`."""
     from network_atlas.config.compose import config_folder
     from network_atlas.config.suggest import choice_meant
 

@@ -1,11 +1,11 @@
-"""The checkup of a run: each thing that it needs is tried, and a fault is named together with its fix.
+"""Check everything that a run needs, and name each fault together with its fix.
 
     for check in checkup(config):       # versions, device, threads, cluster, store, model, ...
         check.name, check.ok, check.says
 
-What the machine and the cluster must have is in `machine_checks`, what the store, the model and the dataset must have
-in `run_checks`. A check is a function that returns what there is to say, or raises an AtlasError. Writes one small file
-under the root and removes it; makes nothing else.
+Checks of the machine and the cluster are in `machine_checks`; checks of the store, the model and the dataset are in
+`run_checks`. A check is a function that returns a text or raises an AtlasError. The only change on disk is one small
+file under the root, which is removed again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DISTRIBUTION = "network-atlas"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the checkup: its name, whether a run can work with it, and what there is to say."""
+    """One line of the checkup: its name, whether it is ok, and a text."""
 
     name: str
     ok: bool
@@ -33,7 +33,7 @@ class Check:
 
 
 def checkup(config: RunConfig) -> Iterator[Check]:
-    """Yield one check after the other, as they are done."""
+    """Yield each check as soon as it is done."""
     config = with_absolute_paths(config)
     yield _tried("versions", lambda: machine_checks.versions_fit(DISTRIBUTION))
     device = _tried("device", lambda: machine_checks.device_is_there(config))
@@ -45,10 +45,10 @@ def checkup(config: RunConfig) -> Iterator[Check]:
     model = _tried("model", lambda: run_checks.model_in_words(config, tried.loaded.facts))
     yield model
     if model.ok and device.ok:
-        # Information, never a fault: a run works on a device that rounds by the position in the batch, too.
+        # Always ok: a run also works on a device whose rounding depends on the position in the batch.
         yield Check("repeatable", True, run_checks.repeatability(config, tried.loaded.model))
     else:
-        yield Check("repeatable", True, "not measured: it needs the device and the model above")
+        yield Check("repeatable", True, "not measured: this needs the device and the model above")
     dataset = _tried("dataset", lambda: run_checks.dataset_is_readable(config))
     yield dataset
     if model.ok and dataset.ok:
@@ -57,16 +57,16 @@ def checkup(config: RunConfig) -> Iterator[Check]:
         yield Check("plan", False, "can't be made before the lines above are fixed")
 
 
-def _tried(name: str, look: Callable[[], str]) -> Check:
-    """Return what `look` says, or the message of its error, which says how to fix it."""
+def _tried(name: str, check: Callable[[], str]) -> Check:
+    """Return the line of a check: its text, or the message of its error."""
     try:
-        return Check(name, True, look())
+        return Check(name, True, check())
     except AtlasError as error:
         return Check(name, False, str(error))
 
 
 def _plan(config: RunConfig, loaded: LoadedModel) -> Iterator[Check]:
-    """Yield whether there is a plan, and whether there is space for what it writes."""
+    """Yield two lines: whether the run can be planned, and whether its results fit on the disk."""
     try:
         prepared = run_checks.planned(config, loaded)
     except AtlasError as error:

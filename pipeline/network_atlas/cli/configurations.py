@@ -1,4 +1,4 @@
-"""The configurations that a command line describes, and work on each of them."""
+"""Compose the configurations of a command line, and do some work for each of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from network_atlas.errors import AtlasError
 
 
 def config_of(options: argparse.Namespace) -> RunConfig:
-    """Return the one configuration of a command that takes overrides."""
+    """Return the single configuration of a command that takes overrides."""
     return compose(options.overrides, config_dir=options.config_dir)
 
 
@@ -25,7 +25,10 @@ def configs_of(options: argparse.Namespace) -> list[RunConfig]:
 
 
 def for_each(configs: Sequence[RunConfig], work: Callable[[RunConfig], int]) -> int:
-    """Do `work` for each configuration and return the highest exit code. A failed one stops no other."""
+    """Do `work` for each configuration; return FAILED if any failed, else the highest exit code.
+
+    After a failure the others are still done.
+    """
     if len(configs) == 1:
         return work(configs[0])
     codes = [DONE]

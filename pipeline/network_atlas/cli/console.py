@@ -1,4 +1,4 @@
-"""Where commands print, and the tables and the JSON that they print."""
+"""The consoles on which commands print, and their tables and JSON."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ UNLIMITED = 10_000
 
 
 def output() -> Console:
-    """Return the console for results. Off a terminal nothing is cut or folded: other programs read it."""
+    """Return the console for results. If it is not a terminal, lines are never cut or folded: programs read them."""
     console = Console(highlight=False, soft_wrap=True)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=UNLIMITED)
 
 
 def messages() -> Console:
-    """Return the console for everything that is not a result: stderr."""
+    """Return the console for everything but results: stderr."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def table(*names: str, counts: Sequence[str] = (), words: Sequence[str] = ()) -> Table:
-    """Return a plain table: columns of names, right-aligned counts, words. A narrow terminal folds, never cuts."""
+    """Return an empty table: columns of names, right-aligned counts, then words. A narrow terminal folds long cells."""
     plain = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         plain.add_column(name, overflow="fold")
@@ -36,5 +36,5 @@ def table(*names: str, counts: Sequence[str] = (), words: Sequence[str] = ()) ->
 
 
 def print_json(value: object) -> None:
-    """Print one JSON object to stdout, past the console: rich would wrap it."""
+    """Print one JSON object to stdout, without rich, which would wrap its lines."""
     print(json.dumps(value, indent=1))  # noqa: T201

@@ -1,13 +1,13 @@
-"""The exit codes of `atlas`. Schedulers act on them, so they keep their meaning."""
+"""The exit codes of `atlas`. Their meaning must not change: schedulers act on them."""
 
 from __future__ import annotations
 
 DONE = 0
 FAILED = 1
-"""An error that the message says how to fix; also a `doctor` that reports a line that is not ok."""
+"""An error, whose message says how to fix it; also if `atlas doctor` has a line that is not ok."""
 USAGE = 2
-"""The command line itself is wrong. argparse uses the same number."""
+"""The command line itself is wrong. argparse uses the same code."""
 INCOMPLETE = 3
 """Everything is published except pictures that could not be made."""
 STOPPED = 75
-"""EX_TEMPFAIL of sysexits.h: the run was stopped; the same command resumes it."""
+"""The run was stopped; the same command resumes it. EX_TEMPFAIL of sysexits.h."""

@@ -6,10 +6,10 @@ DESCRIPTION = "Make an atlas of a whole vision network: every channel of every l
 
 SUMMARIES = {
     "run": "make an atlas, or resume one",
-    "plan": "say what a run would make and cost; change nothing",
-    "doctor": "try everything that a run needs; say how to fix what is wrong",
+    "plan": "show what a run would make and cost; change nothing",
+    "doctor": "check everything that a run needs; say how to fix each fault",
     "layers": "list a model's layers: names, types, shapes, channels",
-    "status": "say how far an atlas is",
+    "status": "show how far an atlas is",
     "view": "look at an atlas in the browser",
     "sheet": "put pictures of an atlas side by side in one PNG",
 }
@@ -21,7 +21,7 @@ ARGUMENTS = {
     "multirun": "run every combination of comma-separated values",
     "root": "the atlas: a folder, or a URI such as s3://bucket/atlas (default: the only atlas below ./atlases)",
     "json": "print JSON, for other programs",
-    "id": "print only the run's name, for schedulers",
+    "id": "print only a name for the run's results, for schedulers",
     "port": "port to serve on (default: a free one)",
     "no_browser": "only print the address",
     "layer": "only this layer (may be given several times)",
@@ -48,9 +48,9 @@ examples:
   atlas run -m model=torchvision model.name=resnet18,resnet50     one atlas each
 
 The groups (model, dataset, sweep, scan, optimize, assemble, executor, store) and their choices are the folders and
-files of conf/, each with comments. Was a run stopped or killed? The same command resumes it.
+files of conf/, each with comments. If a run was stopped or killed, the same command resumes it.
 
-exit codes: 0 done, 1 an error that the message says how to fix, 2 wrong usage, 3 done except for pictures that could
+exit codes: 0 done, 1 an error (the message says how to fix it), 2 wrong usage, 3 done except for pictures that could
 not be made, 75 stopped (the same command resumes)""",
     "plan": """\
 examples:
@@ -58,18 +58,17 @@ examples:
   atlas plan model=torchvision model.name=vgg16 model.weights=none sweep=main_layers
   atlas plan sweep=all executor.price_per_hour=0.9 --json
 
-Takes the same overrides as atlas run. Changes nothing. Times are those of workers like the ones that did earlier tasks
-in this root; if there are none, a few steps of the model are timed on this machine. --id prints a name that is the same
-for the same results under the same root, so that a scheduler can refuse a second job for them. --json prints an object
-for each configuration:
+Takes the same overrides as atlas run. Changes nothing. Times come from earlier tasks in this root; if there are none, a
+few steps of the model are timed on this machine. --id prints a name that is the same for the same results under the
+same root, so that a scheduler can refuse a second job for them. --json prints an object for each configuration:
   format             1; later versions add fields and rename none
   root, model, examples
-  dataset_notices    sentences on what the dataset's listing left out
+  dataset_notices    sentences about files that the listing of the dataset left out
   passed_over        layers that a glob matched but that can't be captured, with the reason
   layers             [{layer, type, shape, channels, pictures, done}]
   stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
   forward_passes     work left, in passes of one image through the whole network; a step counts as three
-  bytes_written      bytes that the rest adds to the root
+  bytes_written      bytes that the missing results add to the root
   price_per_hour     executor.price_per_hour, or null
   workers            [{workers, seconds, seconds_at_most, price}] for 1, 8, 64 and executor.workers; timed on a busy
                      machine, seconds may be up to seconds_at_most""",
@@ -78,30 +77,30 @@ examples:
   atlas doctor
   atlas doctor executor=ray executor.address=10.0.0.7:6379 store.root=s3://bucket/atlas
 
-Takes the same overrides as atlas run, and tries each thing which that run needs: versions, device, threads, cluster,
+Takes the same overrides as atlas run, and checks everything that this run needs: versions, device, threads, cluster,
 store, model, repeatable, dataset, plan, space. Each line says ok, or names the fault and its fix; the exit code is 1 if
-any line is not ok. 'repeatable' only informs: it says whether an image's numbers depend on the others in its batch.
+any line is not ok. 'repeatable' is always ok: it says whether an image's numbers depend on the others in its batch.
 A small file is written under the root and removed. --json prints {format, ok, checks: [{name, ok, says}]}.""",
     "layers": """\
 examples:
   atlas layers
   atlas layers model=torchvision model.name=resnet50 model.weights=none
 
-The names and types here are the ones that sweep.select.N.include, exclude and types match.""",
+sweep.select.N.include and exclude match these names, and sweep.select.N.types these types.""",
     "status": """\
 examples:
   atlas status
   atlas status atlases/efficientnet_lite0
   atlas status s3://bucket/atlas --json | jq '.stages[] | {name, done, total, seconds_left}'
 
-Reads only the root: works from any machine, also during a run. Rate and time left are those of the last stretch of
-work, of all workers together. --json prints one object:
+Reads only the root: works from any machine, also during a run. The rate is that of all workers together in the last
+stretch of work; the time left follows from it. --json prints one object:
   format             1; later versions add fields and rename none
   root, model, dataset, examples
   stages             [{name, unit, done, total, failures, per_second, seconds_left, last_activity}], in order;
                      null if not known; times as ISO 8601, UTC
   holder             the run that works on the root: {host, pid, run, since, heartbeat, alive}, or null
-  holders            all of them, if several runs do a share of the sweep each (sweep.share)
+  holders            all such runs: several if each does a share of the sweep (sweep.share)
   unreadable         [{example_id, reason}]
   snapshot           {number, created} of the newest one, or null""",
     "view": """\
@@ -116,7 +115,7 @@ examples:
   atlas sheet atlases/efficientnet_lite0
   atlas sheet atlases/enemy --layer _blocks.13 --output noise.png --size 200
 
-A row for each unit, a column for each variant: compare recipes, signs, seeds and sets side by side. A single variant
-makes a grid of units.""",
+The sheet has a row for each unit and a column for each variant, to compare recipes, signs, seeds and sets side by side.
+With a single variant it is a grid of units.""",
 }
-"""The end of each command's help; "" is the help of `atlas` itself."""
+"""The end of the help of each command; "" is for `atlas` itself."""

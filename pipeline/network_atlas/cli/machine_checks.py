@@ -1,4 +1,4 @@
-"""What a run needs of the installation, this machine and the cluster. Each check returns words or raises SetupError."""
+"""Checks of the installation, this machine and the cluster. Each returns a text or raises SetupError."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from network_atlas.executors import cluster_capacity
 from network_atlas.models.device import device_words
 
 NAMED = ("torch", "ray", "pyarrow")
-"""Packages whose version is worth a word; of the others only a wrong one is."""
+"""Packages whose version is always shown; that of others only if it is wrong."""
 
 
 def versions_fit(distribution: str) -> str:
-    """Return the versions that are installed. Raises SetupError for what is missing or of another version."""
+    """Return the installed versions. Raises SetupError for packages that are missing or have the wrong version."""
     try:
         requirements = [Requirement(line) for line in metadata.requires(distribution) or ()]
     except metadata.PackageNotFoundError as error:
@@ -28,7 +28,7 @@ def versions_fit(distribution: str) -> str:
             continue
         name, version = requirement.name, _version(requirement.name)
         if version is None or not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{name} is {version or 'missing'}, needed is {name}{requirement.specifier}")
+            wrong.append(f"{name} is {version or 'missing'}, but {name}{requirement.specifier} is needed")
         elif name in NAMED:
             right.append(f"{name} {version}")
     if wrong:
@@ -44,9 +44,9 @@ def _version(name: str) -> str | None:
 
 
 def device_is_there(config: RunConfig) -> str:
-    """Return the device that a worker on this machine would use. Raises ConfigError where it is missing."""
+    """Return the device that a worker on this machine would use. Raises ConfigError if it is missing."""
     if gpus_are_elsewhere(config):
-        return "the GPUs are the cluster's; this machine needs none"
+        return "the cluster has the GPUs; this machine needs none"
     return device_words(config.executor)
 
 
@@ -57,7 +57,7 @@ def gpus_are_elsewhere(config: RunConfig) -> bool:
 
 
 def threads_fit(config: RunConfig, processors: int) -> str:
-    """Return how many threads work. Raises SetupError where there are more of them than processors."""
+    """Return the number of threads. Raises SetupError if there are more threads than processors."""
     executor = config.executor
     if isinstance(executor, InlineConfig):
         if executor.threads > processors:
@@ -80,7 +80,7 @@ def threads_fit(config: RunConfig, processors: int) -> str:
 
 
 def cluster_answers(config: RunConfig) -> str:
-    """Return how many workers fit on the cluster. Raises SetupError where none does or the cluster does not answer."""
+    """Return the number of workers that fit on the cluster. Raises SetupError if none fits or the cluster is silent."""
     executor = config.executor
     if isinstance(executor, InlineConfig):
         return "none is needed (executor=inline)"

@@ -1,7 +1,7 @@
-"""The entry point of `atlas`: runs one command, turns errors and signals into messages and exit codes.
+"""The entry point of `atlas`: run one command, and turn errors and signals into messages and exit codes.
 
-Arguments are read in `network_atlas.cli.arguments`; each command is a module of `network_atlas.cli.commands`; the exit
-codes are in `network_atlas.cli.exit_codes`.
+`network_atlas.cli.arguments` reads the arguments, each command is a module in `network_atlas.cli.commands`, and
+`network_atlas.cli.exit_codes` has the exit codes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _stopped(options)
     except BrokenPipeError:
-        _close_output()  # the reader of our output went away (atlas layers | head); nobody is left to tell
+        _close_output()  # the reader of our output has ended, as in `atlas layers | head`: not an error
         return DONE
     except OSError as error:
         _close_output()
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    """Return a command by name. Its module is loaded only now: `atlas --help` must not wait for torch."""
+    """Return a command by name. Only this loads its module: `atlas --help` must not wait for torch."""
     match name:
         case "run":
             from network_atlas.cli.commands.run import command as run
@@ -77,14 +77,14 @@ def _failed(message: str) -> int:
 
 
 def _close_output() -> None:
-    """Send what is still buffered nowhere, or Python would fail once more when it flushes at exit."""
+    """Discard the output that is still buffered: otherwise Python would fail again when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """Stop the run.
+    """Stop the run, as Ctrl-C does.
 
-    Further SIGTERMs are ignored, so that none interrupts the cleaning up: Slurm's `scancel` sends one to each process.
+    Later SIGTERMs are ignored, so that none interrupts the clean-up: Slurm's `scancel` sends one to each process.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt

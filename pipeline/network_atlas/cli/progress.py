@@ -1,12 +1,12 @@
-"""Show how far a run is, on stderr: live bars on a terminal, a plain line every ten seconds elsewhere.
+"""Show the progress of a run on stderr: live bars on a terminal, otherwise a plain line every ten seconds.
 
     with Progress() as progress:
         progress.stage("scan", total=8, already=2, unit="spans")
         progress.advance()            # scan        3/8 spans · 2.1/s · 3 s left
 
-`already` counts units that an earlier run did: they fill the bar and do not count for the rate. Where units take
-unequal times, `work` is the amount of work, in any measure: in all for a stage, and of the units done for an advance.
-The time left is computed from it.
+`already` is the number of units that earlier runs did: they fill the bar, but do not count for the rate. If units take
+unequal times, `work` is the amount of work in any measure: of the whole stage in `stage`, of the units just done in
+`advance`. The time left is computed from it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from rich.text import Text
 from network_atlas.cli.amounts import duration, rate, unit_of
 
 WIDE = 90
-"""Columns of a terminal in which a long bar leaves enough space for the words beside it."""
+"""Columns of a terminal from which a long bar leaves enough space for the text beside it."""
 LINE_SECONDS = 10.0
 """Least time between two plain lines of one stage."""
 
 
 @dataclass(slots=True)
 class Stage:
-    """One stage: its counts, and when it began and ended, in the clock's seconds."""
+    """One stage: its counts, and the times of its start and end, in seconds of the clock."""
 
     name: str
     total: int
@@ -50,13 +50,13 @@ class Stage:
         return self.already + self.done >= self.total
 
     def describe(self, now: float) -> str:
-        """Return for example '3/8 spans · 2.1/s · 5 s left · layer3'."""
+        """Return the line of the stage, such as '3/8 spans · 2.1/s · 5 s left · layer3'."""
         parts = [f"{self.already + self.done:,}/{self.total:,} {unit_of(self.total, self.unit)}"] if self.total else []
         if self.complete and not self.done:
             return " · ".join([*parts, "nothing to do"])
         seconds = (now if self.ended is None else self.ended) - self.started
         if self.done:
-            parts.append(rate(self.done / max(seconds, 1e-3)))  # a clock may not have moved yet
+            parts.append(rate(self.done / max(seconds, 1e-3)))  # the clock may not have advanced yet
         if self.complete:
             return " · ".join([*parts, f"took {duration(seconds)}"])
         if self.ended is not None:
@@ -67,14 +67,14 @@ class Stage:
         return " · ".join([*parts, self.note] if self.note else parts)
 
     def _left_by_done(self) -> float:
-        """Return the work that is left as a multiple of the work done."""
+        """Return the work left as a multiple of the work done."""
         if self.worked:
             return max(0.0, self.work / self.worked - 1)
         return (self.total - self.already - self.done) / self.done
 
 
 class Progress:
-    """Shows the stages of a run, one after the other. A stage ends when all is done or the next begins."""
+    """Shows the stages of a run, one after the other. A stage ends when it is complete or the next one begins."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console or Console(stderr=True)
@@ -96,7 +96,7 @@ class Progress:
         self._end()
         stage = self._stage = Stage(name, total, already, unit, started=self._clock(), work=work)
         if self._bars is not None:
-            # Rich pulses where the total is unknown, and takes 0 for that.
+            # A total of 0 means "unknown" to rich, which would then show a pulsing bar.
             self._bar = self._bars.add_task(name, total=max(total, 1), completed=already if total else 1, stage=stage)
         if stage.complete:
             self._end()
@@ -122,7 +122,7 @@ class Progress:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _end(self) -> None:
-        """Close the stage that is open, and say how it ended."""
+        """End the present stage, if any, and print its last line."""
         stage = self._stage
         if stage is not None and stage.ended is None:
             stage.ended = self._clock()
@@ -152,6 +152,6 @@ class StageColumn(ProgressColumn):
         self._clock = clock
 
     def render(self, task: BarTask) -> Text:
-        """Return the words as of now: rich calls this several times a second, so times go on between two units."""
+        """Return the present text. Rich calls this several times a second, so times advance between two units."""
         stage: Stage = task.fields["stage"]
         return Text(stage.describe(self._clock()), overflow="ellipsis", no_wrap=True)

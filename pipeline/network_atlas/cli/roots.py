@@ -1,4 +1,4 @@
-"""The atlas that a command reads when it is given none: the only one below ./atlases."""
+"""Find the atlas that a command reads if none is named: the only one below ./atlases."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from network_atlas.errors import StoreError
 from network_atlas.store.results import RUN_FILE
 
 DEFAULT_FOLDER = "atlases"
-"""Where conf/store/local.yaml puts roots: atlases/${model.name}, and one level deeper for the runs of a grid."""
+"""The folder in which conf/store/local.yaml puts roots: atlases/${model.name}, one level deeper for runs of a grid."""
 LISTED = 5
 
 
 def root_of(root: str | None, *, command: str) -> str:
-    """Return `root`, or the only atlas below ./atlases. Raises StoreError where there is none or more than one."""
+    """Return `root`, or the only atlas below ./atlases. Raises StoreError if there is none or more than one."""
     if root is not None:
         return root
     roots = roots_below(DEFAULT_FOLDER)
@@ -35,7 +35,7 @@ def root_of(root: str | None, *, command: str) -> str:
 
 
 def roots_below(folder: str) -> list[str]:
-    """Return the roots of atlases in a local folder, in order of their names."""
+    """Return the roots of the atlases in a local folder, sorted by name."""
     files = [path for pattern in (f"*/{RUN_FILE}", f"*/*/{RUN_FILE}") for path in Path(folder).glob(pattern)]
     depth = len(Path(RUN_FILE).parts)
     return sorted(str(path.parents[depth - 1]) for path in files)

@@ -1,4 +1,4 @@
-"""What a run needs of its store, model, dataset and plan. Each check returns words or raises an AtlasError."""
+"""Checks of a run's store, model, dataset and plan. Each returns a text or raises an AtlasError."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 FIRST_IMAGES = 5
-"""Images that are decoded: enough to find a folder of the wrong kind, few enough for a slow object store."""
+"""Number of images to decode: enough to detect a folder of the wrong kind, few enough for a slow object store."""
 
 
 def store_works(config: RunConfig) -> str:
-    """Write, read and delete a small file under the root. Raises StoreError where that does not work."""
+    """Write, read and delete a small file under the root. Raises StoreError if that does not work."""
     store = Store.open(config.store.root)
     missing = _missing(store.base) if store.is_local else []
     new_folders = [f"{store.base}/{STAGING}", *missing] if missing else []
@@ -41,13 +41,13 @@ def store_works(config: RunConfig) -> str:
     try:
         store.write(path, data)
         if store.read(path) != data:
-            raise StoreError(f"store.root={config.store.root!r} gives back other bytes than were written; use another")
+            raise StoreError(f"store.root={config.store.root!r} returns other bytes than were written; use another")
         store.delete(path)
         if store.exists(path):
             raise StoreError(f"store.root={config.store.root!r} keeps a file that was deleted; use another")
     finally:
         for folder in new_folders:
-            with contextlib.suppress(OSError):  # not empty, or not there
+            with contextlib.suppress(OSError):  # not empty, or not there; deepest first, so that parents get empty
                 os.rmdir(folder)
     return f"{config.store.root}: written, read and deleted"
 
@@ -69,7 +69,7 @@ class TriedModel:
 
     @cached_property
     def loaded(self) -> LoadedModel:
-        """Load the model. Raises ModelError where it can't be built or does not run."""
+        """Load the model. Raises ModelError if it can't be built or does not run."""
         return LoadedModel.of(self._config.model)
 
 
@@ -91,12 +91,12 @@ def _refused_in_words(facts: ModelFacts) -> str:
 
 
 def repeatability(config: RunConfig, model: nn.Module) -> str:
-    """Return whether an image's numbers depend on its place in the batch and on the other images, measured here.
+    """Return whether an image's numbers depend on its position in the batch and on the other images, measured here.
 
     The batch has the largest of the fixed sizes in which workers of this machine run the model.
     """
     if gpus_are_elsewhere(config):
-        return "not measured: the GPUs are the cluster's"
+        return "not measured: the GPUs are in the cluster"
     device = device_of(config.executor)
     rows = sizes_for(device)[-1]
     difference = place_difference(on_device(model, device), example_input(config.model.input, rows).to(device))
@@ -112,7 +112,7 @@ def repeatability(config: RunConfig, model: nn.Module) -> str:
 
 
 def dataset_is_readable(config: RunConfig) -> str:
-    """Return how many images there are. Raises DatasetError where there are none or none of the first can be read."""
+    """Return the number of images. Raises DatasetError if there are none, or none of the first ones can be read."""
     if config.dataset.source == "none":
         return "none"
     source = open_source(config.dataset)
@@ -139,19 +139,19 @@ def dataset_is_readable(config: RunConfig) -> str:
 
 
 def planned(config: RunConfig, loaded: LoadedModel) -> Prepared:
-    """Return the run, prepared; writes nothing. Raises an AtlasError for what can't be planned."""
+    """Return the prepared run; write nothing. Raises an AtlasError if it can't be planned."""
     return prepare(config, measured=False, loaded=loaded)
 
 
 def plan_in_words(prepared: Prepared) -> str:
-    """Return how much is planned."""
+    """Return the numbers of layers, pictures and spans in the plan."""
     plan = prepared.plan
     layers, pictures = counted(len(plan.layers), "layer"), counted(len(plan.picture_keys), "picture")
     return f"{layers}, {pictures}, {counted(len(plan.spans), 'span')}"
 
 
 def space_suffices(prepared: Prepared) -> str:
-    """Return how much the rest of the plan writes. Raises SetupError where a local root has less space than that."""
+    """Return the size of the missing results. Raises SetupError if a local root has less space than that."""
     store, root = prepared.store, prepared.config.store.root
     plan, done = prepared.plan, what_is_done(store)
     pictures = sum(task.items for task in plan.optimize_tasks(done.optimize))

@@ -1,4 +1,4 @@
-"""Arguments that a configuration hands to foreign code: any YAML values, held so that nobody can change them.
+"""Arguments that a configuration passes to foreign code: any YAML values, in a form that can't be changed.
 
 frozen({"img_size": [160, 224]})       # a mapping with a hash
 keywords(config.model.arguments)       # {'img_size': [160, 224]}: new lists and dictionaries for each caller
@@ -31,14 +31,14 @@ class FrozenMapping(Mapping[str, object]):
         return len(self._items)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
+        return hash(frozenset(self._items.items()))  # without order, as equality of mappings
 
     def __repr__(self) -> str:
         return repr(self._items)
 
 
 def frozen(values: object) -> FrozenMapping:
-    """Return a mapping with everything in it frozen. Raises ValueError for what is not a mapping of YAML values."""
+    """Return a frozen copy of a mapping, at all depths. Raises ValueError for anything but a mapping of YAML values."""
     if not isinstance(values, Mapping):
         raise ValueError(f"got {values!r}; must be a mapping, such as {{key: value}}")
     return FrozenMapping({str(name): _frozen(value) for name, value in values.items()})
@@ -49,6 +49,7 @@ def _frozen(value: object) -> object:
         return frozen(value)
     if isinstance(value, list | tuple):
         return tuple(map(_frozen, value))
+    # JSON has no such numbers, so the record of a run could not hold them.
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"got {value}; must be a finite number")
     if value is None or isinstance(value, str | int | float):
@@ -57,7 +58,7 @@ def _frozen(value: object) -> object:
 
 
 def keywords(arguments: Mapping[str, object]) -> dict[str, Any]:
-    """Return arguments as Python's own lists and dictionaries, which foreign code may change."""
+    """Return the arguments as new lists and dictionaries, which foreign code may change."""
     return {name: _thawed(value) for name, value in arguments.items()}
 
 

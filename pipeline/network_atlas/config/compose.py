@@ -3,12 +3,12 @@
     compose(["model=torchvision", "model.name=resnet50", "sweep=all"])   # one run
     compose_all(["optimize.steps=64,128"])                              # a grid of runs, each with its own root
 
-Composing writes no file, changes no directory and leaves no Hydra behind; `${now:}` and `${hydra:}` do not resolve,
-since a run must mean the same tomorrow. Every mistake raises ConfigError, whose message lists all that was found.
+Composing writes no file, does not change the directory and leaves Hydra's global state as it was. `${now:}` and
+`${hydra:}` do not resolve, since a command must mean the same tomorrow. All mistakes are listed in one ConfigError.
 
-Overrides follow Hydra's grammar, with two reliefs. Text need not be quoted (see `config.overrides`), and a
-setting that the YAML leaves to its default in the schema can be set without Hydra's `+`. Unknown settings are refused
-all the same, by the schema.
+Overrides follow Hydra's grammar with two exceptions. Most text needs no quotes (see `config.overrides`). And a setting
+that has its default in the schema, not in the YAML, can be set without Hydra's `+`; the schema still refuses unknown
+settings.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra import version
+
+# Private modules: the public `hydra.compose` needs Hydra's global state.
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
@@ -53,9 +55,9 @@ FOREIGN = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeEr
 
 
 def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> RunConfig:
-    """Return the run that `conf/` and the overrides describe.
+    """Return the configuration that `conf/` and the overrides describe.
 
-    Files in `config_dir`, a folder laid out like `conf/`, add to the package's own and win over those of the same name.
+    `config_dir` is a folder laid out like `conf/`. Its files come before the package's own of the same name.
     """
     loader = _loader(config_dir)
     parsed = parse(overrides, loader)
@@ -65,7 +67,7 @@ def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> RunCo
 
 
 def expand(overrides: Sequence[str], *, config_dir: str | None = None) -> list[list[str]]:
-    """Return the overrides of each job of a grid: `a=1,2`, `a=range(1,4)` and `model=glob(*)` name several values."""
+    """Return the overrides of each job of a grid: `a=1,2`, `a=range(1,4)` and `model=glob(*)` have several values."""
     loader = _loader(config_dir)
     parsed = parse(overrides, loader)
     with _translated(loader):
@@ -77,40 +79,43 @@ def expand(overrides: Sequence[str], *, config_dir: str | None = None) -> list[l
 
 
 def compose_all(overrides: Sequence[str], *, config_dir: str | None = None) -> list[RunConfig]:
-    """Return the run of each job of a grid. Where two jobs would share a root, each gets a folder of its own below it.
+    """Return the configuration of each job of a grid. Jobs that would share a root each get a folder below it.
 
-    The folder is named by the swept overrides alone ('model.name=resnet18,seed=3'), so it stays when the grid grows.
+    The folder's name has only the swept overrides ('model.name=resnet18,seed=3'), so it stays when the grid grows.
     """
     jobs = expand(overrides, config_dir=config_dir)
     runs = [compose(job, config_dir=config_dir) for job in jobs]
     roots = [run.store.root.rstrip("/") for run in runs]
     swept = {item.get_key_element() for item in parse(overrides, _loader(config_dir)) if item.is_sweep_override()}
     names = [folder_name(line for line in job if line.partition("=")[0] in swept) for job in jobs]
-    own = [f"{root}/{name}" if roots.count(root) > 1 else root for root, name in zip(roots, names, strict=True)]
-    twice = sorted({root for root in own if own.count(root) > 1})
-    if twice:
-        raise ConfigError(f"two jobs would write to the same root {twice[0]!r}: a swept value is given twice")
+    job_roots = [f"{root}/{name}" if roots.count(root) > 1 else root for root, name in zip(roots, names, strict=True)]
+    repeated = sorted({root for root in job_roots if job_roots.count(root) > 1})
+    if repeated:
+        raise ConfigError(f"two jobs would write to the same root {repeated[0]!r}: remove the repeated value")
     return [
         run if len(runs) == 1 else replace(run, store=replace(run.store, root=root))
-        for run, root in zip(runs, own, strict=True)
+        for run, root in zip(runs, job_roots, strict=True)
     ]
 
 
 def config_folder() -> Path:
     """Return the folder of the package's own YAML: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
-    found = [folder for folder in (package / "conf", package.parents[1] / "conf") if (folder / "config.yaml").is_file()]
-    if not found:
+    folders = [
+        folder for folder in (package / "conf", package.parents[1] / "conf") if (folder / "config.yaml").is_file()
+    ]
+    if not folders:
         raise ConfigError(
-            f"no conf/config.yaml in {package} or beside it: the installation is incomplete, install again"
+            f"no conf/config.yaml in {package} or beside it: the installation is incomplete; install the package again"
         )
-    return found[0]
+    return folders[0]
 
 
 def _loader(config_dir: str | None) -> ConfigLoaderImpl:
-    """Return Hydra's loader by itself: Hydra's global state, which an embedding program may use, stays as it is.
+    """Return Hydra's loader alone, without its global state, which the calling program may use itself.
 
-    `hydra.searchpath` would append the user's folder, so that it could add files but never win.
+    The user's folder is put first in the search path. `hydra.searchpath` would put it last: its files could then never
+    replace the package's own.
     """
     version.setbase(VERSION_BASE)
     search_path = create_config_search_path(str(config_folder()))
@@ -127,26 +132,26 @@ def _load(lines: list[str], loader: ConfigLoaderImpl) -> DictConfig:
         try:
             return loader.load_configuration("config", lines, run_mode=RunMode.RUN, from_shell=False)
         except HydraException as error:
-            if isinstance(error.__cause__, IndexError):
+            if isinstance(error.__cause__, IndexError):  # Hydra names neither the list nor its length
                 raise ConfigError(_beyond(error, lines, loader)) from error
             raise
 
 
 def _beyond(error: HydraException, lines: list[str], loader: ConfigLoaderImpl) -> str:
-    """Return how many items the list has that an override reaches beyond, as the overrides before it leave it."""
-    told = str(error).splitlines()[0].removeprefix("Error merging override ")
-    if told not in lines:
+    """Return the message for an override of an item beyond the end of a list, with the list's number of items."""
+    line = str(error).splitlines()[0].removeprefix("Error merging override ")
+    if line not in lines:
         return words(error)
-    place = lines.index(told)
-    before = _load(lines[:place] + [line for line in lines[place + 1 :] if not line.startswith("+")], loader)
-    line = told.lstrip("+")
+    position = lines.index(line)
+    before = _load(lines[:position] + [line for line in lines[position + 1 :] if not line.startswith("+")], loader)
+    line = line.lstrip("+")
     parts = line.partition("=")[0].split(".")
     for depth in range(1, len(parts)):
         path = ".".join(parts[:depth])
-        found = OmegaConf.select(before, path)
-        if isinstance(found, ListConfig) and int(parts[depth]) >= len(found):
+        items = OmegaConf.select(before, path)
+        if isinstance(items, ListConfig) and int(parts[depth]) >= len(items):
             has = (
-                ["no items", "1 item, 0"][len(found)] if len(found) < 2 else f"{len(found)} items, 0..{len(found) - 1}"
+                ["no items", "1 item, 0"][len(items)] if len(items) < 2 else f"{len(items)} items, 0..{len(items) - 1}"
             )
             return f"{line}: {path} has {has}; {whole_list(path)}"
     return words(error)
@@ -157,7 +162,7 @@ def _value_text(override: Override) -> str:
 
 
 def _forced(override: Override, loader: ConfigLoaderImpl) -> str:
-    """Return the override's text; one that sets a value gets Hydra's '++', since our schema says which keys exist."""
+    """Return the override's text, with Hydra's '++' if it sets a value: our schema decides which keys exist."""
     line = str(override.input_line)
     if override.type is not OverrideType.CHANGE or override.package is not None:
         return line
@@ -166,8 +171,8 @@ def _forced(override: Override, loader: ConfigLoaderImpl) -> str:
 
 
 def _checked(config: DictConfig) -> RunConfig:
-    """Return the composed configuration as a RunConfig, or raise with every problem there is."""
-    OmegaConf.set_struct(config, False)
+    """Return the composed configuration as a RunConfig, or raise ConfigError with all its problems."""
+    OmegaConf.set_struct(config, False)  # else 'hydra' could not be removed
     config.pop("hydra", None)
     blank = [path for path, value in flatten(_container(config, resolve=False)).items() if value == MISSING]
     for path in blank:
@@ -193,13 +198,13 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
     try:
         return _container(config, resolve=True)
     except OmegaConfBaseException as error:
-        place = re.sub(r"\[(\d+)\]", r".\1", getattr(error, "full_key", None) or "the configuration")
-        known = flatten(_container(config, resolve=False))
+        path = re.sub(r"\[(\d+)\]", r".\1", getattr(error, "full_key", None) or "the configuration")
+        settings = flatten(_container(config, resolve=False))
         names = (
             re.findall(r"Interpolation key '([^']*)'", str(error)) if isinstance(error, InterpolationKeyError) else []
         )
-        guess = did_you_mean(names[0], known) if names else ""
-        raise ConfigError(f"{place}: cannot be resolved: {words(error)}.{guess}") from error
+        guess = did_you_mean(names[0], settings) if names else ""
+        raise ConfigError(f"{path}: cannot be resolved: {words(error)}.{guess}") from error
 
 
 def _container(config: DictConfig, *, resolve: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Say where the images come from, as a frozen value; `conf/dataset/` explains the settings to users."""
+"""The settings of the dataset, as a frozen value; `conf/dataset/` explains them to users."""
 
 from __future__ import annotations
 

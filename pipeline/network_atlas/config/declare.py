@@ -3,13 +3,12 @@
     @settings
     class ScanConfig:
         top_k: Positive = setting(SCAN, ASSEMBLE)     # part of the keys of scanned spans and of joined tables
-        batch: Count = setting(NOTHING)               # results are the same whatever it is
+        batch: Count = setting(NOTHING)               # does not change any result
 
-Everything that must know what determines a result reads it from here (`config.determines`): keys, the refusal of a
-root that holds an atlas made by other settings, and what a snapshot records. A test fails for a field that says
-nothing.
+Three things follow from these declarations (`config.determines`): the keys of results, the refusal of a root that holds
+an atlas made by other settings, and the settings that a snapshot records. A test fails for a field without one.
 
-A default stands here, for settings that may be left out, or in `conf/`, for those that a choice must say; not in both.
+A default has one home: here for settings that may be left out, in `conf/` for settings that each choice must give.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ Text = Annotated[str, Field(min_length=1)]
 SCAN, OPTIMIZE, ASSEMBLE = "scan", "optimize", "assemble"
 """Stages whose keys hold the setting's value. Keys of measurements and pages follow from these."""
 HASHED = "hashed"
-"""The setting determines results, and keys cover it by the hash of what follows from it: the network's modules and
+"""The setting determines results, but keys hold hashes of its effects instead of its value: the network's modules and
 weights, the examples' ids, versions and labels, a picture's unit, sign and seed, the number format in use."""
 NOTHING = "nothing"
-"""Results are the same whatever the setting is (up to rounding, for the size of batches)."""
+"""The setting changes no result (batch sizes: none but by rounding)."""
 
 ROLES = "determines"
 MAY_CHANGE = "may_change"
@@ -48,12 +47,12 @@ def setting(
     default: Any = dataclasses.MISSING,
     default_factory: Any = dataclasses.MISSING,
 ) -> Any:
-    """Return a field that says what it determines.
+    """Return a field that says which results it determines.
 
-    With `may_change` a root may go on with another value although results depend on it, since re-runs are for that: new
-    weights, a new version of the dataset, another sweep.
+    With `may_change` a root accepts another value although results depend on it: re-runs are made for new weights, a
+    new version of the dataset, another sweep.
     """
-    assert roles, "a setting says what it determines, or NOTHING"
+    assert roles, "a setting must say which results it determines, or NOTHING"
     metadata = {ROLES: roles, MAY_CHANGE: may_change or NOTHING in roles}
     if default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default_factory, metadata=metadata)
@@ -62,7 +61,7 @@ def setting(
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting, dataclasses.field))
 def settings(cls: type[T]) -> type[T]:
-    """Make a group of settings of a class: frozen, by keyword, unknown names and infinite numbers refused."""
+    """Turn a class into a group of settings: frozen, keyword-only; unknown names and infinite numbers are refused."""
     cls.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
     make: Callable[[type[T]], type[T]] = dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
     return make(cls)

@@ -1,10 +1,10 @@
-"""What determines a result, read from the settings' own declarations (`config.declare`).
+"""Find the settings that determine a result, from their own declarations (`config.declare`).
 
     determining(config.optimize, OPTIMIZE)   # {'steps': 128, ...}: part of a picture's key
     fixed_settings(config)                   # these must stay the same in one root
     recorded(config)                         # these are in a snapshot's manifest
 
-Everything is plain values by dotted path, as `config.plain.flatten` has them.
+Settings are returned as plain values by dotted path, as by `config.plain.flatten`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Leaf = tuple[str, object, Mapping[str, Any]]
 
 
 def determining(group: object, role: str) -> dict[str, object]:
-    """Return the settings of a group, at any depth, whose values are part of the keys of a stage."""
+    """Return the settings in a group, at any depth, whose values are part of the keys of a stage (`role`)."""
     return {path: value for path, value, metadata in _leaves(group) if role in metadata[ROLES]}
 
 
 def fixed_settings(config: RunConfig) -> dict[str, object]:
-    """Return the settings that one root can't go on without: they determine results, and no re-run changes them."""
+    """Return the settings that must stay the same in one root: they determine results and may not change."""
     return {path: value for path, value, metadata in _leaves(config) if not metadata[MAY_CHANGE]}
 
 
 def recorded(config: RunConfig) -> dict[str, object]:
-    """Return the settings that determine anything: a snapshot with the same ones and the same files is the same."""
+    """Return the settings that determine any result. Two snapshots with the same ones and the same files are equal."""
     return {path: value for path, value, metadata in _leaves(config) if NOTHING not in metadata[ROLES]}
 
 
@@ -44,7 +44,7 @@ def _leaves(group: object, prefix: str = "") -> Iterator[Leaf]:
 
 
 def _below(value: object, path: str, metadata: Mapping[str, Any]) -> Iterator[Leaf]:
-    """Yield the settings in a field's value: its own, or those of the groups in it."""
+    """Yield the settings in a field's value: the value itself, or the settings of the groups in it."""
     if ROLES in metadata:
         yield from ((below, leaf, metadata) for below, leaf in flatten(plain(value), path).items())
     elif dataclasses.is_dataclass(value):

@@ -1,6 +1,6 @@
-"""What is wrong with a configuration, in words for the person who wrote it.
+"""Explain what is wrong with a configuration to the person who wrote it.
 
-Takes the errors of pydantic (as its plain dictionaries) and the values that were checked, and gives one line each:
+From pydantic's errors (as plain dictionaries) and the values that it checked come lines such as:
 
     optimize.steps: got 0; must be greater than or equal to 1
     sweep: unknown setting 'blok'. Did you mean 'block'? There are: block, seed, select, variants
@@ -28,7 +28,7 @@ EXAMPLES = {
     "tar": "'shards/{000..255}.tar'",
     "parquet": "path/to/parquet",
 }
-"""By the `source` beside a value that must be given: what such a value looks like."""
+"""Example of a value that must be given, by the `source` that stands beside it."""
 
 KINDS = {
     "string_type": "text",
@@ -48,7 +48,7 @@ GROUP_TYPES = {"dataclass_type", "model_attributes_type"}
 
 
 def explain(errors: Iterable[Mapping[str, Any]], values: Mapping[str, Any], schema: type) -> list[str]:
-    """Return one line for each place in `values` that pydantic found not to fit the dataclass `schema`."""
+    """Return one line for each place in `values` that does not fit the dataclass `schema`, from pydantic's errors."""
     lines: list[str] = []
     allowed: dict[Path, list[str]] = {}
     everywhere: list[Path] = []
@@ -60,13 +60,13 @@ def explain(errors: Iterable[Mapping[str, Any]], values: Mapping[str, Any], sche
             lines.append(line)
         else:
             allowed.setdefault(path, []).append(_allowed(error, path, values, schema))
-    # pydantic calls a list with a wrong item too short as well.
+    # pydantic also calls a list too short if one of its items is wrong: report only the item.
     deepest = [path for path in allowed if not _has_deeper(path, everywhere)]
     return lines + [_wrong_value(path, values, allowed[path]) for path in deepest]
 
 
 def missing(path: str, values: Mapping[str, Any]) -> str:
-    """Return the line for a value that has no default and was not given."""
+    """Return the line for a value that is missing and has no default."""
     *parents, _ = path.split(".")
     beside = _at(values, tuple(int(part) if part.isdigit() else part for part in parents))
     source = beside.get("source") if isinstance(beside, Mapping) else None
@@ -79,7 +79,7 @@ def dotted(path: Path) -> str:
 
 
 def _path(error: Mapping[str, Any], values: Mapping[str, Any]) -> Path:
-    """Return the error's place among the values: pydantic mixes names of union members into its own."""
+    """Return the path of the error among the values. pydantic's own path also has the names of union members."""
     path: Path = ()
     value: Any = values
     last = len(error["loc"]) - 1
@@ -90,6 +90,7 @@ def _path(error: Mapping[str, Any], values: Mapping[str, Any]) -> Path:
             path, value = (*path, part), value[part]
         elif error["type"] == "missing" and position == last:
             path = (*path, part)
+    # Members of a union are told apart by their setting 'name': that is what is missing or wrong.
     return (*path, "name") if error["type"].startswith("union_tag") else path
 
 
@@ -105,16 +106,16 @@ def _whole_line(error: Mapping[str, Any], path: Path, values: Mapping[str, Any],
 
 def _unknown(path: Path, values: Mapping[str, Any], schema: type) -> str:
     *parents, name = path
-    known = field_names(schema, tuple(parents), values)
-    guess = _elsewhere(dotted(path), values) or did_you_mean(str(name), known)
-    what = f"{dotted(tuple(parents))}: unknown setting" if parents else "there is no group or setting"
-    return f"{what} '{name}'.{guess} There are: {', '.join(known)}"
+    names = field_names(schema, tuple(parents), values)
+    guess = _elsewhere(dotted(path), values) or did_you_mean(str(name), names)
+    problem = f"{dotted(tuple(parents))}: unknown setting" if parents else "there is no group or setting"
+    return f"{problem} '{name}'.{guess} There are: {', '.join(names)}"
 
 
 def _elsewhere(name: str, values: Mapping[str, Any]) -> str:
-    """Return a guess for a setting named without its group, or with half of it, such as steps=64."""
-    found = [path for path in flatten(values) if path.endswith(f".{name}")]
-    return f" Did you mean {' or '.join(found[:3])}?" if found else ""
+    """Return a guess for a setting that is named without its whole group, such as steps=64."""
+    paths = [path for path in flatten(values) if path.endswith(f".{name}")]
+    return f" Did you mean {' or '.join(paths[:3])}?" if paths else ""
 
 
 def _allowed(error: Mapping[str, Any], path: Path, values: Mapping[str, Any], schema: type) -> str:
@@ -141,9 +142,9 @@ def _wrong_value(path: Path, values: Mapping[str, Any], allowed: Sequence[str]) 
     return f"{dotted(path)}: got {short}; must be {', or '.join(dict.fromkeys(allowed))}"
 
 
-def _has_deeper(path: Path, others: Iterable[Path]) -> bool:
-    """Return whether an error inside this value says more than that the value is of no allowed kind."""
-    return any(len(other) > len(path) and other[: len(path)] == path for other in others)
+def _has_deeper(path: Path, paths: Iterable[Path]) -> bool:
+    """Say whether there is an error inside this value: it tells more than that the value has the wrong type."""
+    return any(len(longer) > len(path) and longer[: len(path)] == path for longer in paths)
 
 
 def _at(values: Any, path: Path) -> Any:
@@ -153,7 +154,7 @@ def _at(values: Any, path: Path) -> Any:
 
 
 def field_names(schema: type, path: Path, values: Mapping[str, Any]) -> list[str]:
-    """Return the settings that the dataclass `schema` allows at `path`, given the values' own choice of members."""
+    """Return the settings that the dataclass `schema` allows at `path`; in a union, those of the member named there."""
     kinds = [kind for kind in kinds_at(schema, path) if dataclasses.is_dataclass(kind)]
     here = _at(values, path)
     named = [kind for kind in kinds if isinstance(here, Mapping) and here.get("name") in _own_names(kind)]
@@ -161,7 +162,7 @@ def field_names(schema: type, path: Path, values: Mapping[str, Any]) -> list[str
 
 
 def kinds_at(schema: type, path: Sequence[str | int]) -> list[Any]:
-    """Return the types that the dataclass `schema` allows at `path`, none where it has no such place."""
+    """Return the types that the dataclass `schema` allows at `path`; an empty list if it has no such path."""
     kinds: list[Any] = [schema]
     for part in path:
         kinds = [member for kind in kinds for member in _inside(kind, part) if member is not None]

@@ -1,8 +1,8 @@
-"""Say in our words what Hydra and OmegaConf found wrong. The only place that knows how their messages read.
+"""Translate the error messages of Hydra and OmegaConf. Only this module knows their wording.
 
     words(error)    # "the environment variable 'HOME2' is not set"
 
-What is not in the table is passed on without advice on Hydra itself: config search paths, inner keys, links.
+Messages that are not in the table pass without the parts about Hydra itself: search paths, internal keys, links.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ OF_CHOICES = (
     ),
     (
         r"Could not override '([^']*)'.*list use (\+\S+)",
-        r"nothing is chosen as \1 so far; to add a choice write it with a '+': \2",
+        r"there is no choice for \1 yet; to add one write it with a '+': \2",
     ),
     (r"Could not delete from config\. '([^']*)' does not exist", r"there is no setting '\1' to leave out"),
-    (r"Could not delete from config\. The value of '([^']*)' is .* and not .*", r"'\1' has another value than that"),
+    (r"Could not delete from config\. The value of '([^']*)' is .* and not .*", r"'\1' has another value"),
     (r"Could not delete '([^']*)'\. No match in the defaults list", r"there is no choice \1 to leave out"),
     (
         r"Could not append to config\. An item is already at '([^']*)'.*",
@@ -45,7 +45,7 @@ OF_TEXT = (
     (r"\w+ while evaluating '(.*?)': (.*)", r"in '\1': \2"),
     (r"Unknown function '([^']*)' Available: .*", r"there is no function '\1'; text with brackets needs quotes"),
     (r"missing EQUAL at .*", "there is no '='"),
-    # The parser names its own tokens, which say nothing to others.
+    # Here the parser lists its own tokens, which help nobody who does not know its grammar.
     (
         r"(LexerNoViableAlt|extraneous input|mismatched input|no viable alternative|token recognition).*",
         NOT_WELL_FORMED,
@@ -59,17 +59,17 @@ OF_INTERPOLATIONS = (
     (r"\w+ raised while resolving interpolation: (.*)", r"\1"),
 )
 MEANINGS = (*OF_CHOICES, *OF_TEXT, *OF_INTERPOLATIONS)
-"""Patterns of foreign sentences, and what they mean; tried one after the other."""
+"""Patterns of foreign sentences with their translations. All are applied, in this order."""
 
 
 def words(error: BaseException) -> str:
-    """Return what a foreign error says, without its advice on Hydra, search paths and inner keys."""
+    """Return the message of a foreign error in our words."""
     cause = error.__cause__
     text = str(error).split("Config search path")[0]
     if isinstance(cause, OmegaConfBaseException):
         text = f"{text}: {cause}".replace("Error merging override ++", "").removeprefix(": ")
     lines = [line.strip() for line in text.splitlines() if not NOISE.match(line)]
-    said = " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
+    sentence = " ".join(line for line in lines if line).rstrip(".") or type(error).__name__
     for pattern, meaning in MEANINGS:
-        said = re.sub(pattern, meaning, said)
-    return said
+        sentence = re.sub(pattern, meaning, sentence)
+    return sentence

@@ -1,8 +1,7 @@
-"""Read overrides, and refuse those whose mistake Hydra would take in silence or report without naming it.
+"""Read overrides, and refuse mistakes that Hydra would accept in silence or report without the override's name.
 
-Overrides follow Hydra's grammar, with one relief: text that the grammar cannot read is taken as it is written where
-the schema wants nothing but text, so that `store.root=~/a(b)` needs no quotes inside the shell's. Commas keep their
-meaning of several values.
+Overrides follow Hydra's grammar with one exception: a value that the grammar cannot read is taken literally if the
+schema allows only text there. So `store.root=~/a(b)` needs no quotes inside the shell's. Commas still separate values.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from network_atlas.config.suggest import choice_meant, word_meant
 from network_atlas.errors import ConfigError, did_you_mean
 
 GRAMMAR = (
-    "Write key=value, for example optimize.steps=64 or model=torchvision; what has brackets, commas, spaces or other "
-    "signs needs quotes inside the shell's: 'key=\"value\"', 'sweep.select.0.include=[\"layer3.*\"]'."
+    "Write key=value, for example optimize.steps=64 or model=torchvision; a value with brackets, commas, spaces or "
+    "other signs needs quotes inside the shell's: 'key=\"value\"', 'sweep.select.0.include=[\"layer3.*\"]'."
 )
 SEVERAL = "names several values: add -m to run them all, or put them in quotes to mean one text"
 CHOICES = "a grid needs the values themselves: write {key}=a,b,c or {key}=range(1,5), with -m"
@@ -39,7 +38,7 @@ ITEMS = {"sweep.select": "[{include: [...]}]", "sweep.variants": "[{objective: c
 
 
 def parse(overrides: Sequence[str], loader: ConfigLoaderImpl) -> list[Override]:
-    """Return the overrides as Hydra reads them, or raise with every one that it cannot read."""
+    """Return the overrides as Hydra reads them. Raises one ConfigError with all that it cannot read."""
     parser = OverridesParser.create(config_loader=loader)
     parsed: list[Override] = []
     problems: list[str] = []
@@ -56,38 +55,38 @@ def parse(overrides: Sequence[str], loader: ConfigLoaderImpl) -> list[Override]:
 
 
 def refuse_early(parsed: Iterable[Override], loader: ConfigLoaderImpl) -> None:
-    """Raise for overrides whose mistake Hydra would not report, or report without naming them."""
+    """Raise ConfigError for mistakes that Hydra would not report, or report without the override's name."""
     problems = [problem for override in parsed if (problem := _problem(override, loader))]
     if problems:
         raise ConfigError("\n".join(problems))
 
 
 def refuse_unlisted(parsed: Iterable[Override]) -> None:
-    """Raise for overrides that name several values but do not list them, or list none."""
+    """Raise ConfigError for overrides that mean several values but do not list them, or list none."""
     problems = []
     for override in (item for item in parsed if item.is_sweep_override()):
         line = str(override.input_line)
         if not override.is_discrete_sweep():
             problems.append(f"{line}: {CHOICES.format(key=override.get_key_element())}")
         elif not any(True for _ in override.sweep_string_iterator()):
-            problems.append(f"{line} names nothing: no choice matches, or the range is empty")
+            problems.append(f"{line} gives no value: no choice matches, or the range is empty")
     if problems:
         raise ConfigError("\n".join(problems))
 
 
 def options(loader: ConfigLoaderImpl, group: str) -> list[str]:
-    """Return the choices of a group, none where there is no such group."""
-    # Not loader.get_group_options, which copies the repository for each call: that took two thirds of `compose`.
+    """Return the choices of a group; an empty list if there is no such group."""
+    # Not loader.get_group_options, which copies the repository at each call: that took two thirds of `compose`.
     return sorted(set(loader.repository.get_group_options(group, ObjectType.CONFIG)))
 
 
 def whole_list(path: str) -> str:
-    """Return the example of an override that gives the whole list."""
+    """Return the advice to give the whole list, with an example."""
     return f"give the whole list instead: '{path}={ITEMS.get(path, '[...]')}'"
 
 
 def no_such_choice(group: str, choice: str, loader: ConfigLoaderImpl) -> str:
-    """Return what is wrong with `group=choice`, the choices there are, and the line that was probably meant."""
+    """Return the message for an unknown choice, with the choices of the group and the overrides probably meant."""
     choices = options(loader, group)
     line = choice_meant(group, choice)
     guess = "" if line else did_you_mean(choice, choices)
@@ -96,7 +95,7 @@ def no_such_choice(group: str, choice: str, loader: ConfigLoaderImpl) -> str:
 
 
 def _unreadable(line: str, error: HydraException, loader: ConfigLoaderImpl) -> str:
-    """Return what is wrong with an override that the grammar cannot read: a word alone, a path given as a choice."""
+    """Return the message for an override that the grammar cannot read, such as a lone word or a path as a choice."""
     key, equals, value = line.partition("=")
     if equals and choice_meant(key, value):
         return no_such_choice(key, value, loader)
@@ -110,7 +109,7 @@ def _unreadable(line: str, error: HydraException, loader: ConfigLoaderImpl) -> s
 def _read(line: str, parser: OverridesParser) -> list[Override]:
     try:
         return parser.parse_overrides([line])
-    except HydraException:
+    except HydraException:  # only now literally: text that the grammar can read keeps its meaning
         quoted = _quoted(line)
         if quoted is None:
             raise
@@ -118,7 +117,7 @@ def _read(line: str, parser: OverridesParser) -> list[Override]:
 
 
 def _quoted(line: str) -> str | None:
-    """Return the override of a text setting with its value in quotes; None for others, and for lists of values."""
+    """Return the override with its value in quotes; None if the setting is not text, or there are several values."""
     key, equals, value = line.partition("=")
     if not equals or "," in value or _kinds(key) != {str}:
         return None
@@ -134,7 +133,7 @@ def _problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
     if not key:
         return f"the override {line!r} has no key. {GRAMMAR}"
     if re.split(r"[./]", key)[0] == "hydra":
-        return f"{line}: Hydra's own settings do nothing here; all that a run writes is in store.root, set that"
+        return f"{line}: Hydra's own settings have no effect here; a run writes only below store.root, set that"
     if override.is_sweep_override():
         return f"{line} {SEVERAL}" if override.is_discrete_sweep() else f"{line}: {CHOICES.format(key=key)}"
     choices = options(loader, key)
@@ -152,7 +151,7 @@ def _problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
 
 
 def _package_problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
-    """Return what is wrong with `group@package=choice`: packages are for recipes, and for choices in a recipe."""
+    """Return the problem of `group@package=choice`, if any: packages are only for recipes and choices in a recipe."""
     group, package, line = override.key_or_group, override.package or "", str(override.input_line)
     if not options(loader, group):
         groups = ", ".join(name for name in sorted(GROUPS) if options(loader, name))
@@ -173,7 +172,7 @@ def _package_problem(override: Override, loader: ConfigLoaderImpl) -> str | None
 
 
 def _place_problems(override: Override) -> Iterator[str]:
-    """Yield where the override does not fit the schema's lists and mappings, which Hydra could not merge."""
+    """Yield the problems of an override that does not fit the schema's lists and mappings: Hydra could not merge it."""
     key, line = override.key_or_group, str(override.input_line)
     parts = key.split(".")
     for depth, part in enumerate(parts[1:], start=1):

@@ -1,4 +1,4 @@
-"""Local paths among the settings. The only place that knows which settings are paths."""
+"""Make the local paths among the settings absolute. Only this module knows which settings are paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from network_atlas.config.schema import RunConfig
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Return the configuration with local paths made absolute and '~' replaced: workers may run in another folder."""
+    """Return the configuration with absolute local paths, '~' expanded: workers may run in another folder."""
     model, dataset = config.model, config.dataset
     return replace(
         config,
@@ -24,6 +24,6 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 
 def absolute(path: str, *words: str) -> str:
-    """Return a local path made absolute; one of `words`, a URI and '' stay as they are."""
+    """Return an absolute local path. One of `words`, a URI and '' stay as they are."""
     is_local = path and path not in words and "://" not in path
     return os.path.abspath(os.path.expanduser(path)) if is_local else path

@@ -1,4 +1,4 @@
-"""A configuration as plain JSON values: to store it, and to say what changed between two runs.
+"""A configuration as plain JSON values: to store it, and to compare the settings of two runs.
 
     differences(to_plain(before), to_plain(now))   # ['model.name: efficientnet_lite0 -> resnet18']
 
@@ -24,9 +24,9 @@ def to_plain(config: RunConfig) -> dict[str, object]:
 
 
 def flatten(value: object, prefix: str = "") -> dict[str, object]:
-    """Return every leaf under its dotted path: {'sweep.select.0.spread': 5, ...}.
+    """Return every leaf by its dotted path: {'sweep.select.0.spread': 5, ...}.
 
-    Lists without dictionaries in them, and empty containers, are leaves.
+    Empty containers, and lists that hold no dictionary, are leaves.
     """
     children = _children(value)
     if children is None:
@@ -40,7 +40,7 @@ def flatten(value: object, prefix: str = "") -> dict[str, object]:
 def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
     """Return one line 'dotted.path: old -> new' for each leaf that differs, in the order of `new`.
 
-    Give it only the parts that matter to you: `differences({"model": old["model"]}, {"model": new["model"]})`.
+    Pass only the parts to compare: `differences({"model": old["model"]}, {"model": new["model"]})`.
     """
     before, after = flatten(old), flatten(new)
     return [
@@ -51,14 +51,14 @@ def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
 
 
 def folder_name(overrides: Iterable[str]) -> str:
-    """Return 'a=1,b=2' for the sorted overrides, made safe for paths; what had to be changed adds a short hash."""
+    """Return 'a=1,b=2' for the sorted overrides, safe for paths; a short hash is added if characters were replaced."""
     text = ",".join(sorted(overrides))
     safe = re.sub(r"[^A-Za-z0-9._=,-]+", "_", text)[:120]
     return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def plain(value: object) -> object:
-    """Return dataclasses as dictionaries and tuples as lists, at any depth."""
+    """Return dataclasses as dictionaries and tuples as lists, at all depths."""
     if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -80,6 +80,7 @@ def _shown(flat: dict[str, object], path: str) -> str:
     if path not in flat:
         return ABSENT
     value = flat[path]
+    # Otherwise as JSON, in quotes: empty text and spaces at the ends would not be visible.
     if isinstance(value, str) and value and value == value.strip():
         return value
     return json.dumps(value, ensure_ascii=False)

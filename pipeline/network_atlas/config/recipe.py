@@ -1,7 +1,7 @@
-"""The recipe that makes a picture: how it is represented, warped, penalized and improved.
+"""The recipe of a picture: how it is represented, warped, penalized and optimized.
 
-Values, and what they mean to a user, are in `conf/optimize/`; what they do is in `pictures` and `optimize`. Everything
-that determines a picture says so.
+`conf/optimize/` has the values and explains them to users; `pictures` and `optimize` use them. Each setting that
+determines a picture declares so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from network_atlas.config.declare import (
 
 @settings
 class PixelsConfig:
-    """The picture as pixels: the baseline that shows why the others are there."""
+    """The picture as pixels: the baseline that the other parameterizations improve on."""
 
     name: Literal["pixels"] = setting(OPTIMIZE)
     std: AboveZero = setting(OPTIMIZE)
@@ -54,7 +54,7 @@ class PyramidConfig:
 
 @settings
 class CppnConfig:
-    """The picture as a small network from a pixel's place to its colour (Stanley 2007; Mordvintsev et al. 2018)."""
+    """The picture as a small network from a pixel's position to its colour (Stanley 2007; Mordvintsev et al. 2018)."""
 
     name: Literal["cppn"] = setting(OPTIMIZE)
     hidden: Positive = setting(OPTIMIZE)
@@ -67,7 +67,7 @@ class MacoConfig:
 
     name: Literal["maco"] = setting(OPTIMIZE)
     magnitude: Literal["dataset", "packaged"] = setting(OPTIMIZE)
-    """Mean frequency magnitude of the run's own dataset, as scanned, or of the demo photos, packaged."""
+    """Mean frequency magnitude of the run's own dataset, from the scan, or of the packaged demo photos."""
 
 
 Parameterization = Annotated[
@@ -77,7 +77,7 @@ Parameterization = Annotated[
 
 @settings
 class CropConfig:
-    """Random square crops, each shown to the model at its full input size (Fel et al. 2023)."""
+    """Random square crops, each resized to the model's full input (Fel et al. 2023)."""
 
     start: Fraction = setting(OPTIMIZE)
     """Side of a crop as a share of the picture's, at the first step; it falls linearly to `end`."""
@@ -88,12 +88,12 @@ class CropConfig:
 
 @settings
 class TransformConfig:
-    """The random warp that a picture must survive, drawn anew for every picture and step."""
+    """The random warp before each forward pass, drawn anew for every picture and step."""
 
     pad_px: NotNegative = setting(OPTIMIZE)
-    """Frame put around the picture before it is warped, in pixels of the learned picture."""
+    """Width of a frame around the picture before it is warped, in pixels of the learned picture."""
     fill: Literal["grey", "border", "reflection"] = setting(OPTIMIZE)
-    """What lies outside of the picture."""
+    """Content of the area outside of the picture."""
     jitter_px: NotNegative = setting(OPTIMIZE)
     """Largest shift along each axis, in pixels of the learned picture."""
     scale_min: AboveZero = setting(OPTIMIZE)
@@ -101,9 +101,9 @@ class TransformConfig:
     rotate_degrees: NotNegative = setting(OPTIMIZE)
     crop: CropConfig | None = setting(OPTIMIZE)
     views: Positive = setting(OPTIMIZE)
-    """Warps of each picture per step; its score is their mean."""
+    """Warps of each picture per step; the score of the picture is their mean."""
     noise_std: NotNegative = setting(OPTIMIZE)
-    """Standard deviation of Gaussian noise added to what the model sees, on 0..1."""
+    """Standard deviation of the Gaussian noise that is added to the warped picture, on 0..1."""
 
     def __post_init__(self) -> None:
         if self.scale_min > self.scale_max:
@@ -112,7 +112,7 @@ class TransformConfig:
 
 @settings
 class RegularizerConfig:
-    """One penalty; its weight is the share of the score that a penalty of 1 costs."""
+    """One penalty. With weight w, a penalty of 1 costs the share w of the score."""
 
     name: Literal["l1", "l2", "total_variation", "blur", "bilateral", "border"] = setting(OPTIMIZE)
     weight: NotNegative = setting(OPTIMIZE)
@@ -120,10 +120,10 @@ class RegularizerConfig:
 
 @settings
 class StopConfig:
-    """When a picture is done before its last step: once its score has flattened.
+    """When a picture stops before its last step: once its score has flattened.
 
-    The smoothed score is the mean over `window` steps. A picture stops when that has risen, since the window before,
-    by less than `gain` of its whole rise.
+    The smoothed score is the mean over `window` steps. A picture stops when this mean rises, from one window to the
+    next, by less than the share `gain` of its whole rise.
     """
 
     window: Positive = setting(OPTIMIZE)
@@ -133,22 +133,22 @@ class StopConfig:
 
 @settings
 class TogetherConfig:
-    """How pictures that are learned together pull on each other.
+    """How pictures that are learned together act on each other.
 
-    A layer left empty is chosen: the picture's own if it has positions, else the last one before it that has.
+    If a layer is empty, it is the picture's own layer, or the last layer before it that has more than one position.
     """
 
     diversity: NotNegative = setting(OPTIMIZE)
     """Weight of the penalty on likeness within a set of diverse pictures (Olah et al. 2017)."""
     diversity_layer: str = setting(OPTIMIZE)
     alignment: NotNegative = setting(OPTIMIZE)
-    """Weight of the penalty on unlikeness between neighbours of an interpolation."""
+    """Weight of the penalty on difference between neighbours of an interpolation."""
     alignment_layer: str = setting(OPTIMIZE)
 
 
 @settings
 class OptimizeConfig:
-    """The recipe that makes a picture."""
+    """The whole recipe of a picture."""
 
     height_px: Annotated[int, Field(ge=8, le=4096)] = setting(OPTIMIZE)
     width_px: Annotated[int, Field(ge=8, le=4096)] = setting(OPTIMIZE)
@@ -157,18 +157,18 @@ class OptimizeConfig:
     ascent: Literal["adam", "nadam", "l2", "linf"] = setting(OPTIMIZE)
     """Rule of a step: an optimizer, or steepest ascent under a norm."""
     gradient: Literal["plain", "blurred", "laplacian"] = setting(OPTIMIZE)
-    """What is done to the gradient first; other than 'plain' only for pixels."""
+    """Filter on the gradient before each step; others than 'plain' are only for pixels."""
     dtype: Literal["auto", "float32", "bfloat16"] = setting(HASHED)
     batch: Positive = setting(NOTHING)
-    """Pictures per forward pass; does not change them."""
+    """Pictures per forward pass; the number does not change the pictures."""
     parameterization: Parameterization
     transform: TransformConfig
     regularizers: tuple[RegularizerConfig, ...]
     stop: StopConfig
     coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
-    """Share of the steps, from the first, in which the model sees the picture at half its input size."""
+    """Share of the steps, counted from the first, in which the model gets the picture at half its input size."""
     opacity: bool = setting(OPTIMIZE)
-    """Keep which parts of a picture mattered, as an image of its own."""
+    """Store an opacity for each picture: a second image, of the parts that mattered to the score."""
     together: TogetherConfig
 
     def __post_init__(self) -> None:

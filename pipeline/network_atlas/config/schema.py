@@ -1,7 +1,7 @@
 """The configuration of a run, as frozen values.
 
-One `RunConfig` makes one atlas. The classes here hold types and checks; the values and what they mean to a
-user are in `conf/`. Nothing here knows Hydra; `network_atlas.config.compose` builds these from YAML.
+One `RunConfig` describes one atlas. The classes here hold types and checks; `conf/` has the values and explains them to
+users. Nothing here knows Hydra: `network_atlas.config.compose` builds these classes from YAML.
 
 Each field says which results it determines (`config.declare`).
 """
@@ -37,26 +37,26 @@ SHARE_TOLERANCE = 1e-3  # people write a third as 0.333
 
 
 def _check_gpu_share(share: float) -> None:
-    """Raise ValueError unless whole workers fill a GPU, or whole GPUs a worker."""
+    """Raise ValueError unless a worker takes whole GPUs, or a whole number of workers fills one GPU."""
     if share >= 1:
         below = float(math.floor(share))
-        near = (below, below + 1)
+        nearest = (below, below + 1)
     else:
         workers = math.floor(1 / share) if share > 0 else 0
-        near = (1 / (workers + 1), 1 / workers) if workers else (0.0, 0.0)
-    if min(abs(share - allowed) for allowed in near) > SHARE_TOLERANCE:
+        nearest = (1 / (workers + 1), 1 / workers) if workers else (0.0, 0.0)
+    if min(abs(share - allowed) for allowed in nearest) > SHARE_TOLERANCE:
         raise ValueError(
             f"gpus_per_worker={share} must be 0, a whole number, or 1/n to share a GPU among n workers; "
-            f"the nearest are {near[0]:.4g} and {near[1]:.4g}"
+            f"the nearest are {nearest[0]:.4g} and {nearest[1]:.4g}"
         )
 
 
 @settings
 class InputConfig:
-    """What the model's input looks like, and how an image becomes one.
+    """The model's input, of shape (batch, channels, height, width), and how it is made from an image.
 
     An image is resized so that its shorter side is `resize`, cropped around its centre to
-    (`height`, `width`), put on the range 0..`value_range`, and normalized as (x - mean) / std per channel.
+    (`height`, `width`), scaled to the range 0..`value_range`, and normalized as (x - mean) / std per channel.
     """
 
     channels: Positive = setting(SCAN, OPTIMIZE, ASSEMBLE)
@@ -82,7 +82,7 @@ class InputConfig:
 
 @settings
 class ModelConfig:
-    """Which network, with which weights, fed how."""
+    """The network, its weights and its input."""
 
     source: Literal["packaged", "torchvision", "timm", "function"] = setting(HASHED)
     name: str = setting(HASHED, ASSEMBLE)
@@ -109,11 +109,11 @@ class ScanConfig:
     top_k: Positive = setting(SCAN, ASSEMBLE)
     bottom_k: Count = setting(SCAN, ASSEMBLE)
     spectrum_k: Count = setting(SCAN, ASSEMBLE)
-    """Examples of each kind that is ranked by spatial mean."""
+    """Number of examples of each kind that is ranked by spatial mean."""
     class_k: Count = setting(SCAN, ASSEMBLE)
-    """Classes that each channel's record shows an example of; 0 leaves classes out altogether."""
+    """Number of classes of which each channel's record has an example; 0 leaves classes out altogether."""
     sample: Positive = setting(HASHED, ASSEMBLE)
-    """Examples (chosen by hash of their ids) whose values are all kept, for percentiles."""
+    """Number of examples, chosen by hash of their ids, whose values are all kept, for percentiles."""
 
 
 @settings
@@ -140,7 +140,7 @@ class RayConfig:
     address: str = setting(NOTHING)
     """'local' starts Ray on this machine; 'auto' or an address joins a running cluster."""
     workers: Annotated[Count, BeforeValidator(_count_or_auto)] = setting(NOTHING)
-    """0, or 'auto': as many as the cluster has capacity for, more or fewer as the cluster grows or shrinks."""
+    """0, or 'auto': as many as the cluster has capacity for, also while it grows or shrinks."""
     cpus_per_worker: AboveZero = setting(NOTHING)
     gpus_per_worker: NotNegative = setting(NOTHING)
     """0, a whole number, or 1/n to share a GPU among n workers."""
@@ -149,7 +149,7 @@ class RayConfig:
     grace_seconds: NotNegative = setting(NOTHING, default=10.0)
     """How long tasks in flight may go on after SIGTERM or Ctrl-C."""
     price_per_hour: NotNegative = setting(NOTHING, default=0.0)
-    """Of one worker, in any currency; 0 where it is not known."""
+    """Price of one worker, in any currency; 0 if it is not known."""
 
     def __post_init__(self) -> None:
         if not self.address.strip():
@@ -169,7 +169,7 @@ class StoreConfig:
 
 @settings
 class AssembleConfig:
-    """How the joined tables and the pages look."""
+    """The form of the joined tables and the pages."""
 
     crop_px: Annotated[int, Field(ge=16, le=1024)] = setting(ASSEMBLE, may_change=True)
     """Side of the stored crops of dataset examples."""
@@ -184,14 +184,14 @@ class RunConfig:
     sweep: SweepConfig
     scan: ScanConfig
     optimize: OptimizeConfig
-    """The recipe of variants that name none."""
+    """The recipe of all variants that name no other."""
     recipes: dict[str, OptimizeConfig]
-    """Further recipes, by the name that variants call them."""
+    """Further recipes, by name; variants choose them by that name."""
     assemble: AssembleConfig
     executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
     store: StoreConfig
     retry_failed: bool = setting(NOTHING)
-    """Try again what earlier runs could not do and left out."""
+    """Try the pictures again that earlier runs could not make and left out."""
 
     def __post_init__(self) -> None:
         _check_dataset(self)
@@ -203,12 +203,12 @@ class RunConfig:
             )
 
     def recipe(self, name: str) -> OptimizeConfig:
-        """Return a recipe by name; '' is the run's own."""
+        """Return a recipe by name; '' stands for `optimize`."""
         return self.recipes[name] if name else self.optimize
 
 
 def _check_dataset(config: RunConfig) -> None:
-    """Raise ValueError when the dataset can't give what the model or the sweep asks of it."""
+    """Raise ValueError if the dataset does not fit the model or the sweep."""
     channels, sweep = config.model.input.channels, config.sweep
     none = config.dataset.source == "none"
     if channels not in (1, 3) and not none:
@@ -218,26 +218,32 @@ def _check_dataset(config: RunConfig) -> None:
         )
     for variant in sweep.variants:
         if none and (variant.facets or variant.start == "example" or variant.objective == "coactive"):
-            raise ValueError(f"sweep: variant {variant.name!r} takes something from the scan; dataset=none has none")
-        few = config.scan.top_k if variant.sign == "+" else config.scan.bottom_k
-        if variant.facets > few:
+            raise ValueError(f"sweep: variant {variant.name!r} uses the scan, but dataset=none has no images to scan")
+        examples_kept = config.scan.top_k if variant.sign == "+" else config.scan.bottom_k
+        if variant.facets > examples_kept:
             raise ValueError(
-                f"sweep: facets={variant.facets} are clusters of best examples, of which the scan keeps {few}; "
-                "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times as many"
+                f"sweep: facets={variant.facets} are clusters of best examples, but the scan keeps {examples_kept}; "
+                "raise scan.top_k (scan.bottom_k for minimized pictures), best to several times that number"
             )
-    given = [config.optimize.parameterization, *(recipe.parameterization for recipe in config.recipes.values())]
-    if none and any(one.name == "maco" and one.magnitude == "dataset" for one in given):
+    parameterizations = [
+        config.optimize.parameterization,
+        *(recipe.parameterization for recipe in config.recipes.values()),
+    ]
+    if none and any(
+        parameterization.name == "maco" and parameterization.magnitude == "dataset"
+        for parameterization in parameterizations
+    ):
         raise ValueError(
-            "maco takes its magnitude from the dataset, and dataset=none has none; give magnitude=packaged"
+            "maco takes its magnitude from the dataset, but dataset=none has no images; give magnitude=packaged"
         )
 
 
 def _check_recipes(config: RunConfig) -> None:
-    """Raise ValueError when the sweep names a recipe that isn't there, or that can't do what is asked."""
-    known, sweep = ("", *config.recipes), config.sweep
+    """Raise ValueError if the sweep names a recipe that does not exist, or one that can't make its pictures."""
+    names, sweep = ("", *config.recipes), config.sweep
     named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
     for name in dict.fromkeys(named):
-        if name not in known:
+        if name not in names:
             raise ValueError(
                 f"sweep: recipe={name!r} is not among recipes ({', '.join(config.recipes) or 'none given'}); "
                 f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
@@ -253,6 +259,6 @@ def _check_recipes(config: RunConfig) -> None:
         kind = config.recipe(row.recipe).parameterization.name
         if kind in ("cppn", "maco"):
             raise ValueError(
-                f"sweep: interpolations share coarse parts, which parameterization {kind} has not; "
+                f"sweep: interpolations share coarse parts, which parameterization {kind} does not have; "
                 "give them a recipe with fourier, pixels or laplacian_pyramid"
             )

@@ -1,4 +1,4 @@
-"""Suggest the overrides that a word most likely meant: a network by its name, a path of images, a near-synonym.
+"""Suggest the overrides that a word most likely stands for: the name of a network, a path of images, a synonym.
 
     choice_meant("model", "resnet50")            # 'model=torchvision model.name=resnet50'
     choice_meant("dataset", "path/to/images")    # 'dataset=folder dataset.root=path/to/images'
@@ -25,11 +25,11 @@ SYNONYMS = {
     "optimize": {"quick": "fast", "plain": "bare", "standard": "default"},
     "dataset": {"images": "folder", "imagefolder": "folder", "webdataset": "tar", "huggingface": "parquet"},
 }
-"""By group: words of other tools, and the choice that does the same."""
+"""By group: words that other tools use, with our choice of the same meaning."""
 
 
 def choice_meant(group: str, value: str) -> str:
-    """Return the overrides to write in place of `group=value`, ready for a shell; '' where nothing is known."""
+    """Return the overrides to write instead of `group=value`, quoted for a shell; '' if there is no suggestion."""
     if group == "model":
         return _model(value)
     synonym = SYNONYMS.get(group, {}).get(value.lower())
@@ -40,9 +40,9 @@ def choice_meant(group: str, value: str) -> str:
 
 
 def word_meant(word: str, choices: Mapping[str, Sequence[str]]) -> str:
-    """Return the overrides that a word without '=' stands for; '' where nothing is known.
+    """Return the overrides that a word without '=' stands for; '' if there is no suggestion.
 
-    `choices` are those of each group. A group that has no choice by default, such as experiment, takes Hydra's '+'.
+    `choices` has the choices of each group. A group without a default, such as experiment, needs Hydra's '+'.
     """
     lines = [f"{'+' * (group == 'experiment')}{group}={word}" for group, names in choices.items() if word in names]
     if lines:
@@ -54,11 +54,11 @@ def _model(value: str) -> str:
     if FUNCTION.fullmatch(value):
         return _line("model=function", f"model.name={value}", "model.allow_code=true")
     if CHECKPOINT.search(value):
-        # A checkpoint holds weights alone: which network they belong to, only its owner knows.
+        # A checkpoint holds only weights; the user must name the network.
         return _line("model=torchvision", "model.name=NAME_OF_THE_NETWORK", f"model.weights={value}")
     if value in _registered("torchvision"):
         return _line("model=torchvision", f"model.name={value}")
-    # After a dot timm names the pretraining: convnext_tiny.in12k.
+    # In timm's names the part after a dot is the pretraining: convnext_tiny.in12k.
     if value.startswith("hf-hub:") or value.partition(".")[0] in _registered("timm"):
         return _line("model=timm", f"model.name={value}")
     return ""
@@ -79,14 +79,14 @@ def _line(*overrides: str) -> str:
 
 
 def _folder(package: str) -> Path | None:
-    """Return the folder of an installed package, without importing it; None where it is not installed."""
+    """Return the folder of a package without importing it; None if it is not installed."""
     spec = find_spec(package)
     return Path(spec.origin).parent if spec is not None and spec.origin else None
 
 
 @cache
 def _registered(package: str) -> frozenset[str]:
-    """Return the names of the networks that torchvision or timm builds; none where it is not installed."""
+    """Return the names of the networks in torchvision or timm; none if the package is not installed."""
     folder = _folder(package)
     files = (folder / "models").glob("*.py") if folder else ()
     return frozenset(name for file in files for name in REGISTERED.findall(file.read_text(encoding="utf-8")))

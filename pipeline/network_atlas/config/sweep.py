@@ -1,4 +1,4 @@
-"""The sweep as data: which units get pictures, and which pictures.
+"""The settings of a sweep: which units get pictures, and which variants of each.
 
 `select` and `variants` make a picture of every kind for every chosen channel. `combine` and `interpolate` add single
 pictures, whose units are written as text: 'blocks.4:12' (a channel), 'blocks.4:12@7,7' (a neuron at row and column),
@@ -25,7 +25,7 @@ def variant_name(kind: str, seed: int, *details: str, recipe: str) -> str:
 
 @settings
 class VariantConfig:
-    """One picture of every selected channel, or a set of them; objectives of whole layers give one per layer."""
+    """One picture, or a set, for every selected channel; with an objective for whole layers, for every layer."""
 
     objective: Literal["channel", "neuron", "probability", "coactive", "layer", "direction"] = setting(
         HASHED, may_change=True
@@ -38,15 +38,15 @@ class VariantConfig:
     position: Literal["centre", "class_token"] | tuple[Count, Count] = setting(
         HASHED, may_change=True, default="centre"
     )
-    """For neurons: where. 'class_token' is the first token."""
+    """Position of a neuron. 'class_token' is the first token."""
     diverse: Count = setting(HASHED, may_change=True, default=0)
-    """This many pictures, kept unlike each other; 0 makes one."""
+    """Number of pictures that are kept different from each other; 0 makes a single picture."""
     facets: Count = setting(HASHED, may_change=True, default=0)
-    """This many pictures, each started from the mean of one cluster of the channel's own top examples."""
+    """Number of pictures, each started from the mean of a cluster of the channel's top examples."""
     start: Literal["noise", "example"] = setting(HASHED, may_change=True, default="noise")
-    """'example': from the channel's own top example."""
+    """'example' starts from the channel's top example."""
     directions: Count = setting(HASHED, may_change=True, default=0)
-    """For objective 'direction': this many random ones."""
+    """Number of random directions, for objective 'direction'."""
 
     def __post_init__(self) -> None:
         if (self.objective == "direction") != (self.directions > 0):
@@ -58,7 +58,7 @@ class VariantConfig:
         if len(sets) > 1:
             raise ValueError(f"{' and '.join(sets)} in one variant; give each a variant of its own")
         if self.diverse == 1:
-            raise ValueError("diverse=1 has nothing to be unlike; give 2 or more, or 0")
+            raise ValueError("diverse=1 has no second picture to differ from; give 2 or more, or 0")
         if self.facets and self.start != "noise":
             raise ValueError(f"facets={self.facets} start from examples already; leave start out")
         if (self.facets or self.start == "example") and self.objective in ("layer", "direction", "coactive"):
@@ -68,7 +68,7 @@ class VariantConfig:
 
     @property
     def name(self) -> str:
-        """Return for example 'channel+', 'neuron-@3' for seed 3, 'neuron+ class_token', 'channel+ (lucid)'."""
+        """Return the variant's name: 'channel+', 'neuron-@3' (seed 3), 'neuron+ class_token', 'channel+ (lucid)'."""
         return self.named("")
 
     @property
@@ -95,7 +95,7 @@ class VariantConfig:
 
 @settings
 class CombineConfig:
-    """One picture of a unit written as text, most often a sum: neuron arithmetic, joint optimization."""
+    """One picture of a unit that is written as text, usually a sum: neuron arithmetic, joint optimization."""
 
     unit: Text = setting(HASHED, may_change=True)
     sign: Sign = setting(HASHED, may_change=True, default="+")
@@ -118,15 +118,15 @@ class InterpolateConfig:
 class SelectConfig:
     """A choice of layers, and of channels in each.
 
-    `include` and `exclude` are globs over layer names, in which '*' stays within one dotted part and '**'
-    does not. `types` are globs over the names of the module's class and its bases.
+    `include` and `exclude` are globs over layer names: '*' matches within one dotted part, '**' any number of parts.
+    `types` are globs over the names of the module's class and its base classes.
     """
 
     include: tuple[str, ...] = setting(HASHED, may_change=True)
     exclude: tuple[str, ...] = setting(HASHED, may_change=True, default=())
     types: tuple[str, ...] = setting(HASHED, may_change=True, default=())
     distinct: bool = setting(HASHED, may_change=True, default=False)
-    """Only layers that make channels of their own: each channel of the network once. See `models.distinct`."""
+    """Only layers that make channels of their own, so that each channel comes once. See `models.distinct`."""
     spread: Count = setting(HASHED, may_change=True, default=0)
     """Keep only this many of the matching layers, evenly spaced from first to last; 0 keeps all."""
     channels: str | tuple[Annotated[int, Field(ge=0)], ...] = setting(HASHED, may_change=True, default="all")
@@ -144,24 +144,24 @@ def _check_share(text: str) -> None:
 
 @settings
 class SweepConfig:
-    """Which units get pictures, and which pictures."""
+    """The whole sweep: which units get pictures, and which variants of each."""
 
     select: Annotated[tuple[SelectConfig, ...], Field(min_length=1)]
     variants: Annotated[tuple[VariantConfig, ...], Field(min_length=1)]
     combine: tuple[CombineConfig, ...] = ()
     interpolate: tuple[InterpolateConfig, ...] = ()
     cosine_power: Annotated[float, Field(ge=0, le=16)] = setting(HASHED, may_change=True, default=2)
-    """For directions: how much their angle counts beside their length; 0 takes the dot product alone."""
+    """For directions: exponent of the cosine that multiplies the dot product; 0 is the dot product alone."""
     block: Positive = setting(NOTHING)
     """Pictures per task."""
     seed: Seed = setting(HASHED, may_change=True, default=0)
-    """Chooses the channels of 'sample:N'."""
+    """Seed of the channels of 'sample:N'."""
     share: str = setting(NOTHING, default="")
-    """'2/8': do only the second of eight shares; '' does everything, and publishes."""
+    """'2/8' does only the second of eight shares; '' does everything, and publishes."""
 
     def __post_init__(self) -> None:
         _check_share(self.share)
         names = [name for variant in self.variants for name in variant.names]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"variants {twice} are given twice; give them different seeds")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"variants {repeated} appear twice; give them different seeds")

@@ -1,4 +1,4 @@
-"""Which pictures must be measured against the network and the dataset, and what names the result. Pure."""
+"""Find the finished pictures that are not yet measured, and the keys of their measurements. Pure."""
 
 from __future__ import annotations
 
@@ -7,39 +7,45 @@ from collections.abc import Collection
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import spread
-from network_atlas.plan.tasks import NOT_YET_WRITTEN, CalibrateTask, InputFiles
+from network_atlas.plan.tasks import CalibrateTask
 
 CALIBRATION_ALGORITHM = 2
-"""Raise when the same picture gets other numbers."""
+"""Raise this number when the same picture is measured differently: all measurements then count as missing."""
 PATH_LAYERS = 4
-"""Layers before a unit's own in which its picture and its best examples are compared."""
+"""Number of earlier layers in which a picture is compared with its unit's best examples."""
 RANDOM_EXAMPLES = 16
-"""Examples that say how alike any two images are."""
+"""Number of examples that are compared with each other: the likeness of unrelated images, the zero of the scale."""
 
 
 def calibration_keys(plan: Plan, layer: LayerPlan) -> dict[str, str]:
-    """Return the keys of measurements by their pictures': they name the picture, the scan, and the way to the layer."""
-    path = [one.name for one in path_to(plan, layer.layer)]
+    """Return the key of each picture's measurement, by the picture's key.
+
+    A measurement depends on the picture, the layer's scan, and the earlier layers in which the picture is compared.
+    """
+    path = [spec.name for spec in path_to(plan, layer.layer)]
     shared = fingerprint("calibration", CALIBRATION_ALGORITHM, layer.scan_keys, path, plan.random_ids)
     return {picture.key: fingerprint(shared, picture.key) for picture in layer.pictures}
 
 
 def calibrate_tasks(
-    plan: Plan, made: Collection[str], done: Collection[str], inputs: InputFiles = NOT_YET_WRITTEN
+    plan: Plan, finished: Collection[str], done: Collection[str], inputs: InputFiles = NOT_YET_WRITTEN
 ) -> list[CalibrateTask]:
-    """Return the measurements that are missing of pictures that are `made`, in blocks.
+    """Return tasks for the finished pictures that are not yet measured, in blocks.
 
-    A layer is left out where `inputs` lacks a part of its scan, or the images' own statistics: a measurement without
-    them would have gaps for ever, since its key says what is measured, not what was there at the time.
+    A layer is left out if `inputs` lacks a part of its scan, or the statistics of the images. A measurement made
+    without them would keep its gaps for ever: its key would not change when the missing files arrive.
     """
     statistics = inputs.of_images() if plan.statistics_key else ""
     tasks = []
     for layer in plan.layers:
         keys_of = calibration_keys(plan, layer)
-        missing = [picture for picture in layer.pictures if picture.key in made and keys_of[picture.key] not in done]
-        # Asked for only where something is missing: a layer's scan may be thousands of receipts.
+        missing = [
+            picture for picture in layer.pictures if picture.key in finished and keys_of[picture.key] not in done
+        ]
+        # Only read if something is missing: a layer's scan may have thousands of receipts.
         scan = inputs.of_scan(layer.layer) if missing else None
         if scan is None or statistics is None:
             continue
@@ -53,7 +59,7 @@ def calibrate_tasks(
                     pictures=pictures,
                     keys=tuple(keys_of[picture.key] for picture in pictures),
                     path=path,
-                    others=tuple(plan.known[name] for name in names),
+                    others=tuple(plan.model_layers[name] for name in names),
                     random_ids=plan.random_ids,
                     picture_files=inputs.of_pictures(pictures),
                     scan_files=scan,
@@ -64,6 +70,9 @@ def calibrate_tasks(
 
 
 def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
-    """Return layers on the way to `layer`, evenly spaced over all that ran before it."""
-    before = sorted((one for one in plan.known.values() if one.index < layer.index), key=lambda one: one.index)
-    return tuple(spread(before, PATH_LAYERS + 1)[1:]) if len(before) > PATH_LAYERS else tuple(before)
+    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced."""
+    earlier = sorted(
+        (spec for spec in plan.model_layers.values() if spec.index < layer.index), key=lambda spec: spec.index
+    )
+    # `spread` always includes the first layer: it is one too many, and dropped.
+    return tuple(spread(earlier, PATH_LAYERS + 1)[1:]) if len(earlier) > PATH_LAYERS else tuple(earlier)

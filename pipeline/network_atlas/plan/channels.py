@@ -1,9 +1,9 @@
-"""Which channels of a layer a select takes.
+"""Choose channels of a layer, as `sweep.select.N.channels` describes them.
 
 'all'            every channel
-'sample:12'      12 of them, chosen by hash: the same ones every time, and the first 12 of 'sample:20'
-'start:stop'     half-open, either end may be left out: '0:8', ':8', '8:'
-[0, 5, 7]        these
+'sample:12'      12 channels, chosen by hash: always the same ones; 'sample:20' adds 8 to them
+'start:stop'     from start up to, not including, stop; both may be left out: '0:8', ':8', '8:'
+[0, 5, 7]        these channels
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RANGE = re.compile(r"\s*([0-9]*)\s*:\s*([0-9]*)\s*")
 
 
 def check_channels(channels: str | tuple[int, ...]) -> None:
-    """Raise ConfigError unless `channels` is one of the allowed forms, whatever the layer."""
+    """Raise ConfigError unless `channels` has one of the allowed forms. Does not ask whether a layer has them."""
     if isinstance(channels, str):
         if channels != "all" and not SAMPLE.fullmatch(channels) and not RANGE.fullmatch(channels):
             raise ConfigError(f"channels={channels!r} is not understood; {ALLOWED}")
@@ -31,9 +31,9 @@ def check_channels(channels: str | tuple[int, ...]) -> None:
 
 
 def choose_channels(channels: str | tuple[int, ...], layer: LayerSpec, *, seed: int) -> tuple[int, ...]:
-    """Return the chosen channels of the layer, ascending, each once.
+    """Return the chosen channels of the layer, ascending, without repeats.
 
-    Raises SelectionError where the layer does not have them. `seed` matters to samples only.
+    Raises SelectionError if the layer does not have them. Only samples use `seed`.
     """
     check_channels(channels)
     if not isinstance(channels, str):
@@ -47,11 +47,12 @@ def choose_channels(channels: str | tuple[int, ...], layer: LayerSpec, *, seed: 
 def _listed(channels: tuple[int, ...], layer: LayerSpec) -> tuple[int, ...]:
     outside = sorted({channel for channel in channels if channel >= layer.channels})
     if outside:
-        raise SelectionError(f"channels {outside} are not there: {_has(layer)}")
+        raise SelectionError(f"channels {outside} do not exist: {_has(layer)}")
     return tuple(sorted(set(channels)))
 
 
 def _sampled(count: int, layer: LayerSpec, seed: int) -> tuple[int, ...]:
+    # A hash for each channel, not a random generator: so a larger sample contains the smaller one.
     def rank(channel: int) -> bytes:
         return hashlib.sha256(f"{seed}\n{layer.name}\n{channel}".encode()).digest()
 
@@ -59,13 +60,13 @@ def _sampled(count: int, layer: LayerSpec, seed: int) -> tuple[int, ...]:
 
 
 def _ranged(text: str, layer: LayerSpec) -> tuple[int, ...]:
-    found = RANGE.fullmatch(text)
-    assert found is not None
-    start, stop = int(found[1] or 0), int(found[2] or layer.channels)
+    match = RANGE.fullmatch(text)
+    assert match is not None
+    start, stop = int(match[1] or 0), int(match[2] or layer.channels)
     if stop > layer.channels or start >= layer.channels:
-        raise SelectionError(f"channels '{text}' go past the end: {_has(layer)}")
+        raise SelectionError(f"channels '{text}' go past the last channel: {_has(layer)}")
     if start >= stop:
-        raise SelectionError(f"channels '{text}' name none: the stop is left out of the range, give one above {start}")
+        raise SelectionError(f"channels '{text}' name no channel: a range ends before its stop; give one above {start}")
     return tuple(range(start, stop))
 
 

@@ -1,4 +1,4 @@
-"""What a plan says about one layer, and about one span of the dataset."""
+"""The parts of a plan: one layer with its pictures, and one span of the dataset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from network_atlas.plan.pictures import Picture
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A contiguous run of examples, in the order of their ids."""
+    """A contiguous range of examples, in the order of their ids."""
 
     start: int
     stop: int
@@ -18,7 +18,7 @@ class Span:
     content: str
     """Hash of the ids and versions of the span's examples."""
     labels: tuple[str, ...] = ()
-    """One per example, '' where unknown."""
+    """One label per example; '' if unknown."""
     named: str = ""
     """Hash of the labels."""
 

@@ -1,8 +1,8 @@
-"""What the missing part of a plan will cost: work, seconds by number of workers, bytes, money. Pure.
+"""Estimate the cost of the missing part of a plan: work, seconds by number of workers, bytes, money. Pure.
 
-Seconds are those of one worker like the one that was measured (`Speeds`). A stage's tasks are shared out among
-workers, so it takes at least as long as its longest task, and no more workers help than it has tasks; stages follow
-each other.
+Seconds are those of one worker like the one that was measured (`Speeds`). The tasks of a stage are divided among the
+workers. So a stage takes at least as long as its longest task, and more workers than tasks do not help. Stages run
+one after the other.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import OptimizeTask, StageTask
 
 PNG_SHARE = 0.85
-"""Optimized pictures compress this little as PNG."""
+"""Size of a PNG as a share of its raw pixels: optimized pictures are noisy and hardly compress."""
 COPIES = 3
-"""A picture is kept in its shard, in the atlas table and in the site."""
+"""Each picture is stored three times: in its shard, in the atlas table and in the site."""
 CROP_BYTES_PER_PIXEL = 0.35
-"""A crop as JPEG, quality 90."""
+"""Size of a crop as JPEG of quality 90."""
 WORKERS = (1, 8, 64)
-"""Numbers of workers that a plan gives times for, beside the run's own."""
+"""Numbers of workers for which a plan gives times, besides the run's own number."""
 SECONDS_AN_HOUR = 3600
 
 EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
 
 
 def workers_of(config: RunConfig) -> tuple[int, ...]:
-    """Return the numbers of workers to give times for; the run's own is one of them where it is known."""
+    """Return the numbers of workers to give times for, the run's own among them if it is fixed."""
     executor = config.executor
-    own = 1 if isinstance(executor, InlineConfig) else executor.workers  # 0: as many as the cluster has
-    return tuple(sorted({*WORKERS, own} - {0}))
+    configured = 1 if isinstance(executor, InlineConfig) else executor.workers  # 0: as many as the cluster has
+    return tuple(sorted({*WORKERS, configured} - {0}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speeds:
-    """Seconds that one worker takes, and for each stage where they come from."""
+    """Seconds that one worker needs for each kind of work, and the source of each figure."""
 
     step: float
-    """A step of one picture through the whole network; less in a layer that comes before its end."""
+    """One step of one picture through the whole network; a picture of an earlier layer takes a share of it."""
     image: float
     """Reading one image and passing it through the whole network."""
     measure: float
     """Measuring one finished picture in the last layer."""
     row: float
-    """Joining one channel's row: its examples are read and cut."""
+    """Making one channel's row: its examples are read and cropped."""
     pictures: Mapping[str, float]
-    """One picture, by layer, where earlier tasks tell."""
+    """One picture, by layer, for layers that earlier tasks have made pictures of."""
     sources: Mapping[str, str]
     slowdown: float = 1.0
-    """How many times as long timed work took when other work slowed the machine down most."""
+    """Slowest timed round over the fastest: other work on the machine slows a run down that much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCost:
-    """What is missing of one stage. `seconds` are of one worker, `longest` of its longest task."""
+    """The missing work of one stage. `seconds` is the time of one worker, `longest` that of the longest task."""
 
     name: str
     unit: str
@@ -70,7 +70,7 @@ class StageCost:
     longest: float
     source: str
     slowdown: float = 1.0
-    """How many times as long it may take."""
+    """The stage may take up to this many times as long."""
 
     def seconds_with(self, workers: int) -> float:
         """Return the seconds that this many workers take."""
@@ -79,7 +79,7 @@ class StageCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Cost of what is missing."""
+    """The cost of everything that is missing."""
 
     stages: tuple[StageCost, ...]
     forward_passes: float
@@ -87,15 +87,15 @@ class Estimate:
     bytes_written: int
 
     def seconds(self, workers: int) -> float:
-        """Return the seconds that a run with this many workers takes, without starting up."""
+        """Return the seconds that a run with this many workers takes, start-up not included."""
         return sum(stage.seconds_with(workers) for stage in self.stages)
 
     def seconds_at_most(self, workers: int) -> float:
-        """Return the seconds that it takes where other work slows each worker down as it did while it was timed."""
+        """Return the seconds of a run on a machine that stays as busy as it was in the slowest timed round."""
         return sum(stage.seconds_with(workers) * stage.slowdown for stage in self.stages)
 
     def price(self, workers: int, per_hour: float) -> float:
-        """Return what this many workers cost, from the first task to the last, idle ones included."""
+        """Return the price of this many workers from the first task to the last, idle workers included."""
         return workers * per_hour * self.seconds(workers) / SECONDS_AN_HOUR
 
 
@@ -108,14 +108,14 @@ def estimate(
     measured: Collection[str],
     speeds: Speeds,
 ) -> Estimate:
-    """Return what the missing results cost; `done` are keys of the scan and of pictures, `measured` of calibrations.
+    """Return the cost of the missing results. `done` has the keys of scans and pictures, `measured` of calibrations.
 
-    Pictures stop when their score has flattened, so what comes from a timed step is an upper bound.
+    Pictures stop when their score has flattened, so a figure that comes from a timed step is an upper bound.
     """
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
-    calibrations = calibrate_tasks(plan, made=plan.own_pictures, done=measured)
+    calibrations = calibrate_tasks(plan, finished=plan.share_pictures, done=measured)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
-    # Which tables change is known only when the pictures are there: all do, or none does.
+    # Which tables change is only known once the pictures exist. So all tables count, or none.
     tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
@@ -125,8 +125,8 @@ def estimate(
         ],
         "assemble": tables,
     }
-    pictures = len(plan.own_pictures)
-    totals = {"scan": len(plan.own_spans), "optimize": pictures, "calibrate": pictures, "assemble": len(rows)}
+    pictures = len(plan.share_pictures)
+    totals = {"scan": len(plan.share_spans), "optimize": pictures, "calibrate": pictures, "assemble": len(rows)}
     work: list[StageTask] = [*scans, *blocks, *calibrations]
     missing = {key for task in blocks for key in task.keys}
     return Estimate(
@@ -152,24 +152,25 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
 
 
 def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> float:
-    known = speeds.pictures.get(task.layer.name)
-    return task.passes_of_picture(config, facts) * speeds.step if known is None else known
+    seconds = speeds.pictures.get(task.layer.name)
+    return task.passes_of_picture(config, facts) * speeds.step if seconds is None else seconds
 
 
 def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
-    """Return the steps that pictures take at most, one for each view."""
+    """Return the largest number of steps that the pictures can take; each view of a step counts."""
     recipes = [config.recipe(picture.recipe) for picture in pictures]
     return sum(recipe.steps * recipe.transform.views for recipe in recipes)
 
 
 def bytes_of(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
-    """Return how many bytes the missing pictures, and the scan of the missing spans, add to the root."""
+    """Return the number of bytes that the missing pictures, and the scan of the missing spans, add to the root."""
     picture = config.optimize.height_px * config.optimize.width_px * config.model.input.channels * PNG_SHARE
     if not pictures and not spans:
         return 0
     channels = sum(len(layer.channels) for layer in plan.layers)
     crops = channels * (config.scan.top_k + config.scan.bottom_k) * config.assemble.crop_px**2 * CROP_BYTES_PER_PIXEL
     scanned = sum(layer.layer.channels for layer in plan.layers) * spans
+    # Bytes of a channel, roughly: 24 for each example kept, 100 for the rest of its row, 8 for each sampled example.
     partials = scanned * ((config.scan.top_k + config.scan.bottom_k) * 24 + 100)
     partials += sum(layer.layer.channels for layer in plan.layers) * config.scan.sample * 8
     return int(COPIES * pictures * picture + 2 * crops + partials)

@@ -1,4 +1,4 @@
-"""Turn a sweep into a plan: every layer, picture and span, each with the key that names its result. Pure."""
+"""Turn a sweep into a plan: every layer, picture and span, each with the key of its result. Pure."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from network_atlas.plan.variants import has_units
 from network_atlas.stats.sample import sample_hash
 
 STATISTICS_ALGORITHM = 1
-"""Raise when the images give other statistics."""
+"""Raise this number when the statistics of the same images change."""
 SCAN_ALGORITHM = 4
-"""Raise when the same scan gathers other numbers."""
+"""Raise this number when the same scan gives other numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """What planning knows of the dataset."""
+    """The facts about a dataset that planning uses."""
 
     examples: Sequence[tuple[str, str]]
     """Pairs of (example_id, version), sorted by id."""
     labels: Sequence[str] = ()
-    """One per example; empty where none are known."""
+    """One label per example; empty if none is known."""
     sample_limit: str
     """The largest hash of an example whose values are kept."""
     images_limit: str
@@ -54,8 +54,8 @@ def make_plan(
 ) -> Plan:
     """Return the plan for `selections` over a dataset.
 
-    `dtypes` are the resolved types of each recipe's optimization ('float32' or 'bfloat16'), by the recipe's name.
-    Raises ConfigError for a variant that no selected layer can have, and for units that the model has not.
+    `dtypes` has the number format of each recipe ('float32' or 'bfloat16', never 'auto'), by the recipe's name.
+    Raises ConfigError for a variant that fits no selected layer, and for units that the model does not have.
     """
     spans = _spans(dataset.examples, dataset.labels or [""] * len(dataset.examples), config)
     scans = Scans(facts, _scanned_how(spans, config, dataset.sample_limit))
@@ -77,7 +77,7 @@ def make_plan(
         block=config.sweep.block,
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash)),
-        known={layer.name: layer for layer in facts.layers},
+        model_layers={layer.name: layer for layer in facts.layers},
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
         share=Share.of(config.sweep.share),
     )
@@ -87,13 +87,13 @@ def _check_variants(sweep: SweepConfig, layers: Sequence[LayerSpec]) -> None:
     for number, variant in enumerate(sweep.variants):
         if not any(has_units(layer, variant, sweep.cosine_power) for layer in layers):
             raise ConfigError(
-                f"sweep.variants.{number} ({variant.name}) means nothing in any selected layer: probabilities are of "
-                "the output, class tokens of token layers, directions and whole layers of any layer but the output"
+                f"sweep.variants.{number} ({variant.name}) fits none of the selected layers: probabilities need the "
+                "output, class tokens a token layer, directions and whole layers any layer but the output"
             )
 
 
 def _pictures(selections: Sequence[Selection], context: Context) -> Iterator[tuple[Selection, tuple[Picture, ...]]]:
-    """Yield every layer that the atlas is about, with its pictures: the selected ones, and those of extra pictures."""
+    """Yield every layer of the atlas with its pictures: the selected layers, and the layers of extra pictures."""
     extra = extra_pictures(context)
     selected = {selection.layer.name: selection for selection in selections}
     for layer in sorted(context.facts.layers, key=lambda layer: layer.index):
@@ -113,16 +113,17 @@ def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Co
 
 
 def _spans(examples: Sequence[tuple[str, str]], labels: Sequence[str], config: RunConfig) -> tuple[Span, ...]:
-    # What changes the pixels behind an id: the seed of the views, and the limit that refuses an image.
+    # Settings that change the pixels behind an id: the seed of the views, and the size limit of an image.
     reading = determining(config.dataset, SCAN)
     size, spans = config.scan.span, []
     for start in range(0, len(examples), size):
         part = examples[start : start + size]
         ids = tuple(example_id for example_id, _ in part)
+        # With its start: partials number their examples, so the same images elsewhere are another result.
         content = fingerprint("span", start, part, reading)
-        own = tuple(labels[start : start + size])
-        place, named = {"start": start, "stop": start + len(part)}, fingerprint("labels", own)
-        spans.append(Span(**place, example_ids=ids, content=content, labels=own, named=named))
+        part_labels = tuple(labels[start : start + size])
+        bounds, labels_hash = {"start": start, "stop": start + len(part)}, fingerprint("labels", part_labels)
+        spans.append(Span(**bounds, example_ids=ids, content=content, labels=part_labels, named=labels_hash))
     return tuple(spans)
 
 

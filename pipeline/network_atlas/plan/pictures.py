@@ -1,7 +1,7 @@
-"""Which pictures a sweep means, each with the key that names its result. Pure.
+"""The pictures of a sweep, each with the key of its result. Pure.
 
-A picture is a unit, a sign, a seed, a recipe, a start, and the company it is learned in. Its key covers all of these,
-the network up to every layer it is read from, and what it takes from the scan, if anything.
+A picture has a unit, a sign, a seed, a recipe, a start, and possibly a group with which it is learned. Its key covers
+all of these, the network up to every layer that the picture is read from, and the scans that it uses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from network_atlas.plan.variants import objective_of, unit_of, whole_layer_units
 from network_atlas.units import Coactive, Direction, Layer, Neuron, Single, Sum, Term, Unit, layers_of, terms_of
 
 PICTURE_ALGORITHM = 3
-"""Raise when the same recipe makes another picture."""
+"""Raise this number when the same recipe makes another picture."""
 
 
 Kind = Literal["diverse", "aligned"]
@@ -32,7 +32,7 @@ Kind = Literal["diverse", "aligned"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Where a picture begins: at noise, at its unit's best example, or at the mean of a cluster of examples."""
+    """Where a picture starts: from noise, from its unit's best example, or from the mean of a cluster of examples."""
 
     kind: Literal["noise", "example", "facet"] = "noise"
     index: int = 0
@@ -41,7 +41,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """The company a picture is learned in: what the pictures of its group do to each other, and in which layer."""
+    """A picture's part in a group that is learned together: how its pictures act on each other, and in which layer."""
 
     kind: Kind
     layer: str
@@ -51,7 +51,7 @@ class Together:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One picture to optimize, and the key that names the result."""
+    """One picture to optimize, and the key of the result."""
 
     key: str
     unit: Unit
@@ -63,35 +63,35 @@ class Picture:
     start: Start = Start()
     together: Together | None = None
     group: str = ""
-    """Pictures of one group are learned together; '' is alone."""
+    """Pictures of one group are learned together; '' if the picture is learned alone."""
     row: str = ""
-    """Label of the atlas row it belongs to, when that is not its unit's own."""
+    """Label of the picture's row in the atlas, if it is not the label of its unit."""
 
     @property
     def channel(self) -> int | None:
-        """Return the channel whose row in the atlas it belongs to; None has a row of its own."""
+        """Return the channel whose row in the atlas holds the picture; None if the picture has a row of its own."""
         return None if self.row or isinstance(self.unit, Layer | Direction | Sum) else self.unit.channel
 
     @property
     def subject(self) -> str:
-        """Return the label of its row, for pictures that belong to no channel."""
+        """Return the label of the picture's row, for pictures that belong to no channel."""
         return self.row or self.unit.label
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Return the names of all layers that must be read to make it."""
+        """Return the names of all layers that must be read to make the picture."""
         extra = (self.together.layer,) if self.together else ()
         return tuple(dict.fromkeys((*layers_of(self.unit), *extra)))
 
     @property
     def readable(self) -> Single | Sum:
-        """Return its unit, which the scan must have resolved by now."""
+        """Return the picture's unit. A co-active one must have been replaced before, by what the scan found."""
         assert not isinstance(self.unit, Coactive)
         return self.unit
 
     @property
     def needs_scan(self) -> bool:
-        """Say whether it takes something from the scan of its layer."""
+        """Say whether the picture uses the scan of its layer."""
         return self.start.kind != "noise" or isinstance(self.unit, Coactive)
 
 
@@ -112,9 +112,9 @@ class Context:
 
 
 def pictures_of(selection: Selection, context: Context) -> tuple[Picture, ...]:
-    """Return the pictures that the variants mean for one layer: its channels' one after the other, then its own."""
+    """Return all pictures of one layer's variants: first channel by channel, then those of the layer as a whole."""
     layer = selection.layer
-    made = [
+    pictures = [
         picture
         for channel in selection.channels
         for variant in selection.variants
@@ -123,21 +123,24 @@ def pictures_of(selection: Selection, context: Context) -> tuple[Picture, ...]:
     ]
     for variant in selection.variants:
         for unit in whole_layer_units(layer, variant, context.config.sweep.cosine_power):
-            made += _set(unit, variant, layer, context)
-    return tuple(made)
+            pictures += _set(unit, variant, layer, context)
+    return tuple(pictures)
 
 
 def extra_pictures(context: Context) -> dict[str, tuple[Picture, ...]]:
-    """Return the pictures of `sweep.combine` and `sweep.interpolate`, by the last layer that each is read from."""
-    found: dict[str, list[Picture]] = {}
+    """Return the pictures of `sweep.combine` and `sweep.interpolate`, by the last layer that each is read from.
+
+    A picture is learned with, and shown under, that layer.
+    """
+    by_layer: dict[str, list[Picture]] = {}
     sweep = context.config.sweep
     for number, combine in enumerate(sweep.combine):
-        unit, home = _read(combine.unit, f"sweep.combine.{number}.unit", context)
-        found.setdefault(home.name, []).append(_keyed(_combined(combine, unit, home), home, context))
+        unit, layer = _read(combine.unit, f"sweep.combine.{number}.unit", context)
+        by_layer.setdefault(layer.name, []).append(_keyed(_combined(combine, unit, layer), layer, context))
     for number, row in enumerate(sweep.interpolate):
-        for home, picture in _interpolation(row, f"sweep.interpolate.{number}", context):
-            found.setdefault(home.name, []).append(picture)
-    return {name: tuple(pictures) for name, pictures in found.items()}
+        for layer, picture in _interpolation(row, f"sweep.interpolate.{number}", context):
+            by_layer.setdefault(layer.name, []).append(picture)
+    return {name: tuple(pictures) for name, pictures in by_layer.items()}
 
 
 def _unkeyed(unit: Unit, setting: VariantConfig | CombineConfig | InterpolateConfig, variant: str) -> Picture:
@@ -146,86 +149,100 @@ def _unkeyed(unit: Unit, setting: VariantConfig | CombineConfig | InterpolateCon
         unit=unit,
         variant=variant,
         objective=objective_of(unit),
-        sign=-1 if getattr(setting, "sign", "+") == "-" else 1,
+        sign=-1 if getattr(setting, "sign", "+") == "-" else 1,  # interpolations have none
         seed=setting.seed,
         recipe=setting.recipe,
     )
 
 
-def _combined(setting: CombineConfig, unit: Single | Sum, home: LayerSpec) -> Picture:
-    """Return the picture of a unit written as text, named as `sweep.variants` names one of the same unit."""
-    elsewhere = isinstance(unit, Neuron) and (unit.row, unit.column) != home.centre
+def _combined(setting: CombineConfig, unit: Single | Sum, layer: LayerSpec) -> Picture:
+    """Return the picture of a unit written as text, with the variant's name that `sweep.variants` would give it."""
+    elsewhere = isinstance(unit, Neuron) and (unit.row, unit.column) != layer.centre
     position = f"{unit.row},{unit.column}" if isinstance(unit, Neuron) and elsewhere else ""
     name = variant_name(f"{objective_of(unit)}{setting.sign}", setting.seed, position, recipe=setting.recipe)
     return _unkeyed(unit, setting, name)
 
 
 def _set(unit: Unit, variant: VariantConfig, layer: LayerSpec, context: Context) -> Iterator[Picture]:
-    """Yield the pictures of one variant of one unit: one, or a set."""
-    company = _company("diverse", layer, context.config.recipe(variant.recipe), context) if variant.diverse else None
+    """Yield the pictures of one variant of one unit: a single picture, or a set."""
+    together = _together("diverse", layer, context.config.recipe(variant.recipe), context) if variant.diverse else None
     for number, name in enumerate(variant.names):
-        one = _unkeyed(unit, variant, name)
-        if company is not None:
-            one = replace(one, together=replace(company, index=number, count=variant.diverse))
+        picture = _unkeyed(unit, variant, name)
+        if together is not None:
+            picture = replace(picture, together=replace(together, index=number, count=variant.diverse))
         elif variant.facets:
-            one = replace(one, start=Start(kind="facet", index=number, count=variant.facets))
+            picture = replace(picture, start=Start(kind="facet", index=number, count=variant.facets))
         else:
-            one = replace(one, start=Start(kind=variant.start))
-        yield _keyed(one, layer, context)
+            picture = replace(picture, start=Start(kind=variant.start))
+        yield _keyed(picture, layer, context)
 
 
-def _interpolation(row: InterpolateConfig, place: str, context: Context) -> Iterator[tuple[LayerSpec, Picture]]:
-    first, _ = _read(row.first, f"{place}.first", context)
-    last, _ = _read(row.last, f"{place}.last", context)
-    homes = {name: context.layer(name) for name in (*layers_of(first), *layers_of(last))}
-    home = max(homes.values(), key=lambda layer: layer.index)
-    company = _company("aligned", home, context.config.recipe(row.recipe), context)
+def _interpolation(row: InterpolateConfig, setting_path: str, context: Context) -> Iterator[tuple[LayerSpec, Picture]]:
+    first, _ = _read(row.first, f"{setting_path}.first", context)
+    last, _ = _read(row.last, f"{setting_path}.last", context)
+    layers = {name: context.layer(name) for name in (*layers_of(first), *layers_of(last))}
+    last_layer = max(layers.values(), key=lambda layer: layer.index)
+    together = _together("aligned", last_layer, context.config.recipe(row.recipe), context)
     for number in range(row.pictures):
-        t = number / (row.pictures - 1)
+        t = number / (row.pictures - 1)  # 0 and 1 included: the row begins and ends with the units themselves
         mixed = [(1 - t, term) for term in terms_of(first)] + [(t, term) for term in terms_of(last)]
         terms = tuple(Term(weight=share * term.weight, unit=term.unit) for share, term in mixed if share)
         step = f"{number + 1} of {row.pictures}"
         picture = _unkeyed(Sum(terms=terms), row, variant_name("interpolation", row.seed, step, recipe=row.recipe))
-        own = replace(company, index=number, count=row.pictures)
+        member = replace(together, index=number, count=row.pictures)
         label = f"{first.label} → {last.label}"
-        yield home, _keyed(replace(picture, objective="interpolation", together=own, row=label), home, context)
+        yield (
+            last_layer,
+            _keyed(replace(picture, objective="interpolation", together=member, row=label), last_layer, context),
+        )
 
 
-def _read(text: str, place: str, context: Context) -> tuple[Single | Sum, LayerSpec]:
+def _read(text: str, setting_path: str, context: Context) -> tuple[Single | Sum, LayerSpec]:
     try:
         unit = read_unit(text, {layer.name: layer for layer in context.facts.layers})
     except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from error
+        raise ConfigError(f"{setting_path}: {error}") from error
     return unit, max((context.layer(name) for name in layers_of(unit)), key=lambda layer: layer.index)
 
 
-def _company(
-    kind: Literal["diverse", "aligned"], home: LayerSpec, recipe: OptimizeConfig, context: Context
-) -> Together:
-    """Return the company of a group, with the layer in which its pictures are compared."""
+def _together(kind: Kind, last_layer: LayerSpec, recipe: OptimizeConfig, context: Context) -> Together:
+    """Return the group's first member, with the layer in which the pictures of the group are compared."""
     name = recipe.together.diversity_layer if kind == "diverse" else recipe.together.alignment_layer
     if not name:
-        before = [layer for layer in context.facts.layers if layer.index <= home.index and layer.positions != (1, 1)]
-        name = before[-1].name if before else home.name
+        before = [
+            layer for layer in context.facts.layers if layer.index <= last_layer.index and layer.positions != (1, 1)
+        ]
+        name = before[-1].name if before else last_layer.name
     elif name not in (names := [layer.name for layer in context.facts.layers]):
         field = "diversity_layer" if kind == "diverse" else "alignment_layer"
         raise ConfigError(f"together.{field}={name!r}: no such layer can be captured.{did_you_mean(name, names)}")
     return Together(kind=kind, layer=name, index=0, count=1)
 
 
-def _keyed(picture: Picture, home: LayerSpec, context: Context) -> Picture:
+def _keyed(picture: Picture, layer: LayerSpec, context: Context) -> Picture:
     upstream = context.facts.upstream
-    # Rows carry the home layer's name and number, so these belong to what a key names.
-    places = [(name, upstream[name]) for name in sorted({home.name, *picture.layers})]
+    # A picture's row holds the name and the index of `layer`, so the key covers them too.
+    upstream_hashes = [(name, upstream[name]) for name in sorted({layer.name, *picture.layers})]
     recipe = context.config.recipe(picture.recipe)
-    # Their hash and not the keys of all spans: ImageNet has hundreds, and a plan a hundred thousand pictures.
-    taken = [context.scans.whole(home)] if picture.needs_scan else []
+    # One hash, not the keys of all spans: ImageNet has hundreds of spans, and a plan a hundred thousand pictures.
+    input_hashes = [context.scans.whole(layer)] if picture.needs_scan else []
     if takes_magnitude(recipe):
-        taken.append(context.dataset)
-    company = picture.together and replace(picture.together, index=0)
-    what = (home.index, places, picture.row, picture.sign, picture.seed, company, taken, picture.start)
-    how = context.recipes[picture.recipe]
-    shared = fingerprint("picture", PICTURE_ALGORITHM, what, how, None if picture.row else picture.unit)
+        input_hashes.append(context.dataset)
+    # All members of a group have this part of the key in common; the index enters below.
+    together = picture.together and replace(picture.together, index=0)
+    content = (
+        layer.index,
+        upstream_hashes,
+        picture.row,
+        picture.sign,
+        picture.seed,
+        together,
+        input_hashes,
+        picture.start,
+    )
+    recipe_hash = context.recipes[picture.recipe]
+    # Each picture of an interpolation has another unit; the row's label, which names both ends, stands for all.
+    shared = fingerprint("picture", PICTURE_ALGORITHM, content, recipe_hash, None if picture.row else picture.unit)
     if picture.together is None:
         return replace(picture, key=shared)
     key = fingerprint("member", shared, picture.unit, picture.together.index)
@@ -244,7 +261,7 @@ def distinct(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
 
 
 def grouped(pictures: Sequence[Picture]) -> list[tuple[Picture, ...]]:
-    """Return pictures in their groups, in order of first appearance; a picture alone is a group of one."""
+    """Return the pictures by group, in order of first appearance; a picture learned alone is a group of one."""
     groups: dict[str, list[Picture]] = {}
     for picture in pictures:
         groups.setdefault(picture.group or picture.key, []).append(picture)

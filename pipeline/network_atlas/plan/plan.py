@@ -1,4 +1,4 @@
-"""A plan: everything that a run will make, by layer and by span, and the tasks that are missing."""
+"""A plan: everything that a run makes, by layer and by span, and the tasks that are still to do."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from dataclasses import dataclass
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.shares import WHOLE, Share
-from network_atlas.plan.tasks import NOT_YET_WRITTEN, InputFiles, OptimizeTask, ScanTask
+from network_atlas.plan.tasks import OptimizeTask, ScanTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything a run will make, whether or not it exists already."""
+    """Everything that a run makes, whether or not it exists already."""
 
     layers: tuple[LayerPlan, ...]
     spans: tuple[Span, ...]
     statistics_keys: tuple[str, ...]
-    """One key per span: of the statistics of its images, whatever the network."""
+    """One key per span: of the statistics of its images, which do not depend on the network."""
     sample_limit: str
     images_limit: str
     block: int
     dtypes: Mapping[str, str]
     """Number format of each recipe, by name."""
     random_ids: tuple[str, ...]
-    """Examples chosen by hash, which say how alike any two images are."""
-    known: Mapping[str, LayerSpec]
-    """Every layer of the model that can be captured."""
+    """Examples chosen by hash, whose likeness is that of unrelated images."""
+    model_layers: Mapping[str, LayerSpec]
+    """Every layer of the model that can be captured, by name."""
     magnitude_recipes: frozenset[str] = frozenset()
-    """Names of the recipes that take the frequency magnitude of the dataset."""
+    """Names of the recipes that use the frequency magnitude of the dataset."""
     share: Share = WHOLE
-    """The part of all this that the run is to do."""
+    """The part of the plan that this run does."""
 
     @property
     def picture_keys(self) -> tuple[str, ...]:
@@ -44,28 +45,29 @@ class Plan:
         return tuple(key for layer in self.layers for key in layer.scan_keys)
 
     @property
-    def own_pictures(self) -> frozenset[str]:
-        """Return the keys of the share's pictures: those of whole blocks."""
+    def share_pictures(self) -> frozenset[str]:
+        """Return the keys of the pictures in this run's share. A share has whole blocks."""
         blocks = (block for layer in self.layers for block in self._blocks(layer))
         return frozenset(picture.key for block in blocks for group in block.groups for picture in group)
 
     @property
-    def own_spans(self) -> tuple[Span, ...]:
-        """Return the share's spans."""
+    def share_spans(self) -> tuple[Span, ...]:
+        """Return the spans in this run's share."""
         return tuple(span for span in self.spans if self.share.has(span.content))
 
     @property
     def statistics_key(self) -> str:
-        """Return the key of the statistics of all images together; '' without a dataset."""
+        """Return the key of the statistics over all images; '' without a dataset."""
         return fingerprint("statistics", self.statistics_keys) if self.spans else ""
 
     def scan_tasks(self, done: Collection[str]) -> list[ScanTask]:
-        """Return one task per span of the share that some layer still misses."""
+        """Return a task for each span of the share that is not yet scanned for every layer."""
         tasks = []
         for number, span in enumerate(self.spans):
             if not self.share.has(span.content):
                 continue
             missing = [layer for layer in self.layers if layer.scan_keys[number] not in done]
+            # These do not depend on layers: a span that is scanned again for further layers has them already.
             of_images = "" if self.statistics_keys[number] in done else self.statistics_keys[number]
             if missing or of_images:
                 task = ScanTask(
@@ -80,10 +82,11 @@ class Plan:
         return tasks
 
     def optimize_tasks(self, done: Collection[str], inputs: InputFiles = NOT_YET_WRITTEN) -> list[OptimizeTask]:
-        """Return the share's missing pictures in blocks; a block is a fixed part of the sweep: no kill regroups it.
+        """Return tasks for the missing pictures of the share, at most one for each block.
 
-        Groups stay whole: where one of their pictures is missing, all are made. Pictures that take something from the
-        scan are left out where `inputs` does not have it.
+        Blocks are cut from the whole sweep, done or not, so an interrupted run has the same blocks when it resumes.
+        If a picture of a group is missing, the whole group is made again. Pictures that use the scan are left out if
+        `inputs` does not have it.
         """
         return [
             task
@@ -112,16 +115,18 @@ class Plan:
         )
 
     def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:
-        alike: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
+        # A block has one recipe, and groups of one kind: diverse sets, interpolations, or single pictures.
+        by_kind: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
         for group in grouped(layer.pictures):
             kind = group[0].together.kind if group[0].together else ""
-            alike.setdefault((group[0].recipe, kind), []).append(group)
-        for (recipe, _), groups in alike.items():
+            by_kind.setdefault((group[0].recipe, kind), []).append(group)
+        for (recipe, _), groups in by_kind.items():
             for part in _chunks(groups, self.block):
+                # The key of the first picture decides for its block: no block is divided between shares.
                 if not self.share.has(part[0][0].key):
                     continue
                 names = {name for group in part for picture in group for name in picture.layers}
-                others = tuple(self.known[name] for name in sorted(names - {layer.layer.name}))
+                others = tuple(self.model_layers[name] for name in sorted(names - {layer.layer.name}))
                 yield _Block(groups=part, recipe=recipe, others=others)
 
 
@@ -133,7 +138,7 @@ class _Block:
 
 
 def _chunks(groups: Sequence[tuple[Picture, ...]], size: int) -> list[list[tuple[Picture, ...]]]:
-    """Return runs of groups that hold `size` pictures, or the group that is larger than that."""
+    """Return the groups in chunks of at most `size` pictures; a larger group is a chunk by itself."""
     chunks: list[list[tuple[Picture, ...]]] = []
     for group in groups:
         if not chunks or sum(map(len, chunks[-1])) + len(group) > size:

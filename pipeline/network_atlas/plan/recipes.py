@@ -1,4 +1,4 @@
-"""What of a recipe determines a picture."""
+"""The settings of a recipe that determine a picture."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from network_atlas.config.schema import InputConfig
 
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
-    """Return what determines a picture: the recipe, the model's input, and the number format that 'auto' came to."""
-    recipe, shown = determining(config, OPTIMIZE), determining(model_input, OPTIMIZE)
-    return {"recipe": recipe, "input": shown, "dtype": dtype}
+    """Return the settings that determine a picture: recipe, model input, and number format (never 'auto')."""
+    recipe, input_settings = determining(config, OPTIMIZE), determining(model_input, OPTIMIZE)
+    return {"recipe": recipe, "input": input_settings, "dtype": dtype}
 
 
 def takes_magnitude(config: OptimizeConfig) -> bool:
-    """Say whether a recipe takes the frequency magnitude of the run's own dataset."""
-    given = config.parameterization
-    return given.name == "maco" and given.magnitude == "dataset"
+    """Say whether a recipe uses the frequency magnitude of the run's own dataset."""
+    parameterization = config.parameterization
+    return parameterization.name == "maco" and parameterization.magnitude == "dataset"

@@ -13,7 +13,7 @@ class Scans:
     """The scans of all layers. Each layer's keys are computed once: thousands of pictures ask for them."""
 
     def __init__(self, facts: ModelFacts, spans: Sequence[str]) -> None:
-        """Take, for each span, a hash of all that determines its scan except the layer."""
+        """`spans` has, for each span, a hash of everything that determines its scan except the layer."""
         self._facts, self._spans = facts, spans
         self._layers: dict[str, _LayerScan] = {}
 
@@ -26,7 +26,7 @@ class Scans:
         return self._of(layer).whole
 
     def _of(self, layer: LayerSpec) -> _LayerScan:
-        # By name: the same layer comes with and without its measured receptive field.
+        # By name, not by value: the same layer arrives with and without its measured receptive field.
         if layer.name not in self._layers:
             identity = (self._facts.upstream[layer.name], layer.name, layer.index)
             keys = tuple(fingerprint(identity, span) for span in self._spans)

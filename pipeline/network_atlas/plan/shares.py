@@ -2,9 +2,9 @@
 
     Share.of("2/8").has(key)
 
-The share of a result follows from its key alone: every key is in exactly one of the n shares, whatever else the sweep
-holds and whatever is done already. Shares are even only by chance: of 100 blocks, one of 8 shares gets 12 or 13, give
-or take 3.
+The share of a result follows from its key alone. Every key is in exactly one of the n shares, whatever else is in the
+sweep and whatever is done already. So shares are only roughly equal: with 100 blocks and 8 shares, a share has 12.5
+blocks on average, with a standard deviation of 3.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Share:
         return cls(*map(int, text.split("/"))) if text else WHOLE
 
     def has(self, key: str) -> bool:
-        """Say whether a result is this share's to make."""
+        """Say whether this share makes the result."""
+        # The first 64 bits of the hash: enough for remainders that are equally likely.
         return self.count == 1 or int(fingerprint("share", key)[:16], 16) % self.count == self.number - 1
 
 

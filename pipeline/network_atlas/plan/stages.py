@@ -1,4 +1,4 @@
-"""The stages of a run, in order: who does their tasks, and what is counted."""
+"""The stages of a run, in order: the worker of each, and the names of the things it makes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Stage:
 
     name: str
     worker: str
-    """Where its worker is, as 'module:Class'."""
+    """Its worker, as 'module:Class': a name, so that planning does not import it."""
     items: str
-    """What its tasks make, in the plural."""
+    """Name of the things that its tasks make, in the plural."""
     results: str
-    """What has a key, in the plural: a span of the dataset has one for each layer."""
+    """Name of the things that have keys, in the plural: a span of the dataset has a key for each layer."""
     computes: bool
-    """Say whether its workers run the network; those that only read and write are not given a GPU."""
+    """Whether its workers run the network. Workers that only read and write get no GPU."""
 
 
 STAGES = {

@@ -1,11 +1,11 @@
-"""From a sweep, which is data, to the channels and pictures it means in one model.
+"""Expand a sweep, as configured, into layers, channels and variants of one model.
 
     sweep = expand_sweep(facts, config.sweep)
     for selection in sweep.selections: ...      # a layer, its channels, its variants
 
-What a layer's selection holds depends on the selects that match it and on nothing else: neither the order of the
-selects nor how many other layers are swept changes it. Names: see `network_atlas.plan.patterns`; channels: see
-`network_atlas.plan.channels`. The pseudo-layer 'output' is taken only by its exact name, and `types` do not concern it.
+A layer's selection depends only on the selects that match it: neither their order nor the number of other layers
+changes it. Patterns of names are described in `network_atlas.plan.patterns`, channels in `network_atlas.plan.channels`.
+The pseudo-layer 'output' is matched only by its exact name, and `types` do not apply to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LISTED = "run `atlas layers` to list them"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The channels of one layer that get pictures, and which pictures each of them gets."""
+    """The channels of one layer that get pictures, and the variants of each."""
 
     layer: LayerSpec
     channels: tuple[int, ...]
@@ -45,7 +45,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    """What a select can choose from."""
+    """The layers and modules that a select can choose from."""
 
     layers: Mapping[str, LayerSpec]
     bases: Mapping[str, tuple[str, ...]]
@@ -57,13 +57,13 @@ class _Model:
         return [*self.layers, *(name for name in self.unsupported if name not in self.layers)]
 
     def types(self, name: str) -> tuple[str, ...]:
-        own = (self.layers[name].type,) if name in self.layers else ()
-        return (*own, *self.bases.get(name, ()))
+        kinds = (self.layers[name].type,) if name in self.layers else ()
+        return (*kinds, *self.bases.get(name, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What one select takes."""
+class _Match:
+    """The layers and channels that one select matches, or the problems it has."""
 
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     passed_over: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +71,10 @@ class _Found:
 
 
 def expand_sweep(facts: ModelFacts, config: SweepConfig) -> Sweep:
-    """Return what the sweep selects in a model. Raises one SelectionError with every problem of every select."""
+    """Return the layers and channels that a sweep selects.
+
+    Raises one SelectionError with all problems of all selects.
+    """
     ordered = sorted(
         (layer for layer in facts.layers if layer.name not in facts.unsupported), key=lambda layer: layer.index
     )
@@ -81,12 +84,13 @@ def expand_sweep(facts: ModelFacts, config: SweepConfig) -> Sweep:
         unsupported=facts.unsupported,
         repeats=facts.repeats,
     )
-    found = [_find(index, model, config) for index in range(len(config.select))]
-    problems = [problem for one in found for problem in one.problems]
+    per_select = [_match(index, model, config) for index in range(len(config.select))]
+    # Not one by one: the user sees the problems of all selects at once.
+    problems = [problem for match in per_select for problem in match.problems]
     if problems:
         raise SelectionError("\n".join(problems))
-    passed_over = {name: reason for one in found for name, reason in one.passed_over.items()}
-    united = {name: _union(one.channels.get(name, ()) for one in found) for name in model.layers}
+    passed_over = {name: reason for match in per_select for name, reason in match.passed_over.items()}
+    united = {name: _union(match.channels.get(name, ()) for match in per_select) for name in model.layers}
     return Sweep(
         selections=tuple(
             Selection(layer=layer, channels=united[layer.name], variants=variants_for(layer, config.variants))
@@ -97,24 +101,25 @@ def expand_sweep(facts: ModelFacts, config: SweepConfig) -> Sweep:
     )
 
 
-def _find(index: int, model: _Model, config: SweepConfig) -> _Found:
-    select, place = config.select[index], f"sweep.select.{index}"
-    problems = [*_name_problems(select, place, model), *_form_problems(select, place)]
+def _match(index: int, model: _Model, config: SweepConfig) -> _Match:
+    select, setting_path = config.select[index], f"sweep.select.{index}"
+    problems = [*_name_problems(select, setting_path, model), *_form_problems(select, setting_path)]
     if OUTPUT in select.include and OUTPUT in model.unsupported:
-        problems.append(f"{place}.include: {_output_problem(model.unsupported[OUTPUT], config)}")
+        problems.append(f"{setting_path}.include: {_output_problem(model.unsupported[OUTPUT], config)}")
     matched = [name for name in model.names if _takes(select, name, model)]
     captured = [name for name in matched if name in model.layers]
+    # Only globs come here with such names: an exact name that cannot be captured is a problem.
     passed_over = {name: model.unsupported[name] for name in matched if name not in model.layers}
     if not captured and not problems:
-        problems.append(_no_match(select, place, model, passed_over))
+        problems.append(_no_match(select, setting_path, model, passed_over))
     if problems:
-        return _Found(problems=tuple(problems))
-    channels, problems = _choose(select, place, [model.layers[name] for name in captured], config.seed)
-    return _Found(channels=channels, passed_over=passed_over, problems=tuple(problems))
+        return _Match(problems=tuple(problems))
+    channels, problems = _choose(select, setting_path, [model.layers[name] for name in captured], config.seed)
+    return _Match(channels=channels, passed_over=passed_over, problems=tuple(problems))
 
 
 def _choose(
-    select: SelectConfig, place: str, layers: Sequence[LayerSpec], seed: int
+    select: SelectConfig, setting_path: str, layers: Sequence[LayerSpec], seed: int
 ) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     channels: dict[str, tuple[int, ...]] = {}
     problems: list[str] = []
@@ -122,7 +127,7 @@ def _choose(
         try:
             channels[layer.name] = choose_channels(select.channels, layer, seed=seed)
         except SelectionError as error:
-            problems.append(f"{place}.channels: {error}")
+            problems.append(f"{setting_path}.channels: {error}")
     return channels, problems
 
 
@@ -131,17 +136,17 @@ def spread(layers: Sequence[LayerSpec], count: int) -> list[LayerSpec]:
     if count == 0 or count >= len(layers):
         return list(layers)
     steps = max(count - 1, 1)
-    # round(linspace) in whole numbers, halves up: no platform rounds it otherwise.
+    # round(linspace) in whole numbers, halves up: floating point could round a half differently on another platform.
     return [layers[(2 * step * (len(layers) - 1) + steps) // (2 * steps)] for step in range(count)]
 
 
 def _takes(select: SelectConfig, name: str, model: _Model) -> bool:
     typed = any(matches(pattern, kind) for pattern in select.types for kind in model.types(name))
-    return _named(select, name) and (typed or name == OUTPUT or not select.types) and _is_wanted(select, name, model)
+    return _named(select, name) and (typed or name == OUTPUT or not select.types) and _is_distinct(select, name, model)
 
 
-def _is_wanted(select: SelectConfig, name: str, model: _Model) -> bool:
-    """Say whether a layer has channels of its own, or may have others'; output is taken by its name alone."""
+def _is_distinct(select: SelectConfig, name: str, model: _Model) -> bool:
+    """Say whether a layer makes channels of its own, or the select allows repeats; the output always passes."""
     return not select.distinct or name == OUTPUT or name not in model.repeats
 
 
@@ -153,43 +158,46 @@ def _any_matches(patterns: Iterable[str], name: str) -> bool:
     return any(pattern == name if name == OUTPUT else matches(pattern, name) for pattern in patterns)
 
 
-def _name_problems(select: SelectConfig, place: str, model: _Model) -> Iterable[str]:
+def _name_problems(select: SelectConfig, setting_path: str, model: _Model) -> Iterable[str]:
     for side, patterns in (("include", select.include), ("exclude", select.exclude)):
         for name in (pattern for pattern in patterns if not is_glob(pattern)):
             if name not in model.names:
-                guess = did_you_mean(name, model.names)
-                yield f"{place}.{side}: the model has no layer '{name}'.{guess} The names are the model's own: {LISTED}"
+                problem = f"the model has no layer '{name}'.{did_you_mean(name, model.names)}"
+                yield f"{setting_path}.{side}: {problem} The names are the model's own: {LISTED}"
             elif side == "include" and name in model.unsupported and name != OUTPUT:
-                yield f"{place}.include: layer '{name}' cannot be captured: {model.unsupported[name]}"
+                yield f"{setting_path}.include: layer '{name}' cannot be captured: {model.unsupported[name]}"
 
 
 def _output_problem(reason: str, config: SweepConfig) -> str:
-    """Return why the output cannot be taken, and the sweep without it, as an override."""
-    others = [replace(one, include=tuple(name for name in one.include if name != OUTPUT)) for one in config.select]
-    kept = [one for one in others if one.include] or [SelectConfig(include=("**",))]
+    """Return why the output cannot be captured, and an override that gives the sweep without it."""
+    without_output = [
+        replace(select, include=tuple(name for name in select.include if name != OUTPUT)) for select in config.select
+    ]
+    # A select of the output alone is left without layers: the advice is then the whole network.
+    selects = [select for select in without_output if select.include] or [SelectConfig(include=("**",))]
     return (
         f"layer '{OUTPUT}' cannot be captured: {reason}. Leave the model's output out: give the whole list without it, "
-        f"'sweep.select=[{', '.join(map(_as_override, kept))}]'"
+        f"'sweep.select=[{', '.join(map(_as_override, selects))}]'"
     )
 
 
 def _as_override(select: SelectConfig) -> str:
-    plain = SelectConfig(include=())
-    given = {item.name: getattr(select, item.name) for item in fields(select)}
-    told = {name: value for name, value in given.items() if value != getattr(plain, name)}
-    return "{" + ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in told.items()) + "}"
+    defaults = SelectConfig(include=())
+    values = {item.name: getattr(select, item.name) for item in fields(select)}
+    changed = {name: value for name, value in values.items() if value != getattr(defaults, name)}
+    return "{" + ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in changed.items()) + "}"
 
 
-def _form_problems(select: SelectConfig, place: str) -> Iterable[str]:
+def _form_problems(select: SelectConfig, setting_path: str) -> Iterable[str]:
     try:
         check_channels(select.channels)
     except ConfigError as error:
-        yield f"{place}.channels: {error}"
+        yield f"{setting_path}.channels: {error}"
 
 
-def _no_match(select: SelectConfig, place: str, model: _Model, passed_over: Mapping[str, str]) -> str:
-    asked = ", ".join(f"{key}={list(getattr(select, key))}" for key in ("include", "exclude", "types"))
-    lines = [f"{place} matches no layer that can be captured: {asked}."]
+def _no_match(select: SelectConfig, setting_path: str, model: _Model, passed_over: Mapping[str, str]) -> str:
+    criteria = ", ".join(f"{key}={list(getattr(select, key))}" for key in ("include", "exclude", "types"))
+    lines = [f"{setting_path} matches no layer that can be captured: {criteria}."]
     if passed_over:
         lines.append(f"It matches {_some(f'{name} ({reason})' for name, reason in sorted(passed_over.items()))}.")
     typed_out = [name for name in model.layers if select.types and _named(select, name)]
@@ -197,15 +205,15 @@ def _no_match(select: SelectConfig, place: str, model: _Model, passed_over: Mapp
         left_out = dict.fromkeys(model.layers[name].type for name in typed_out)
         lines.append(
             f"Its include matches {_some(typed_out)}, but its types leave none of them: these are of type "
-            f"{_some(left_out, limit=40)}; set {place}.types to one of these, or to [] for any."
+            f"{_some(left_out, limit=40)}; set {setting_path}.types to one of these, or to [] for any."
         )
         return " ".join(lines)
-    near = [name for pattern in select.include for name in _near(pattern, model.layers)]
-    lines.append(f"Layers are for example {_some(dict.fromkeys(near or model.layers))}; {LISTED}.")
+    similar = [name for pattern in select.include for name in _near(pattern, model.layers)]
+    lines.append(f"Layers are for example {_some(dict.fromkeys(similar or model.layers))}; {LISTED}.")
     if select.types:
         kinds = {kind for name in model.layers for kind in model.types(name) if name != OUTPUT}
         lines.append(f"Types are {_some(sorted(kinds), limit=40)}.")
-    lines.append(f"Set {place}.include, or model.main_layers where the sweep takes its layers from there.")
+    lines.append(f"Set {setting_path}.include, or model.main_layers where the sweep takes its layers from there.")
     return " ".join(lines)
 
 

@@ -1,16 +1,14 @@
-"""Tasks: pieces of work that one worker does and commits whole. All kinds of task are here.
+"""Tasks: pieces of work that one worker does and commits as a whole. All kinds of task are here.
 
 A *key* is the fingerprint of one result: one picture, one measurement, or one span of the dataset scanned for one
-layer. A task groups missing keys of one stage. A wider sweep, other workers or a killed run change which tasks there
-are, never which results: what is done stays done.
+layer. A task groups missing keys of one stage. A wider sweep, more workers or a killed run may change the tasks, but
+never the results: finished work stays finished.
 
-A task is complete when it is made: it names the files that its worker reads. Who makes tasks asks an `InputFiles` for
-them; `NOT_YET_WRITTEN` stands in where tasks are only counted.
+A task is complete when it is created: it names the files that its worker reads (`network_atlas.plan.input_files`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -24,60 +22,28 @@ from network_atlas.plan.pictures import Picture, grouped
 BACKWARD_FACTOR = 3.0
 """A step (forward and backward) takes about three times a forward pass."""
 CALIBRATION_PASSES = 16
-"""Forward passes that measuring a picture takes: eight moved views, itself, and the images that it is compared with."""
+"""Forward passes to measure a picture: eight transformed views, the picture itself, and images to compare it with."""
 
 
 class StageTask(Task, Protocol):
-    """What every kind of task says of itself: what executors know of it, its stage, and its cost."""
+    """The interface of every task: that of executors, and its stage and cost."""
 
     stage: ClassVar[str]
 
     def split(self) -> tuple[StageTask, ...]: ...
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
-        """Return its work in passes of one image through the whole network.
+        """Return the task's work in passes of one image through the whole network.
 
-        A layer's share of a pass is timed once, while layers are listed: the figures compare tasks, they are not
-        seconds. A table, which needs no pass, counts its rows.
+        A layer's share of a pass is timed once, when the layers are listed. So the figures only compare tasks with each
+        other. A table needs no pass; its work is the number of its rows.
         """
         ...
 
 
-class InputFiles(Protocol):
-    """The files in the store that tasks read."""
-
-    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
-        """Return the files that hold a layer's scan; None where a span is missing."""
-        ...
-
-    def of_images(self) -> str | None:
-        """Return the file of the statistics of all images; None where it is not written."""
-        ...
-
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
-        ...
-
-
-class _NotYetWritten:
-    """No files: for tasks that are counted, or whose cost is estimated, and not carried out."""
-
-    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
-        return ()
-
-    def of_images(self) -> str | None:
-        return ""
-
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        return ()
-
-
-NOT_YET_WRITTEN: InputFiles = _NotYetWritten()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanTask:
-    """One span, for all layers that still miss it: one forward pass serves them all."""
+    """Scan one span for all layers that lack it: one forward pass serves them all."""
 
     stage: ClassVar[str] = "scan"
     span: Span
@@ -87,7 +53,7 @@ class ScanTask:
     sample_limit: str
     images_limit: str
     statistics_key: str = ""
-    """Key of the statistics of the images themselves, where they are missing."""
+    """Key of the statistics of the images themselves; '' if they are done."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -107,21 +73,21 @@ class ScanTask:
 
     @property
     def cached_input(self) -> str:
-        """Return '': spans have nothing in common."""
+        """Return '': two spans share no input."""
         return ""
 
     def split(self) -> tuple[ScanTask, ...]:
-        """Return (): a span is read once for all layers."""
+        """Return (): a span is not divided."""
         return ()
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
-        """Return the span's images, each counted up to the last layer; none where only images are measured."""
+        """Return the number of images times the share of a pass up to the last layer; 0 if no layer is scanned."""
         share = max((facts.share[layer.name] for layer in self.layers), default=0.0)
         return (self.span.stop - self.span.start) * share
 
 
 class _PicturesTask:
-    """What tasks about pictures of one layer have in common."""
+    """The common part of tasks about pictures of one layer."""
 
     __slots__ = ()
     layer: LayerSpec
@@ -138,12 +104,12 @@ class _PicturesTask:
 
     @property
     def cached_input(self) -> str:
-        """Return the layer, where its scan is read."""
+        """Return the layer's name if its scan is read: tasks of one layer then share that input."""
         return self.layer.name if self.scan_files else ""
 
 
 class _WholeLayerTask:
-    """What tasks that make one layer's table or pages have in common: they are written whole."""
+    """The common part of tasks that write one layer's table or pages."""
 
     __slots__ = ()
     key: str
@@ -164,7 +130,7 @@ class _WholeLayerTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask(_PicturesTask):
-    """A block of pictures of one layer and one recipe."""
+    """Make a block of pictures of one layer and one recipe."""
 
     stage: ClassVar[str] = "optimize"
     layer: LayerSpec
@@ -172,11 +138,11 @@ class OptimizeTask(_PicturesTask):
     dtype: str
     recipe: str = ""
     others: tuple[LayerSpec, ...] = ()
-    """Further layers that the pictures are read from or compared in."""
+    """Other layers that the pictures are read from or compared in."""
     scan_files: tuple[str, ...] = ()
-    """The layer's partials, for pictures that take something from the scan."""
+    """The layer's partials, for pictures that use the scan."""
     statistics_file: str = ""
-    """Where the dataset's frequency magnitude is, for recipes that take it."""
+    """The file with the dataset's frequency magnitude, for recipes that use it."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -187,7 +153,7 @@ class OptimizeTask(_PicturesTask):
         return fingerprint("optimize", self.keys)
 
     def split(self) -> tuple[OptimizeTask, ...]:
-        """Return the task in two, whole groups of pictures each; () if there is one group."""
+        """Return two tasks of whole groups; () if there is only one group."""
         groups = grouped(self.pictures)
         if len(groups) < 2:
             return ()
@@ -195,28 +161,28 @@ class OptimizeTask(_PicturesTask):
         return tuple(replace(self, pictures=tuple(picture for group in part for picture in group)) for part in parts)
 
     def passes_of_picture(self, config: RunConfig, facts: ModelFacts) -> float:
-        """Return the forward passes that each picture takes at most, as parts of the whole network."""
+        """Return the largest number of forward passes of a picture, in passes through the whole network."""
         recipe = config.recipe(self.recipe)
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
         return recipe.steps * recipe.transform.views * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
-        """Return the passes of all pictures; a backward pass counts as two forward."""
+        """Return the passes of all pictures; a backward pass counts as two forward passes."""
         return BACKWARD_FACTOR * len(self.pictures) * self.passes_of_picture(config, facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrateTask(_PicturesTask):
-    """Finished pictures of one layer that are to be measured."""
+    """Measure finished pictures of one layer."""
 
     stage: ClassVar[str] = "calibrate"
     layer: LayerSpec
     pictures: tuple[Picture, ...]
     keys: tuple[str, ...]
-    """One key per picture: of the measurement, not of the picture."""
+    """One key per picture: that of its measurement, not its own."""
     path: tuple[LayerSpec, ...]
     others: tuple[LayerSpec, ...]
-    """Further layers that the pictures' units are read from."""
+    """Other layers that the pictures' units are read from."""
     random_ids: tuple[str, ...]
     picture_files: tuple[str, ...]
     scan_files: tuple[str, ...]
@@ -227,7 +193,7 @@ class CalibrateTask(_PicturesTask):
         return fingerprint("calibrate", self.keys)
 
     def split(self) -> tuple[CalibrateTask, ...]:
-        """Return the task in two; () if it is one picture."""
+        """Return two tasks; () if there is only one picture."""
         middle = len(self.pictures) // 2
         parts = (slice(None, middle), slice(middle, None)) if middle else ()
         return tuple(replace(self, pictures=self.pictures[part], keys=self.keys[part]) for part in parts)
@@ -241,13 +207,13 @@ class CalibrateTask(_PicturesTask):
         return tuple(layer for layer in (self.layer, *self.others) if layer.name in picture.layers)
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
-        """Return the passes up to the layer of all pictures."""
+        """Return the passes of all pictures, each up to the layer."""
         return CALIBRATION_PASSES * len(self.pictures) * facts.share[self.layer.name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssembleTask(_WholeLayerTask):
-    """The joining of everything known about one layer."""
+    """Join all results about one layer into its table."""
 
     stage: ClassVar[str] = "assemble"
     key: str
@@ -256,9 +222,9 @@ class AssembleTask(_WholeLayerTask):
     """Shards that hold the layer's pictures; they may hold others too."""
     calibration_files: tuple[str, ...]
     calibrations: tuple[str, ...]
-    """Keys of the measurements that count; the files may hold others too."""
+    """Keys of the measurements to join; the files may hold others too."""
     scan_files: tuple[str, ...]
-    """What the scan gathered of the layer, and the examples' names; the files may hold other layers too."""
+    """The layer's part of the scan, and the examples' names; the files may hold other layers too."""
     examples: int
     """Examples that the partials must cover, readable or not."""
     class_names: tuple[str, ...] = ()
@@ -272,7 +238,7 @@ class AssembleTask(_WholeLayerTask):
         return (self.plan.layer.name,)
 
     def split(self) -> tuple[AssembleTask, ...]:
-        """Return (): a table is written whole."""
+        """Return (): a table is one file."""
         return ()
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
@@ -282,7 +248,7 @@ class AssembleTask(_WholeLayerTask):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteTask(_WholeLayerTask):
-    """The pages of one layer."""
+    """Write the pages of one layer."""
 
     stage: ClassVar[str] = "site"
     key: str

@@ -1,4 +1,4 @@
-"""What a variant means in a given layer: its units. Pure."""
+"""The units that a variant stands for in a layer. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from network_atlas.units import Channel, ClassLogit, ClassProbability, Coactive,
 def variants_for(layer: LayerSpec, variants: Sequence[VariantConfig]) -> tuple[VariantConfig, ...]:
     """Return the pictures that each channel of the layer gets.
 
-    In a layer with a single position a neuron *is* its channel. There a neuron variant becomes the channel variant
-    of the same sign and seed, once: nothing is made twice, and no sign that was asked for is lost.
+    In a layer with a single position, a neuron is the same as its channel. So a neuron variant becomes the channel
+    variant of the same sign and seed, and repeats are dropped: no picture is made twice, and no sign is lost.
     """
     if layer.positions != (1, 1):
         return tuple(variants)
@@ -32,15 +32,16 @@ def variants_for(layer: LayerSpec, variants: Sequence[VariantConfig]) -> tuple[V
 
 
 def has_units(layer: LayerSpec, variant: VariantConfig, cosine_power: float) -> bool:
-    """Say whether a variant means anything in a layer."""
-    own = variants_for(layer, [variant])
-    return any(unit_of(layer, 0, one) or any(whole_layer_units(layer, one, cosine_power)) for one in own)
+    """Say whether a variant stands for any unit in a layer."""
+    adapted = variants_for(layer, [variant])
+    return any(unit_of(layer, 0, item) or any(whole_layer_units(layer, item, cosine_power)) for item in adapted)
 
 
 def unit_of(layer: LayerSpec, channel: int, variant: VariantConfig) -> Unit | None:
-    """Return the unit that a variant means for one channel; None where it means none.
+    """Return the unit that a variant stands for in one channel; None if there is none.
 
-    Probabilities are of the output only, class tokens of token layers, and layers and directions are no channel's.
+    Only the output has probabilities, only token layers have a class token, and layers and directions belong to no
+    single channel.
     """
     is_output = layer.name == OUTPUT
     match variant.objective:
@@ -70,7 +71,7 @@ def _neuron(layer: LayerSpec, channel: int, variant: VariantConfig) -> Neuron | 
 
 
 def whole_layer_units(layer: LayerSpec, variant: VariantConfig, cosine_power: float) -> Iterator[Unit]:
-    """Yield the units that a variant means for a layer as a whole; none for the output."""
+    """Yield the units that a variant stands for in a layer as a whole; none for the output."""
     if layer.name == OUTPUT:
         return
     if variant.objective == "layer":
@@ -83,11 +84,11 @@ def whole_layer_units(layer: LayerSpec, variant: VariantConfig, cosine_power: fl
 
 def random_direction(channels: int, *, seed: str) -> tuple[float, ...]:
     """Return a direction drawn evenly from the unit sphere, float32 values, the same on every machine."""
-    # RandomState's streams are frozen for good, unlike those of the newer generators.
+    # RandomState, not default_rng: NumPy guarantees that its streams never change, and the vector is part of the key.
     drawn = np.random.RandomState(int(fingerprint("direction", channels, seed)[:8], 16)).standard_normal(channels)
     return tuple((drawn / np.linalg.norm(drawn)).astype(np.float32).tolist())
 
 
 def objective_of(unit: Unit) -> str:
-    """Return the objective's name that a kind of unit has."""
+    """Return the name of the objective for a kind of unit."""
     return unit.objective

@@ -1,1 +1,1 @@
-"""A run from start to end: prepare, carry out the stages, write down what happened."""
+"""A run from start to end: prepare it, carry out its stages, record what happened."""

@@ -1,4 +1,4 @@
-"""Give tasks the files that they read: what earlier stages left in the store."""
+"""Find the files that tasks read: those that earlier stages left in the store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
-from network_atlas.store import schemas
+from network_atlas.store import scan_schemas, schemas
+from network_atlas.store.fields import VERSION, columns_of
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
 
 ASSEMBLE_ALGORITHM = 4
-"""Raise when the same results are joined to another table."""
+"""Raise this number when the same results are joined into another table."""
 
 
 class StoredFiles:
@@ -33,15 +34,15 @@ class StoredFiles:
         self._scans: dict[str, tuple[str, ...] | None] = {}
 
     def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
-        """Return the files that hold a layer's scan; None where a span is missing."""
+        """Return the files of a layer's scan; None if a span is missing."""
         if layer.name not in self._scans:  # every block of a layer asks for it
             keys = self._layers[layer.name].scan_keys
-            whole = all(key in self._done.scan for key in keys)
-            self._scans[layer.name] = scanned_files(self._done.scan[key] for key in keys) if whole else None
+            is_complete = all(key in self._done.scan for key in keys)
+            self._scans[layer.name] = scanned_files(self._done.scan[key] for key in keys) if is_complete else None
         return self._scans[layer.name]
 
     def of_images(self) -> str | None:
-        """Return the file of the statistics of all images; None where it is not written."""
+        """Return the file with the statistics of all images; None if it is not written yet."""
         receipt = self._done.statistics.get(self._plan.statistics_key)
         return receipt.files[0].path if receipt else None
 
@@ -51,18 +52,18 @@ class StoredFiles:
 
 
 def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
-    """Return the task that joins everything there is about a layer; its key covers what that is."""
+    """Return the task that joins all results about a layer; its key covers which results there are."""
     pictures = [picture.key for picture in layer.pictures if picture.key in done.optimize]
     keys = calibration_keys(prepared.plan, layer)
     measured = [keys[key] for key in pictures if keys[key] in done.calibrate]
     config = prepared.config
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
-    # A new column is one more thing to join; without it here, finished atlases would go without the column.
-    columns = (schemas.columns(schemas.ATLAS), schemas.columns(schemas.CHANNEL_STATS))
-    known = (layer, pictures, measured, columns)
+    # With the columns: finished atlases get a new column at their next run.
+    columns = (columns_of(schemas.ATLAS), columns_of(schemas.CHANNEL_STATS))
+    contents = (layer, pictures, measured, columns)
     return AssembleTask(
-        key=fingerprint("assemble", ASSEMBLE_ALGORITHM, schemas.VERSION, known, presentation, names),
+        key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
         plan=layer,
         picture_files=files_under((done.optimize[key] for key in pictures), "visualizations"),
         calibration_files=files_under((done.calibrate[key] for key in measured), "calibrations"),
@@ -74,13 +75,13 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
 
 
 def scanned_files(receipts: Iterable[Receipt]) -> tuple[str, ...]:
-    """Return the files of scan receipts that hold what was gathered about channels and examples."""
-    known = list(receipts)
-    return tuple(path for folder in FOLDERS for path in files_under(known, folder))
+    """Return the files of scan receipts that hold the numbers of channels, and the examples."""
+    distinct = list(receipts)
+    return tuple(path for folder in FOLDERS for path in files_under(distinct, folder))
 
 
 def merge_statistics(prepared: Prepared, done: Done) -> bool:
-    """Write the statistics of all images together, where they are missing and every span has its own; say if so."""
+    """Write the statistics over all images if they are missing and every span has its part; say whether it was done."""
     plan, store = prepared.plan, prepared.store
     key, keys = plan.statistics_key, plan.statistics_keys
     if not key or key in done.statistics or any(key not in done.scan for key in keys):
@@ -93,6 +94,6 @@ def merge_statistics(prepared: Prepared, done: Done) -> bool:
     dataset = prepared.config.dataset
     named = {"dataset": " ".join(part for part in (dataset.source, dataset.root) if part)}
     merged = merge_images(rows, examples=len(prepared.examples))
-    file = put_shard(store, "statistics", [named | merged], schemas.DATASET_STATISTICS)
+    file = put_shard(store, "statistics", [named | merged], scan_schemas.DATASET_STATISTICS)
     commit(store, Receipt(stage="statistics", task=key, keys=(key,), files=(file,), seconds=0.0))
     return True

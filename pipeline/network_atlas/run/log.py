@@ -1,13 +1,13 @@
-"""What a run did, as JSON lines in its root: `logs/<run id>.jsonl`.
+"""The log of a run, as JSON lines in its root: `logs/<run id>.jsonl`.
 
     with RunLog(store) as log:
-        log.note("run_started", version="1.0")     # kept until something worth a file happens
+        log.note("run_started", version="1.0")     # kept in memory until an event happens
         log.event("stage_started", stage="scan", tasks=8)
 
-Each line is an object with `time` (ISO 8601, UTC) and `event`; `run_ended` comes last, with how it ended. Object stores
-can't append, so the file is written whole each time: at the end, and at most every few seconds before. A run that is
-killed outright loses those seconds of its log, and one that finds nothing to do leaves none. Lines are about runs,
-stages and tasks that failed, never about single pictures, so the file stays small.
+Each line is an object with `time` (ISO 8601, UTC) and `event`. The last line, `run_ended`, says how the run ended.
+Object stores can't append, so the whole file is written each time: at the end, and before that every few seconds at
+most. A run that is killed loses the last seconds of its log. A run that has nothing to do writes no log. Lines are
+about runs, stages and failed tasks, never about single pictures, so the file stays small.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from network_atlas.store.paths import Store
 
 WRITE_SECONDS = 5.0
 RETRY_SECONDS = 10.0
-"""The next write has these lines too; and a run whose root is gone should not wait long to say so."""
+"""Short: the next write has the same lines, and a run whose root is gone should report that soon."""
 PACKAGES = ("numpy", "pillow", "pyarrow", "ray", "torch", "torchvision")
 
 log = logging.getLogger(__name__)
 
 
 def new_run_id() -> str:
-    """Return a name for a run; names sort by the time at which their runs began."""
+    """Return a new name for a run. Names sort by the start of their runs."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on, without loading them."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 class RunLog:
@@ -64,17 +64,17 @@ class RunLog:
 
     @property
     def path(self) -> str:
-        """Return where it is, below the root."""
+        """Return the path of the file below the root."""
         return f"logs/{self.run}.jsonl"
 
     def note(self, event: str, **fields: object) -> None:
-        """Add a line, without writing the file for it."""
+        """Add a line; the next event or the end of the run writes it."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
         with self._lock:
             self._lines.append(json.dumps(line))
 
     def event(self, event: str, **fields: object) -> None:
-        """Add a line, and have it written within seconds."""
+        """Add a line, which is written within seconds."""
         self.note(event, **fields)
         with self._lock:
             self._worth = True
@@ -84,14 +84,14 @@ class RunLog:
                 self._timer.start()
 
     def _write_now(self) -> None:
-        with self._writing:  # so that an older state never comes last
+        with self._writing:  # one writer at a time: an older state must not overwrite a newer one
             with self._lock:
                 self._timer = None
                 data = "".join(f"{line}\n" for line in self._lines).encode()
             try:
                 self._store.write(self.path, data)
-            except StoreError as error:  # a root that is full or gone ends the run where results are written
-                log.error("the run's log is not written: %s", error)
+            except StoreError as error:  # not fatal here: a root that is full or gone ends the run at its next result
+                log.error("the run's log could not be written: %s", error)
 
     def __enter__(self) -> RunLog:
         logging.getLogger("network_atlas").addHandler(self._warnings)
@@ -116,7 +116,7 @@ class RunLog:
 
 
 class _Warnings(logging.Handler):
-    """Notes what is warned of while a run goes on: a worker that was lost, storage that does not answer."""
+    """Adds the warnings of a run to its log: a lost worker, storage that does not answer."""
 
     def __init__(self, log: RunLog) -> None:
         super().__init__(logging.WARNING)

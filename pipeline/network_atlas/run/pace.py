@@ -1,4 +1,4 @@
-"""How fast a stage goes, from the times at which its tasks were committed. Pure."""
+"""The rate of a stage, computed from the times at which its tasks were committed. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 RECENT_SECONDS = 600.0
-"""What was committed longer than this before the last commit says little about now."""
+"""Commits that are this much older than the last one say little about the present rate."""
 LONG_TASKS = 4
-"""Where tasks are long, this many times their length is recent: they end in waves."""
+"""With long tasks, this many times their length counts as recent: workers start together, so tasks end in waves."""
 PAUSE_SECONDS = 30.0
-"""Between two tasks of one worker there may be so much: committing, the next start, clocks that differ."""
+"""Longest pause within a stretch of work: a commit, the start of the next task, clocks that differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A task: when it was committed, how long it took (seconds), and the items that it made."""
+    """A committed task: the time of the commit, its duration (both in seconds), and its number of items."""
 
     finished: float
     seconds: float
@@ -23,20 +23,20 @@ class Commit:
 
 
 def items_per_second(newest_first: Iterable[Commit]) -> float | None:
-    """Return the rate of all workers together over the last stretch of work, None where nothing was made.
+    """Return the rate of all workers together over the last stretch of work; None if nothing was made.
 
-    A stretch goes back from the last commit, ten minutes or a few tasks' length, to where no task was running: the time
-    between two runs does not count. Older commits are not looked at.
+    A stretch ends at the last commit. It goes back ten minutes, or a few times the length of a task if that is longer,
+    but not beyond a time at which no task was running: pauses between two runs do not count.
     """
     last, begun, earliest, items = 0.0, 0.0, 0.0, 0
-    for one in newest_first:
+    for commit in newest_first:
         if not items:
-            last = begun = one.finished
-            earliest = last - max(RECENT_SECONDS, LONG_TASKS * one.seconds)
-        if one.finished < max(earliest, begun - PAUSE_SECONDS):
+            last = begun = commit.finished
+            earliest = last - max(RECENT_SECONDS, LONG_TASKS * commit.seconds)
+        if commit.finished < max(earliest, begun - PAUSE_SECONDS):
             break
-        if one.items:
-            begun = min(begun, one.finished - one.seconds)
-            items += one.items
+        if commit.items:
+            begun = min(begun, commit.finished - commit.seconds)
+            items += commit.items
     seconds = last - max(begun, earliest)
     return items / seconds if items and seconds > 0 else None

@@ -1,6 +1,6 @@
-"""From a configuration to what must be done: the model's facts, the examples, the plan, and what the store already has.
+"""Prepare a run from its configuration: load the model, list the examples, make the plan.
 
-Reads; writes nothing, starts no worker. `atlas plan` prints what this returns; `run.stages` carries it out.
+Only reads: it writes nothing and starts no worker. `atlas plan` prints the result; `run.stages` carries it out.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WALKED = ("folder", "parquet")
-"""Sources that take in what an atlas holds, pictures and tables, wherever it lies below `dataset.root`."""
+"""Sources that search folders, and would take the pictures and tables of an atlas below `dataset.root` for data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Everything known before work starts."""
+    """Everything that is known before work starts."""
 
     config: RunConfig
     store: Store
@@ -52,14 +52,14 @@ class Prepared:
     examples: tuple[Example, ...]
     plan: Plan
     notices: tuple[str, ...] = ()
-    """What the dataset's listing left out, in sentences for the user."""
+    """Files that the listing of the dataset left out, in sentences for the user."""
     batch_difference: float | None = None
-    """See `models.facts.batch_difference`; measured for runs only, whose record says it."""
+    """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A network and what planning needs to know of it."""
+    """A network and the facts about it that planning needs."""
 
     model: nn.Module
     facts: ModelFacts
@@ -72,14 +72,15 @@ class LoadedModel:
 
 
 def prepare(config: RunConfig, *, measured: bool = True, loaded: LoadedModel | None = None) -> Prepared:
-    """Return the plan of a run. Raises before any work when the configuration does not fit the model, data or root.
+    """Return a run that is ready to start. Raises if the configuration does not fit the model, the data or the root.
 
-    With `measured` the plan has receptive fields, each of which takes a backward pass, and the result says how far a
-    batch changes an image's numbers. Crops and the record of a run need these. No key does, so a command that only
-    says what is to do leaves them out. With `loaded` the model is not loaded again.
+    With `measured` the plan has receptive fields, each of which takes a backward pass, and the result says how much a
+    batch changes an image's numbers. Crops and the record of a run need both. No key covers them, so a command that
+    only prints the plan leaves them out. With `loaded` the model is not loaded again.
     """
     config = with_absolute_paths(config)
     store = Store.open(config.store.root)
+    # Before the model is loaded and the dataset is listed, which take seconds to minutes.
     check_settings(store, config)
     check_places(store, config)
     loaded = loaded or LoadedModel.of(config.model)
@@ -98,6 +99,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: LoadedModel | N
             sample_limit=sample_limit(ids, config.scan.sample),
             images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
         ),
+        # '' stands for `optimize`, the recipe of variants that name none.
         dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
     )
     return Prepared(
@@ -113,7 +115,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: LoadedModel | N
 
 
 def check_settings(store: Store, config: RunConfig) -> None:
-    """Raise RootMismatchError when the root holds an atlas made by other settings, and say which."""
+    """Raise RootMismatchError, with the settings that differ, if the root holds an atlas made by other settings."""
     before = read_run_file(store)
     if before is None or config.store.allow_changes:
         return
@@ -127,7 +129,10 @@ def check_settings(store: Store, config: RunConfig) -> None:
 
 
 def check_places(store: Store, config: RunConfig) -> None:
-    """Raise ConfigError when the atlas would lie in its own dataset, also by a link, and be scanned by the next run."""
+    """Raise ConfigError if the atlas would lie inside its own dataset, also through a link.
+
+    The next run would scan its pictures.
+    """
     if config.dataset.source not in WALKED or not store.is_local or "://" in config.dataset.root:
         return
     if reaches(Path(config.dataset.root), Path(store.base)):
@@ -138,13 +143,13 @@ def check_places(store: Store, config: RunConfig) -> None:
 
 
 def _comparable(before: dict[str, object], now: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
-    """Return two sets of fixed settings without the recipes that only one of them has: recipes may come and go."""
-    both = _recipes(before) & _recipes(now)
-    kept = [
-        {path: value for path, value in settings.items() if _recipe(path) is None or _recipe(path) in both}
+    """Return both sets of settings without the recipes that only one of them has: recipes may be added or removed."""
+    shared = _recipes(before) & _recipes(now)
+    comparable = [
+        {path: value for path, value in settings.items() if _recipe(path) is None or _recipe(path) in shared}
         for settings in (before, now)
     ]
-    return kept[0], kept[1]
+    return comparable[0], comparable[1]
 
 
 def _recipes(settings: dict[str, object]) -> set[str | None]:
@@ -158,7 +163,7 @@ def _recipe(path: str) -> str | None:
 
 
 def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
-    """Return what the last run measured, by layer and upstream hash; nothing if that can't be read."""
+    """Return the rows that the last run wrote about layers, by layer and upstream hash; none if they can't be read."""
     if not store.exists(LAYERS_FILE):
         return {}
     try:
@@ -166,24 +171,25 @@ def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
     except CorruptShardError as error:
         log.warning("%s; measuring receptive fields anew", error)
         return {}
-    return {(row["layer"], row["upstream"]): row for row in rows if "receptive_field" in row}
+    # With the upstream hash: a layer of the same name may now see more or less of the input.
+    return {(row["layer"], row["upstream"]): row for row in rows}
 
 
 def _measured(
     store: Store, model: nn.Module, selections: Sequence[Selection], facts: ModelFacts, config: RunConfig
 ) -> list[Selection]:
-    """Return the selections with receptive fields: those that the last run wrote down, the others measured now."""
-    known = _known_receptive_fields(store)
+    """Return the selections with receptive fields: as the last run wrote them, or else measured now."""
+    rows = _known_receptive_fields(store)
 
     def key(layer: LayerSpec) -> object:
         return layer.name, facts.upstream[layer.name]
 
-    new = [selection.layer for selection in selections if key(selection.layer) not in known]
+    new = [selection.layer for selection in selections if key(selection.layer) not in rows]
     measured = {layer.name: layer for layer in with_receptive_fields(model, new, config.model.input)}
     return [
         replace(
             selection,
-            layer=measured.get(selection.layer.name) or _as_known(selection.layer, known[key(selection.layer)]),
+            layer=measured.get(selection.layer.name) or _as_known(selection.layer, rows[key(selection.layer)]),
         )
         for selection in selections
     ]

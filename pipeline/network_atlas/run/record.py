@@ -1,4 +1,4 @@
-"""What a run writes down before it starts: what it is about to make. From that, `atlas status` tells how far it got."""
+"""The record that a run writes before it starts: everything it is about to make. `atlas status` compares with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from network_atlas.store.shards import put_table
 
 
 def record_plan(prepared: Prepared) -> None:
-    """Write what this run is about to make, so that the store alone can say how far it got."""
+    """Write everything that this run is about to make, so that the store alone shows how far it got."""
     store, plan = prepared.store, prepared.plan
     layers = {layer.layer.name: layer for layer in plan.layers}
     put_table(store, LAYERS_FILE, [_layer_row(layer, prepared) for layer in layers.values()], schemas.LAYERS)
@@ -42,7 +42,7 @@ def record_plan(prepared: Prepared) -> None:
 
 
 def about(prepared: Prepared) -> dict[str, object]:
-    """Return what a run's log says of it before it starts."""
+    """Return the facts about a run that its log begins with."""
     config = prepared.config
     return {
         "host": socket.gethostname(),
@@ -59,10 +59,10 @@ def about(prepared: Prepared) -> dict[str, object]:
 
 
 def _machine(prepared: Prepared) -> dict[str, object]:
-    """Return what last bits depend on besides the settings: the driver's processor, and what it was seen to keep.
+    """Return facts that the last bits of results depend on, besides the settings: the driver's processor and threads.
 
-    `models.facts.batch_difference` is of `batch_rows` images on this processor. Workers of a
-    cluster, and GPUs, may keep something else: `atlas doctor` measures it there.
+    `models.facts.batch_difference` was measured with `batch_rows` images on this processor. It may be another on the
+    workers of a cluster and on GPUs: `atlas doctor` measures it there.
     """
     return {
         "batch_rows": BATCH,
@@ -91,9 +91,16 @@ def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:
 
 
 def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
-    place = {"layer_index": layer.layer.index, "layer": layer.layer.name}
+    layer_columns = {"layer_index": layer.layer.index, "layer": layer.layer.name}
     scans: list[dict[str, object]] = [
-        {"stage": "scan", "key": key, "unit": f"{span.start}..{span.stop}", "channel": None, "variant": None, **place}
+        {
+            "stage": "scan",
+            "key": key,
+            "unit": f"{span.start}..{span.stop}",
+            "channel": None,
+            "variant": None,
+            **layer_columns,
+        }
         for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
     ]
     keys = calibration_keys(prepared.plan, layer)
@@ -104,7 +111,7 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
             "unit": picture.unit.label,
             "channel": picture.channel,
             "variant": picture.variant,
-            **place,
+            **layer_columns,
         }
         for picture in layer.pictures
         for stage, key in (("optimize", picture.key), ("calibrate", keys[picture.key]))

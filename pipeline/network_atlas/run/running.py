@@ -1,4 +1,4 @@
-"""A run under way: has tasks of a stage done, shows how far it is, writes down what failed.
+"""A run in progress: it has the tasks of a stage done, shows the progress, and records failures.
 
 run = Run(prepared=prepared, progress=progress, executor=executor, log=log)
 run.stage(STAGES["scan"], tasks, total=8)
@@ -25,7 +25,7 @@ from network_atlas.store.receipts import FOLD_AT, fold
 from network_atlas.store.results import RESULTS, Done, what_is_done
 
 HOPELESS = 50
-"""Failures in a stage in which nothing was done: then the fault is not in single pictures, and going on is useless."""
+"""A stage stops when its first tasks, this many, all fail: then the fault is not in single pictures."""
 
 
 class Progress(Protocol):
@@ -43,7 +43,7 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class Run:
-    """One run under way."""
+    """One run in progress."""
 
     prepared: Prepared
     progress: Progress
@@ -57,21 +57,21 @@ class Run:
         return self.prepared.store
 
     def done(self) -> Done:
-        """Return what the store has. Receipts are many requests: read again only once something was done since.
+        """Return the results in the store. Reading receipts takes many requests, so it is only repeated after changes.
 
-        Runs that do other shares of the sweep write them too; there, each look is a new one.
+        With shares, other runs write results too, so each call reads again.
         """
         if self._known is None or self.prepared.config.sweep.share:
             self._known = what_is_done(self.store)
         return self._known
 
     def merge_statistics(self) -> None:
-        """Write the statistics of all images together, where they are missing and every span has its own."""
+        """Write the statistics over all images if they are missing and every span has its part."""
         if merge_statistics(self.prepared, self.done()):
             self._known = None
 
     def stage(self, stage: Stage, tasks: Sequence[StageTask], *, total: int) -> None:
-        """Have `tasks` done, show it, and note what failed. `total` counts items, done ones included."""
+        """Have `tasks` done, show the progress, and record failures. `total` is the number of items, done or not."""
         name, unit = stage.name, stage.items
         missing = sum(task.items for task in tasks)
         self.progress.stage(name, total, total - missing, unit=unit, work=sum(map(self._work, tasks)))
@@ -82,7 +82,7 @@ class Run:
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
         done, items = 0, 0
         spec = WorkerSpec(stage.worker, self.prepared.config, stage=name, computes=stage.computes)
-        longest_first = sorted(tasks, key=self._work, reverse=True)  # the last ones are short: no long wait for one
+        longest_first = sorted(tasks, key=self._work, reverse=True)  # short tasks last: no worker is late by a long one
         with closing(self.executor.run(spec, longest_first)) as outcomes:
             for number, outcome in enumerate(outcomes, start=1):
                 if isinstance(outcome, TaskFailed):
@@ -91,6 +91,7 @@ class Run:
                 else:
                     done, items = done + 1, items + outcome.task.items
                     self.progress.advance(outcome.task.items, work=self._work(outcome.task))
+                # During the stage too: thousands of single receipts would slow down `atlas status`.
                 if name in RESULTS and number % FOLD_AT == 0:
                     fold(self.store, name)
         if name in RESULTS:
@@ -99,7 +100,7 @@ class Run:
         self.log.event("stage_ended", stage=name, done=done, items=items, failed=failed, seconds=seconds)
 
     def _work(self, task: Task) -> float:
-        # Executors give back the tasks that they were given, or parts of these.
+        # Executors return the tasks that they received, or parts of these: all are StageTasks.
         return cast(StageTask, task).passes(self.prepared.config, self.prepared.facts)
 
     @staticmethod
@@ -111,13 +112,13 @@ class Run:
             )
 
     def _note_failure(self, stage: str, outcome: TaskFailed) -> None:
-        if outcome.fatal:
+        if outcome.fatal:  # the root can't be written; the text is 'StoreError: message'
             raise StoreError(outcome.error.partition(": ")[2])
         self.failed.append((stage, outcome))
         failed = _failed_task(stage, outcome)
         self.log.event("task_failed", stage=stage, task=failed.task, error=failed.error, units=failed.units)
-        what = ", ".join(failed.units[:2]) or f"task {failed.task[:12]}"
-        self.progress.message(f"{stage}: {what} failed: {failed.error}")
+        subject = ", ".join(failed.units[:2]) or f"task {failed.task[:12]}"
+        self.progress.message(f"{stage}: {subject} failed: {failed.error}")
         put_failure(self.store, failed)
 
     def stop_if_failed(self, stage: str | None = None) -> None:
@@ -137,7 +138,7 @@ class Run:
 
 
 def _failed_task(stage: str, outcome: TaskFailed) -> FailedTask:
-    """Return the record of a failure: the results that are missing, and what they would show."""
+    """Return the record of a failure, with the keys of the missing results and the units that they would show."""
     task = outcome.task
     keys = task.keys if stage in QUARANTINED else ()
     return FailedTask(

@@ -1,4 +1,4 @@
-"""How fast one worker is: read from this root's receipts where there are any, else timed on this machine."""
+"""The speed of one worker: computed from the receipts of this root, or timed on this machine if there are none."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ READ_PROBES = 4
 
 
 def speeds_of(prepared: Prepared, done: Done) -> Speeds:
-    """Return what one worker takes for each kind of work, and where that comes from.
+    """Return the seconds that one worker needs for each kind of work, and the source of each figure.
 
-    Times a few steps only where pictures are missing and no receipt tells how long they take.
+    A few steps are timed, but only if pictures are missing and no receipt says how long a picture takes.
     """
     pictures = _seconds_per_picture(prepared, done)
     step, image = _step_by_receipts(prepared, pictures), _image_by_receipts(prepared, done)
@@ -40,7 +40,7 @@ def speeds_of(prepared: Prepared, done: Done) -> Speeds:
         stepped = _thrice_forward(prepared)
     read = _read_seconds(prepared) if image is None or row is None else 0.0
     config = prepared.config
-    found = {"scan": image, "optimize": step, "calibrate": measure, "assemble": row}
+    by_receipts = {"scan": image, "optimize": step, "calibrate": measure, "assemble": row}
     return Speeds(
         step=stepped,
         image=read + prepared.facts.forward_seconds if image is None else image,
@@ -48,7 +48,7 @@ def speeds_of(prepared: Prepared, done: Done) -> Speeds:
         row=read * (config.scan.top_k + config.scan.bottom_k) if row is None else row,
         pictures=pictures,
         slowdown=slowdown,
-        sources={stage: TIMED if value is None else EARLIER for stage, value in found.items()},
+        sources={stage: TIMED if value is None else EARLIER for stage, value in by_receipts.items()},
     )
 
 
@@ -59,24 +59,24 @@ def threads_of(config: RunConfig) -> int:
 
 
 def _distinct(keys: Collection[str], receipts: Mapping[str, Receipt]) -> list[Receipt]:
-    """Return the receipts of `keys`, each once, that say how long they took."""
-    found = {receipts[key].task: receipts[key] for key in keys if key in receipts}
-    return [receipt for receipt in found.values() if receipt.seconds > 0]
+    """Return the receipts of `keys` that have a duration, each once."""
+    by_task = {receipts[key].task: receipts[key] for key in keys if key in receipts}
+    return [receipt for receipt in by_task.values() if receipt.seconds > 0]
 
 
 def _seconds_per_picture(prepared: Prepared, done: Done) -> dict[str, float]:
-    """Return mean seconds per picture of each layer that has receipts."""
+    """Return the mean seconds per picture, for each layer that has receipts."""
     measured = {}
     for layer in prepared.plan.layers:
         receipts = _distinct([picture.key for picture in layer.pictures], done.optimize)
         if receipts:
-            made = sum(len(receipt.keys) for receipt in receipts)
-            measured[layer.layer.name] = sum(receipt.seconds for receipt in receipts) / made
+            pictures = sum(len(receipt.keys) for receipt in receipts)
+            measured[layer.layer.name] = sum(receipt.seconds for receipt in receipts) / pictures
     return measured
 
 
 def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> float | None:
-    """Return the seconds of a step through the whole network, as layers that have receipts tell."""
+    """Return the seconds of a step through the whole network, computed from the layers that have receipts."""
     layers = [layer for layer in prepared.plan.layers if layer.layer.name in pictures]
     seconds = sum(pictures[layer.layer.name] * len(layer.pictures) for layer in layers)
     passes = sum(steps_of(layer.pictures, prepared.config) * prepared.facts.share[layer.layer.name] for layer in layers)
@@ -86,12 +86,13 @@ def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> floa
 def _timed_step(prepared: Prepared) -> tuple[float, float]:
     """Return the seconds of a step through the whole network, and how many times as long the slowest round took.
 
-    Timed in the last layer that pictures are made of.
+    Timed in the latest layer that pictures are made of: it includes most of the network.
     """
     layers = [layer.layer for layer in prepared.plan.layers if layer.pictures]
     last: LayerSpec = max(layers, key=lambda layer: prepared.facts.share[layer.name])
     model = load_model(prepared.config.model)
     fastest, slowest = step_seconds(model, last, prepared.config, threads=threads_of(prepared.config))
+    # At least 1e-3: the timed share of a very early layer may be zero.
     return fastest / max(prepared.facts.share[last.name], 1e-3), slowest / fastest
 
 
@@ -100,13 +101,13 @@ def _thrice_forward(prepared: Prepared) -> float:
 
 
 def _image_by_receipts(prepared: Prepared, done: Done) -> float | None:
-    """Return the seconds of reading an image and passing it through, as the spans that are scanned tell."""
+    """Return the seconds to read an image and pass it through the network, computed from the spans that are scanned."""
     plan = prepared.plan
     share = max((prepared.facts.share[layer.layer.name] for layer in plan.layers), default=0.0)
     seconds = images = 0.0
     for number, span in enumerate(plan.spans):
         receipts = _distinct([layer.scan_keys[number] for layer in plan.layers], done.scan)
-        if len(receipts) == 1:  # scanned at once, for all layers
+        if len(receipts) == 1:  # all layers in one task; several tasks would have read the images several times
             seconds += receipts[0].seconds
             images += (span.stop - span.start) * share
     return seconds / images if images else None
@@ -125,13 +126,17 @@ def _measure_by_receipts(prepared: Prepared, done: Done) -> float | None:
 
 def _row_by_receipts(prepared: Prepared) -> float | None:
     channels = {layer.layer.slug: len(layer.channels) for layer in prepared.plan.layers}
-    receipts = [one for one in read_receipts(prepared.store, "assemble") if one.task in channels and one.seconds > 0]
+    receipts = [
+        receipt
+        for receipt in read_receipts(prepared.store, "assemble")
+        if receipt.task in channels and receipt.seconds > 0
+    ]
     rows = sum(channels[receipt.task] for receipt in receipts)
     return sum(receipt.seconds for receipt in receipts) / rows if rows else None
 
 
 def _read_seconds(prepared: Prepared) -> float:
-    """Return the seconds it takes to read and prepare one image here; 0 without images."""
+    """Return the seconds to read and prepare one image on this machine; 0 without images."""
     source, preprocessing = open_source(prepared.config.dataset), Preprocessing(prepared.config.model.input)
     probes = prepared.examples[:: max(1, len(prepared.examples) // READ_PROBES)][:READ_PROBES]
     started = time.perf_counter()

@@ -2,8 +2,8 @@
 
     make_atlas(compose(["sweep=demo"]), progress)
 
-Stages hand over through the store alone: each asks what is missing, gives tasks for that to the executor, and goes
-on. So resuming is running again, and a killed run loses what was in flight, nothing else.
+Stages exchange results only through the store. Each one finds what is missing and gives the executor tasks for it. So
+a run is resumed by running it again, and a killed run loses only the tasks in progress.
 """
 
 from __future__ import annotations
@@ -38,15 +38,16 @@ from network_atlas.store.shards import FileEntry
 
 
 def make_atlas(config: RunConfig, progress: Progress) -> Result:
-    """Make or complete the atlas that `config` describes and return what was published.
+    """Make or complete the atlas that `config` describes, publish it, and return the result in numbers.
 
-    A share of a sweep is scanned, optimized and calibrated as far as it goes; a run without `sweep.share` does what is
-    left of all shares and publishes. Pictures that can't be made are left out and counted, now and in later runs, until
-    `retry_failed` asks for them. Raises RootBusyError when another run works on the root; TasksFailedError, after
-    everything else is done and committed, when a span, a table or a page could not be made.
+    A share of a sweep is scanned, optimized and calibrated as far as possible; a run without `sweep.share` does the
+    rest of all shares and publishes. Pictures that can't be made are left out and counted, also by later runs, until
+    `retry_failed` asks for them. Raises RootBusyError if another run works on the root. Raises TasksFailedError, after
+    everything else is done and committed, if a span, a table or a page could not be made.
     """
     prepared = prepare(config)
     log = RunLog(prepared.store)
+    # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
         record_plan(prepared)
         prepared.store.clear_staging()
@@ -60,6 +61,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
+        # Only now: pictures that do not use the scan are made even if a span failed.
         current.stop_if_failed("scan")
         if config.sweep.share:
             return result_of(prepared, done, manifest=None)
@@ -82,13 +84,13 @@ def _stop_if_nothing_was_readable(current: Run) -> None:
 
 def _scan_and_optimize(current: Run) -> None:
     plan = current.prepared.plan
-    current.stage(STAGES["scan"], plan.scan_tasks(current.done().scan), total=len(plan.own_spans))
+    current.stage(STAGES["scan"], plan.scan_tasks(current.done().scan), total=len(plan.share_spans))
     _stop_if_nothing_was_readable(current)
     current.merge_statistics()
     done = current.done()
     left_out = quarantined(current.store, "optimize")
     optimize = plan.optimize_tasks({*done.optimize, *left_out}, StoredFiles(current.prepared, done))
-    current.stage(STAGES["optimize"], optimize, total=len(plan.own_pictures))
+    current.stage(STAGES["optimize"], optimize, total=len(plan.share_pictures))
 
 
 def _calibrate(current: Run) -> None:
@@ -96,10 +98,10 @@ def _calibrate(current: Run) -> None:
         current.merge_statistics()
     plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "calibrate")
-    made = plan.own_pictures & set(done.optimize)
+    finished = plan.share_pictures & set(done.optimize)
     inputs = StoredFiles(current.prepared, done)
-    tasks = calibrate_tasks(plan, made=made, done={*done.calibrate, *left_out}, inputs=inputs)
-    current.stage(STAGES["calibrate"], tasks, total=len(made))
+    tasks = calibrate_tasks(plan, finished=finished, done={*done.calibrate, *left_out}, inputs=inputs)
+    current.stage(STAGES["calibrate"], tasks, total=len(finished))
 
 
 def _assemble(current: Run, done: Done) -> None:
@@ -119,7 +121,7 @@ def _assemble(current: Run, done: Done) -> None:
 
 
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
-    """Return the tasks whose last receipt is for another key, or whose files are gone or of another size."""
+    """Return the tasks whose last receipt has another key, or whose files are missing or of another size."""
     receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
     sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
 
@@ -131,10 +133,10 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
 
 
 def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
-    """Yield the receipts of what was measured of pictures and images."""
+    """Yield the receipts of the measurements of pictures, and of the statistics of images."""
     plan = prepared.plan
-    wanted = {key for layer in plan.layers for key in calibration_keys(plan, layer).values()}
-    yield from (done.calibrate[key] for key in sorted(wanted & set(done.calibrate)))
+    planned = {key for layer in plan.layers for key in calibration_keys(plan, layer).values()}
+    yield from (done.calibrate[key] for key in sorted(planned & set(done.calibrate)))
     yield from (done.scan[key] for key in plan.statistics_keys if key in done.scan)
     if plan.statistics_key in done.statistics:
         yield done.statistics[plan.statistics_key]
@@ -143,6 +145,7 @@ def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
 def _publish(current: Run, done: Done) -> Manifest:
     prepared = current.prepared
     slugs = {layer.layer.slug for layer in prepared.plan.layers}
+    # Only what this plan needs: results of other sweeps stay in the root, but are not part of the snapshot.
     receipts: list[Receipt] = [
         *(done.scan[key] for key in prepared.plan.scan_keys),
         *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
@@ -168,6 +171,7 @@ def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
     hashes = {file.path: file.sha256 for file in manifest.files}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
+    # The key covers both neighbours, since each page links to them.
     tasks = [
         SiteTask(
             key=fingerprint("site", SITE_VERSION, hashes[atlas_path(layer)], layer, before, after),

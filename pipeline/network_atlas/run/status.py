@@ -1,7 +1,7 @@
-"""How far an atlas is, read from its store alone: from any machine, also while a run is going.
+"""The progress of an atlas, read from its store alone: from any machine, also during a run.
 
-Counts what is committed. Whether the files behind it are whole is looked at where they are few, tables and pages;
-`atlas plan` and `atlas run` look at all. So a root of a hundred thousand receipts answers within two seconds.
+Counts committed results. Only for tables and pages, which are few, are the files checked too; `atlas plan` and
+`atlas run` check all files. So the status of a root with a hundred thousand receipts takes at most two seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from network_atlas.store.shards import read_rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStatus:
-    """One stage: items (results) done, wanted, and tasks that failed and have not been done since."""
+    """One stage: items done, items in all, and tasks that failed and have not succeeded since."""
 
     name: str
     unit: str
@@ -35,20 +35,20 @@ class StageStatus:
     total: int
     failures: tuple[str, ...] = ()
     per_second: float | None = None
-    """Items a second of all workers together, in the last stretch of work."""
+    """Items per second of all workers together, in the last stretch of work."""
     last: float | None = None
-    """When the last task was committed, in seconds since 1970."""
+    """Time of the last commit, in seconds since 1970."""
 
     @property
     def seconds_left(self) -> float | None:
-        """Return how long the rest takes at that rate."""
-        left = self.total - self.done
-        return left / self.per_second if left and self.per_second else (None if left else 0.0)
+        """Return the seconds that the rest takes at the present rate; None if there is no rate."""
+        remaining = self.total - self.done
+        return remaining / self.per_second if remaining and self.per_second else (None if remaining else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who works on the root; times in seconds since 1970."""
+    """A run that works on the root; times in seconds since 1970."""
 
     host: str
     pid: int
@@ -57,12 +57,12 @@ class Holder:
     heartbeat: float
     processes: str = ""
     pid_started: float | None = None
-    """These two are for `network_atlas.store.lease.is_gone`."""
+    """`processes` and `pid_started` are for `network_atlas.store.lease.is_gone`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What `atlas status` prints."""
+    """The facts that `atlas status` prints."""
 
     root: str
     model: str
@@ -72,18 +72,18 @@ class Status:
     unreadable: tuple[tuple[str, str], ...]
     """Images that could not be read: (example_id, reason)."""
     holders: tuple[Holder, ...]
-    """Who works on the root, the last heard of first; several where each does a share of the sweep."""
+    """The runs that work on the root, latest heartbeat first; several if each does a share of the sweep."""
     snapshot: int | None
     created: str | None
 
     @property
     def holder(self) -> Holder | None:
-        """Return who was last heard of."""
+        """Return the run with the latest heartbeat."""
         return self.holders[0] if self.holders else None
 
 
 def read_status(root: str) -> Status:
-    """Return the status of the atlas under `root`. Raises StoreError where there is none."""
+    """Return the status of the atlas under `root`. Raises StoreError if there is none."""
     store = Store.open(root)
     record = read_run_file(store)
     if record is None:
@@ -104,7 +104,7 @@ def read_status(root: str) -> Status:
 
 
 def read_holders(store: Store) -> tuple[Holder, ...]:
-    """Return who says that it works on the root."""
+    """Return the runs whose leases say that they work on the root."""
     leases = [lease for path in lease_files(store) if (lease := read_lease(store, path))]
     return tuple(map(_holder, sorted(leases, key=lambda lease: -float(lease["heartbeat"]))))
 
@@ -122,66 +122,62 @@ def _holder(raw: dict[str, Any]) -> Holder:
 
 
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
-    wanted = _wanted(store)
+    planned = _planned_keys(store)
     sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
-    looks = [
-        *(partial(_counted, store, stage, wanted.get(stage)) for stage in ("scan", "optimize")),
-        # A root of before calibrations were listed among its items: one for each picture.
-        partial(_counted, store, "calibrate", wanted.get("calibrate"), total=len(wanted.get("optimize", ()))),
+    queries = [
+        *(partial(_counted, store, stage, planned.get(stage, set())) for stage in ("scan", "optimize", "calibrate")),
         *(partial(_layered, store, stage, layers, sizes) for stage in ("assemble", "site")),
     ]
-    with ThreadPoolExecutor(1 if store.is_local else len(looks)) as pool:  # an object store takes its time to answer
-        return tuple(pool.map(lambda look: look(), looks))
+    with ThreadPoolExecutor(1 if store.is_local else len(queries)) as pool:  # an object store takes its time to answer
+        return tuple(pool.map(lambda query: query(), queries))
 
 
-def _wanted(store: Store) -> dict[str, set[str]]:
+def _planned_keys(store: Store) -> dict[str, set[str]]:
     items = read_columns(store, ITEMS_FILE, ["stage", "key"])
-    wanted: dict[str, set[str]] = {}
+    planned: dict[str, set[str]] = {}
     for stage, key in zip(items["stage"], items["key"], strict=True):
-        wanted.setdefault(stage, set()).add(key)
-    return wanted
+        planned.setdefault(stage, set()).add(key)
+    return planned
 
 
-def _counted(store: Store, stage: str, wanted: set[str] | None, *, total: int = 0) -> StageStatus:
+def _counted(store: Store, stage: str, planned: set[str]) -> StageStatus:
     receipts = read_receipts(store, stage)
-    keys = {key for receipt in receipts for key in receipt.keys}
-    made = keys if wanted is None else keys & wanted
-    total = total if wanted is None else len(wanted)
+    done = planned & {key for receipt in receipts for key in receipt.keys}
     return _stage(
-        store, stage, receipts, made, total=total, of=lambda receipt: sum(key in made for key in receipt.keys)
+        store, stage, receipts, done, total=len(planned), of=lambda receipt: sum(key in done for key in receipt.keys)
     )
 
 
 def _layered(store: Store, stage: str, layers: set[str], sizes: Mapping[str, int]) -> StageStatus:
     receipts = [receipt for receipt in read_receipts(store, stage) if is_whole(receipt, sizes)]
-    made = {receipt.task for receipt in receipts} & layers
-    return _stage(store, stage, receipts, made, total=len(layers), of=lambda receipt: int(receipt.task in made))
+    done = {receipt.task for receipt in receipts} & layers
+    return _stage(store, stage, receipts, done, total=len(layers), of=lambda receipt: int(receipt.task in done))
 
 
 def _stage(
     store: Store,
     stage: str,
     receipts: Collection[Receipt],
-    made: Collection[str],
+    done: Collection[str],
     *,
     total: int,
     of: Callable[[Receipt], int],
 ) -> StageStatus:
-    """Return a stage's status; `of` says how many of the wanted items a receipt made."""
-    newest_first = sorted((one for one in receipts if one.finished), key=lambda one: one.finished, reverse=True)
+    """Return a stage's status; `of` gives the number of planned items that a receipt made."""
+    newest_first = sorted(receipts, key=lambda receipt: receipt.finished, reverse=True)
     return StageStatus(
         name=stage,
         unit=STAGES[stage].results,
-        done=min(len(made), total),
+        done=min(len(done), total),
         total=total,
         failures=_failures(store, stage, receipts),
-        per_second=items_per_second(Commit(one.finished, one.seconds, of(one)) for one in newest_first),
-        last=next((one.finished for one in newest_first if of(one)), None),
+        per_second=items_per_second(Commit(receipt.finished, receipt.seconds, of(receipt)) for receipt in newest_first),
+        last=next((receipt.finished for receipt in newest_first if of(receipt)), None),
     )
 
 
 def _failures(store: Store, stage: str, receipts: Collection[Receipt]) -> tuple[str, ...]:
-    """Return 'task: error' for each failure whose task has no receipt since."""
+    """Return 'task: error' for each failure whose task has no receipt."""
     tasks = {path.rsplit("/", 1)[-1].removesuffix(".json"): path for path in store.list(f"failures/{stage}")}
     committed = {receipt.task for receipt in receipts} if tasks else set()
     return tuple(f"{task[:12]}: {_error(store, path)}" for task, path in tasks.items() if task not in committed)

@@ -36,7 +36,7 @@ class ImageStatistics:
             self._count += 1
 
     def row(self, start: int, stop: int) -> dict[str, object]:
-        """Return the sums as `network_atlas.store.schemas.DATASET_PARTIALS` has them."""
+        """Return the sums as `network_atlas.store.scan_schemas.DATASET_PARTIALS` has them."""
         return {
             "start": start,
             "stop": stop,

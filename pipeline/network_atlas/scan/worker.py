@@ -30,7 +30,7 @@ from network_atlas.scan.reducers import Reducer
 from network_atlas.scan.span import SpanScan
 from network_atlas.stats.files import put_class_sums, put_examples, put_partial, put_sample
 from network_atlas.stats.sample import sample_hash
-from network_atlas.store import schemas
+from network_atlas.store import scan_schemas
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import FileEntry, put_shard
 
@@ -62,9 +62,9 @@ class ScanWorker:
         files = self._put(task, scan) if task.layers else []
         if task.statistics_key:
             row = images.row(task.span.start, task.span.stop)
-            files.append(put_shard(self._store, "scan/dataset", [row], schemas.DATASET_PARTIALS))
+            files.append(put_shard(self._store, "scan/dataset", [row], scan_schemas.DATASET_PARTIALS))
         if failures:
-            files.append(put_shard(self._store, "failures/images", failures, schemas.FAILURES))
+            files.append(put_shard(self._store, "failures/images", failures, scan_schemas.FAILURES))
         return commit(
             self._store,
             Receipt(

@@ -25,7 +25,7 @@ from network_atlas.stats.partial import Partial
 from network_atlas.stats.sample import Sample
 from network_atlas.stats.sampled import Sampled
 from network_atlas.stats.topk import NONE, TopClasses, TopK
-from network_atlas.store import schemas
+from network_atlas.store import scan_schemas
 from network_atlas.store.columns import Column, Lists, put_columns, read_columns
 from network_atlas.store.paths import Store
 from network_atlas.store.shards import FileEntry
@@ -41,7 +41,7 @@ BEST = {"top": 1, "bottom": -1, "top_mean": 1, "bottom_mean": -1}
 
 def put_partial(store: Store, layers: Sequence[LayerSpec], partial: Partial) -> FileEntry:
     """Write the partial of a span; its channels are those of `layers`, one layer after the other."""
-    return put_columns(store, PARTIALS, _channel_columns(layers) | _partial_columns(partial), schemas.PARTIALS)
+    return put_columns(store, PARTIALS, _channel_columns(layers) | _partial_columns(partial), scan_schemas.PARTIALS)
 
 
 def _channel_columns(layers: Sequence[LayerSpec]) -> dict[str, Column]:
@@ -94,7 +94,7 @@ def read_span(store: Store, path: str, layer: LayerSpec) -> tuple[int, int]:
 
 def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) -> Partial:
     """Return the statistics of a layer from one partial, its lists as long as the configuration says."""
-    names = [name for name in schemas.PARTIALS.names if name not in ("layer_index", "layer", "channel")]
+    names = [name for name in scan_schemas.PARTIALS.names if name not in ("layer_index", "layer", "channel")]
     columns = read_columns(store, path, names, layer_index=layer.index)
     lengths = (config.top_k, config.bottom_k, config.spectrum_k, config.spectrum_k)
     best = {name: _best_of(columns[name], sign, k) for (name, sign), k in zip(BEST.items(), lengths, strict=True)}
@@ -170,7 +170,7 @@ def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *
         "count": sums.counts.T.reshape(-1),
         "sum": Lists(np.repeat([layer.channels for layer in layers], classes), flat),
     }
-    return put_columns(store, CLASSES, columns, schemas.CLASS_SUMS)
+    return put_columns(store, CLASSES, columns, scan_schemas.CLASS_SUMS)
 
 
 def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[int, ClassSums]:
@@ -200,7 +200,7 @@ def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> Fi
         "vector": Lists(lengths, sample.vectors),
         "centre": Lists(lengths, sample.centre),
     }
-    return put_columns(store, SAMPLES, columns, schemas.ACTIVATION_SAMPLES)
+    return put_columns(store, SAMPLES, columns, scan_schemas.ACTIVATION_SAMPLES)
 
 
 def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
@@ -230,7 +230,7 @@ def put_examples(store: Store, start: int, ids: Sequence[str], labels: Sequence[
         "example_id": list(ids),
         "label": list(labels),
     }
-    return put_columns(store, EXAMPLES, columns, schemas.EXAMPLES)
+    return put_columns(store, EXAMPLES, columns, scan_schemas.EXAMPLES)
 
 
 def read_ids(store: Store, paths: Iterable[str]) -> NDArray[np.object_]:

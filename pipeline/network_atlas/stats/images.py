@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 def merge_images(rows: Sequence[Row], *, examples: int) -> dict[str, object]:
-    """Return the statistics of the whole dataset, in the columns of `store.schemas.DATASET_STATISTICS` but for
+    """Return the statistics of the whole dataset, in the columns of `store.scan_schemas.DATASET_STATISTICS` but for
     the dataset's name.
 
     Raises MergeError when the spans do not cover 0..`examples` exactly.

@@ -1,4 +1,4 @@
-"""Tables as columns of numbers: for what is too large to go through a dictionary per row.
+"""Tables as columns of numbers: for tables that are too large for a dictionary per row.
 
     put_columns(store, "scan/partials", {"channel": numbers, "top": Lists(lengths, {"value": values})}, schema)
     read_columns(store, path, ["channel", "top"], layer_index=3)["top"].values["value"]
@@ -24,7 +24,10 @@ Flat = NDArray[Any] | Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """One list per row: how long each is, and all of them end to end; lists of structs have a column per field."""
+    """One list per row: the length of each, and the values of all, end to end.
+
+    Lists of structs have a column per field. Shapes: `lengths` (rows,), `values` and each of its columns (values,).
+    """
 
     lengths: NDArray[np.integer]
     values: Flat | Mapping[str, Flat]
@@ -34,13 +37,16 @@ Column = Flat | Lists
 
 
 def put_columns(store: Store, directory: str, columns: Mapping[str, Column], schema: pa.Schema) -> FileEntry:
-    """Write columns as `<directory>/part-<content hash>.parquet`, rows in the order given."""
+    """Write columns as `<directory>/part-<content hash>.parquet`; the order of the rows is kept."""
     table = pa.table([_array(columns[field.name], field.type) for field in schema], schema=schema)
     return put_encoded(store, directory, encode_table(table), table.num_rows)
 
 
 def read_columns(store: Store, path: str, names: Sequence[str], *, layer_index: int | None = None) -> dict[str, Any]:
-    """Return columns of a shard by name, only the rows of one layer if asked: arrays, arrays of texts, or `Lists`."""
+    """Return columns of a shard by name: arrays of numbers or texts, shape (rows,), or `Lists`.
+
+    With `layer_index`, only the rows of that layer.
+    """
     table = read_table(store, path, columns=names, layer_index=layer_index)
     return {name: _column(table.column(name).combine_chunks()) for name in names}
 
@@ -48,6 +54,7 @@ def read_columns(store: Store, path: str, names: Sequence[str], *, layer_index: 
 def _array(column: Column, type_: pa.DataType) -> pa.Array:
     if not isinstance(column, Lists):
         return pa.array(column, type=type_)
+    # 32 bits are what Arrow's lists have: a table's lists hold less than 2**31 values.
     offsets = np.concatenate([[0], np.cumsum(column.lengths)]).astype(np.int32)
     if isinstance(column.values, Mapping):
         fields = list(type_.value_type)

@@ -1,7 +1,7 @@
-"""What could not be done: a small JSON file per task under `failures/<stage>/`.
+"""Records of failed tasks: one small JSON file per task under `failures/<stage>/`.
 
-A record whose task made results with keys (pictures, their measurements) puts these in quarantine: later runs leave
-them out until they are asked to try again (`retry_failed=true`), which removes the records first.
+Pictures and measurements of a failed task are in quarantine: later runs leave them out. `retry_failed=true` removes the
+records, so that they are tried again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from network_atlas.store.paths import Store
 
 QUARANTINED = ("optimize", "calibrate")
-"""Stages of which a part can be left out. Without one span, or one layer's table, there is no atlas."""
+"""Stages whose results can be left out one by one. An atlas can't lack a span, or the table of a layer."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedTask:
-    """A task that could not be done, and why."""
+    """A task that failed, and the reason."""
 
     stage: str
     task: str
@@ -29,29 +29,29 @@ class FailedTask:
     details: str
     """The traceback."""
     keys: Sequence[str] = ()
-    """Results that are missing for it."""
+    """Keys of the results that are missing because of it."""
     units: Sequence[str] = ()
-    """What these would show."""
+    """The units that these results would show."""
 
 
 def put_failure(store: Store, failed: FailedTask) -> None:
-    """Write down that a task failed."""
+    """Write the record of a failed task."""
     store.write(f"failures/{failed.stage}/{failed.task}.json", json.dumps(asdict(failed), indent=1).encode())
 
 
 def quarantined(store: Store, stage: str) -> set[str]:
-    """Return the keys that are not tried again; a damaged record holds none."""
+    """Return the keys that are not tried again. A damaged record counts as empty."""
     keys: set[str] = set()
     for path in store.list(f"failures/{stage}"):
         try:
             keys.update(json.loads(store.read(path))["keys"])
         except (ValueError, TypeError, KeyError) as error:
-            log.warning("%s is damaged (%r): what it stood for is tried again", path, error)
+            log.warning("%s is damaged (%r): its results are tried again", path, error)
     return keys
 
 
 def release(store: Store) -> None:
-    """Forget the quarantine: everything is tried again."""
+    """Empty the quarantine: everything in it is tried again."""
     for stage in QUARANTINED:
         for path in store.list(f"failures/{stage}"):
             store.delete(path)

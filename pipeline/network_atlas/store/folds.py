@@ -1,4 +1,4 @@
-"""Many receipts as one Parquet file: `encode` and `decode`. `store.receipts` decides when, and reads them."""
+"""Encode many receipts as one Parquet file, and decode them. `store.receipts` decides when to do so."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCHEMA = pa.schema(
 
 
 def encode(receipts: Sequence[Receipt]) -> bytes:
-    """Return receipts of one stage as a whole Parquet file."""
+    """Return receipts of one stage as the bytes of a Parquet file."""
     columns = {
         "task": [receipt.task for receipt in receipts],
         "keys": [receipt.keys for receipt in receipts],
@@ -48,9 +48,9 @@ def _plain(file: FileEntry) -> dict[str, object]:
 
 
 def decode(data: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each receipt but its stage; raise ArrowException or ValueError for other bytes.
+    """Yield the fields of each receipt except its stage. Raises ArrowException or ValueError for other bytes.
 
-    Column by column: row by row, a hundred thousand would take seconds.
+    Works column by column: a hundred thousand receipts, row by row, would take seconds.
     """
     table = pq.read_table(io.BytesIO(data), schema=SCHEMA).combine_chunks()
     keys, files = (_whole(table, name) for name in ("keys", "files"))
@@ -78,6 +78,6 @@ def decode(data: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _whole(table: pa.Table, name: str) -> pa.ListArray:
-    """Return a column of lists in one piece."""
+    """Return a column of lists as one array; the empty one added makes this work for a column without chunks."""
     column = table.column(name)
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([pa.array([], column.type), *column.chunks])

@@ -1,19 +1,19 @@
-"""One run at a time works on a root: it holds a lease there, and renews it every few seconds.
+"""A lease lets only one run at a time work on a root. Its holder renews it every few seconds.
 
     with Lease(store):
         ...
 
-Results could be shared safely (they are named by their content), but tables and pages would be written twice, and
-two clusters be paid for one atlas. A lease is a file, `lease.json`. It is taken, renewed and taken over only if it is
-still as it was read (`network_atlas.store.swap` says on which storage this is certain). A lease whose holder has been
-silent for a minute is free.
+Two runs on one root would do no harm to results, which are named by their content. But they would write tables and
+pages twice, and two clusters would be paid for one atlas. A lease is a file, `lease.json`. It is only taken, renewed or
+taken over if it has not changed since it was read (`network_atlas.store.swap` says on which storage this is certain).
+A lease that has not been renewed for a minute is free.
 
-Runs that do one share each of a sweep (`sweep.share=2/8`) may work at the same time: each holds a lease of its own,
-`leases/2-of-8.json`. The same share again, another division (2/4) and a run without shares are refused. Their leases
-are different files, so a run takes its lease first and reads the others after that: of two runs that exclude each other
-and start at the same moment at most one goes on, and perhaps none.
+Runs of different shares of a sweep (`sweep.share=2/8`) may work at the same time: each holds its own lease,
+`leases/2-of-8.json`. A second run of the same share, of another division (2/4), or without shares is refused. These
+leases are different files. So each run takes its own first and then checks the others: of two runs that exclude each
+other and start at the same moment, at most one goes on, and possibly none.
 
-Each attempt to renew a lease is retried for seconds only: the next heartbeat comes soon anyway.
+An attempt to renew a lease is retried for seconds only, since the next heartbeat comes soon.
 """
 
 from __future__ import annotations
@@ -40,18 +40,19 @@ LEASE_FILE = "lease.json"
 SHARE_FOLDER = "leases"
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+"""Six heartbeats: a holder may miss some of them while its storage fails for a moment."""
 BEAT_RETRY_SECONDS = 5.0
 START_TOLERANCE_SECONDS = 1.0
-"""Start times are known to a hundredth of a second; the system does not give a number out again within a second."""
+"""Start times are known to a hundredth of a second, and the system does not reuse a process number within a second."""
 
 log = logging.getLogger(__name__)
 
 
 class Lease:
-    """The right to work on a root, held as long as the context."""
+    """The right to work on a root, held while the context lasts."""
 
     def __init__(self, store: Store, run: str = "", share: str = "") -> None:
-        """`run` is the name of the run; no two runs have the same. `share` is the part that it does, such as '2/8'."""
+        """`run` is the unique name of the run, `share` the part of the sweep that it does, such as '2/8'."""
         self._store = store
         self._swap, self._heartbeat_swap = open_swap(store), open_swap(store.within(BEAT_RETRY_SECONDS))
         number, _, self._count = share.partition("/")
@@ -64,7 +65,7 @@ class Lease:
     def __enter__(self) -> Lease:
         self._refuse_if_held(lease_files(self._store))
         seen = self._swap.read(self._file)
-        # Looked at again: between the first look and this read another run may have taken it.
+        # Checked again: another run may have taken the lease between the check above and this read.
         self._refuse_if_at_work(self._file, _parsed(seen))
         if not self._swap.replace(self._file, self._content(), seen):
             raise RootBusyError(_busy(self._store.root, _parsed(self._swap.read(self._file)) or {}, self._file))
@@ -85,7 +86,7 @@ class Lease:
         try:
             if self._is_ours(self._heartbeat_swap.read(self._file)):
                 self._store.within(BEAT_RETRY_SECONDS).delete(self._file)
-        except StoreError as error:  # the root may be what broke; a minute later the lease is free anyway
+        except StoreError as error:  # the root itself may have failed; the lease expires within a minute anyway
             log.warning("the lease could not be given back: %s", error)
 
     def _stay_alive(self) -> None:
@@ -97,11 +98,11 @@ class Lease:
                         "another run has taken over %s; results are shared, tables are written by both", self._file
                     )
                     return
-            except StoreError as error:  # the next heartbeat may succeed; the run meets the fault by itself
+            except StoreError as error:  # the next heartbeat may succeed; if not, the run itself fails at a result
                 log.warning("the lease could not be renewed: %s", error)
 
     def _refuse_if_held(self, paths: Iterable[str]) -> None:
-        """Raise RootBusyError if a run that excludes this one holds one of the leases at `paths`."""
+        """Raise RootBusyError if one of the leases at `paths` is held by a run that excludes this one."""
         for path in paths:
             if self._excludes(path):
                 self._refuse_if_at_work(path, read_lease(self._store, path))
@@ -111,15 +112,15 @@ class Lease:
             raise RootBusyError(_busy(self._store.root, holder, path))
 
     def _excludes(self, path: str) -> bool:
-        """Say whether who holds the lease at `path` must end first: all but other shares of the same division."""
+        """Say whether the holder of the lease at `path` excludes this run: only other shares of its division do not."""
         return not (self._count and path != self._file and path.endswith(f"-of-{self._count}.json"))
 
     def _beats(self, path: str, holder: dict[str, Any]) -> bool:
-        """Say whether a holder is at work; where its clock is ahead of ours, by whether it renews its lease."""
+        """Say whether a holder is alive. If its clock is ahead of ours, wait and see whether it renews its lease."""
         if float(holder["heartbeat"]) <= time.time() + HEARTBEAT_SECONDS:
             return True
         log.warning("%s was written by a clock that is ahead of this one; checking whether its run is alive", path)
-        time.sleep(2 * HEARTBEAT_SECONDS)
+        time.sleep(2 * HEARTBEAT_SECONDS)  # a living holder renews its lease at least once in that time
         later = read_lease(self._store, path)
         return later is not None and later["heartbeat"] != holder["heartbeat"]
 
@@ -141,21 +142,21 @@ class Lease:
 
 
 def lease_files(store: Store) -> list[str]:
-    """Return where leases may be: that of whole runs, and those of shares that are there."""
+    """Return the paths of leases: that of runs without shares, whether or not it exists, and those of shares."""
     return [LEASE_FILE, *store.list(SHARE_FOLDER)]
 
 
 def read_lease(store: Store, path: str = LEASE_FILE) -> dict[str, Any] | None:
-    """Return who holds a lease: `host, pid, run, since, heartbeat` (times in seconds since 1970); None if nobody.
+    """Return the holder of a lease: `host, pid, run, since, heartbeat`, times in seconds since 1970; None if free.
 
-    Raises StoreError where that can't be told: a lease that can't be read is not free.
+    Raises StoreError if the file can't be read: that does not mean that the lease is free.
     """
     data = store.read_if_there(path)
     return None if data is None else _parsed(Content(data))
 
 
 def _parsed(content: Content | None) -> dict[str, Any] | None:
-    """Return who holds the lease that a file says; None for no file or a damaged one."""
+    """Return the holder that a lease file names; None if there is no file or it is damaged."""
     if content is None:
         return None
     try:
@@ -167,9 +168,9 @@ def _parsed(content: Content | None) -> dict[str, Any] | None:
 
 
 def is_gone(holder: Mapping[str, Any]) -> bool:
-    """Say whether a holder no longer works: silent for long, or a process that is visible from here and has ended.
+    """Say whether a holder has ended: it has been silent for long, or its process is on this machine and is gone.
 
-    A holder that can't be judged from here keeps its lease until it has been silent for long.
+    A holder whose process is not visible from here keeps its lease until it has been silent for long.
     """
     if time.time() - float(holder["heartbeat"]) > STALE_SECONDS:
         return True
@@ -179,16 +180,16 @@ def is_gone(holder: Mapping[str, Any]) -> bool:
     if not psutil.pid_exists(pid):
         return True
     then, now = holder.get("pid_started"), _started(pid)
-    # Another start time: the number was given to a new process since.
+    # Another start time: a new process has the number now.
     return then is not None and now is not None and abs(now - float(then)) > START_TOLERANCE_SECONDS
 
 
 def visible_processes() -> str:
-    """Return a name for the set of processes whose numbers mean something here; '' where the system has none.
+    """Return a name for the set of processes that this one can see by their numbers; '' if the system has no such name.
 
-    The host name alone is not enough: two containers may share it, as on a cluster whose pods are all called alike, and
-    each counts its processes from 1. So the name has the kernel's start (boot_id) and the namespace of process numbers
-    too. The host name is kept in it: machines that were resumed from one snapshot have the same boot_id.
+    The host name alone is not enough. Two containers may have the same one, as in a cluster that gives all pods one
+    name, and each counts its processes from 1. So the name also has the kernel's boot_id and the namespace of process
+    numbers. The boot_id alone is not enough either: virtual machines resumed from one snapshot have the same.
     """
     if sys.platform != "linux":  # no namespaces: all processes of a machine see each other
         return f"{socket.gethostname()} {uuid.getnode():x}"
@@ -200,9 +201,9 @@ def visible_processes() -> str:
 
 
 def _started(pid: int) -> float | None:
-    """Return when a process began, in seconds since the machine did; None if the system does not tell.
+    """Return the start of a process in seconds since the machine started; None if the system does not say.
 
-    Not in seconds since 1970: that start time moves when the clock is set, and a living holder would count as gone.
+    Not in seconds since 1970: that start time changes when the clock is set, and a living holder would count as gone.
     """
     try:
         return float(psutil.Process(pid).create_time() - psutil.boot_time())

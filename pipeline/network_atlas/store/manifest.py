@@ -1,4 +1,4 @@
-"""Manifests: immutable, numbered lists of exactly the files that make up one snapshot of an atlas.
+"""Manifests: immutable, numbered lists of the files of one snapshot of an atlas.
 
 The highest number wins. A run that changed nothing publishes nothing.
 """
@@ -17,7 +17,7 @@ from network_atlas.store.shards import FileEntry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One snapshot. `identity` names its content: settings, files; not its number or date."""
+    """One snapshot. `identity` covers its content, the settings and files, but not its number and date."""
 
     number: int
     created: str
@@ -33,11 +33,11 @@ class Manifest:
 
 
 def latest(store: Store) -> Manifest | None:
-    """Return the newest snapshot, or None where nothing is published yet."""
+    """Return the newest snapshot, or None if nothing is published yet."""
     paths = [path for path in store.list("manifests") if path.endswith(".json")]
     if not paths:
         return None
-    path = max(paths, key=_number)
+    path = max(paths, key=_number)  # as numbers: as text, 100000 would come before 99999
     try:
         raw = json.loads(store.read(path))
         return Manifest(files=tuple(FileEntry(**entry) for entry in raw.pop("files")), **raw)
@@ -54,7 +54,7 @@ def publish(
     upstream: Mapping[str, str],
     files: Sequence[FileEntry],
 ) -> Manifest:
-    """Publish a snapshot under the next number, unless the newest one says the same; return the one in force."""
+    """Publish a snapshot under the next number, unless the newest one is equal; return the newest one."""
     before = latest(store)
     ordered = tuple(sorted(files, key=lambda entry: entry.path))
     manifest = Manifest(

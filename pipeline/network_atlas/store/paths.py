@@ -1,8 +1,8 @@
-"""The root of an atlas, on a local folder or any pyarrow filesystem, and where things lie under it.
+"""The root of an atlas, in a local folder or on any pyarrow filesystem, and the paths of tables in it.
 
-Files appear whole or not at all: locally through a hidden staging file, fsync and rename; on object stores
-through one put. Paths given to a `Store` are relative to the root, with forward slashes. What fails in a way that may
-pass is tried again for a minute (`network_atlas.files.retries`).
+Files appear whole or not at all: locally by a staging file, fsync and rename; on object stores by one put. All paths
+are relative to the root and have forward slashes. Failures that may pass are retried for a minute
+(`network_atlas.files.retries`).
 
     store = Store.open("s3://bucket/atlas")
     store.write("plan/run.json", b"{}")
@@ -30,11 +30,11 @@ from network_atlas.layers import LayerSpec
 
 STAGING = ".staging"
 READ_WHOLE_BYTES = 1_000_000
-"""An object store's smaller files are read in one request: their footer and columns by themselves take longer."""
+"""Smaller files on an object store are read in one request: requests for footer and columns would take longer."""
 FOLDER_TRIES = 100
-"""How often a folder is made again that another process removes; each time it must hit a gap of microseconds."""
+"""Attempts to create a folder that another process keeps removing. Each time it must do so within microseconds."""
 STAGING_SECONDS = 3600
-"""No writer takes this long for one file."""
+"""Staging files older than this are left from killed writers: no writer takes this long for one file."""
 REMEDIES = {
     errno.ENOSPC: "free space there",
     errno.EDQUOT: "free space there, or have the quota raised,",
@@ -42,7 +42,7 @@ REMEDIES = {
     errno.EACCES: "let this user write there",
     errno.EPERM: "let this user write there",
 }
-"""The fix for an error of the filesystem, by its number (errno)."""
+"""The advice for an error of the filesystem, by its errno."""
 
 
 Data: TypeAlias = bytes | pa.Buffer
@@ -53,10 +53,10 @@ _T = TypeVar("_T")
 class Store:
     """One atlas root. Every failure of the filesystem becomes a `StoreError` that names the path.
 
-    Every operation may be done twice, as happens when the answer to a request gets lost. A put holds the whole file, so
-    the second put leaves the same file as the first. Shards are named by their content. Tables, pages, receipts and
-    manifests are written only by the run that holds the lease. Leases are written by several runs; see
-    `network_atlas.store.lease`.
+    Every operation may be done twice, as happens when the answer to a request is lost. A put writes the whole file, so
+    a second one changes nothing: shards are named by their content; tables, pages, receipts and manifests are written
+    only by the run that holds the lease, and a manifest has its number before it is written. Only the lease itself is
+    written by several runs; see `network_atlas.store.lease`.
     """
 
     filesystem: fs.FileSystem
@@ -64,11 +64,11 @@ class Store:
     root: str
     """The root as the user wrote it, for messages."""
     retry_seconds: float | None = None
-    """How long an operation is tried again, if not `network_atlas.files.retries.RETRY_SECONDS`."""
+    """Seconds for which failures that may pass are retried; None for `network_atlas.files.retries.RETRY_SECONDS`."""
 
     @classmethod
     def open(cls, root: str) -> Store:
-        """Return the store at a local path or filesystem URI; creates nothing."""
+        """Return the store at a local path or filesystem URI; create nothing."""
         if "://" not in root:
             folder = os.path.abspath(os.path.expanduser(root))
             if os.path.exists(folder) and not os.path.isdir(folder):
@@ -84,7 +84,7 @@ class Store:
         return cls(filesystem, base.rstrip("/"), root)
 
     def within(self, seconds: float) -> Store:
-        """Return the same store, whose operations are tried again for this long only."""
+        """Return the same store with shorter retries, for callers that can't wait or repeat the call themselves."""
         return replace(self, retry_seconds=seconds)
 
     @property
@@ -97,7 +97,7 @@ class Store:
         return self.use(path, _whole)
 
     def read_if_there(self, path: str) -> bytes | None:
-        """Return a whole file, or None where there is none."""
+        """Return a whole file, or None if there is none."""
         try:
             return self.read(path)
         except StoreError as error:
@@ -106,7 +106,7 @@ class Store:
             raise
 
     def use(self, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
-        """Return the result of `reading` for a random-access file; it is called again where the filesystem fails."""
+        """Return the result of `reading` a random-access file. It is called again if the filesystem fails."""
 
         def work() -> _T:
             with self.filesystem.open_input_file(self._full(path)) as file:
@@ -131,7 +131,7 @@ class Store:
             self.write(path, data)
 
     def _write_local(self, path: str, data: Data) -> None:
-        # Staged beside the tables, never inside one: readers that glob a table see finished files only.
+        # Staged outside the tables' folders: readers that glob a folder see only finished files.
         final, temporary = self._full(path), os.path.join(self.base, STAGING, uuid.uuid4().hex)
         try:
             with in_its_folder(temporary, lambda: open(temporary, "wb")) as file:
@@ -144,7 +144,7 @@ class Store:
                 os.unlink(temporary)
 
     def clear_staging(self) -> None:
-        """Remove files that killed writers left unfinished; young ones may belong to a writer that is alive."""
+        """Remove the unfinished files of killed writers. Young files are kept: their writer may be alive."""
         staging = os.path.join(self.base, STAGING)
         if not self.is_local or not os.path.isdir(staging):
             return
@@ -158,7 +158,7 @@ class Store:
         self._done("clear", STAGING, work)
 
     def delete(self, path: str) -> None:
-        """Remove one file, if it is there."""
+        """Remove one file if it exists, and its folder if that is empty then."""
 
         def work() -> None:
             with contextlib.suppress(FileNotFoundError):
@@ -167,20 +167,20 @@ class Store:
         self._done("delete", path, work)
         folder = os.path.dirname(self._full(path))
         if self.is_local and folder != self.base:
-            with contextlib.suppress(OSError):  # not empty: other files need it
+            with contextlib.suppress(OSError):  # not empty: kept
                 os.rmdir(folder)
 
     def exists(self, path: str) -> bool:
-        """Say whether a file of that name is there."""
+        """Say whether a file of that name exists."""
         return self.size(path) is not None
 
     def size(self, path: str) -> int | None:
-        """Return a file's size in bytes, or None where there is no file."""
+        """Return a file's size in bytes, or None if there is no file."""
         info = self._done("look at", path, lambda: self.filesystem.get_file_info(self._full(path)))
         return int(info.size) if info.type == fs.FileType.File else None
 
     def list(self, directory: str) -> list[str]:
-        """Return the paths of all files below a directory, sorted; empty when there is none."""
+        """Return the sorted paths of all files below a directory, which need not exist."""
         return sorted(self.sizes(directory))
 
     def sizes(self, directory: str) -> dict[str, int]:
@@ -194,22 +194,22 @@ class Store:
         return f"{self.base}/{path}" if path else self.base
 
     def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
-        what = f"{verb} {path!r} under store.root={self.root!r}"
+        action = f"{verb} {path!r} under store.root={self.root!r}"
         try:
-            return with_retries(work, what=what, seconds=self.retry_seconds)
+            return with_retries(work, what=action, seconds=self.retry_seconds)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
-                f"can't {what}: {reason(error)}. What was made before is kept; {_remedy(error)}"
+                f"can't {action}: {reason(error)}. What was made before is kept; {_remedy(error)}"
             ) from error
 
 
 def in_its_folder(path: str, work: Callable[[], _T]) -> _T:
-    """Return what `work` makes of a local path whose folder must exist.
+    """Return the result of `work` on a local path, whose folder is created first.
 
-    The folder is made again if another process removes it in between, as `Store.delete` does with emptied ones.
+    It is created again if another process removes it meanwhile, as `Store.delete` does with empty folders.
     """
     for _ in range(FOLDER_TRIES):
-        # makedirs itself says FileExistsError if the folder goes while it looks.
+        # makedirs itself raises FileExistsError if the folder disappears between its two checks.
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             return work()
@@ -224,24 +224,25 @@ def _whole(file: pa.NativeFile) -> bytes:
 
 def _remedy(error: BaseException) -> str:
     if is_transient(error):
-        return "run the same command again when the storage answers, with fewer workers if it has too much to do."
+        return "run the same command again when the storage answers, with fewer workers if it is overloaded."
     return f"{REMEDIES.get(getattr(error, 'errno', None) or 0, 'fix this')} and run the same command again."
 
 
 def visualizations_directory(layer: LayerSpec) -> str:
     """Return the folder of a layer's pictures.
 
-    Readers of partitioned folders add its name as a column; 'layer' would hide the column of that name in the files.
+    Readers of partitioned folders add the part before '=' as a column. It is not 'layer', which would hide the column
+    of that name in the files.
     """
     return f"visualizations/layer_slug={layer.slug}"
 
 
 DERIVED = ("atlas", "channel_stats", "site")
-"""Folders whose files are made anew, under the same names, when what they come from changes."""
+"""Folders whose files are made again, under the same names, when the results behind them change."""
 
 
 def statistics_path(layer: LayerSpec) -> str:
-    """Return the path of the table of all channels' statistics of a layer."""
+    """Return the path of a layer's table with the statistics of all channels."""
     return f"channel_stats/layer={layer.slug}.parquet"
 
 

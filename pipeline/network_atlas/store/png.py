@@ -1,4 +1,4 @@
-"""Pictures as bytes: 8-bit PNG, the one form in which optimized pictures are kept and measured."""
+"""Pictures as bytes: 8-bit PNG. Optimized pictures are stored in this form only, and measured from it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from PIL import Image
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a PNG of `pixels`, shape (height, width, channels) or (height, width).
+    """Return a PNG of `pixels`, shape (rows, columns, channels) or (rows, columns).
 
-    One channel is grey, three are colours; any other number stands side by side in grey, from left to right.
+    One channel is grey, three are colours. Any other number of channels is drawn side by side in grey, left to right.
     """
     array = pixels
     if pixels.ndim == 3 and pixels.shape[-1] != 3:
@@ -23,7 +23,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def decode_png(data: bytes, *, channels: int | None = None) -> NDArray[np.uint8]:
-    """Return the pixels of a PNG as (height, width, channels); give `channels` for pictures of other than 1 or 3."""
+    """Return the pixels of a PNG, shape (rows, columns, channels); `channels` is needed if it is neither 1 nor 3."""
     with Image.open(io.BytesIO(data)) as image:
         pixels = np.asarray(image)
     if pixels.ndim == 3:

@@ -1,6 +1,6 @@
-"""What a root holds, read from its receipts and files alone: which results are done, and what the last run was about.
+"""The results in a root and the record of its last run, read from receipts and files alone.
 
-Loads no torch: `atlas status` answers at once.
+Does not import torch, so `atlas status` answers at once.
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ RESULTS = {
     "calibrate": ("calibrations",),
     "statistics": ("statistics",),
 }
-"""Stages whose results have keys, and the folders where their files lie."""
+"""Stages whose results have keys, with the folders of their files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What the store already has."""
+    """The finished results in a store: for each stage, key to receipt."""
 
     scan: dict[str, Receipt]
     optimize: dict[str, Receipt]
     calibrate: dict[str, Receipt]
     statistics: dict[str, Receipt]
-    """Key to the receipt that holds it."""
 
     @property
     def keys(self) -> set[str]:
@@ -41,14 +40,14 @@ class Done:
 
 
 def what_is_done(store: Store) -> Done:
-    """Return the results whose receipts are there and whose files are, each in its full size."""
+    """Return the results that have a receipt and whose files exist in their full size."""
     return Done(**{stage: receipts_by_key(whole_receipts(store, stage)) for stage in RESULTS})
 
 
 def whole_receipts(store: Store, stage: str) -> list[Receipt]:
-    """Return the receipts of a stage whose files are there in their full size.
+    """Return the receipts of a stage whose files exist in their full size.
 
-    The receipts are read first: files that a run commits meanwhile are then found.
+    Receipts are read before files are listed: in the other order, a task committed in between would seem damaged.
     """
     receipts = read_receipts(store, stage)
     folders = RESULTS[stage] if receipts else ()
@@ -57,7 +56,7 @@ def whole_receipts(store: Store, stage: str) -> list[Receipt]:
 
 
 def read_run_file(store: Store) -> dict[str, Any] | None:
-    """Return what the last run wrote about itself, or None in a new root."""
+    """Return the record of the last run, or None in a new root."""
     data = store.read_if_there(RUN_FILE)
     if data is None:
         return None

@@ -1,8 +1,8 @@
-"""Immutable Parquet files: encoded whole in memory, checked, then put under a name derived from their content.
+"""Immutable Parquet files: encoded whole in memory, checked, then written under a name derived from their content.
 
-Image bytes are stored plain, uncompressed and without statistics (they are compressed already, and statistics would
-copy whole pictures into the footer), and so are lists of numbers, which hardly get smaller. Other
-columns have zstd, statistics and a page index. Row groups are cut by bytes: fetching a row reads a few MB at most.
+Image bytes are stored plain, without compression (they are compressed already) and without statistics (which would copy
+whole pictures into the footer). Lists of numbers are stored plain too, since they hardly compress. All other columns
+have zstd, statistics and a page index. Row groups are limited by bytes, so that reading one row takes a few MB at most.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from network_atlas.store.paths import Data, Store
 ROW_GROUP_BYTES = 6_000_000
 ROW_GROUP_ROWS = 50_000
 VALUES_AT_ONCE = 65_536
-"""Values of a column that go to Parquet's encoder together: lists of numbers take two thirds of the time they take in
-its own 1,024."""
+"""Values of a column per call of Parquet's encoder: lists of numbers take two thirds of the time of its own 1,024."""
 
 Row = Mapping[str, object]
 _T = TypeVar("_T")
@@ -41,47 +40,48 @@ class FileEntry:
 
 
 def encode(rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
-    """Return `rows` as a whole Parquet file, its footer read back and its row count checked.
-
-    Raises ValueError for a row that lacks a column or has another: Arrow would fill in null, or drop it, and say
-    nothing.
-    """
-    names = set(schema.names)
-    for number, row in enumerate(rows):
-        if row.keys() != names:
-            problems = {"lacks": sorted(names - row.keys()), "has the unknown": sorted(row.keys() - names)}
-            what = " and ".join(f"{verb} {', '.join(columns)}" for verb, columns in problems.items() if columns)
-            table_name = (schema.metadata or {}).get(b"atlas.schema", b"").decode()
-            raise ValueError(
-                f"row {number} of {table_name!r} {what}; fill every column of store/schemas.py where the row is made, "
-                "with None where there is no value"
-            )
+    """Return `rows` as the bytes of a Parquet file, whose footer and number of rows have been checked."""
+    _check_columns(rows, schema)
     table = pa.Table.from_pylist(list(rows), schema=schema)
     if sorted_by and table.num_rows:
         table = table.sort_by([(name, "ascending") for name in sorted_by])
     return encode_table(table, sorted_by=sorted_by)
 
 
+def _check_columns(rows: Sequence[Row], schema: pa.Schema) -> None:
+    """Raise ValueError for a row without one of the columns, or with another: Arrow would silently fill or drop it."""
+    names = set(schema.names)
+    for number, row in enumerate(rows):
+        if row.keys() != names:
+            problems = {"lacks": sorted(names - row.keys()), "has the unknown": sorted(row.keys() - names)}
+            problem = " and ".join(f"{verb} {', '.join(columns)}" for verb, columns in problems.items() if columns)
+            table_name = (schema.metadata or {}).get(b"atlas.schema", b"").decode()
+            raise ValueError(
+                f"row {number} of {table_name!r} {problem}; fill every column of the schema where the row is made, "
+                "with None if there is no value"
+            )
+
+
 def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer:
-    """Return a table as a whole Parquet file, its footer read back and its row count checked."""
-    stream = pa.BufferOutputStream(pa.system_memory_pool())  # whose freed memory workers keep
+    """Return a table as the bytes of a Parquet file, whose footer and number of rows have been checked."""
+    stream = pa.BufferOutputStream(pa.system_memory_pool())  # malloc's: workers have it keep freed memory for reuse
     _write(table, stream, sorted_by)
     data = stream.getvalue()
     if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:
-        raise CorruptShardError(f"encoded {table.num_rows} rows but the footer says otherwise")
+        raise CorruptShardError(f"encoded {table.num_rows} rows, but the footer has another number; run again")
     return data
 
 
 def _write(table: pa.Table, stream: pa.BufferOutputStream, sorted_by: Sequence[str]) -> None:
-    raw, texts, others = _leaf_columns(table.schema)
+    raw, texts, encoded = _leaf_columns(table.schema)
     order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorted_by]
     with pq.ParquetWriter(
         stream,
         table.schema,
-        compression=dict.fromkeys(raw, "none") | dict.fromkeys(others, "zstd"),
+        compression=dict.fromkeys(raw, "none") | dict.fromkeys(encoded, "zstd"),
         use_dictionary=texts,
         column_encoding=dict.fromkeys(raw, "PLAIN") or None,
-        write_statistics=others,
+        write_statistics=encoded,
         write_page_index=True,
         write_batch_size=VALUES_AT_ONCE,
         sorting_columns=order or None,
@@ -91,8 +91,9 @@ def _write(table: pa.Table, stream: pa.BufferOutputStream, sorted_by: Sequence[s
 
 
 def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str], list[str]]:
-    """Return the Parquet paths of what is stored raw (image bytes, and lists of numbers), of texts, and of all leaves
-    but the raw ones.
+    """Return the Parquet paths of three kinds of leaf columns: raw ones, texts, and all that are not raw.
+
+    Raw are image bytes and lists of numbers.
     """
     parquet = pq.ParquetFile(_empty(schema)).schema
     paths = [parquet.column(index).path for index in range(len(parquet))]
@@ -101,8 +102,8 @@ def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str], list[str]]:
     }
     raw = [path for path in paths if path.rsplit(".", 1)[-1] == "bytes" or path.split(".")[0] in lists]
     leaves = {parquet.column(index).path: parquet.column(index).physical_type for index in range(len(parquet))}
-    others = [path for path in paths if path not in raw]
-    return raw, [path for path in others if leaves[path] == "BYTE_ARRAY"], others
+    encoded = [path for path in paths if path not in raw]
+    return raw, [path for path in encoded if leaves[path] == "BYTE_ARRAY"], encoded
 
 
 def _empty(schema: pa.Schema) -> io.BytesIO:
@@ -121,12 +122,12 @@ def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
 
 
 def entry_for(path: str, data: Data, rows: int) -> FileEntry:
-    """Return the entry that describes `data` at `path`."""
+    """Return the entry of a file with the content `data` at `path`."""
     return FileEntry(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=rows)
 
 
 def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
-    """Write a whole file as `<directory>/part-<content hash>.parquet`."""
+    """Write the bytes of a Parquet file as `<directory>/part-<content hash>.parquet`."""
     entry = entry_for("", data, rows)
     entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
     store.write(entry.path, data)
@@ -136,7 +137,7 @@ def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntr
 def put_shard(
     store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema, *, sorted_by: Sequence[str] = ()
 ) -> FileEntry:
-    """Write `rows` as `<directory>/part-<content hash>.parquet`; a late second writer can only write the same name."""
+    """Write `rows` as `<directory>/part-<content hash>.parquet`. Another writer of these rows writes the same file."""
     return put_encoded(store, directory, encode(rows, schema, sorted_by=sorted_by), len(rows))
 
 
@@ -152,7 +153,7 @@ def put_table(
 def read_rows(
     store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
 ) -> list[dict[str, object]]:
-    """Return the rows of a shard as dictionaries, only those of one layer if asked; skips other row groups unread."""
+    """Return the rows of a shard as dictionaries; with `layer_index`, only that layer's, without reading the others."""
     rows: list[dict[str, object]] = read_table(store, path, columns=columns, layer_index=layer_index).to_pylist()
     return rows
 
@@ -160,14 +161,14 @@ def read_rows(
 def read_table(
     store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
 ) -> pa.Table:
-    """Return a shard as a table, only the rows of one layer if asked; skips other row groups unread."""
+    """Return a shard as a table; with `layer_index`, only that layer's rows, without reading other row groups."""
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
     names = list(columns) if columns else None
     return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters))
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
-    """Return the first `count` rows of a shard, reading no more row groups than they take."""
+    """Return the first `count` rows of a shard; read only the row groups that hold them."""
 
     def first(file: pa.NativeFile) -> list[dict[str, object]]:
         batches = pq.ParquetFile(file).iter_batches(batch_size=count, columns=list(columns))
@@ -177,7 +178,7 @@ def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[st
 
 
 def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
-    """Return what `reading` makes of a shard; raises CorruptShardError at once for what is not a whole Parquet file."""
+    """Return the result of `reading` a shard. Raises CorruptShardError, without retries, for a damaged file."""
 
     def parsed(file: pa.NativeFile) -> _T:
         try:
@@ -193,5 +194,5 @@ def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:
 def _cut_short(store: Store, path: str, error: Exception) -> CorruptShardError:
     return CorruptShardError(
         f"{path!r} under store.root={store.root!r} is not a whole Parquet file: {error}. "
-        "Delete it and run again: its rows will be made anew."
+        "Delete it and run again: its results will be made again."
     )

@@ -1,20 +1,20 @@
-"""Replace one small file only if it is still as it was read: what a lease needs, so that two runs can't both take it.
+"""Replace a small file only if it has not changed since it was read. So two runs can't both take a lease.
 
     swap = open_swap(store)
     seen = swap.read("lease.json")
     if swap.replace("lease.json", b"...", seen):
         ...  # nobody else wrote the file in between
 
-There are three ways, chosen by the store:
+There are three ways to do so, depending on the store:
 
-    a folder       a lock on a file (flock) around reading, comparing and writing
-    s3://          the server compares: a conditional put (If-None-Match, If-Match), by obstore. pyarrow has none
-    anything else  write, then read back. Of two that write at the same moment the last one mostly has the file, and the
-                   other one sees that; a gap of milliseconds remains
+    a folder       a lock on a file (flock) while the file is read, compared and written
+    s3://          the server compares: a conditional put (If-None-Match, If-Match), by obstore; pyarrow has none
+    anything else  write, then read back. Of two runs that write at the same moment, usually the last one has the file
+                   and the other one sees that; a gap of milliseconds remains
 
 obstore takes S3 credentials from the URI, the environment, a web identity or the machine's role, but not from a profile
-in ~/.aws, and it does not know all of pyarrow's URI options. Where it could come out as somebody else than pyarrow, the
-third way is taken.
+in ~/.aws, and it does not know all of pyarrow's URI options. If it might connect as another user than pyarrow does, the
+third way is used.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
 
 LOCK_FILE = f"{STAGING}/swap.lock"
 LOCK_SECONDS = 10.0
-"""A lock is held for milliseconds; who holds it longer is stopped, or a network filesystem has lost its server."""
+"""A lock is held for milliseconds. After this time its holder is suspended, or a network filesystem is cut off."""
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
-"""What a filesystem says that can't lock files."""
+"""Error numbers of filesystems that can't lock files."""
 CARRIED = frozenset(
     {"endpoint_override", "scheme", "region", "tls_verify_certificates", "force_virtual_addressing", *S3_SECONDS}
 )
-"""Options of an s3:// URI that mean something to a conditional put and can be given to obstore."""
+"""Options of an s3:// URI that matter to a conditional put and that obstore has too."""
 IRRELEVANT = frozenset({"allow_bucket_creation", "allow_bucket_deletion", "allow_delayed_open", "background_writes"})
 TRANSIENT_WORDS = re.compile(r"HTTP error|status code: (?:408|429|5\d\d)\b")
-"""How obstore words what may pass: no answer, or one that asks to come again."""
+"""Words in obstore's messages about failures that may pass: no answer, or a request to try again."""
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -73,10 +73,10 @@ class Content:
 
 
 class Swap(Protocol):
-    """One way to replace a file only if nobody else did. Paths are relative to the store's root."""
+    """A way to replace a file only if nobody else has. Paths are relative to the store's root."""
 
     def read(self, path: str) -> Content | None:
-        """Return the file, None if there is none; raise StoreError if that can't be told."""
+        """Return the file, or None if there is none. Raises StoreError if it can't be read."""
         ...
 
     def replace(self, path: str, data: bytes, seen: Content | None) -> bool:
@@ -85,7 +85,7 @@ class Swap(Protocol):
 
 
 def open_swap(store: Store) -> Swap:
-    """Return the best way that the store has."""
+    """Return the safest way that the store allows."""
     if store.is_local:
         return LocalSwap(store)
     if store.root.startswith("s3://") and _same_identity(store.root):
@@ -96,7 +96,7 @@ def open_swap(store: Store) -> Swap:
 
 @dataclass(frozen=True, slots=True)
 class ReadBackSwap:
-    """Write, then look who was last."""
+    """Write, then read back to see whose content is there."""
 
     store: Store
 
@@ -106,7 +106,7 @@ class ReadBackSwap:
         return None if data is None else Content(data)
 
     def replace(self, path: str, data: bytes, seen: Content | None) -> bool:
-        """See `Swap`; of two that write within the same milliseconds both may be told True."""
+        """See `Swap`. If two runs write within the same milliseconds, both may get True."""
         if self.read(path) != seen:
             return False
         self.store.write(path, data)
@@ -148,7 +148,7 @@ def _locked(store: Store) -> Iterator[None]:
         yield
     finally:
         with suppress(FileNotFoundError):
-            os.unlink(path)  # before it is unlocked, so that whoever waits sees that this file counts no more
+            os.unlink(path)  # before unlocking, so that a waiting process sees that this lock file is no longer valid
         os.close(descriptor)
 
 
@@ -159,7 +159,7 @@ def _lock(path: str) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one before us removed the file, perhaps after we opened it: a lock on a file without a name is void.
+            # The holder before us removes the file, perhaps after we opened it; a lock on a removed file is worthless.
             if _is_at(descriptor, path):
                 return descriptor
         except BlockingIOError as error:
@@ -191,7 +191,7 @@ class S3Swap:
 
     @classmethod
     def open(cls, store: Store) -> S3Swap:
-        """Return the way to the same place, with the same server, region, credentials and waits as the store's."""
+        """Return a connection to the store's root with the store's own server, region, credentials and timeouts."""
         bucket, _, prefix = store.base.partition("/")
         config, query = _s3_options(store.root, store.filesystem)
         connection = S3Store(
@@ -203,7 +203,7 @@ class S3Swap:
                 "connect_timeout": _seconds(query, "connect_timeout"),
                 "timeout": _seconds(query, "request_timeout"),
             },
-            # Ours, in `_done`: obstore's would not repeat a conditional put whose answer got lost.
+            # `_done` retries instead: obstore would not repeat a conditional put whose answer was lost.
             retry_config={"max_retries": 0},
         )
         return cls(store, connection, prefix)
@@ -221,7 +221,7 @@ class S3Swap:
         return self._done("read", path, get)
 
     def replace(self, path: str, data: bytes, seen: Content | None) -> bool:
-        """See `Swap`. True also where the answer to our put got lost and a second put found what the first had done."""
+        """See `Swap`. True also if the answer to our put was lost, and the second put met the result of the first."""
 
         def put() -> bool:
             try:
@@ -240,15 +240,15 @@ class S3Swap:
         return f"{self.prefix}/{path}" if self.prefix else path
 
     def _done(self, verb: str, path: str, work: Callable[[], _T]) -> _T:
-        what = f"{verb} {path!r} under store.root={self.store.root!r}"
+        action = f"{verb} {path!r} under store.root={self.store.root!r}"
         try:
-            return with_retries(lambda: _translated(work), what=what, seconds=self.store.retry_seconds)
+            return with_retries(lambda: _translated(work), what=action, seconds=self.store.retry_seconds)
         except (BaseError, OSError) as error:
-            raise StoreError(f"can't {what}: {reason(error)}. Run the same command again when it answers.") from error
+            raise StoreError(f"can't {action}: {reason(error)}. Run the same command again when it answers.") from error
 
 
 def _translated(work: Callable[[], _T]) -> _T:
-    """Return what `work` returns; raise ConnectionError, which is retried, where obstore's failure may pass."""
+    """Return the result of `work`. Raises ConnectionError, which is retried, for obstore's failures that may pass."""
     try:
         return work()
     except GenericError as error:
@@ -278,12 +278,12 @@ def _s3_options(root: str, filesystem: fs.FileSystem) -> tuple[S3Config, dict[st
 
 
 def _same_identity(root: str) -> bool:
-    """Say whether obstore would come as the same user as pyarrow, with all of the URI's options."""
+    """Say whether obstore would connect as the same user as pyarrow, with all of the URI's options."""
     parts = urlsplit(root)
     if set(dict(parse_qsl(parts.query, keep_blank_values=True))) - CARRIED - IRRELEVANT:
         return False
     if parts.username or os.environ.get("AWS_ACCESS_KEY_ID"):
         return True
-    # With a profile pyarrow would take its keys, and obstore ask the machine's role.
+    # With a profile, pyarrow would use its keys, but obstore the machine's role.
     profile = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
     return not (os.environ.get("AWS_PROFILE") or Path(profile).expanduser().exists())

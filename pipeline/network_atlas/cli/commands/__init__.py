@@ -1,1 +1,1 @@
-"""The commands of `atlas`, a module for each: what it prints. Each has a function `command(options)`."""
+"""The commands of `atlas`, one module each, with a function `command(options)` that returns the exit code."""

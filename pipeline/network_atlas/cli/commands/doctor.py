@@ -1,4 +1,4 @@
-"""`atlas doctor`: print a line for each thing that a run needs, or one JSON object."""
+"""`atlas doctor`: print a line for each check of a run, or one JSON object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from network_atlas.cli.console import output, print_json
 from network_atlas.cli.exit_codes import DONE, FAILED
 
 FORMAT = 1
-"""Of the JSON object. Fields may be added; none is renamed or given another meaning."""
+"""Version of the JSON object. Fields may be added; none is renamed or gets another meaning."""
 
 
 def command(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`atlas plan`: what each run would make, what exists already, and what the rest would cost."""
+"""`atlas plan`: show the results of each run, which of them exist already, and the cost of the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from network_atlas.run.speeds import speeds_of, threads_of
 from network_atlas.store.results import Done, what_is_done
 
 FORMAT = 1
-"""Of the JSON object. Fields may be added; none is renamed or given another meaning."""
+"""Version of the JSON object. Fields may be added; none is renamed or gets another meaning."""
 
 
 def command(options: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def print_id(config: RunConfig) -> int:
 
 def print_plan(config: RunConfig, as_json: bool) -> int:
     """Print the plan of a run; change nothing."""
-    use_threads(threads_of(config))  # a worker's number, so that the times are a worker's
+    use_threads(threads_of(config))  # as many as a worker has, so that timings here hold for a worker
     prepared = prepare(config, measured=False)
     done = what_is_done(prepared.store)
     cost = estimate(
@@ -64,7 +64,7 @@ def print_plan(config: RunConfig, as_json: bool) -> int:
 
 
 def plan_id(prepared: Prepared) -> str:
-    """Return the same name for the same results under the same root, so that a scheduler can refuse a second job."""
+    """Return a name that is the same for the same results under the same root: a scheduler can refuse a second job."""
     plan, config = prepared.plan, prepared.config
     results = (plan.picture_keys, plan.scan_keys, plan.statistics_keys)
     return f"atlas-{fingerprint('run', config.store.root, config.sweep.share, results)[:32]}"
@@ -123,7 +123,7 @@ def _plain_stage(stage: StageCost) -> dict[str, object]:
 
 
 def _layers(prepared: Prepared, done: Done) -> Iterator[tuple[LayerPlan, int]]:
-    """Yield each layer with the number of its pictures that are done."""
+    """Yield each layer with the number of its finished pictures."""
     for layer in prepared.plan.layers:
         yield layer, sum(picture.key in done.optimize for picture in layer.pictures)
 
@@ -191,6 +191,6 @@ def _cost_lines(prepared: Prepared, cost: Estimate) -> list[str]:
 
 
 def _range(cost: Estimate, workers: int) -> str:
-    """Return '3 h 10 min to 4 h 05 min', or one duration where both are the same."""
+    """Return '3 h 10 min to 4 h 05 min', or a single duration if both are the same."""
     low, high = duration(cost.seconds(workers)), duration(cost.seconds_at_most(workers))
     return low if low == high else f"{low} to {high}"

@@ -1,4 +1,4 @@
-"""`atlas run`: make each atlas, and say where it is."""
+"""`atlas run`: make each atlas, and print where it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(options: argparse.Namespace) -> int:
 
 
 def make_and_report(config: RunConfig) -> int:
-    """Make one atlas, show the progress, and say where it is; return the exit code."""
+    """Make one atlas, show the progress, and print where the result is; return the exit code."""
     console = messages()
     console.print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
@@ -39,7 +39,7 @@ def make_and_report(config: RunConfig) -> int:
 
 
 def outcome(config: RunConfig, result: Result, *, seconds: float) -> list[str]:
-    """Return the lines that name the results and their places."""
+    """Return the lines that count the results and say where they are."""
     root = config.store.root.rstrip("/")
     pictures = f"{counted(result.pictures, 'picture')} of {counted(result.layers, 'layer')} in {duration(seconds)}"
     if result.manifest is None:
@@ -56,7 +56,7 @@ def outcome(config: RunConfig, result: Result, *, seconds: float) -> list[str]:
 
 
 def shortfalls(config: RunConfig, result: Result) -> list[str]:
-    """Return the lines that count what is missing from the atlas; no line for a complete one."""
+    """Return the lines that count missing images and pictures; none for a complete atlas."""
     status = f"atlas status {shlex.quote(config.store.root.rstrip('/'))}"
     lines = []
     if result.unreadable:
@@ -72,5 +72,5 @@ def shortfalls(config: RunConfig, result: Result) -> list[str]:
 
 
 def _program() -> str:
-    """Return what to type for this program: 'atlas', or its path where the shell would not find it."""
+    """Return the command for this program: 'atlas', or its path if the shell would not find it."""
     return "atlas" if shutil.which("atlas") or not sys.argv[0].endswith("atlas") else sys.argv[0]

@@ -20,7 +20,7 @@ COLUMNS = ["layer", "unit", "class_name", "visualizations"]
 
 
 def command(options: argparse.Namespace) -> int:
-    """Write the sheet and say how many units are on it; return the exit code."""
+    """Write the sheet and print its number of units; return the exit code."""
     if options.units < 1 or options.size < SMALLEST_PX:
         raise ConfigError(
             f"--units={options.units} --size={options.size}: "
@@ -34,9 +34,9 @@ def command(options: argparse.Namespace) -> int:
 
 
 def shown_rows(store: Store, root: str, *, layers: Collection[str], units: int) -> list[dict[str, Any]]:
-    """Return the atlas rows with pictures: the first `units` of each layer, of all layers or those named.
+    """Return the atlas rows with pictures: the first `units` rows of each layer, of all layers or of those in `layers`.
 
-    Raises StoreError for a layer that the atlas does not have, and where there are no pictures.
+    Raises StoreError for a layer that the atlas does not have, and if there are no pictures.
     """
     rows: list[dict[str, Any]] = []
     names = []

@@ -1,4 +1,4 @@
-"""`atlas status`: a table for people, or one JSON object for programs, that says how far an atlas is."""
+"""`atlas status`: show how far an atlas is, as a table for people or one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from network_atlas.run.status import Holder, StageStatus, Status, read_status
 from network_atlas.store.lease import is_gone
 
 FORMAT = 1
-"""Of the JSON object. Fields may be added; none is renamed or given another meaning."""
+"""Version of the JSON object. Fields may be added; none is renamed or gets another meaning."""
 
 
 def command(options: argparse.Namespace) -> int:
     """Print how far the atlas is; return the exit code."""
     root = root_of(options.root, command="status")
-    # A hundred thousand receipts are a million objects without a cycle; searching them for one doubles the time.
+    # A hundred thousand receipts are a million objects without a cycle; to search them for cycles doubles the time.
     gc.disable()
     try:
         status, now = read_status(root), time.time()
@@ -123,4 +123,4 @@ def _holder_line(holder: Holder | None, now: float) -> str:
     heard = f"last heard of {duration(max(0.0, now - holder.heartbeat))} ago"
     if _is_alive(holder):
         return f"{who} has been working on it for {duration(max(0.0, now - holder.since))}, {heard}"
-    return f"{who} worked on it and ended without saying so, {heard}; a new run resumes from there"
+    return f"{who} worked on it and ended without notice, {heard}; a new run resumes from there"

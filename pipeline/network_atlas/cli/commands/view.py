@@ -1,4 +1,4 @@
-"""`atlas view`: serve an atlas' pages on this machine until interrupted."""
+"""`atlas view`: serve the pages of an atlas on this machine until interrupted."""
 
 from __future__ import annotations
 

@@ -1,0 +1,44 @@
+"""The files that tasks read. The code that creates tasks gets their names from an `InputFiles`.
+
+`network_atlas.run.inputs.StoredFiles` finds them in the store; `NOT_YET_WRITTEN` is for tasks that are only counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from network_atlas.layers import LayerSpec
+from network_atlas.plan.pictures import Picture
+
+
+class InputFiles(Protocol):
+    """The files in the store that tasks read."""
+
+    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
+        """Return the files of a layer's scan; None if a span is missing."""
+        ...
+
+    def of_images(self) -> str | None:
+        """Return the file with the statistics of all images; None if it is not written yet."""
+        ...
+
+    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures."""
+        ...
+
+
+class _NotYetWritten:
+    """No files: for tasks that are only counted or estimated."""
+
+    def of_scan(self, layer: LayerSpec) -> tuple[str, ...] | None:
+        return ()
+
+    def of_images(self) -> str | None:
+        return ""
+
+    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+        return ()
+
+
+NOT_YET_WRITTEN: InputFiles = _NotYetWritten()

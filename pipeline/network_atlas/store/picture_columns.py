@@ -1,0 +1,88 @@
+"""Columns about a picture that several tables share: what it shows, how it was made, how it was measured."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from network_atlas.store.fields import IMAGE, field
+from network_atlas.units import OBJECTIVE_NAMES
+
+PICTURE_STATUS = (
+    "ok; dead (nothing excites the unit: no gradient from two starts); diverged (a number was not finite); "
+    "grey (the picture is of one colour); saturated (most values at an end of the range)"
+)
+
+PERCENTILE = (
+    "share of sampled examples that excite the objective less (for minimized pictures: score higher) than the picture; "
+    "null where the scan has nothing to compare with, as for neurons away from the centre, and for channels that are "
+    "constant but for rounding"
+)
+
+PICTURE_KEY = field("key", pa.string(), "fingerprint of everything that determines the picture")
+
+PICTURE = [
+    field("variant", pa.string(), "objective, sign and seed: 'channel+'"),
+    field(
+        "objective",
+        pa.string(),
+        f"what was maximized or minimized: {', '.join(OBJECTIVE_NAMES)}, interpolation",
+    ),
+    field("recipe", pa.string(), "name of the recipe it was made by; empty for the run's own"),
+    field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),
+    field("opacity", IMAGE, "how much each pixel mattered while the picture was made, 8-bit PNG; null if not kept"),
+    field(
+        "score",
+        pa.float32(),
+        "the objective on the stored picture, untransformed; a channel's is a spatial mean",
+        "activation",
+    ),
+]
+
+RECIPE = [
+    field("steps", pa.int32(), "optimization steps taken", "steps"),
+    field(
+        "curve",
+        pa.list_(pa.struct([field("step", pa.int32(), "step"), field("score", pa.float32(), "mean score up to it")])),
+        "the score while the picture was made, as the model saw it (transformed), thinned",
+    ),
+    field("seed", pa.int64(), "the variant's seed"),
+    field("attempt", pa.int32(), "1, or 2 where the first attempt was dead or diverged and another start was not"),
+    field("start", pa.string(), "what it was learned from: noise, example, facet; second attempts start from noise"),
+    field(
+        "before_activation",
+        pa.bool_(),
+        "whether the ascent read the layer before its activation, as second attempts do; the score never is",
+    ),
+]
+
+MEASUREMENTS = [
+    field(
+        "rank",
+        pa.int32(),
+        "place of the unit's channel among all of its layer, by activation on its own picture, from 1; null for others",
+    ),
+    field(
+        "robustness_loss",
+        pa.float32(),
+        "share of the score that is lost under random shifts, zooms and turns, on average of eight",
+    ),
+    field(
+        "frequency_distance",
+        pa.float32(),
+        "how far the picture's frequency magnitude is from the dataset's; 0 is alike, 1 is a factor of ten",
+        "decades",
+    ),
+    field(
+        "path_similarity",
+        pa.float32(),
+        "likeness of the picture and the unit's best examples in the layers before (after Geirhos et al. 2024): "
+        "1 as alike as these among themselves, 0 as any image",
+    ),
+]
+
+AGREEMENT = field(
+    "agreement",
+    pa.float32(),
+    "likeness of what this picture and those of other seeds excite in the layer: mean cosine of their activations, "
+    "counted from the dataset's mean; null with one seed",
+)

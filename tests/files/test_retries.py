@@ -87,7 +87,7 @@ def test_an_object_stores_faults_may_pass(error: OSError) -> None:
     assert is_transient(error)
 
 
-def test_patience_ends_and_says_how_often_was_tried(caplog: pytest.LogCaptureFixture) -> None:
+def test_retrying_ends_and_says_how_often_was_tried(caplog: pytest.LogCaptureFixture) -> None:
     work = Failing(OSError(errno.EIO, "Input/output error"), times=10**9)
     with pytest.raises(OSError, match="Input/output") as caught:
         with_retries(work, what="look at 'x'", seconds=0.2)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
 from network_atlas.layers import OUTPUT
-from network_atlas.models.axes import AxisTracer
-from network_atlas.models.axis_rules import Axes
+from network_atlas.models.axes.kinds import Axes
+from network_atlas.models.axes.tracer import AxisTracer
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named

@@ -1,4 +1,4 @@
-"""What each of torch's operations does to the axes of a tensor. See `network_atlas.models.axes`.
+"""What each of torch's operations does to the axes of a tensor. See `network_atlas.models.axes.tracer`.
 
 Three general rules cover most operations: of the same shape (all that works on single values), of as many axes
 (pooling, padding, slices), and with axes taken out (means, selections). Those that move, split, join or make axes have
@@ -8,53 +8,25 @@ rules of their own, in `RULES`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-
-class Kind(Enum):
-    """What the indices of an axis count."""
-
-    IMAGE = auto()
-    CHANNEL = auto()
-    FORMER = auto()
-    """Channels that a later product left alone: the features of the tokens while a mixer mixes the tokens."""
-    POSITION = auto()
-    UNKNOWN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """A part of an axis: its size, and what it counts."""
-
-    size: int
-    kind: Kind
-    positions: int = 0
-    """Of channels that a product made of positions (a mixer's hidden units): how many positions there were."""
-
-
-Axis = tuple[Factor, ...]
-"""The factors of one axis, slowest first, neighbours of different kinds; none for an axis of size 1."""
-Axes = tuple[Axis, ...]
-Known = Callable[[object], Axes | None]
-"""Returns the axes of a tensor that comes from the images, None for any other value."""
-Arguments = dict[str, Any]
-Rule = Callable[[Arguments, Tensor, Known], Axes | None]
-
-
-def axis(size: int, kind: Kind) -> Axis:
-    """Return an axis of one kind."""
-    return (Factor(size, kind),) if size != 1 else ()
-
-
-def sizes(axes: Axes) -> tuple[int, ...]:
-    """Return the shape of a tensor with these axes."""
-    return tuple(math.prod(factor.size for factor in factors) for factors in axes)
+from network_atlas.models.axes.kinds import (
+    Arguments,
+    Axes,
+    Axis,
+    Factor,
+    Kind,
+    Known,
+    Rule,
+    axis,
+    joined,
+    merged,
+    resized,
+)
 
 
 def axes_after(operation: str, arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
@@ -92,21 +64,14 @@ def _of_same_shape(tensors: Sequence[Tensor], output: Tensor, known: Known) -> A
         return None
     if shape != output.shape:
         return None
-    return _merged([axes for tensor in tensors if (axes := known(tensor)) is not None], shape)
+    return merged([axes for tensor in tensors if (axes := known(tensor)) is not None], shape)
 
 
 def _of_same_rank(axes: Axes, shape: Sequence[int]) -> Axes | None:
     """Return the axes after an operation that changes sizes at most: an axis counts what it counted before."""
     if len(axes) != len(shape):
         return None
-    return tuple(_resized(factors, size) for factors, size in zip(axes, shape, strict=True))
-
-
-def _resized(factors: Axis, size: int) -> Axis:
-    if math.prod(factor.size for factor in factors) == size:
-        return factors
-    kinds = {factor.kind for factor in factors}
-    return axis(size, kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
+    return tuple(resized(factors, size) for factors, size in zip(axes, shape, strict=True))
 
 
 def _taken_out(axes: Axes, dim: object, output: Tensor) -> Axes | None:
@@ -114,75 +79,6 @@ def _taken_out(axes: Axes, dim: object, output: Tensor) -> Axes | None:
     dims = {number % len(axes) for number in ([dim] if isinstance(dim, int) else dim or ())}  # type: ignore[attr-defined]
     left = tuple(factors for number, factors in enumerate(axes) if number not in dims)
     return left if dims and len(left) == output.ndim else None
-
-
-# --- joining the axes of several tensors
-
-
-def _merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
-    """Return the axes of tensors that are broadcast against each other to `shape`.
-
-    Where one counts positions and another channels, as in the sum of a mixer's tokens and what it made of them, an axis
-    holds the channels on which all agree; the others are positions.
-    """
-    result: list[Axis] = []
-    agreed = False
-    contested: list[int] = []
-    for number, size in enumerate(shape):
-        from_end = len(shape) - number
-        parts = [axes[-from_end] for axes in several if len(axes) >= from_end and axes[-from_end]]
-        factors = _merged_axis(parts, size)
-        kinds = [{factor.kind for factor in part} for part in parts]
-        if {Kind.CHANNEL} in kinds and {Kind.POSITION} in kinds:
-            contested.append(number)
-        elif factors and {factor.kind for factor in factors} == {Kind.CHANNEL}:
-            agreed = True
-        result.append(factors)
-    for number in contested:
-        result[number] = axis(shape[number], Kind.POSITION if agreed else Kind.CHANNEL)
-    return tuple(result)
-
-
-ORDER = (Kind.IMAGE, Kind.CHANNEL, Kind.POSITION, Kind.FORMER, Kind.UNKNOWN)
-"""Of two kinds for one factor, the earlier one holds."""
-
-
-def _merged_axis(parts: Sequence[Axis], size: int) -> Axis:
-    """Return one axis for several of the same size, which may be split into factors differently."""
-    if not parts:
-        return axis(size, Kind.UNKNOWN)
-    result = parts[0]
-    for part in parts[1:]:
-        result = _both(result, part) or result
-    return result
-
-
-def _both(first: Axis, second: Axis) -> Axis | None:
-    """Return the common factors of an axis that is known twice; None where their sizes don't fit each other."""
-    left, right = list(first), list(second)
-    common: list[Factor] = []
-    while left and right:
-        size = min(left[0].size, right[0].size)
-        kind = min(left[0].kind, right[0].kind, key=ORDER.index)
-        positions = max(left[0].positions, right[0].positions) if kind is Kind.CHANNEL else 0
-        for side in (left, right):
-            rest, over = divmod(side[0].size, size)
-            if over:
-                return None
-            side[:1] = [replace(side[0], size=rest)] if rest > 1 else []
-        common.append(Factor(size, kind, positions))
-    return _joined(common) if not left and not right else None
-
-
-def _joined(factors: Iterable[Factor]) -> Axis:
-    """Return factors with neighbours of one kind made one."""
-    result: list[Factor] = []
-    for factor in factors:
-        if result and (result[-1].kind, result[-1].positions) == (factor.kind, factor.positions):
-            result[-1] = replace(factor, size=result[-1].size * factor.size)
-        else:
-            result.append(factor)
-    return tuple(result)
 
 
 # --- operations that move, split and join axes
@@ -198,7 +94,7 @@ def _viewed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     axes = _first(arguments, known)
     if axes is None:
         return None
-    left = list(_joined(factor for factors in axes for factor in factors))
+    left = list(joined(factor for factors in axes for factor in factors))
     result: list[Axis] = []
     for size in output.shape:
         taken = _take(left, size)
@@ -222,7 +118,7 @@ def _take(left: list[Factor], size: int) -> Axis | None:
         if factor.size > part:
             left.insert(0, replace(factor, size=factor.size // part))
         size //= part
-    return _joined(taken)
+    return joined(taken)
 
 
 def _permuted(order: Callable[[Arguments, int], Sequence[int]]) -> Rule:
@@ -261,7 +157,7 @@ def _squeezed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None
 
 def _expanded(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     axes = _first(arguments, known)
-    return _merged([axes], output.shape) if axes is not None else None
+    return merged([axes], output.shape) if axes is not None else None
 
 
 def _concatenated(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
@@ -274,8 +170,8 @@ def _concatenated(arguments: Arguments, output: Tensor, known: Known) -> Axes | 
     kinds = {factor.kind for axes in several for factor in axes[dim]}
     beside = axis(output.shape[dim], kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
     others = [(*axes[:dim], (), *axes[dim + 1 :]) for axes in several]
-    merged = _merged(others, [1 if number == dim else size for number, size in enumerate(output.shape)])
-    return (*merged[:dim], beside, *merged[dim + 1 :])
+    rest = merged(others, [1 if number == dim else size for number, size in enumerate(output.shape)])
+    return (*rest[:dim], beside, *rest[dim + 1 :])
 
 
 def _stacked(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
@@ -283,8 +179,8 @@ def _stacked(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     if not several:
         return None
     dim = arguments["dim"] % output.ndim
-    merged = _merged(several, [size for number, size in enumerate(output.shape) if number != dim])
-    return (*merged[:dim], axis(output.shape[dim], Kind.UNKNOWN), *merged[dim:])
+    rest = merged(several, [size for number, size in enumerate(output.shape) if number != dim])
+    return (*rest[:dim], axis(output.shape[dim], Kind.UNKNOWN), *rest[dim:])
 
 
 def _unfolded(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
@@ -294,7 +190,7 @@ def _unfolded(arguments: Arguments, output: Tensor, known: Known) -> Axes | None
         return None
     windows = _of_same_rank(axes, output.shape[:-1])
     inside = axes[arguments["dimension"] % len(axes)]
-    return (*windows, _resized(inside, output.shape[-1])) if windows is not None else None
+    return (*windows, resized(inside, output.shape[-1])) if windows is not None else None
 
 
 # --- operations that make new channels
@@ -308,7 +204,7 @@ def _channels_second(arguments: Arguments, output: Tensor, known: Known) -> Axes
     if output.ndim != len(axes):  # im2col and col2im, between (image, channels of a window, windows) and maps
         behind: Axes = tuple(axis(size, Kind.POSITION) for size in output.shape[2:])
     else:
-        behind = tuple(_resized(factors, size) for factors, size in zip(axes[2:], output.shape[2:], strict=True))
+        behind = tuple(resized(factors, size) for factors, size in zip(axes[2:], output.shape[2:], strict=True))
     made, behind = _made(axes[1], behind, output.shape[1])
     return (axes[0], made, *behind)
 
@@ -333,7 +229,7 @@ def _made(inner: Axis, others: Axes, size: int) -> tuple[Axis, Axes]:
 def _changed(axes: Axes, before: Kind, after: Kind) -> Axes:
     """Return axes with one kind of factors made another."""
     return tuple(
-        _joined(Factor(factor.size, after) if factor.kind is before else factor for factor in factors)
+        joined(Factor(factor.size, after) if factor.kind is before else factor for factor in factors)
         for factors in axes
     )
 
@@ -348,13 +244,13 @@ def _product(left: str, right: str) -> Rule:
     def rule(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
         first, second = known(arguments[left]), known(arguments[right])
         if first is not None and second is not None:
-            outer = _merged([first[:-2], second[:-2]], output.shape[:-2])
+            outer = merged([first[:-2], second[:-2]], output.shape[:-2])
             return (*outer, first[-2], second[-1])
         if first is not None:
             made, others = _made(first[-1], first[:-1], output.shape[-1])
             return (*others, made)
         if second is not None:  # weights from the left mix what the second holds along its inner axis
-            return (*second[:-2], _resized(second[-2], output.shape[-2]), second[-1])
+            return (*second[:-2], resized(second[-2], output.shape[-2]), second[-1])
         return None
 
     return rule

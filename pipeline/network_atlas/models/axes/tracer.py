@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from network_atlas.models.axis_rules import Axes, Kind, axes_after, axis, sizes
+from network_atlas.models.axes.kinds import Axes, Kind, axis, sizes
+from network_atlas.models.axes.rules import axes_after
 
 
 class AxisTracer(TorchDispatchMode):

@@ -1,0 +1,1 @@
+"""Which axis of every tensor of a forward pass holds the channels."""

@@ -1,0 +1,124 @@
+"""What the axes of a tensor count: kinds, factors, and how the axes of several tensors are joined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+from torch import Tensor
+
+
+class Kind(Enum):
+    """What the indices of an axis count."""
+
+    IMAGE = auto()
+    CHANNEL = auto()
+    FORMER = auto()
+    """Channels that a later product left alone: the features of the tokens while a mixer mixes the tokens."""
+    POSITION = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A part of an axis: its size, and what it counts."""
+
+    size: int
+    kind: Kind
+    positions: int = 0
+    """Of channels that a product made of positions (a mixer's hidden units): how many positions there were."""
+
+
+Axis = tuple[Factor, ...]
+"""The factors of one axis, slowest first, neighbours of different kinds; none for an axis of size 1."""
+Axes = tuple[Axis, ...]
+Known = Callable[[object], Axes | None]
+"""Returns the axes of a tensor that comes from the images, None for any other value."""
+Arguments = dict[str, Any]
+Rule = Callable[[Arguments, Tensor, Known], Axes | None]
+
+
+def axis(size: int, kind: Kind) -> Axis:
+    """Return an axis of one kind."""
+    return (Factor(size, kind),) if size != 1 else ()
+
+
+def sizes(axes: Axes) -> tuple[int, ...]:
+    """Return the shape of a tensor with these axes."""
+    return tuple(math.prod(factor.size for factor in factors) for factors in axes)
+
+
+def resized(factors: Axis, size: int) -> Axis:
+    if math.prod(factor.size for factor in factors) == size:
+        return factors
+    kinds = {factor.kind for factor in factors}
+    return axis(size, kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
+
+
+def merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
+    """Return the axes of tensors that are broadcast against each other to `shape`.
+
+    Where one counts positions and another channels, as in the sum of a mixer's tokens and what it made of them, an axis
+    holds the channels on which all agree; the others are positions.
+    """
+    result: list[Axis] = []
+    agreed = False
+    contested: list[int] = []
+    for number, size in enumerate(shape):
+        from_end = len(shape) - number
+        parts = [axes[-from_end] for axes in several if len(axes) >= from_end and axes[-from_end]]
+        factors = _merged_axis(parts, size)
+        kinds = [{factor.kind for factor in part} for part in parts]
+        if {Kind.CHANNEL} in kinds and {Kind.POSITION} in kinds:
+            contested.append(number)
+        elif factors and {factor.kind for factor in factors} == {Kind.CHANNEL}:
+            agreed = True
+        result.append(factors)
+    for number in contested:
+        result[number] = axis(shape[number], Kind.POSITION if agreed else Kind.CHANNEL)
+    return tuple(result)
+
+
+ORDER = (Kind.IMAGE, Kind.CHANNEL, Kind.POSITION, Kind.FORMER, Kind.UNKNOWN)
+"""Of two kinds for one factor, the earlier one holds."""
+
+
+def _merged_axis(parts: Sequence[Axis], size: int) -> Axis:
+    """Return one axis for several of the same size, which may be split into factors differently."""
+    if not parts:
+        return axis(size, Kind.UNKNOWN)
+    result = parts[0]
+    for part in parts[1:]:
+        result = _both(result, part) or result
+    return result
+
+
+def _both(first: Axis, second: Axis) -> Axis | None:
+    """Return the common factors of an axis that is known twice; None where their sizes don't fit each other."""
+    left, right = list(first), list(second)
+    common: list[Factor] = []
+    while left and right:
+        size = min(left[0].size, right[0].size)
+        kind = min(left[0].kind, right[0].kind, key=ORDER.index)
+        positions = max(left[0].positions, right[0].positions) if kind is Kind.CHANNEL else 0
+        for side in (left, right):
+            rest, over = divmod(side[0].size, size)
+            if over:
+                return None
+            side[:1] = [replace(side[0], size=rest)] if rest > 1 else []
+        common.append(Factor(size, kind, positions))
+    return joined(common) if not left and not right else None
+
+
+def joined(factors: Iterable[Factor]) -> Axis:
+    """Return factors with neighbours of one kind made one."""
+    result: list[Factor] = []
+    for factor in factors:
+        if result and (result[-1].kind, result[-1].positions) == (factor.kind, factor.positions):
+            result[-1] = replace(factor, size=result[-1].size * factor.size)
+        else:
+            result.append(factor)
+    return tuple(result)

@@ -43,11 +43,20 @@ def test_a_gpu_has_a_small_batch_for_a_short_tail(count: int, sizes: list[int]) 
     assert set(sizes) <= set(ROWS_ON_GPU)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_batch_is_in_channels_last_order_however_much_of_it_is_copies(count: int) -> None:
+    images = torch.arange(4 * 3 * 5 * 5.0).reshape(4, 5, 5, 3).permute(0, 3, 1, 2)[:count]
+    whole = filled(images, 4)
+    assert whole.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(whole[:count], images)
+    assert all(torch.equal(copy, images[-1]) for copy in whole[count:])
+
+
 def test_copies_that_fill_a_batch_get_no_gradient() -> None:
-    images = torch.ones(3, 2, requires_grad=True)
+    images = torch.ones(3, 2, 1, 1, requires_grad=True)
     filled(images, 4).sum().backward()
     assert images.grad is not None
-    assert torch.equal(images.grad, torch.ones(3, 2))
+    assert torch.equal(images.grad, torch.ones(3, 2, 1, 1))
 
 
 NETWORKS = ("efficientnet", "resnet", "transformer")

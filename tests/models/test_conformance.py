@@ -17,7 +17,7 @@ from torch import nn
 from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.models.facts import model_facts
-from network_atlas.models.trace import example_input
+from network_atlas.models.first_pass import example_input
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target
 from network_atlas.units import Channel

@@ -14,9 +14,9 @@ from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
 from network_atlas.models.capture import capture
 from network_atlas.models.facts import model_facts
+from network_atlas.models.first_pass import example_input
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
-from network_atlas.models.trace import example_input
 from network_atlas.models.upstream import upstream_hashes
 
 

@@ -18,8 +18,8 @@ from network_atlas.errors import DatasetError, SetupError, StoreError, Unreadabl
 from network_atlas.layers import OUTPUT, ModelFacts
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
+from network_atlas.models.first_pass import example_input
 from network_atlas.models.load import on_device
-from network_atlas.models.trace import example_input
 from network_atlas.plan.estimate import bytes_of
 from network_atlas.run.prepare import LoadedModel, Prepared, prepare
 from network_atlas.store.paths import STAGING, Store

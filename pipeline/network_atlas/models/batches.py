@@ -41,9 +41,21 @@ def pieces(count: int, device: torch.device) -> Iterator[tuple[slice, int]]:
 
 
 def filled(images: Tensor, rows: int) -> Tensor:
-    """Return `images`, (images, ...), filled up to (rows, ...) with copies of the last one, which get no gradient."""
+    """Return `images`, (images, channels, height, width), filled up to (rows, ...) with copies of the last one.
+
+    The copies get no gradient. The result is always in channels-last order: sums over the pixels round otherwise in
+    another order, and `cat` takes the order of the longer part, which may be the copies.
+    """
     missing = rows - len(images)
-    return torch.cat([images, images[-1:].detach().expand(missing, *images.shape[1:])]) if missing else images
+    whole = torch.cat([images, images[-1:].detach().expand(missing, *images.shape[1:])]) if missing else images
+    return whole.contiguous(memory_format=torch.channels_last)
+
+
+def changed_companions(images: Tensor) -> Tensor:
+    """Return a batch, (images, ...), whose first image is the last of `images`; the others are changed."""
+    changed = images.flip(0)
+    changed[1:] = changed[1:] * 0.5 + 0.25
+    return changed
 
 
 @torch.no_grad()
@@ -54,9 +66,7 @@ def place_difference(model: nn.Module, images: Tensor) -> float:
     relative to the largest output; 0.0 means the same bits. NaN where the model does not return one tensor.
     """
     outputs = model(images)
-    mixed = images.flip(0)
-    mixed[1:] = mixed[1:] * 0.5 + 0.25  # other images; the last image, which is now the first, is kept
-    moved = model(mixed)
+    moved = model(changed_companions(images))
     if not isinstance(outputs, Tensor) or not isinstance(moved, Tensor):
         return float("nan")
     largest = outputs.abs().max().clamp(min=torch.finfo(torch.float32).tiny)

@@ -18,8 +18,9 @@ from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
 from network_atlas.models.axes import channel_axis
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
+from network_atlas.models.first_pass import BATCH, example_input, failures_named
 from network_atlas.models.load import class_names
-from network_atlas.models.trace import BATCH, FEW, Seen, Trace, example_input, failures_named, traced
+from network_atlas.models.trace import FEW, Seen, Trace, is_scripted, traced
 from network_atlas.models.upstream import upstream_hashes
 
 
@@ -79,7 +80,13 @@ def _layers(trace: Trace) -> tuple[list[LayerSpec], dict[str, str]]:
             unsupported[seen.name] = reason
         else:
             layers.append(_spec(index, seen, axis))
-    return layers, unsupported
+    return layers, unsupported | {seen.name: _not_called(seen) for seen in trace.not_called}
+
+
+def _not_called(seen: Seen) -> str:
+    if is_scripted(seen.module):
+        return "was compiled by torch.jit.script, which hides what its modules return"
+    return "is not called as a module (it is not used, or another module reads its weights or calls its forward)"
 
 
 def _channel_axis(seen: Seen) -> tuple[int, str]:
@@ -100,7 +107,8 @@ def _form_problem(seen: Seen) -> str:
         return f"runs {seen.calls} times in one forward pass"
     shape, few = seen.shape, seen.shape_of_few
     if shape is None or few is None:
-        return f"returns a {seen.returns}" if seen.returns else "does not run in every forward pass"
+        several = f"returns several values or none ({seen.returns}), not one tensor"
+        return several if seen.returns else "does not run in every forward pass"
     if not shape or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
         return f"its output {tuple(shape)} does not keep one row per image"
     if len(shape) not in (2, 3, 4):
@@ -114,7 +122,12 @@ def _value_problem(seen: Seen) -> str:
     if seen.is_random:
         return (
             "two passes over the same images differ: something random is left on before it, such as dropout that does "
-            "not follow the model's evaluation mode"
+            "not follow the model's evaluation mode, or each pass changes what the next one starts from"
+        )
+    if seen.depends_on_others:
+        return (
+            "an image's values depend on the other images of its batch, or on its place there, as with batch "
+            "statistics that don't follow the model's evaluation mode"
         )
     if not seen.has_gradient:
         return (

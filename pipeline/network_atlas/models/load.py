@@ -23,6 +23,7 @@ from network_atlas.config.arguments import keywords
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
+from network_atlas.models.first_pass import described, run_once
 from network_atlas.models.prepared import make_ready, to_channels_last
 from network_atlas.models.unwrapped import unwrapped
 
@@ -30,16 +31,17 @@ from network_atlas.models.unwrapped import unwrapped
 def load_model(config: ModelConfig) -> nn.Module:
     """Return the network with its weights, in evaluation mode and in float32, without wrappers of its modules.
 
-    Raises ConfigError for an unknown name or weights, ModelError when building or loading fails.
+    Raises ConfigError for an unknown name or weights, ModelError when building, loading or a first pass fails.
     """
     builders = {"packaged": _packaged, "torchvision": _torchvision, "timm": _timm, "function": _function}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         # In float32, before a checkpoint is read, so that its weights are not rounded to the model's precision first.
-        model = unwrapped(builders[config.source](config)).float()
-    if config.weights not in ("default", "none"):
-        load_checkpoint(model, config.weights)
-    return model.eval().requires_grad_(False)
+        model = unwrapped(builders[config.source](config)).float().eval()
+        if config.weights not in ("default", "none"):
+            load_checkpoint(model, config.weights)
+        run_once(model, config.input)  # behind the checkpoint, since a model may keep what it computes from weights
+    return model.float().eval().requires_grad_(False)  # again, for what the first pass built
 
 
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
@@ -78,12 +80,6 @@ def class_names(config: ModelConfig) -> tuple[str, ...]:
             "give 'imagenet', 'none', or a text file with one name a line."
         ) from error
     return tuple(line.strip() for line in lines)
-
-
-def described(error: BaseException) -> str:
-    """Return the type and the message of a foreign error, to be used inside a sentence."""
-    words = str(error).rstrip(". \n")
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _packaged(config: ModelConfig) -> nn.Module:

@@ -40,13 +40,33 @@ class ListenedBatchNorm2d(nn.BatchNorm2d):
 
 
 def to_channels_last(model: nn.Module) -> None:
-    """Put weights of four axes in the order of memory that convolutions are fastest in.
+    """Put the weights of convolutions in the order of memory in which these are fastest.
 
-    `model.to(memory_format=...)` refuses a model that holds other weights too, of three-dimensional convolutions.
+    Only theirs: other code may rely on the order of its own weights. (`model.to(memory_format=...)` also refuses a
+    model that holds three-dimensional convolutions.)
     """
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.ndim == 4:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    if _contiguous in model._forward_pre_hooks.values():
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            for weight in module.parameters():  # under a parametrization they have other names, in a module below
+                if weight.ndim == 4:
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+
+
+def keep_contiguous(model: nn.Module) -> None:
+    """Let `model` get its images, (batch, channels, rows, columns), contiguous in memory, and its weights as well.
+
+    For models that call `view` on maps, which torch refuses where the channels are last in memory.
+    """
+    for weight in model.parameters():
+        weight.data = weight.data.contiguous()
+    if _contiguous not in model._forward_pre_hooks.values():
+        model.register_forward_pre_hook(_contiguous)
+
+
+def _contiguous(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(value.contiguous() for value in inputs)
 
 
 def make_ready(model: nn.Module) -> None:

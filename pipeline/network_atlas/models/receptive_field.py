@@ -25,7 +25,7 @@ from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
 from network_atlas.layers import LayerSpec, ReceptiveField
 from network_atlas.models.capture import capture
-from network_atlas.models.trace import example_input, failures_named
+from network_atlas.models.first_pass import example_input, failures_named
 
 IMAGES = 2
 """Generated images per position."""

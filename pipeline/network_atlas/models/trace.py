@@ -4,14 +4,13 @@
     for seen in trace.order: ...          # the modules in the order in which they finish
 
 Four kinds of passes, since no single one shows everything: one of two images that follows the axes and the gradients,
-two of a full batch whose values are compared, a third kind that is timed, and, where the backward pass fails, one for
+three of a full batch whose values are compared, a third kind that is timed, and, where the backward pass fails, one for
 each module, to find those from which a gradient does reach the images.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,34 +24,21 @@ from network_atlas.errors import ModelError
 from network_atlas.layers import OUTPUT
 from network_atlas.models.axes import AxisTracer
 from network_atlas.models.axis_rules import Axes
-from network_atlas.models.batches import ROWS
+from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
-from network_atlas.models.load import described
+from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
 from network_atlas.models.prepared import to_channels_last
 
-BATCH = ROWS[-1]
 FEW = 2
 """Images of the pass that follows axes. Not `BATCH`: an output has one row per image only if it has in both."""
 TIMED_PASSES = 3
 """The fastest counts: the others were disturbed."""
 COMPARED = 4096
 """Values of an output that are compared between two passes."""
-SAME = 1e-3
-"""Two passes over the same images agree to this part of an output's largest value; rounding is far smaller."""
-
-ADVICE = (
-    (
-        r"missing \d+ required (positional|keyword-only) argument",
-        "A model is called with a batch of images and nothing else: give the other inputs a default value, or give "
-        "model=function a function that returns a module with one input.",
-    ),
-    (
-        r"(?i)(same dtype|\bhalf\b|bfloat16|float16|input type .* weight type|input type .* bias type)",
-        "The model is run in float32: it must not convert its input or a part of its weights to half precision "
-        "in forward.",
-    ),
-)
-"""By patterns of what models raise, the fix."""
+SAME = 1e-5
+"""Two passes over one batch agree to this part of an output's largest value: they run the same code."""
+ALIKE = 1e-3
+"""The same for an image among other images, where libraries may round differently."""
 
 Receive = Callable[[str, nn.Module, object], None]
 
@@ -79,8 +65,12 @@ class Seen:
     has_gradient: bool = False
     """Whether a gradient leads from its output to the images."""
     values: Tensor | None = None
+    values_of_last: Tensor | None = None
+    """Those of the batch's last image."""
     is_random: bool = False
     """Whether two passes over the same images gave it different values."""
+    depends_on_others: bool = False
+    """Whether an image's values changed with its place in the batch and the other images."""
     end_seconds: float = 0.0
 
 
@@ -89,13 +79,9 @@ class Trace:
     """All modules that ran, and how long a pass of a full batch took."""
 
     order: list[Seen] = field(default_factory=list)
+    not_called: list[Seen] = field(default_factory=list)
+    """Modules with weights of their own of which no call was seen."""
     total_seconds: float = 0.0
-
-
-def example_input(config: InputConfig, batch: int = BATCH) -> Tensor:
-    """Return generated images, normalized, the same every time: (batch, channels, height, width)."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, config.channels, config.height, config.width, generator=generator)
 
 
 def traced(model: nn.Module, config: InputConfig) -> Trace:
@@ -105,11 +91,28 @@ def traced(model: nn.Module, config: InputConfig) -> Trace:
     with failures_named(config):
         images = example_input(config).contiguous(memory_format=torch.channels_last)
         to_channels_last(model)  # as workers run it, so that the measured time is theirs
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode, whose tensors a model that keeps them can't use with gradients
             _compare_values(model, images, seen, trace)
             _time(model, images, seen, trace)
         _follow(model, example_input(config, FEW), seen)
+    _check_modules(model, seen)
+    trace.not_called = [entry for entry in seen.values() if not entry.calls and _has_weights(entry.module)]
     return trace
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return next(module.parameters(recurse=False), None) is not None
+
+
+def _check_modules(model: nn.Module, seen: dict[str, Seen]) -> None:
+    """Raise ModelError when passes put other modules into the model."""
+    known = {entry.module for entry in seen.values()}
+    built = [name for name, module in model.named_modules() if module not in known]
+    if built:
+        raise ModelError(
+            f"the model's forward builds the module {built[0]!r} again in each pass, with other weights; "
+            "build modules in __init__"
+        )
 
 
 def _unseen(name: str, module: nn.Module) -> Seen:
@@ -118,30 +121,12 @@ def _unseen(name: str, module: nn.Module) -> Seen:
 
 
 @contextlib.contextmanager
-def failures_named(config: InputConfig) -> Iterator[None]:
-    """Raise ModelError, with the reason and the fix, for whatever the model raises on generated images."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
-        raise ModelError(
-            f"the model failed on a {config.channels} x {config.height} x {config.width} input: "
-            f"{described(error)}. {_advice(str(error))}"
-        ) from error
-
-
-def _advice(message: str) -> str:
-    """Return how to fix what a model raised, as far as its message shows the cause."""
-    return next((advice for pattern, advice in ADVICE if re.search(pattern, message)), "Check model.input.")
-
-
-@contextlib.contextmanager
 def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterator[None]:
     """Hand every module's output to `receive` as long as the context lasts."""
     handles = [
         entry.module.register_forward_hook(lambda module, _, output, name=name: receive(name, module, output))
         for name, entry in seen.items()
+        if not is_scripted(entry.module)
     ]
     try:
         yield
@@ -150,8 +135,14 @@ def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterat
             handle.remove()
 
 
+def is_scripted(module: nn.Module) -> bool:
+    """Say whether a module was compiled by torch.jit.script, or is inside of one that was: it takes no hooks."""
+    scripted = isinstance(module, torch.jit.RecursiveScriptModule)  # type: ignore[attr-defined]
+    return scripted and not isinstance(module, torch.jit.TopLevelTracedModule)  # type: ignore[attr-defined]
+
+
 def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
-    """Fill in what two passes over the same images return, and whether they return the same."""
+    """Fill in what the modules return, and whether they return the same again, and for an image among others."""
 
     def first(name: str, module: nn.Module, output: object) -> None:
         entry = seen[name]
@@ -163,16 +154,23 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
             entry.returns = type(output).__name__
         else:
             entry.shape, entry.dtype, entry.values = tensor.shape, tensor.dtype, _some_values(tensor)
+            entry.values_of_last = _some_values(tensor[-1]) if len(tensor.shape) and len(tensor) == BATCH else None
 
-    def second(name: str, module: nn.Module, output: object) -> None:
+    def again(name: str, module: nn.Module, output: object) -> None:
         entry, tensor = seen[name], tensor_of(module, output)
         if tensor is not None and entry.values is not None and entry.calls == 1:
-            entry.is_random = _differ(entry.values, _some_values(tensor))
+            entry.is_random = _differ(entry.values, _some_values(tensor), SAME)
         entry.values = None
 
-    for receive in (first, second):
+    def among_others(name: str, module: nn.Module, output: object) -> None:
+        entry, tensor = seen[name], tensor_of(module, output)
+        if tensor is not None and entry.values_of_last is not None and entry.calls == 1 and tensor.shape == entry.shape:
+            entry.depends_on_others = _differ(entry.values_of_last, _some_values(tensor[0]), ALIKE)
+        entry.values_of_last = None
+
+    for receive, batch in ((first, images), (again, images), (among_others, changed_companions(images))):
         with _hooked(model, seen, receive):
-            model(images)
+            model(batch)
 
 
 def _some_values(tensor: Tensor) -> Tensor:
@@ -181,13 +179,14 @@ def _some_values(tensor: Tensor) -> Tensor:
     return flat[:: max(1, len(flat) // COMPARED)].clone()
 
 
-def _differ(first: Tensor, second: Tensor) -> bool:
+def _differ(first: Tensor, second: Tensor, part: float) -> bool:
+    """Say whether values differ by more than a part of the largest."""
     if first.shape != second.shape:
         return True
     if not first.is_floating_point():
         return not torch.equal(first, second)
     first, second = first.nan_to_num(), second.nan_to_num()
-    return bool((first - second).abs().amax() > SAME * first.abs().amax()) if len(first) else False
+    return bool((first - second).abs().amax() > part * first.abs().amax()) if len(first) else False
 
 
 def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
@@ -225,14 +224,16 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
             return
         entry = seen[name]
         entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
-        entry.same_as = first_of.setdefault((id(tensor), tensor._version), name)
+        entry.same_as = first_of.setdefault((id(tensor), _version(tensor)), name)
         entry.has_gradient = tensor.requires_grad and tensor.is_floating_point()
         kept.append(tensor)
         if entry.has_gradient:
             total = total + tensor.sum()
 
     leaf = images.requires_grad_()
-    with torch.enable_grad(), _hooked(model, seen, receive), tracer:
+    # Hooks on saved tensors run a part of the model again in the backward pass, and would hand over its layers twice.
+    no_recomputing = torch.autograd.graph.disable_saved_tensors_hooks(f"its forward uses {CHECKPOINT}")
+    with torch.enable_grad(), no_recomputing, _hooked(model, seen, receive), tracer:
         model(tracer.of_images(leaf * 1.0))  # not the leaf itself: a model may change its input in place
     if not total.requires_grad:
         raise ModelError(
@@ -242,6 +243,11 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
     if not _goes_back(total, leaf):
         for entry in seen.values():
             entry.has_gradient = entry.has_gradient and _reaches(model, leaf, entry)
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place; torch does not count for what comes from its inference mode."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
@@ -269,6 +275,8 @@ def _goes_back(value: Tensor, leaf: Tensor) -> bool:
         warnings.filterwarnings("error", message=".*autograd kernel was not registered", category=UserWarning)
         try:
             torch.autograd.grad(value, leaf)
-        except (RuntimeError, UserWarning):  # a value that was changed in place, an operation without derivative
+        except (RuntimeError, UserWarning) as error:  # a value changed in place, an operation without derivative
+            if CHECKPOINT in str(error):
+                raise
             return False
     return True

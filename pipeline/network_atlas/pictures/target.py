@@ -51,7 +51,7 @@ class Target:
         with capture(self.model, self.layers, receive, stop=True, keep=keep, before=self.before_activation) as run:
             for part, rows in pieces(len(images), images.device):
                 kept = slice(part.stop - part.start)
-                run(filled(prepared[part], rows).contiguous(memory_format=torch.channels_last))
+                run(filled(prepared[part], rows))
         return {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in read.items()}
 
 

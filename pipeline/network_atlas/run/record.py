@@ -13,7 +13,7 @@ from network_atlas.config.determines import fixed_settings
 from network_atlas.config.plain import to_plain
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import processor_features
-from network_atlas.models.trace import BATCH
+from network_atlas.models.first_pass import BATCH
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.run.log import versions

@@ -88,7 +88,7 @@ class Direction:
     objective: ClassVar[str] = "direction"
     layer: str
     name: str
-    vector: tuple[float, ...]
+    vector: tuple[float, ...]  # (channels,)
     cosine_power: float
 
     @property

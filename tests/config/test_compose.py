@@ -267,10 +267,10 @@ def test_the_choice_sweep_takes_the_main_layers_whatever_their_type() -> None:
 
 
 @pytest.fixture
-def own_folder(tmp_path: Path) -> str:
+def user_folder(tmp_path: Path) -> str:
     folder = tmp_path / "it's my conf"
-    for folder in ("model", "optimize", "experiment"):
-        (folder / folder).mkdir(parents=True)
+    for group in ("model", "optimize", "experiment"):
+        (folder / group).mkdir(parents=True)
     (folder / "model" / "mine.yaml").write_text("defaults: [torchvision, _self_]\nname: resnet18\n")
     default = (CONF / "optimize" / "default.yaml").read_text()
     (folder / "optimize" / "default.yaml").write_text(re.sub(r"steps: \d+", "steps: 7", default))
@@ -279,17 +279,17 @@ def own_folder(tmp_path: Path) -> str:
     return str(folder)
 
 
-def test_the_users_files_add_to_the_package_and_replace_its_own(own_folder: str) -> None:
-    config = compose(["model=mine"], config_dir=own_folder)
+def test_the_users_files_add_to_the_package_and_replace_its_own(user_folder: str) -> None:
+    config = compose(["model=mine"], config_dir=user_folder)
     assert (config.model.name, config.optimize.steps) == ("resnet18", 7)
-    assert compose(["+experiment=short"], config_dir=own_folder).optimize.steps == 9
-    assert "mine" in message(["model=min"], config_dir=own_folder)
-    assert ["model=mine"] in expand(["model=glob(*)"], config_dir=own_folder)
+    assert compose(["+experiment=short"], config_dir=user_folder).optimize.steps == 9
+    assert "mine" in message(["model=min"], config_dir=user_folder)
+    assert ["model=mine"] in expand(["model=glob(*)"], config_dir=user_folder)
 
 
-def test_mistakes_in_the_users_files_are_explained(own_folder: str) -> None:
-    assert "broken.yaml" in message(["+experiment=broken"], config_dir=own_folder)
-    assert "+experiment=short" in message(["experiment=short"], config_dir=own_folder)
+def test_mistakes_in_the_users_files_are_explained(user_folder: str) -> None:
+    assert "broken.yaml" in message(["+experiment=broken"], config_dir=user_folder)
+    assert "+experiment=short" in message(["experiment=short"], config_dir=user_folder)
     assert "no/such" in message([], config_dir="no/such")
 
 
@@ -340,7 +340,7 @@ def test_the_same_job_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("overrides", "expected"),
     [
         (
             ["optimize/parameterization=cppn", "sweep.variants=[{objective: channel, start: example}]"],
@@ -353,9 +353,9 @@ def test_the_same_job_twice_is_refused() -> None:
         (["sweep.variants=[{objective: direction}]"], "sweep.variants.0: objective=direction with directions=0"),
     ],
 )
-def test_recipes_that_do_not_fit_the_sweep_are_refused_in_one_line(overrides: list[str], message: str) -> None:
+def test_recipes_that_do_not_fit_the_sweep_are_refused_in_one_line(overrides: list[str], expected: str) -> None:
     text = message(overrides)
-    assert text.startswith(message)
+    assert text.startswith(expected)
     assert "\n" not in text
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 def duration(seconds: float) -> str:
     """Return '42 s', '3 min 05 s' or '5 h 12 min'. Always two digits, so that a live line keeps its width."""
-    whole = round(seconds)  # rounded before the unit is chosen: 59.7 seconds are 1 min 00 s, not 60 s
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
+    total = round(seconds)  # rounded before the unit is chosen: 59.7 seconds are 1 min 00 s, not 60 s
+    if total < 60:
+        return f"{total} s"
+    minutes, seconds_left = divmod(total, 60)
     if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
+        return f"{minutes} min {seconds_left:02d} s"
     return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 

@@ -65,6 +65,7 @@ class InputConfig:
     resize: Positive = setting(SCAN, OPTIMIZE, ASSEMBLE)
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = setting(SCAN, OPTIMIZE, ASSEMBLE)
     value_range: AboveZero = setting(SCAN, OPTIMIZE, ASSEMBLE)
+    # (channels,), or one value for all channels.
     mean: tuple[float, ...] = setting(SCAN, OPTIMIZE, ASSEMBLE)
     std: tuple[AboveZero, ...] = setting(SCAN, OPTIMIZE, ASSEMBLE)
 

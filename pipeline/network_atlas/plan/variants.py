@@ -83,7 +83,7 @@ def whole_layer_units(layer: LayerSpec, variant: VariantConfig, cosine_power: fl
 
 
 def random_direction(channels: int, *, seed: str) -> tuple[float, ...]:
-    """Return a direction drawn evenly from the unit sphere, float32 values, the same on every machine."""
+    """Return a random direction, uniform on the unit sphere: shape (channels,), float32 values, the same everywhere."""
     # RandomState, not default_rng: NumPy guarantees that its streams never change, and the vector is part of the key.
     drawn = np.random.RandomState(int(fingerprint("direction", channels, seed)[:8], 16)).standard_normal(channels)
     return tuple((drawn / np.linalg.norm(drawn)).astype(np.float32).tolist())

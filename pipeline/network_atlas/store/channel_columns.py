@@ -17,7 +17,9 @@ EXAMPLE_KINDS = (
 EXAMPLE = [
     field("example_id", pa.string(), "stable name of the image within its dataset"),
     field("label", pa.string(), "the example's label, empty when unknown"),
-    field("value", pa.float32(), "what the kind ranks by: a spatial maximum, minimum or mean", "activation"),
+    field(
+        "value", pa.float32(), "the value by which the kind is ranked: a spatial maximum, minimum or mean", "activation"
+    ),
     field(
         "row",
         pa.int32(),
@@ -36,13 +38,13 @@ BOX = pa.struct(
 
 SHOWN_EXAMPLE = [
     field("kind", pa.string(), EXAMPLE_KINDS),
-    field("rank", pa.int32(), "place within its kind, from 0"),
+    field("rank", pa.int32(), "rank within its kind, from 0"),
     *EXAMPLE,
     field(
         "box",
         BOX,
-        "what that position sees of the image, upright and in its full size: the receptive field, cut to the image, or "
-        "a token's patch; for kinds by mean all that the model is shown",
+        "the part of the upright, full-size image that the position sees: its receptive field, cut to the image, or "
+        "its token's patch; for kinds ranked by mean, everything that the model is shown",
     ),
     field("crop", IMAGE, "JPEG of the box, or of 16 px of the input around it where it is smaller"),
 ]
@@ -83,7 +85,7 @@ _OVER_EXAMPLES = pa.struct(
         field(
             "histogram",
             pa.list_(_BUCKET),
-            "examples per bucket, only buckets that hold some; edges are the same for every channel, four to an octave",
+            "examples per bucket, without empty buckets; edges are the same for every channel, four per octave",
         ),
     ]
 )

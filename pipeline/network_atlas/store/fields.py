@@ -17,14 +17,14 @@ IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())
 
 
 def field(name: str, type_: pa.DataType, description: str, unit: str = "") -> pa.Field:
-    """Return a field that explains itself."""
+    """Return a field with its description, and unit, in the metadata."""
     metadata = {"description": description} | ({"unit": unit} if unit else {})
     return pa.field(name, type_, metadata=metadata)
 
 
 LAYER_KEYS = [
-    field("layer_index", pa.int32(), "place of the layer among the model's modules, in order of execution"),
-    field("layer", pa.string(), "the module's own path in the model; 'output' is the model's output"),
+    field("layer_index", pa.int32(), "position of the layer among the model's modules, in order of execution"),
+    field("layer", pa.string(), "the module's path in the model; 'output' is the model's output"),
 ]
 
 

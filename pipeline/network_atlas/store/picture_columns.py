@@ -27,7 +27,7 @@ PICTURE = [
         pa.string(),
         f"what was maximized or minimized: {', '.join(OBJECTIVE_NAMES)}, interpolation",
     ),
-    field("recipe", pa.string(), "name of the recipe it was made by; empty for the run's own"),
+    field("recipe", pa.string(), "name of the recipe; empty for `optimize`, the recipe of variants that name none"),
     field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),
     field("opacity", IMAGE, "how much each pixel mattered while the picture was made, 8-bit PNG; null if not kept"),
     field(
@@ -46,12 +46,12 @@ RECIPE = [
         "the score while the picture was made, as the model saw it (transformed), thinned",
     ),
     field("seed", pa.int64(), "the variant's seed"),
-    field("attempt", pa.int32(), "1, or 2 where the first attempt was dead or diverged and another start was not"),
-    field("start", pa.string(), "what it was learned from: noise, example, facet; second attempts start from noise"),
+    field("attempt", pa.int32(), "1; 2 if the first attempt was dead or diverged and the second was not"),
+    field("start", pa.string(), "where the ascent started: noise, example or facet; second attempts start from noise"),
     field(
         "before_activation",
         pa.bool_(),
-        "whether the ascent read the layer before its activation, as second attempts do; the score never is",
+        "whether the ascent used the layer's values before its activation, as second attempts do; the score never does",
     ),
 ]
 
@@ -59,7 +59,8 @@ MEASUREMENTS = [
     field(
         "rank",
         pa.int32(),
-        "place of the unit's channel among all of its layer, by activation on its own picture, from 1; null for others",
+        "rank of the unit's channel among all channels of the layer, by activation on this picture, from 1; null for "
+        "units of no single channel",
     ),
     field(
         "robustness_loss",

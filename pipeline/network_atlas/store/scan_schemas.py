@@ -10,8 +10,8 @@ import pyarrow as pa
 from network_atlas.store.fields import LAYER_KEYS, field, table_schema
 
 _NUMBERED = [
-    field("number", pa.int64(), "the example's place in the order of example_id"),
-    field("value", pa.float32(), "the value it is ranked by", "activation"),
+    field("number", pa.int64(), "the example's position in the order of example_id"),
+    field("value", pa.float32(), "the value by which it is ranked", "activation"),
     field("at", pa.int32(), "flat position of the extreme value in the layer's map, row by row"),
 ]
 
@@ -106,7 +106,7 @@ ACTIVATION_SAMPLES = table_schema(
 EXAMPLES = table_schema(
     "examples",
     [
-        field("number", pa.int64(), "place of the example in the order of example_id"),
+        field("number", pa.int64(), "the example's position in the order of example_id"),
         field("example_id", pa.string(), "stable name of the image within its dataset"),
         field("label", pa.string(), "the example's label, empty when unknown"),
     ],

@@ -39,7 +39,7 @@ LAYERS = table_schema(
                     field("centre_px", pa.list_(pa.float64()), "middle of the first, from the top left", "px"),
                 ]
             ),
-            "what a position sees of the input; null for tokens, vectors, and what is too large to measure",
+            "the box of the input that a position sees; null for tokens, vectors, and fields too large to measure",
         ),
         field("upstream", pa.string(), "hash of everything that determines the layer's output"),
         field("selected", pa.int32(), "channels that the sweep selects"),

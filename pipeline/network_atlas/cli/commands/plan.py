@@ -78,7 +78,7 @@ def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, obje
         "root": prepared.config.store.root,
         "model": prepared.config.model.name,
         "examples": len(prepared.examples),
-        "layers": [_plain_layer(layer, made) for layer, made in _layers(prepared, done)],
+        "layers": [_plain_layer(layer, finished) for layer, finished in _layers(prepared, done)],
         "dataset_notices": list(prepared.notices),
         "passed_over": dict(prepared.sweep.passed_over),
         "stages": [_plain_stage(stage) for stage in cost.stages],
@@ -97,7 +97,7 @@ def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, obje
     }
 
 
-def _plain_layer(layer: LayerPlan, made: int) -> dict[str, object]:
+def _plain_layer(layer: LayerPlan, finished: int) -> dict[str, object]:
     spec = layer.layer
     return {
         "layer": spec.name,
@@ -105,7 +105,7 @@ def _plain_layer(layer: LayerPlan, made: int) -> dict[str, object]:
         "shape": spec.shape,
         "channels": len(layer.channels),
         "pictures": len(layer.pictures),
-        "done": made,
+        "done": finished,
     }
 
 
@@ -130,9 +130,9 @@ def _layers(prepared: Prepared, done: Done) -> Iterator[tuple[LayerPlan, int]]:
 
 def _layer_table(prepared: Prepared, done: Done) -> Table:
     rows = table("layer", "type", "shape", counts=("channels", "pictures", "done"))
-    for layer, made in _layers(prepared, done):
+    for layer, finished in _layers(prepared, done):
         spec = layer.layer
-        counts = (len(layer.channels), len(layer.pictures), made)
+        counts = (len(layer.channels), len(layer.pictures), finished)
         rows.add_row(escape(spec.name), spec.type, spec.shape, *(str(count) for count in counts))
     return rows
 

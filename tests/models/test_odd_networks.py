@@ -219,6 +219,19 @@ class Masked(Small):
         return maps * mask.sigmoid()
 
 
+class Hidden(Small):
+    """Keeps a layer in a plain list, where torch does not look for weights."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.hidden = [nn.Conv2d(6, 6, 1), self]
+
+    def middle(self, maps: Tensor) -> Tensor:
+        out: Tensor = self.hidden[0](maps)
+        return out
+
+
 class Doubled(Small):
     def middle(self, maps: Tensor) -> Tensor:
         torch.set_default_dtype(torch.float64)
@@ -338,3 +351,11 @@ def test_a_network_that_can_not_be_right_is_refused_with_the_fix(build: Any, mes
     with pytest.raises(ModelError, match=message):
         facts_of(build)
     assert torch.get_default_dtype() is torch.float32
+
+
+def test_weights_outside_of_the_modules_tree_count_in_the_hashes() -> None:
+    first, second = Hidden(0).eval(), Hidden(1).eval()
+    second.load_state_dict(first.state_dict())
+    config = config_of(Hidden)
+    before, after = model_facts(first, config).upstream, model_facts(second, config).upstream
+    assert before["output"] != after["output"]

@@ -118,7 +118,8 @@ def _form_problem(seen: Seen) -> str:
     if not shape or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
         return f"its output {tuple(shape)} does not keep one row per image"
     if len(shape) not in (2, 3, 4):
-        return f"its output {tuple(shape)} has {len(shape)} axes; vectors, tokens and maps have 2, 3 and 4"
+        axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
+        return f"its output {tuple(shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -40,6 +41,36 @@ def test_help_loads_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "[]"
+
+
+LOUD = """
+import tiny_network
+
+class Loud(tiny_network.Tiny):
+    def forward(self, images):
+        print("forward", tuple(images.shape))
+        return super().forward(images)
+
+def build():
+    print("building")
+    return Loud()
+"""
+
+
+@pytest.mark.parametrize("command", ["plan", "doctor"])
+def test_json_is_all_that_stdout_holds_whatever_the_model_prints(
+    command: str,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main([command, "--json", *arguments, "model.name=loud:build"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["format"]
+    assert "forward (4, 3, " in printed.err
 
 
 def test_plan_shows_the_work_and_changes_nothing(

@@ -292,3 +292,23 @@ def test_a_checkpoint_without_weights_says_what_it_holds(tmp_path: Path) -> None
     torch.save({"optimizer": {}, "epoch": 3}, tmp_path / "odd.pth")
     with pytest.raises(ModelError, match="optimizer"):
         load_checkpoint(build(), str(tmp_path / "odd.pth"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda value: value.to_sparse(), "sparse in the file, plain numbers in the model"),
+        (lambda value: value.to("meta"), "values of .*: none in the file"),
+        (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), "quantized in the file"),
+        (lambda value: value.to(torch.complex64), "complex in the file, real in the model"),
+        (lambda value: value * float("nan"), "holds NaN in"),
+    ],
+)
+def test_values_that_are_not_plain_numbers_are_refused(
+    change: Callable[[torch.Tensor], torch.Tensor], reason: str, tmp_path: Path
+) -> None:
+    state = random().state_dict()
+    changed = {name: change(value) if value.is_floating_point() else value for name, value in state.items()}
+    with pytest.raises(ModelError, match=reason):
+        loaded(changed, tmp_path)

@@ -174,6 +174,64 @@ class Checkpointed(Small):
         return out
 
 
+class Dynamic(Small):
+    """A convolution with weights that the image itself decides, each image one group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Linear(6, 7 * 6 * 9)
+        self.head = nn.Linear(7, 5)
+
+    def middle(self, maps: Tensor) -> Tensor:
+        batch, channels, rows, columns = maps.shape
+        weights = self.weights(maps.mean((2, 3))).view(batch * 7, channels, 3, 3)
+        folded = maps.reshape(1, batch * channels, rows, columns)
+        return nn.functional.conv2d(folded, weights, padding=1, groups=batch).view(batch, 7, rows, columns)
+
+
+class OneByOne(Small):
+    """Loops over the images, which no rule of an operation follows."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return torch.stack([picture * 2 for picture in maps])
+
+
+class Complex(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.waves = nn.Conv2d(6, 7, 3, dtype=torch.complex64)
+        self.real = nn.Conv2d(7, 6, 1)
+
+    def middle(self, maps: Tensor) -> Tensor:
+        out: Tensor = self.real(self.waves(maps.to(torch.complex64)).abs())
+        return out
+
+
+class Masked(Small):
+    """Spatial attention: one channel from two that hold no channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = nn.Conv2d(2, 1, 7, padding=3)
+
+    def middle(self, maps: Tensor) -> Tensor:
+        mask: Tensor = self.mask(torch.cat([maps.mean(1, keepdim=True), maps.amax(1, keepdim=True)], 1))
+        return maps * mask.sigmoid()
+
+
+class Hidden(Small):
+    """Keeps a layer in a plain list, where torch does not look for weights."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.hidden = [nn.Conv2d(6, 6, 1), self]
+
+    def middle(self, maps: Tensor) -> Tensor:
+        out: Tensor = self.hidden[0](maps)
+        return out
+
+
 class Doubled(Small):
     def middle(self, maps: Tensor) -> Tensor:
         torch.set_default_dtype(torch.float64)
@@ -246,6 +304,23 @@ def test_layers_that_drift_from_pass_to_pass_are_refused() -> None:
     assert "two passes over the same images differ" in facts_of(Drifting).unsupported["output"]
 
 
+@pytest.mark.parametrize(
+    ("build", "layer", "shape"),
+    [
+        (Dynamic, "after", "7 x 32 x 48"),
+        (Dynamic, "output", "5"),
+        (OneByOne, "output", "5"),
+        (Complex, "real", "6 x 30 x 46"),
+        (Complex, "output", "5"),
+        (Masked, "mask", "1 x 32 x 48"),
+        (Masked, "after", "6 x 32 x 48"),
+    ],
+)
+def test_channels_are_where_the_type_or_the_groups_say(build: Any, layer: str, shape: str) -> None:
+    spec = next(spec for spec in facts_of(build).layers if spec.name == layer)
+    assert (spec.shape, spec.channel_axis) == (shape, 1)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated")
 @pytest.mark.parametrize(
     ("build", "layer", "reason"),
@@ -276,3 +351,11 @@ def test_a_network_that_can_not_be_right_is_refused_with_the_fix(build: Any, mes
     with pytest.raises(ModelError, match=message):
         facts_of(build)
     assert torch.get_default_dtype() is torch.float32
+
+
+def test_weights_outside_of_the_modules_tree_count_in_the_hashes() -> None:
+    first, second = Hidden(0).eval(), Hidden(1).eval()
+    second.load_state_dict(first.state_dict())
+    config = config_of(Hidden)
+    before, after = model_facts(first, config).upstream, model_facts(second, config).upstream
+    assert before["output"] != after["output"]

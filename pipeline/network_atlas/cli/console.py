@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +39,25 @@ def table(*names: str, counts: Sequence[str] = (), words: Sequence[str] = ()) ->
     return plain
 
 
+_RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)
+
+
+@contextlib.contextmanager
+def results_alone() -> Iterator[None]:
+    """Keep stdout for `print_result` and `print_json`: what a user's model prints goes to stderr."""
+    token = _RESULTS.set(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _RESULTS.reset(token)
+
+
+def print_result(text: str) -> None:
+    """Print one result for other programs to stdout, past the console: rich would wrap it."""
+    print(text, file=_RESULTS.get())
+
+
 def print_json(value: object) -> None:
-    """Print one JSON object to stdout, without rich, which would wrap its lines."""
-    print(json.dumps(value, indent=1))  # noqa: T201
+    """Print one JSON object to stdout."""
+    print_result(json.dumps(value, indent=1))

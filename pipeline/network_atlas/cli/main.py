@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from network_atlas.cli.arguments import parse
+from network_atlas.cli.console import results_alone
 from network_atlas.cli.exit_codes import DONE, FAILED, STOPPED
 from network_atlas.errors import AtlasError
 
@@ -25,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, _stop)
     try:
-        return _command(options.name)(options)
+        with results_alone() if _is_read_by_programs(options) else contextlib.nullcontext():
+            return _command(options.name)(options)
     except AtlasError as error:
         return _failed(str(error))
     except KeyboardInterrupt:
@@ -36,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _close_output()
         return _failed(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+
+
+def _is_read_by_programs(options: argparse.Namespace) -> bool:
+    return bool(getattr(options, "json", False) or getattr(options, "id", False))
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:

@@ -37,6 +37,7 @@ def load_checkpoint(model: nn.Module, path: str) -> None:
     if not fitting:
         raise ModelError(_differences(sets, expected, f"checkpoint {path!r}", type(model).__name__))
     chosen = _preferred(fitting, path)
+    _check_values(chosen, path)
     log.info("%s: loaded the weights of %s", path, chosen.label)
     # Only counters of training steps can be missing; every other key was compared.
     model.load_state_dict(dict(chosen.values), strict=False)
@@ -53,6 +54,15 @@ def _preferred(fitting: Sequence[WeightSet], path: str) -> WeightSet:
             "torch.save(state_dict, path)."
         )
     return first
+
+
+def _check_values(weights: WeightSet, path: str) -> None:
+    """Raise ModelError where a weight holds NaN: all outputs behind it would."""
+    for name, value in weights.values.items():
+        if isinstance(value, Tensor) and bool(value.isnan().any()):
+            raise ModelError(
+                f"checkpoint {path!r} holds NaN in {name!r}: its training has diverged; give an earlier checkpoint."
+            )
 
 
 def _are_equal(first: WeightSet, second: WeightSet) -> bool:

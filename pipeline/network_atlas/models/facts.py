@@ -15,13 +15,16 @@ from torch import nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.models.axes.tracer import channel_axis
+from network_atlas.models.axes.tracer import channel_axis, are_lost
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
 from network_atlas.models.load import class_names
 from network_atlas.models.trace import FEW, Seen, Trace, is_scripted, traced
 from network_atlas.models.upstream import upstream_hashes
+
+CHANNELS_SECOND = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+"""Layers whose type says that their channels come behind the images. They are asked where operations say nothing."""
 
 
 def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
@@ -95,9 +98,13 @@ def _channel_axis(seen: Seen) -> tuple[int, str]:
     if reason:
         return 0, reason
     axis, reason = channel_axis(seen.axes)
-    if type(seen.module) is nn.Linear and seen.shape is not None and not reason:
-        axis = len(seen.shape) - 1  # its channels are its outputs, also where it mixes positions
-    return axis, reason
+    rank = 0 if seen.shape is None else len(seen.shape)
+    undecided = bool(reason) and are_lost(seen.axes)
+    if type(seen.module) is nn.Linear and (undecided or not reason):
+        axis = rank - 1  # its channels are its outputs, also where it mixes positions
+    elif undecided and (rank == 2 or type(seen.module) in CHANNELS_SECOND):
+        axis = 1
+    return axis, "" if axis else reason
 
 
 def _form_problem(seen: Seen) -> str:
@@ -112,7 +119,8 @@ def _form_problem(seen: Seen) -> str:
     if not shape or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
         return f"its output {tuple(shape)} does not keep one row per image"
     if len(shape) not in (2, 3, 4):
-        return f"its output {tuple(shape)} has {len(shape)} axes; vectors, tokens and maps have 2, 3 and 4"
+        axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
+        return f"its output {tuple(shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
     return ""
 
 

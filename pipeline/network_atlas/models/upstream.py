@@ -157,6 +157,8 @@ def _setting(value: object, depth: int = 0) -> object:
     inner = partial(_setting, depth=depth + 1)
     if isinstance(value, Tensor):
         return ("tensor", _tensor_hash(value))
+    if isinstance(value, nn.Module):  # outside of the tree, in a plain list: it may compute, and may refer to its owner
+        return (type(value).__qualname__, code_hash(type(value)), inner(dict(value.state_dict())))
     if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial):
         return ("function", getattr(value, "__qualname__", ""), code_hash(value))
     if isinstance(value, tuple | list):

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
@@ -176,19 +177,26 @@ def _problems(values: Mapping[str, object], names: Names, form: Names, expected:
         if name not in form and isinstance(values[key], Tensor) and not _is_optional(name):
             yield f"unexpected: {name}"
     for name, key in form.items():
-        if name in names and (difference := _shape_difference(values[names[name]], expected[key])):
-            yield f"shape of {name}: {difference}"
+        part, difference = _difference(values[names[name]], expected[key]) if name in names else ("", "")
+        if difference:
+            yield f"{part} of {name}: {difference}"
 
 
 def _is_optional(name: str) -> bool:
     return name.rpartition(".")[2] in OPTIONAL
 
 
-def _shape_difference(value: object, expected: object) -> str:
-    if not isinstance(expected, Tensor) or is_lazy(expected):
-        return ""  # a module's own state, or a tensor that takes its shape from the file
+def _difference(value: object, expected: object) -> tuple[str, str]:
+    """Return in what a value differs from the one that it would replace, and how; empty where it fits."""
+    if not isinstance(expected, Tensor):
+        return "", ""  # a module's own state
     if not isinstance(value, Tensor):
-        return f"a {type(value).__name__} in the file, a tensor in the model"
-    if value.shape == expected.shape:
-        return ""
-    return f"{tuple(value.shape)} in the file, {tuple(expected.shape)} in the model"
+        return "type", f"a {type(value).__name__} in the file, a tensor in the model"
+    if value.is_meta or value.is_quantized or value.layout is not torch.strided:
+        kind = "none" if value.is_meta else "quantized" if value.is_quantized else "sparse"
+        return "values", f"{kind} in the file, plain numbers in the model"
+    if value.is_complex() and not expected.is_complex():
+        return "values", "complex in the file, real in the model"
+    if is_lazy(expected) or value.shape == expected.shape:  # a lazy tensor takes its shape from the file
+        return "", ""
+    return "shape", f"{tuple(value.shape)} in the file, {tuple(expected.shape)} in the model"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from network_atlas.cli.amounts import duration, size, unit_of
 from network_atlas.cli.configurations import configs_of, for_each
-from network_atlas.cli.console import output, print_json, table
+from network_atlas.cli.console import output, print_json, print_result, table
 from network_atlas.cli.exit_codes import DONE
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import counted
@@ -33,7 +33,7 @@ def command(options: argparse.Namespace) -> int:
 
 def print_id(config: RunConfig) -> int:
     """Print the name of a run: lower-case letters, digits and hyphens, at most 40 of them."""
-    print(plan_id(prepare(config, measured=False)))  # noqa: T201
+    print_result(plan_id(prepare(config, measured=False)))
     return DONE
 
 

@@ -205,8 +205,22 @@ def _channels_second(arguments: Arguments, output: Tensor, known: Known) -> Axes
         behind: Axes = tuple(axis(size, Kind.POSITION) for size in output.shape[2:])
     else:
         behind = tuple(resized(factors, size) for factors, size in zip(axes[2:], output.shape[2:], strict=True))
+    if axes[1][:1] and axes[1][0].kind is Kind.IMAGE:
+        return _convolved_by_image(arguments, axes, behind, output)
     made, behind = _made(axes[1], behind, output.shape[1])
     return (axes[0], made, *behind)
+
+
+def _convolved_by_image(arguments: Arguments, axes: Axes, behind: Axes, output: Tensor) -> Axes | None:
+    """Return the axes after a convolution with weights of each image's own: its groups are the images.
+
+    Dynamic convolutions put the images into the channel axis, (1, image * channel, row, column), for this.
+    """
+    images = axes[1][0].size
+    if arguments.get("groups", 1) % images or output.shape[1] % images:
+        return None
+    made, behind = _made(axes[1][1:], behind, output.shape[1] // images)
+    return (axes[0], (Factor(images, Kind.IMAGE), *made), *behind)
 
 
 def _made(inner: Axis, others: Axes, size: int) -> tuple[Axis, Axes]:

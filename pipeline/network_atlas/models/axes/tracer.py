@@ -103,11 +103,18 @@ def channel_axis(axes: Axes | None) -> tuple[int, str]:
         holders = [number for number, factors in enumerate(axes) if Kind.IMAGE in {f.kind for f in factors}]
         if holders == [0]:
             return 0, "its first axis holds several rows for each image, such as windows or heads"
-        where = f"along axis {holders[0]}" if holders else "in none of its axes"
-        return 0, f"its images lie {where}, not along the first"
+        if not holders:
+            return 0, "which of its axes holds the images can't be told from the operations before it"
+        return 0, f"its images lie along axis {holders[0]}, not along the first"
     if len(axes) == 2:
         return 1, ""
     return _holder(axes)
+
+
+def are_lost(axes: Axes | None) -> bool:
+    """Say whether an operation without a rule lost track of a tensor's images, or no axis holds channels."""
+    kinds = {factor.kind for factors in axes or () for factor in factors}
+    return Kind.IMAGE not in kinds or not kinds & {Kind.CHANNEL, Kind.FORMER}
 
 
 def _holder(axes: Axes) -> tuple[int, str]:
@@ -123,4 +130,5 @@ def _holder(axes: Axes) -> tuple[int, str]:
             return candidates[0], ""
         if candidates:
             return 0, f"its channels are spread over axes {' and '.join(map(str, candidates))}, as those of heads are"
-    return 0, "none of its axes holds channels"
+    single = [number for number in range(1, len(axes)) if not axes[number]]  # one channel, in an axis of size 1
+    return (single[0], "") if len(single) == 1 else (0, "none of its axes holds channels")

@@ -15,7 +15,7 @@ from torch import nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.models.axes.tracer import channel_axis, are_lost
+from network_atlas.models.axes.tracer import are_lost, channel_axis
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named

@@ -194,3 +194,19 @@ class Blocks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.pool(self.stage(self.stem(x))).flatten(1))
+
+
+class OwnWeights(nn.Module):
+    """A product with the network's own weights, another one behind a volume, and products of activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.volume, self.flat, self.conv = nn.Conv3d(3, 2, (1, 3, 3)), nn.Identity(), nn.Conv2d(2, 6, 1)
+        self.weight, self.act, self.softmax = nn.Parameter(torch.randn(6, 8)), nn.GELU(), nn.Softmax(-1)
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(self.flat(self.volume(x[:, :, None]).flatten(1, 2))).flatten(2).transpose(1, 2)
+        x = self.act(x @ self.weight)
+        x = self.norm(self.softmax(x @ x.transpose(1, 2)) @ x)
+        return self.head(x.mean(1))

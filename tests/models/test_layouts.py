@@ -141,6 +141,14 @@ def test_a_block_is_kept_where_what_it_holds_cannot_be_captured(listed: Listed) 
     assert set(facts.repeats) == {"head"}
 
 
+def test_the_first_layer_behind_a_product_that_no_layer_has_shows_its_channels(listed: Listed) -> None:
+    facts, layers = listed(odd.OwnWeights())
+    assert "volume" in facts.unsupported
+    assert [name for name in layers if name not in facts.repeats] == ["flat", "conv", "act", "output"]
+    assert facts.repeats["norm"] == "the channels of the layer before"
+    assert facts.unsupported["softmax"] == "none of its axes holds channels"
+
+
 def fields(model: nn.Module, config: RunConfig) -> dict[str, LayerSpec]:
     facts = model_facts(model.eval().requires_grad_(False), config.model)
     return {layer.name: layer for layer in with_receptive_fields(model, facts.layers, config.model.input)}

@@ -2,9 +2,10 @@
 
 "Every channel of every layer" means the layers that make channels: those with weights that mix channels (convolutions
 of any kind, linear, attention and recurrent layers), the blocks built from several of them, whose outputs add, join or
-gate theirs, and the model's output. Normalizations, activations, pooling, dropout and reshapes are left out: each of
-their channels is one of the layer before, rescaled, clipped or gathered. So are modules that hold a single such layer,
-and all but one of those that return the very same tensor.
+gate theirs, the first layer behind a product with weights that no such layer has, and the model's output.
+Normalizations, activations, pooling, dropout and reshapes are left out: each of their channels is one of the layer
+before, rescaled, clipped or gathered. So are modules that hold a single such layer, and all but one of those that
+return the very same tensor.
 """
 
 from __future__ import annotations
@@ -28,20 +29,25 @@ def repeats(layers: Sequence[Seen]) -> dict[str, str]:
     `layers` are those that can be captured: what a module holds beside them is its own.
     """
     captured = {entry.module: entry.name for entry in layers}
-    reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured))}
+    shown = frozenset().union(*(entry.made_by for entry in layers if entry.name != OUTPUT and _mixes(entry.module)))
+    reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured, shown))}
     for names in _same_tensors(layers).values():
         kept = _kept([entry for entry in layers if entry.name in names and entry.name not in reasons])
         reasons |= {name: f"the same tensor as {kept}" for name in names if name not in reasons and name != kept}
     return reasons
 
 
-def _reason(entry: Seen, captured: Mapping[nn.Module, str]) -> str:
-    """Return whose channels a layer has, if it makes none by itself."""
+def _reason(entry: Seen, captured: Mapping[nn.Module, str], shown: frozenset[int]) -> str:
+    """Return whose channels a layer has, if it makes none by itself.
+
+    `shown` are the products whose channels other layers have. A layer without weights is the first to have those of a
+    product that stands in the code of a block, or in a module that can't be captured.
+    """
     if entry.name == OUTPUT:
         return ""
     inside = [module for module in entry.module.modules() if _mixes(module)]
     if not inside:
-        return "the channels of the layer before"
+        return "the channels of the layer before" if entry.made_by <= shown else ""
     if len(inside) > 1 or inside[0] is entry.module or inside[0] not in captured:
         return ""
     return f"the channels of {captured[inside[0]]}"

@@ -60,6 +60,8 @@ class Seen:
     shape_of_few: torch.Size | None = None
     dtype: torch.dtype | None = None
     axes: Axes | None = None
+    made_by: frozenset[int] = frozenset()
+    """Numbers of the products with weights that made its channels."""
     same_as: str = ""
     """The first module that returned the very same tensor, if that was another."""
     has_gradient: bool = False
@@ -224,6 +226,7 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
             return
         entry = seen[name]
         entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
+        entry.made_by = tracer.made_by(tensor)
         entry.same_as = first_of.setdefault((id(tensor), _version(tensor)), name)
         entry.has_gradient = tensor.requires_grad and tensor.is_floating_point()
         kept.append(tensor)

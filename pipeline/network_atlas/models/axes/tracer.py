@@ -8,6 +8,7 @@ channels second, a matrix product last; everything else passes on, moves, splits
         images = tracer.of_images(images)
         output = model(images)
         axes = tracer.axes(output)         # one Axis for each axis of the tensor; None where they are not known
+        made_by = tracer.made_by(output)   # numbers of the products with weights that made its channels
 
 Torch dispatches every operation to the tracer below its own composite functions, so that `flatten`, `einops`, `@` and
 `torch.einsum` all arrive as views, permutations and products. An operation without a rule gives unknown axes, never
@@ -29,6 +30,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from network_atlas.models.axes.kinds import Axes, Kind, axis, sizes
 from network_atlas.models.axes.rules import axes_after
 
+PRODUCTS = ("convolution", "linear", "mm", "bmm", "addmm", "baddbmm", "mv", "addmv")
+"""Operations of torch's `aten` that make new channels where one of the factors are weights."""
+
 
 class AxisTracer(TorchDispatchMode):
     """Records the axes of every tensor that comes from the images while it is entered."""
@@ -36,11 +40,14 @@ class AxisTracer(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._axes: Any = WeakTensorKeyDictionary()
+        self._made_by: Any = WeakTensorKeyDictionary()
+        self._products = 0
 
     def of_images(self, images: Tensor) -> Tensor:
         """Return `images`, (images, channels, rows, columns), as the tensor from which everything is followed."""
         order = (Kind.IMAGE, Kind.CHANNEL, Kind.POSITION, Kind.POSITION)
         self._axes[images] = tuple(axis(size, kind) for size, kind in zip(images.shape, order, strict=True))
+        self._made_by[images] = frozenset()
         return images
 
     def axes(self, tensor: object) -> Axes | None:
@@ -48,12 +55,25 @@ class AxisTracer(TorchDispatchMode):
         known: Axes | None = self._axes.get(tensor) if isinstance(tensor, Tensor) else None
         return known if known is not None and len(known) == _ndim(tensor) else None
 
+    def made_by(self, tensor: Tensor) -> frozenset[int]:
+        """Return the numbers of the products with weights that made a tensor's channels, several where it is a sum.
+
+        None for the image's own channels, and for products of two activations, such as the maps of attention.
+        """
+        numbers: frozenset[int] = self._made_by.get(tensor, frozenset())
+        return numbers
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run one operation and note the axes of what it returns."""
         before = [self.axes(tensor) for tensor in _tensors(args)]  # an operation in place returns its own argument
+        made_by = [self._made_by[tensor] for tensor in _tensors(args) if tensor in self._made_by]
         result = func(*args, **(kwargs or {}))
+        if made_by:
+            numbers = self._numbers_after(func._schema.name, made_by)
+            for output in _tensors((result,)):
+                self._made_by[output] = numbers
         if any(known is not None for known in before):
             arguments = _arguments(func, args, kwargs or {})
             for output in _tensors((result,)):
@@ -63,6 +83,14 @@ class AxisTracer(TorchDispatchMode):
                 elif output in self._axes:
                     del self._axes[output]
         return result
+
+    def _numbers_after(self, operation: str, inputs: list[frozenset[int]]) -> frozenset[int]:
+        if operation.partition("::")[2] not in PRODUCTS:
+            return frozenset().union(*inputs)
+        if len(inputs) > 1:
+            return frozenset()
+        self._products += 1
+        return frozenset({self._products})
 
 
 def _ndim(tensor: object) -> int:

@@ -390,7 +390,7 @@ def test_the_way_from_parameters_to_the_score_agrees_with_numerical_differentiat
     parameters = start.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(aim(parameters), parameters)
     along = gradient / gradient.norm()
-    small = 1e-2
+    small = 1e-3  # a CPPN curves so much that a step of .01 sees half of its slope
     with torch.no_grad():
         rise = (aim(start + small * along) - aim(start - small * along)) / (2 * small)
     assert rise.item() == pytest.approx(gradient.norm().item(), rel=0.05)

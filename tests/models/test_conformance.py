@@ -18,7 +18,6 @@ from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.models.facts import model_facts
 from network_atlas.models.first_pass import example_input
-from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target
 from network_atlas.units import Channel
 
@@ -151,6 +150,5 @@ def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig,
         unit = Channel(layer=layer.name, channel=layer.channels // 2)
         recipe = replace(run.optimize, steps=12)
         (result,) = made(target, [picture(unit)], recipe)
-        grey = np.full((1, *result.pixels.shape), 128, np.uint8)
-        start, end = measure(target, np.concatenate([grey, result.pixels[None]]), [unit, unit])
-        assert end > start, layer.name
+        # Not compared with an even image, which excites some channels of random networks more than any pattern.
+        assert result.curve[-1]["score"] > result.curve[0]["score"], layer.name

@@ -99,7 +99,9 @@ def repeatability(config: RunConfig, model: nn.Module) -> str:
         return "not measured: the GPUs are in the cluster"
     device = device_of(config.executor)
     rows = sizes_for(device)[-1]
-    difference = place_difference(ready(model, config.model, device), example_input(config.model.input, rows).to(device))
+    difference = place_difference(
+        ready(model, config.model, device), example_input(config.model.input, rows).to(device)
+    )
     if math.isnan(difference):
         return "not measured: the model does not return one tensor of numbers"
     measured = f"batches of {rows}, this machine's {'processor' if device.type == 'cpu' else 'GPU'}"

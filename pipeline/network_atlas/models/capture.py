@@ -113,9 +113,9 @@ def capture(
     """Yield a function that runs the model on a batch and hands over each layer's maps as they appear.
 
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
-    get a copy. With `before`, layers that are activations hand over their input. The model runs frozen where it can (see
-    `models.frozen`). A layer may be handed over twice in one pass; the second time counts. Raises ModelError when a layer
-    did not run.
+    get a copy. With `before`, layers that are activations hand over their input. The model runs frozen where it can
+    (`models.frozen`). A layer may be handed over twice in one pass; the second time counts. Raises ModelError when a
+    layer did not run.
     """
     waiting: set[str] = set()
 

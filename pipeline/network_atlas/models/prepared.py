@@ -1,4 +1,4 @@
-"""Put a model's weights and images into the order of memory in which convolutions are fastest, or keep them as they are."""
+"""The order in memory of a model's weights and images: the one in which convolutions are fastest, or torch's usual."""
 
 from __future__ import annotations
 

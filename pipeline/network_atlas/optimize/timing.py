@@ -43,12 +43,12 @@ def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threa
     # On a processor one full batch of its fixed size; more take as long for each. A GPU wants as many as there will be.
     count = max(2, recipe.batch // recipe.transform.views) if device.type == "cuda" else sizes_for(device)[-1]
     pictures = [_picture(layer, number) for number in range(count)]
-    ready = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
-    optimize(target, pictures, ready)  # a first round, so that one-time work does not count
+    timed = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
+    optimize(target, pictures, timed)  # a first round, so that one-time work does not count
     rounds: list[float] = []
     while len(rounds) < ROUNDS.start or (sum(rounds) < SECONDS and len(rounds) < ROUNDS.stop):
         began = time.perf_counter()
-        optimize(target, pictures, ready)
+        optimize(target, pictures, timed)
         rounds.append(time.perf_counter() - began)
     steps = count * STEPS * recipe.transform.views
     return min(rounds) / steps, max(rounds) / steps

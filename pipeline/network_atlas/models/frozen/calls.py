@@ -69,6 +69,11 @@ class Activation:
         """Say whether its derivative follows from its output alone, so that its input need not be kept."""
         return self.name in ("relu", "hardtanh")
 
+    @property
+    def keeps_nan(self) -> bool:
+        """Say whether oneDNN's version returns NaN for NaN, as torch's does; its bounds turn NaN into a bound."""
+        return self.name not in ("relu", "hardtanh")
+
 
 def _relu(_input: Tensor, inplace: bool = False) -> Activation:
     return Activation("relu")

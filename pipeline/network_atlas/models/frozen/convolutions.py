@@ -10,7 +10,6 @@ and the gradient of each group is a convolution without a stride.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +21,7 @@ from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall
 
 FEW_CHANNELS = 4
-"""Inputs with no more channels (images) get the gradient of all phases from one convolution: it is limited by reading."""
+"""Inputs with no more channels (images) get the gradient of all phases from one convolution: reading takes longest."""
 
 Pair = tuple[int, int]
 
@@ -83,10 +82,12 @@ class Kernels:
 
     def _forward_weights(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the weights for maps of this format; in the library's own order where it has one."""
-        key = ("forward", images.dtype, images.shape if _is_packed(images) else None)
+        key = ("forward", *_form(images))
         if key not in self._prepared:
             weight = _packed(self.weight.to(images.dtype), self.geometry, images)
-            self._prepared[key] = weight, None if self.bias is None else self.bias.to(images.dtype)
+            # oneDNN adds a bias before it rounds to bfloat16, so its bias need not be rounded; torch's own must be.
+            bias = self.bias if self.bias is None or _is_packed(images) else self.bias.to(images.dtype)
+            self._prepared[key] = weight, bias
         prepared: tuple[Tensor, Tensor | None] = self._prepared[key]
         return prepared
 
@@ -97,7 +98,7 @@ class Kernels:
             for padding, dilation, size in zip(geometry.padding, geometry.dilation, self.weight.shape[2:], strict=True)
         )
         back = Geometry((1, 1), (padding[0], padding[1]), geometry.dilation, geometry.groups)
-        key = ("backward", gradient.dtype, gradient.shape if _is_packed(gradient) else None)
+        key = ("backward", *_form(gradient))
         if key not in self._prepared:
             flipped = _transposed(self.weight, geometry.groups).flip(2, 3)
             self._prepared[key] = _packed(flipped.to(gradient.dtype), back, gradient)
@@ -120,7 +121,7 @@ class Kernels:
         return result
 
     def _phases(self, gradient: Tensor, input_shape: torch.Size) -> list[_Phase]:
-        key = ("phases", gradient.dtype, gradient.shape, input_shape)
+        key = ("phases", *_form(gradient), input_shape)
         if key not in self._prepared:
             stride = self.geometry.stride
             self._prepared[key] = [
@@ -137,7 +138,10 @@ class Kernels:
         if not vertical.taps or not horizontal.taps:
             return _Phase(row, column, None, geometry, 0, 0)
         weight = _transposed(self.weight, geometry.groups)[:, :, list(vertical.taps)][:, :, :, list(horizontal.taps)]
-        count = [len(range(row, input_shape[2], geometry.stride[0])), len(range(column, input_shape[3], geometry.stride[1]))]
+        count = [
+            len(range(row, input_shape[2], geometry.stride[0])),
+            len(range(column, input_shape[3], geometry.stride[1])),
+        ]
         padding = (
             vertical.padding(gradient.shape[2], count[0]),
             horizontal.padding(gradient.shape[3], count[1]),
@@ -149,7 +153,7 @@ class Kernels:
     def _backward_joint(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:
         """Compute all phases' gradients by one convolution that has each phase's kernels as channels of its own."""
         stride = self.geometry.stride
-        key = ("joint", gradient.dtype, gradient.shape, input_shape)
+        key = ("joint", *_form(gradient), input_shape)
         if key not in self._prepared:
             self._prepared[key] = self._joint(gradient, input_shape)
         weight, back, (top, left), (rows, columns) = self._prepared[key]
@@ -208,7 +212,7 @@ class Kernels:
 class _Taps:
     """Along one axis: the kernel's taps that reach the pixels of one phase, and the first output that they read.
 
-    Pixel `stride * n + phase` gets its gradient from the outputs n + first, n + first + 1, ..., by `taps` in this order.
+    Pixel stride * n + phase gets its gradient from the outputs n + first, n + first + 1, ..., by `taps` in this order.
     """
 
     taps: tuple[int, ...]
@@ -263,6 +267,11 @@ def _is_packed(maps: Tensor) -> bool:
     return bool(torch.backends.mkldnn.is_available()) and maps.is_contiguous(memory_format=torch.channels_last)  # type: ignore[no-untyped-call]
 
 
+def _form(maps: Tensor) -> tuple[object, ...]:
+    """Return everything about maps that decides in which form the weights for them are prepared."""
+    return maps.dtype, maps.shape, _order_of(maps), _is_packed(maps)
+
+
 def _packed(weight: Tensor, geometry: Geometry, maps: Tensor) -> Tensor:
     """Return weights in the order in which the library reads them for maps of this shape."""
     weight = weight.contiguous(memory_format=_order_of(maps))
@@ -278,24 +287,18 @@ def convolved(
     maps: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: Activation | None
 ) -> Tensor:
     """Return the convolution of maps with weights from `_packed`, and what `activation` makes of it."""
-    if _is_packed(maps):
-        name, numbers, variant = (
-            ("none", [], "") if activation is None else (activation.name, list(activation.numbers), activation.variant)
+    where = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+    result: Tensor
+    if not _is_packed(maps):
+        result = torch.conv2d(maps, weight, bias, *where)
+    else:
+        stride, padding, dilation, groups = where
+        inside = activation if activation is not None and activation.keeps_nan else Activation("none")
+        result = torch.ops.mkldnn._convolution_pointwise(
+            maps, weight, bias, padding, stride, dilation, groups, inside.name, list(inside.numbers), inside.variant
         )
-        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            maps,
-            weight,
-            bias,
-            geometry.padding,
-            geometry.stride,
-            geometry.dilation,
-            geometry.groups,
-            name,
-            numbers,
-            variant,
-        )
-        return fused
-    result = torch.conv2d(maps, weight, bias, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+        if inside is activation:
+            return result
     return result if activation is None else activate(result, activation)
 
 
@@ -322,7 +325,9 @@ class Convolution(torch.autograd.Function):
     """A convolution with fixed weights and, where one follows, an activation whose gradient its output tells."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, kernels: Kernels, activation: Activation | None, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, images: Tensor, kernels: Kernels, activation: Activation | None, dtype: torch.dtype
+    ) -> Tensor:
         """Return the convolution of `images` in the number format `dtype`."""
         output = kernels.forward(images.to(dtype), activation)
         ctx.kernels, ctx.activation, ctx.input_shape, ctx.input_type = kernels, activation, images.shape, images.dtype
@@ -331,7 +336,7 @@ class Convolution(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """Return the gradient of the images."""
         if ctx.activation is not None:
             (output,) = ctx.saved_tensors

@@ -3,9 +3,9 @@
     freeze(model, images)                              # once, behind `on_device`
     frozen_forward(model, images, outputs=[module])    # the output of `module` is seen as it is
 
-Before it is used, values and gradients of the frozen pass are compared with the model's own, on generated images. A model
-whose numbers differ by more than rounding runs as it is, which one line of the log says. Nothing of the model is changed,
-so `model(images)` is always the model's own pass.
+Before it is used, values and gradients of the frozen pass are compared with the model's own, on generated images. A
+model whose numbers differ by more than rounding runs as it is, which one line of the log says. Nothing of the model is
+changed, so `model(images)` is always the model's own pass.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _weights_like(tensor: Tensor) -> Tensor:
 
 
 def _difference(mine: Tensor, theirs: Tensor) -> float:
-    """Return the relative difference by Euclidean norm; infinite for other shapes, 0.0 for what is not finite in both."""
+    """Return the relative difference by Euclidean norm of what is finite in both; infinite for other shapes."""
     if mine.shape != theirs.shape:
         return float("inf")
     finite = mine.isfinite()

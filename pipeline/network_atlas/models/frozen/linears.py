@@ -38,6 +38,6 @@ class Linear(torch.autograd.Function):
         return weights.forward(rows.bfloat16())
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Return the gradient of the vectors."""
         return (gradient @ ctx.weights.weight).to(ctx.dtype), None

@@ -76,7 +76,7 @@ class Normalization(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of the maps."""
         scale, _ = ctx.norm.numbers(gradient.dtype, gradient.ndim)
         if ctx.activation is None:

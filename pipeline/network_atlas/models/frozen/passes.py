@@ -211,7 +211,8 @@ class FrozenPass(TorchFunctionMode):
             return result
         weights = self._frozen.weights(key)
         if call.input.requires_grad and torch.is_grad_enabled():
-            return Linear.apply(call.input, weights)
+            linear: Tensor = Linear.apply(call.input, weights)
+            return linear
         return weights.forward(call.input.bfloat16())
 
 

@@ -58,6 +58,13 @@ def resized(factors: Axis, size: int) -> Axis:
     return axis(size, kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
 
 
+def of_same_rank(axes: Axes, shape: Sequence[int]) -> Axes | None:
+    """Return the axes after an operation that changes sizes at most: an axis counts what it counted before."""
+    if len(axes) != len(shape):
+        return None
+    return tuple(resized(factors, size) for factors, size in zip(axes, shape, strict=True))
+
+
 def merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
     """Return the axes of tensors that are broadcast against each other to `shape`.
 
@@ -122,3 +129,8 @@ def joined(factors: Iterable[Factor]) -> Axis:
         else:
             result.append(factor)
     return tuple(result)
+
+
+def first_argument(arguments: Arguments, known: Known) -> Axes | None:
+    """Return the axes of an operation's first argument."""
+    return known(next(iter(arguments.values())))

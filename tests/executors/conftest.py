@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from executors.example_workers import ray_config
 
-from network_atlas.config.schema import InlineConfig
+from network_atlas.config.executor import InlineConfig
 from network_atlas.executors import open_executor
 from network_atlas.executors.base import Executor
 

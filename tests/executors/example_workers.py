@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import ModelError, StoreError
 from network_atlas.executors.base import WorkerSpec
 

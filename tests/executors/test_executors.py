@@ -13,7 +13,7 @@ import pytest
 from executors.example_workers import ExampleTask, ray_config, spec
 from processes import PYTHON_PATH
 
-from network_atlas.config.schema import InlineConfig
+from network_atlas.config.executor import InlineConfig
 from network_atlas.errors import ConfigError, SetupError, WorkerBuildError
 from network_atlas.executors import open_executor
 from network_atlas.executors.base import Executor, Outcome, TaskDone, TaskFailed
@@ -116,7 +116,7 @@ def test_inline_does_tasks_in_order(inline_executor: Executor) -> None:
 def test_open_executor_loads_neither_ray_nor_torch_for_inline() -> None:
     done = python(
         "import sys; from network_atlas.executors import open_executor;"
-        "from network_atlas.config.schema import InlineConfig;"
+        "from network_atlas.config.executor import InlineConfig;"
         "open_executor(InlineConfig(name='inline', threads=0));"
         "assert not {'ray', 'torch'} & set(sys.modules)"
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from network_atlas.config.schema import InlineConfig, RayConfig
+from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.executors.base import Executor, Outcome, Task, WorkerSpec
 from network_atlas.executors.environment import set_environment
 

@@ -23,7 +23,7 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import WorkerBuildError
 from network_atlas.executors.base import Outcome, Task, WorkerSpec, failure
 from network_atlas.executors.dispatch import Dispatch

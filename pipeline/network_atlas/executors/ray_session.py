@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import ClusterLostError, ConfigError
 from network_atlas.executors.environment import check_reachable, cpus_for, temporary_folder, workers_that_fit
 from network_atlas.executors.ray_patches import no_notices, own_sigterm_handler

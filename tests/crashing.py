@@ -167,8 +167,8 @@ def commit_some(root: str) -> None:
     import pyarrow as pa
 
     from network_atlas.store.manifest import publish
-    from network_atlas.store.paths import Store
     from network_atlas.store.receipts import Receipt, commit, fold
+    from network_atlas.store.root import Store
     from network_atlas.store.shards import put_shard
 
     store, schema = Store.open(root), pa.schema([("key", pa.string())])

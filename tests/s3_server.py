@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 _BESIDE_PYTHON = str(Path(sys.executable).parent)
 MOTO = shutil.which("moto_server", path=_BESIDE_PYTHON) or shutil.which("moto_server")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import STAGING, Store
 from network_atlas.store.receipts import read_receipts
 from network_atlas.store.results import RESULTS
+from network_atlas.store.root import STAGING, Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from crashing import STOPPED, Crashing, Ended
 from snapshots import differences, partial_files, snapshot, staged
 
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import STAGING, STAGING_SECONDS, Store
 from network_atlas.store.receipts import is_whole, read_receipts
+from network_atlas.store.root import STAGING, STAGING_SECONDS, Store
 
 STEPS = os.environ.get("ATLAS_TEST_STEPS")
 EVERY = int(STEPS or 120)

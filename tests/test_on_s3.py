@@ -20,8 +20,8 @@ from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.files import filesystems, retries
 from network_atlas.run.status import read_status
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import fold
+from network_atlas.store.root import Store
 
 pytestmark = needs_s3
 

@@ -24,9 +24,9 @@ from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
 from network_atlas.store.lease import Lease, lease_files, read_lease
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import read_receipts
 from network_atlas.store.results import what_is_done
+from network_atlas.store.root import Store
 
 SHARES = ("1/3", "2/3", "3/3")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.plan.tasks import OptimizeTask
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.root import Store
 
 FOUR_VARIANTS = (
     '[{objective: channel}, {objective: channel, sign: "-"}, '

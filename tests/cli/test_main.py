@@ -16,7 +16,7 @@ from tiny_network import build
 from network_atlas.cli.help_texts import SUMMARIES
 from network_atlas.cli.main import main
 from network_atlas.site.server import make_server
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 from executors.example_workers import ExampleTask, ExampleWorker
 
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard
 
 ROOM_BYTES = 256 << 20

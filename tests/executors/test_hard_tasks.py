@@ -11,8 +11,8 @@ from executors.example_workers import ExampleTask
 from snapshots import partial_files, staged
 
 from network_atlas.executors.base import Executor, Outcome, TaskDone, TaskFailed, WorkerSpec
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import is_whole, read_receipts
+from network_atlas.store.root import Store
 
 
 def outcomes(executor: Executor, name: str, tasks: list[ExampleTask]) -> dict[str, Outcome]:

@@ -29,7 +29,7 @@ from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
 from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 Tables = dict[str, list[dict[str, object]]]
 

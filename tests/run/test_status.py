@@ -16,8 +16,8 @@ from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.run import running
 from network_atlas.run.status import StageStatus, read_status
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import fold
+from network_atlas.store.root import Store
 
 
 def by_name(root: Path) -> dict[str, StageStatus]:

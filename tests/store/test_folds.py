@@ -12,8 +12,8 @@ from hypothesis import strategies as some
 from network_atlas.errors import StoreError
 from network_atlas.store import receipts
 from network_atlas.store.folds import decode, encode
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import FOLDS_AT_MOST, Receipt, commit, fold, read_receipts
+from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 

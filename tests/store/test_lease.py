@@ -17,7 +17,7 @@ from network_atlas.errors import RootBusyError, StoreError
 from network_atlas.files import filesystems
 from network_atlas.store import lease as module
 from network_atlas.store.lease import LEASE_FILE, Lease, read_lease, visible_processes
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from s3_server import needs_s3, s3_bucket, uri
 
 from network_atlas.errors import RootBusyError
 from network_atlas.store.lease import LEASE_FILE, Lease, is_gone, read_lease
-from network_atlas.store.paths import STAGING, Store
+from network_atlas.store.root import STAGING, Store
 from network_atlas.store.swap import Content, LocalSwap, ReadBackSwap, S3Swap, open_swap
 
 AT_ONCE = 12
@@ -62,7 +62,7 @@ PROCESS = """
 import sys, time
 from network_atlas.errors import RootBusyError
 from network_atlas.store.lease import Lease
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 store, start = Store.open(sys.argv[1]), float(sys.argv[2])
 time.sleep(max(0.0, start - time.time()))
 try:

@@ -20,9 +20,9 @@ from network_atlas.run.inputs import merge_statistics
 from network_atlas.run.log import RunLog
 from network_atlas.run.prepare import Prepared
 from network_atlas.store.failures import QUARANTINED, FailedTask, put_failure
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import FOLD_AT, fold
 from network_atlas.store.results import RESULTS, Done, what_is_done
+from network_atlas.store.root import Store
 
 HOPELESS = 50
 """A stage stops when its first tasks, this many, all fail: then the fault is not in single pictures."""

@@ -19,9 +19,10 @@ from network_atlas.run.pace import Commit, items_per_second
 from network_atlas.store.columns import read_columns
 from network_atlas.store.lease import lease_files, read_lease
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import DERIVED, Store
+from network_atlas.store.paths import DERIVED
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.results import ITEMS_FILE, read_run_file
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 

@@ -27,7 +27,7 @@ from network_atlas.stats.sampled import Sampled
 from network_atlas.stats.topk import NONE, TopClasses, TopK
 from network_atlas.store import scan_schemas
 from network_atlas.store.columns import Column, Lists, put_columns, read_columns
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 PARTIALS, CLASSES, SAMPLES, EXAMPLES = "scan/partials", "scan/classes", "activation_samples", "examples"

@@ -37,7 +37,7 @@ from network_atlas.stats.partial import Partial, check_cover
 from network_atlas.stats.sample import DUPLICATES_FROM, Sample, quantiles_of
 from network_atlas.stats.topk import NONE, TopK
 from network_atlas.stats.tree import merge_tree
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 PARTNERS = 5
 """Most correlated channels that a channel's record names."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 QUARANTINED = ("optimize", "calibrate")
 """Stages whose results can be left out one by one. An atlas can't lack a span, or the table of a layer."""

@@ -33,7 +33,7 @@ from typing import Any
 import psutil
 
 from network_atlas.errors import RootBusyError, StoreError
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.swap import Content, open_swap
 
 LEASE_FILE = "lease.json"

@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from network_atlas.errors import StoreError
 from network_atlas.store.folds import decode, encode
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 FOLD_AT = 1000

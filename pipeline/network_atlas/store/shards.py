@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from network_atlas.errors import CorruptShardError
 from network_atlas.files.retries import is_transient
-from network_atlas.store.paths import Data, Store
+from network_atlas.store.root import Data, Store
 
 ROW_GROUP_BYTES = 6_000_000
 ROW_GROUP_ROWS = 50_000

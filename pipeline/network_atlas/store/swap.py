@@ -33,7 +33,7 @@ from obstore.store import S3Store
 
 from network_atlas.errors import StoreError
 from network_atlas.files.retries import first_line, reason, with_retries
-from network_atlas.store.paths import STAGING, Store, in_its_folder
+from network_atlas.store.root import STAGING, Store, in_its_folder
 from network_atlas.store.s3_connection import connected, same_identity
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from torch import Tensor
 from network_atlas.config.recipe import MacoConfig
 from network_atlas.errors import StoreError
 from network_atlas.pictures.colours import decorrelate, to_image
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 PACKAGED = "photos_magnitude.npy"

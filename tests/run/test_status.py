@@ -86,9 +86,8 @@ def test_the_holder_of_the_root_is_named(
     finished: Path, ago: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = time.time()
-
     lease = {"host": "node7", "pid": 42, "run": "r1", "since": now - 900, "heartbeat": now - ago}
-    (finished / "lease.json").write_text(json.dumps(lease))
+    (finished / "lease.json").write_text(json.dumps(lease | {"processes": "", "pid_started": None}))
     assert main(["status", str(finished)]) == 0
     output = capsys.readouterr().out
     assert "process 42 on node7 (run r1)" in output

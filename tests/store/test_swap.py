@@ -50,7 +50,7 @@ def taken(store: Store, barrier: threading.Barrier, run: str) -> bool:
 def test_of_many_threads_at_once_exactly_one_gets_the_lease(store: Store, stale: bool) -> None:
     if stale:  # a run that died: one of the others may take over its lease
         old = {"host": "elsewhere", "pid": 1, "run": "old", "since": 0, "heartbeat": time.time() - 100}
-        store.write(LEASE_FILE, json.dumps(old).encode())
+        store.write(LEASE_FILE, json.dumps(old | {"processes": "", "pid_started": None}).encode())
     barrier = threading.Barrier(AT_ONCE)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         held = list(pool.map(lambda number: taken(store, barrier, f"run-{number}"), range(AT_ONCE)))

@@ -28,9 +28,9 @@ class FailedTask:
     error: str
     details: str
     """The traceback."""
-    keys: Sequence[str] = ()
+    keys: Sequence[str]
     """Keys of the results that are missing because of it."""
-    units: Sequence[str] = ()
+    units: Sequence[str]
     """The units that these results would show."""
 
 

@@ -162,6 +162,7 @@ def _parsed(content: Content | None) -> dict[str, Any] | None:
     try:
         raw: dict[str, Any] = json.loads(content.data)
         _ = raw["host"], int(raw["pid"]), raw["run"], float(raw["since"]), float(raw["heartbeat"])
+        _ = raw["processes"], raw["pid_started"]
     except (ValueError, TypeError, KeyError):
         return None
     return raw
@@ -174,12 +175,12 @@ def is_gone(holder: Mapping[str, Any]) -> bool:
     """
     if time.time() - float(holder["heartbeat"]) > STALE_SECONDS:
         return True
-    if not holder.get("processes") or holder["processes"] != visible_processes():
+    if not holder["processes"] or holder["processes"] != visible_processes():
         return False
     pid = int(holder["pid"])
     if not psutil.pid_exists(pid):
         return True
-    then, now = holder.get("pid_started"), _started(pid)
+    then, now = holder["pid_started"], _started(pid)
     # Another start time: a new process has the number now.
     return then is not None and now is not None and abs(now - float(then)) > START_TOLERANCE_SECONDS
 
@@ -213,9 +214,9 @@ def _started(pid: int) -> float | None:
 
 def _busy(root: str, holder: dict[str, Any], path: str) -> str:
     share = "" if path == LEASE_FILE else f", sweep.share={path.rpartition('/')[2][:-5].replace('-of-', '/')},"
-    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{share}"
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder.get("since", time.time()))))
-    heard = max(0.0, time.time() - float(holder.get("heartbeat", time.time())))
+    who = f"process {holder['pid']} on {holder['host']}{share}"
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder["since"])))
+    heard = max(0.0, time.time() - float(holder["heartbeat"]))
     return (
         f"store.root={root!r} is being worked on by {who} since {since} (heard of {heard:.0f} s ago). Wait for it, "
         "stop it, or give another store.root. A run that died frees its root "

@@ -51,6 +51,7 @@ class Session:
 
         A cluster may be asked for more than its capacity, since it may grow. This machine can't grow.
         """
+        # One at least: a cluster without a machine that fits may be about to get one.
         fits = max(1, self.fitting(gpus=gpus))
         if not self._config.workers:
             return fits

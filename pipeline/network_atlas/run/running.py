@@ -83,6 +83,7 @@ class Run:
         done, items = 0, 0
         spec = WorkerSpec(stage.worker, self.prepared.config, stage=name, computes=stage.computes)
         longest_first = sorted(tasks, key=self._work, reverse=True)  # short tasks last: no worker is late by a long one
+        # Closed at once when an error leaves the loop: otherwise workers would go on until the generator is collected.
         with closing(self.executor.run(spec, longest_first)) as outcomes:
             for number, outcome in enumerate(outcomes, start=1):
                 if isinstance(outcome, TaskFailed):
@@ -140,6 +141,7 @@ class Run:
 def _failed_task(stage: str, outcome: TaskFailed) -> FailedTask:
     """Return the record of a failure, with the keys of the missing results and the units that they would show."""
     task = outcome.task
+    # Without keys nothing is left out: such a task is tried again by the next run.
     keys = task.keys if stage in QUARANTINED else ()
     return FailedTask(
         stage=stage, task=task.id, error=outcome.error, details=outcome.details, keys=keys, units=task.units

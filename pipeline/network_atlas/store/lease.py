@@ -213,10 +213,11 @@ def _started(pid: int) -> float | None:
 
 
 def _busy(root: str, holder: dict[str, Any], path: str) -> str:
+    # `holder` is empty where the run that was faster has given the lease back meanwhile.
     share = "" if path == LEASE_FILE else f", sweep.share={path.rpartition('/')[2][:-5].replace('-of-', '/')},"
-    who = f"process {holder['pid']} on {holder['host']}{share}"
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder["since"])))
-    heard = max(0.0, time.time() - float(holder["heartbeat"]))
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{share}"
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder.get("since", time.time()))))
+    heard = max(0.0, time.time() - float(holder.get("heartbeat", time.time())))
     return (
         f"store.root={root!r} is being worked on by {who} since {since} (heard of {heard:.0f} s ago). Wait for it, "
         "stop it, or give another store.root. A run that died frees its root "

@@ -144,6 +144,7 @@ def _lock(path: str) -> int:
     """Return a descriptor that holds the lock; raise OSError if another process holds it for LOCK_SECONDS."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
+        # A file of its own: a lease is replaced by a rename, and a lock on it would stay on the replaced file.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -43,6 +43,7 @@ Rule = Callable[[Arguments, Tensor, Known], Axes | None]
 
 def axis(size: int, kind: Kind) -> Axis:
     """Return an axis of one kind."""
+    # An axis of size 1 counts nothing, so that adding, removing and broadcasting it needs no bookkeeping.
     return (Factor(size, kind),) if size != 1 else ()
 
 
@@ -85,6 +86,7 @@ def merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
             agreed = True
         result.append(factors)
     for number in contested:
+        # Known only now: whether some other axis holds the channels on which all agree.
         result[number] = axis(shape[number], Kind.POSITION if agreed else Kind.CHANNEL)
     return tuple(result)
 
@@ -99,6 +101,7 @@ def _merged_axis(parts: Sequence[Axis], size: int) -> Axis:
         return axis(size, Kind.UNKNOWN)
     result = parts[0]
     for part in parts[1:]:
+        # Factors that do not fit each other: the first tensor's are as good as any.
         result = _both(result, part) or result
     return result
 

@@ -47,6 +47,7 @@ def _take(left: list[Factor], size: int) -> Axis | None:
         if not left:
             return None
         factor = left.pop(0)
+        # The smaller size must divide the larger: 6 out of (4, 3) would mix what the two factors count.
         part = math.gcd(size, factor.size)
         if part != min(size, factor.size):
             return None
@@ -137,5 +138,6 @@ def unfolded(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
 def indexed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     """Return the axes after indexing with tensors: known where one tensor of one axis picks along one axis."""
     axes = known(arguments["self"])
+    # Several index tensors, or one of more axes, move or make axes in ways that depend on where they stand.
     picks = [index for index in arguments["indices"] if index is not None]
     return of_same_rank(axes, output.shape) if axes is not None and len(picks) == 1 and picks[0].ndim == 1 else None

@@ -18,6 +18,7 @@ from network_atlas.models.axes.kinds import Arguments, Axes, Known, Rule, merged
 
 def axes_after(operation: str, arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     """Return the axes of an output of an operation, named as in torch's schema; None where no rule applies."""
+    # `relu_` works in place and `view_copy` is functionalized; both do to the axes what the plain operation does.
     rule = RULES.get(operation.partition("::")[2].removesuffix("_copy").removesuffix("_"))
     if rule is not None:
         return rule(arguments, output, known)
@@ -28,6 +29,7 @@ def axes_after(operation: str, arguments: Arguments, output: Tensor, known: Know
     axes = known(first)
     assert axes is not None
     return (
+        # The strictest first: a mean with `keepdim` has as many axes as before, and none is taken out.
         _of_same_shape(tensors, output, known)
         or of_same_rank(axes, output.shape)
         or _taken_out(axes, arguments.get("dim"), output)

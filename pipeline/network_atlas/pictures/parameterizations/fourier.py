@@ -42,7 +42,7 @@ class Fourier:
     ) -> Float[Tensor, "batch channels height width"]:
         """Return the picture before it gets its colours."""
         coefficients = torch.view_as_complex(parameters) * self._scale
-        # Lucid multiplies its scale by sqrt(height * width) and its inverse divides by height * width: `ortho` does both.
+        # Lucid scales by sqrt(height * width), and its inverse divides by height * width: `ortho` does both.
         # `s` is needed for an odd width, which the number of coefficients does not tell from the even one below it.
         planes: Tensor = torch.fft.irfft2(coefficients, s=self._size, norm="ortho") / CONTRAST
         return planes

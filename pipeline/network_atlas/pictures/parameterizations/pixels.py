@@ -74,7 +74,7 @@ class LaplacianPyramid:
             parameters[:, start:stop].reshape(-1, *shape)
             for (start, stop), shape in zip(self._cuts, self._shapes, strict=True)
         ]
-        # Each level straight to full size, as in Lucid: level by level, the coarse ones would be smoothed several times.
+        # Each level straight to full size, as in Lucid: level by level, coarse ones would be smoothed again and again.
         return torch.stack([_enlarged(level, self._size) for level in levels]).sum(dim=0)
 
     def image(self, parameters: Float[Tensor, "batch values"]) -> Float[Tensor, "batch channels height width"]:

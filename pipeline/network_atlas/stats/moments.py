@@ -98,8 +98,8 @@ class Moments:
 def is_constant(low: Floats | float, high: Floats | float, size: Floats | float = 0.0) -> NDArray[np.bool_] | np.bool_:
     """Say whether values from `low` to `high`, of float32 maps, differ by no more than they are rounded.
 
-    `size` is that of the numbers that they were computed from, where it is larger. True where there are no values:
-    where `low` is above `high`.
+    Numbers, or arrays of (channels,). `size` is that of the numbers that they were computed from, where it is larger.
+    True where there are no values: where `low` is above `high`.
     """
     sizes = np.maximum(np.maximum(np.abs(low), np.abs(high)), size)
     return np.subtract(high, low) <= ROUNDING * sizes

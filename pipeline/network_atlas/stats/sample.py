@@ -127,7 +127,7 @@ class Sample:
 
 
 def quantiles_of(values: Floats) -> list[dict[str, float]]:
-    """Return the quantiles of finite `values`, interpolated linearly."""
+    """Return the quantiles of finite `values`, (examples,), interpolated linearly."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return []

@@ -39,6 +39,7 @@ Known = Callable[[object], Axes | None]
 """Returns the axes of a tensor that comes from the images, None for any other value."""
 Arguments = dict[str, Any]
 Rule = Callable[[Arguments, Tensor, Known], Axes | None]
+"""From an operation's arguments and its output, of any shape, to the axes of that output."""
 
 
 def axis(size: int, kind: Kind) -> Axis:

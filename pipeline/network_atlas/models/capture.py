@@ -110,7 +110,7 @@ def capture(
     keep: bool = False,
     before: bool = False,
 ) -> Iterator[Callable[[Tensor], None]]:
-    """Yield a function that runs the model on a batch, (batch, channels, height, width), and hands over each layer's maps.
+    """Yield a function that runs the model on images, (batch, channels, height, width), and hands over layers' maps.
 
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
     get a copy. With `before`, layers that are activations hand over their input. Raises ModelError when a layer did not

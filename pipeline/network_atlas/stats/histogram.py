@@ -26,7 +26,7 @@ SHIFT = MANTISSA_BITS - 2
 
 
 def bucket_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the bucket of each value, in the shape of `values`: 0 to BUCKETS - 1 from the lowest up; zero's is SIDE."""
+    """Return buckets in the shape of `values`: 0 to BUCKETS - 1 from the lowest to the highest; zero's is SIDE."""
     # From the bits, not by a logarithm: that rounds differently on other processors, and values at an edge would move.
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     size = np.clip(((bits & 0x7FFFFFFF) >> SHIFT).astype(np.int64) - FIRST + 1, 0, SIDE)

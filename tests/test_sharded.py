@@ -94,11 +94,11 @@ def test_nothing_is_measured_before_the_images_own_statistics_are_there(
     quietly(tiny())
     prepared = prepare(tiny())
     done = what_is_done(prepared.store)
-    wanted = len(calibrate_tasks(prepared.plan, finished=done.optimize, done=()))
-    for known, tasks in ((done, wanted), (replace(done, statistics={}), 0)):
+    every = len(calibrate_tasks(prepared.plan, finished=done.optimize, done=()))
+    for known, tasks in ((done, every), (replace(done, statistics={}), 0)):
         inputs = StoredFiles(prepared, known)
         assert len(calibrate_tasks(prepared.plan, finished=done.optimize, done=(), inputs=inputs)) == tasks
-    assert wanted
+    assert every
 
 
 @pytest.fixture

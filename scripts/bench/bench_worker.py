@@ -1,4 +1,4 @@
-"""Workers that do almost nothing, so that only the engine is measured. Used by `engine`."""
+"""Workers that do almost nothing, so that only the executor is measured. Used by `engine`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Sleep:
 
 
 class Sleeper:
-    """Does `Sleep` tasks; its receipt is the id of its process."""
+    """A worker for `Sleep` tasks; its receipt is the id of its process."""
 
     def __init__(self, config: object, *, threads: int) -> None:
         pass
@@ -51,7 +51,7 @@ class Sleeper:
 
 
 class Pretender:
-    """Commits a receipt for a block of pictures without making them."""
+    """A worker that commits a receipt for a block of pictures without making them."""
 
     def __init__(self, config: RunConfig, *, threads: int) -> None:
         self._store = Store.open(config.store.root)

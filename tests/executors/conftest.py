@@ -1,4 +1,4 @@
-"""One executor of each kind, shared by all tests here: starting Ray takes seconds."""
+"""Make one executor of each kind, shared by all tests here: starting Ray takes seconds."""
 
 from __future__ import annotations
 

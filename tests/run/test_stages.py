@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, RAY, TINY, quietly
-from made_shards import write_tar
+from example_shards import write_tar
 from PIL import Image
 from processes import PYTHON_PATH, processes, ray_hosts, text
 

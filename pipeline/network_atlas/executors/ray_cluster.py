@@ -90,10 +90,10 @@ class RayExecutor:
         """Open and close seats: as many as the cluster has capacity for, and the stage has work for."""
         assert self._session is not None
         capacity = self._session.workers(gpus=stage.gpus)
-        wanted = min(stage.dispatch.unfinished, capacity)
-        while len(self._pool) < wanted:
+        seats = min(stage.dispatch.unfinished, capacity)
+        while len(self._pool) < seats:
             self._pool.append(Seat(next(self._numbers), start_host(self._config, stage.gpus), gpus=stage.gpus))
-        for seat in self._pool[:wanted]:
+        for seat in self._pool[:seats]:
             if seat.spec is not stage.spec:
                 seat.prepare(stage.spec)
                 seat.false_starts = 0

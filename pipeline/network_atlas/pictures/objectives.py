@@ -115,8 +115,8 @@ def climbed(maps: Mapping[str, Maps], units: Sequence[Single | Sum], values: Sco
             # log(sum of w p) = logsumexp(log w + log p): no p is ever computed, so that none rounds to zero.
             weights = torch.tensor([term.weight for term in terms], device=logs.device)
             chosen = logs[[term.unit.channel for term in terms if isinstance(term.unit, ClassProbability)]]
-            place = torch.tensor(number, device=logs.device)
-            values = values.index_put((place,), (chosen + weights.log()).logsumexp(dim=0))
+            index = torch.tensor(number, device=logs.device)
+            values = values.index_put((index,), (chosen + weights.log()).logsumexp(dim=0))
     return values
 
 

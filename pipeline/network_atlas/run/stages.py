@@ -78,7 +78,8 @@ def _stop_if_nothing_was_readable(current: Run) -> None:
     prepared, count = current.prepared, len(current.prepared.examples)
     if count and unreadable(prepared, current.done()) == count:
         raise DatasetError(
-            f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
+            f"the dataset has {counted(count, 'image')}, of which none could be read; `atlas status "
+            f"{prepared.config.store.root}` says why. "
             "Give another dataset, or fix the files and change dataset.version."
         )
 

@@ -1,4 +1,4 @@
-"""Read overrides, and refuse mistakes that Hydra would accept in silence or report without the override's name.
+"""Read overrides, and refuse mistakes that Hydra would accept without a warning or report without the override's name.
 
 Overrides follow Hydra's grammar with one exception: a value that the grammar cannot read is taken literally if the
 schema allows only text there. So `store.root=~/a(b)` needs no quotes inside the shell's. Commas still separate values.

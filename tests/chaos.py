@@ -43,7 +43,7 @@ RUN_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What to kill, and when: a number of seconds after a number of receipts were there."""
+    """A kill: its target, and its moment: a number of seconds after a number of receipts were there."""
 
     kind: str
     receipts: int

@@ -1,4 +1,4 @@
-"""What is said of a model that can't be run on a batch of images."""
+"""Messages about a model that can't be run on a batch of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What real images score at units that the scan does not measure: directions, whole layers and sums.
+"""Score real images at units that the scan does not measure: directions, whole layers and sums.
 
 The scan keeps each channel's values on a fixed sample of the dataset. A direction's score is a mean over positions of a
 product that is not linear, so it does not follow from these. It is computed from the images themselves, by the

@@ -23,7 +23,7 @@ BATCH = ROWS[-1]
 """Images of an example."""
 
 NEEDS_CONTIGUOUS = r"view size is not compatible with input tensor's size and stride|last dimension with stride 1"
-"""What torch raises where a model takes its tensors to lie in memory in the order of their axes, as `view` does."""
+"""Torch's errors where a model needs tensors to lie in memory in the order of their axes, as `view` does."""
 
 CHECKPOINT = "torch.utils.checkpoint"
 """Stands in each message of torch about it."""

@@ -1,4 +1,4 @@
-"""What each of torch's operations does to the axes of a tensor. See `network_atlas.models.axes.tracer`.
+"""Rules for the axes of a tensor after each of torch's operations. See `network_atlas.models.axes.tracer`.
 
 Three general rules cover most operations: of the same shape (all that works on single values), of as many axes
 (pooling, padding, slices), and with axes taken out (means, selections). Those that move, split, join or make axes have

@@ -47,7 +47,7 @@ class Speeds:
     image: float
     """Reading one image and passing it through the whole network."""
     measure: float
-    """Measuring one finished picture in the last layer."""
+    """One pass of one image through the whole network while a finished picture is measured."""
     row: float
     """Making one channel's row: its examples are read and cropped."""
     pictures: Mapping[str, float]
@@ -120,9 +120,7 @@ def estimate(
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
-        "calibrate": [
-            (task.items, task.items * speeds.measure * facts.share[task.layer.name]) for task in calibrations
-        ],
+        "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)

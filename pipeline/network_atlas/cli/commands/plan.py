@@ -18,7 +18,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.estimate import Estimate, StageCost, estimate, workers_of
-from network_atlas.run.prepare import Prepared, prepare
+from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.run.speeds import speeds_of, threads_of
 from network_atlas.store.results import Done, what_is_done
 
@@ -40,7 +40,8 @@ def print_id(config: RunConfig) -> int:
 def print_plan(config: RunConfig, as_json: bool) -> int:
     """Print the plan of a run; change nothing."""
     use_threads(threads_of(config))  # as many as a worker has, so that timings here hold for a worker
-    prepared = prepare(config, measured=False)
+    loaded = Loaded(config)
+    prepared = prepare(config, measured=False, loaded=loaded)
     done = what_is_done(prepared.store)
     cost = estimate(
         prepared.config,
@@ -48,7 +49,7 @@ def print_plan(config: RunConfig, as_json: bool) -> int:
         prepared.plan,
         done=done.keys,
         measured=done.calibrate,
-        speeds=speeds_of(prepared, done),
+        speeds=speeds_of(prepared, done, loaded.model),
     )
     if as_json:
         print_json(plain_plan(prepared, done, cost))

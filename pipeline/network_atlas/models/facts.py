@@ -114,14 +114,20 @@ def _form_problem(seen: Seen) -> str:
         return f"runs {seen.calls} times in one forward pass"
     shape, few = seen.shape, seen.shape_of_few
     if shape is None or few is None:
-        several = f"returns several values or none ({seen.returns}), not one tensor"
-        return several if seen.returns else "does not run in every forward pass"
+        return _returns_problem(seen) if seen.returns else "does not run in every forward pass"
     if not shape or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
         return f"its output {tuple(shape)} does not keep one row per image"
     if len(shape) not in (2, 3, 4):
         axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
         return f"its output {tuple(shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
     return ""
+
+
+def _returns_problem(seen: Seen) -> str:
+    problem = f"returns several values or none ({seen.returns}), not one tensor"
+    if seen.name != OUTPUT or ": " not in seen.returns:
+        return problem
+    return f"{problem}; say which of these is the model's output with model.output=NAME"
 
 
 def _value_problem(seen: Seen) -> str:

@@ -27,6 +27,7 @@ from network_atlas.models.axes.tracer import AxisTracer
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
+from network_atlas.models.outputs import described_output
 from network_atlas.models.prepared import to_channels_last
 
 FEW = 2
@@ -54,7 +55,7 @@ class Seen:
     calls: int = 0
     """In one forward pass."""
     returns: str = ""
-    """The type of what it returns, where that holds no single tensor."""
+    """What it returns, in words, where that holds no single tensor."""
     shape: torch.Size | None = None
     """Of its output for a full batch."""
     shape_of_few: torch.Size | None = None
@@ -153,7 +154,7 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
             trace.order.append(entry)
         tensor = tensor_of(module, output)
         if tensor is None:
-            entry.returns = type(output).__name__
+            entry.returns = described_output(output)
         else:
             entry.shape, entry.dtype, entry.values = tensor.shape, tensor.dtype, _some_values(tensor)
             entry.values_of_last = _some_values(tensor[-1]) if len(tensor.shape) and len(tensor) == BATCH else None

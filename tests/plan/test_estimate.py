@@ -19,6 +19,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.models.load import load_model
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate, workers_of
+from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.speeds import speeds_of
@@ -158,6 +159,44 @@ def test_the_json_has_the_fields_that_the_help_names(
     assert main(["plan", *overrides]) == 0
     assert "at 2 per worker" not in capsys.readouterr().out
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture(scope="session")
+def large_root(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    root = tmp_path_factory.mktemp("large") / "atlas"
+    sweep = ["sweep=select", "sweep.select.0.include=[_blocks.4, output]", 'sweep.select.0.channels="0:4"']
+    dataset = ["dataset=folder", f'dataset.root="{photos}"', "dataset.label=name", "dataset.limit=24"]
+    config = compose([*INLINE, *sweep, *dataset, "optimize.steps=2", f'store.root="{root}"'])
+    quietly(config)
+    return config
+
+
+def size_on_disk(root: Path) -> int:
+    """Return what `du` says of a folder."""
+    return sum(path.stat().st_blocks * 512 for path in [root, *root.rglob("*")])
+
+
+def assert_estimated(config: RunConfig, root: Path, within: float) -> None:
+    """Compare the estimate of a run that has nothing yet with what it left."""
+    plan = prepare(config, measured=False).plan
+    estimated = bytes_of(config, plan, len(plan.picture_keys), len(plan.spans))
+    assert 1 / within < estimated / size_on_disk(root) < within
+
+
+def test_the_bytes_of_a_small_run_are_estimated_within_a_third(
+    atlas_root: Path, tiny: Callable[..., RunConfig]
+) -> None:
+    assert_estimated(tiny(), atlas_root, 1.3)
+
+
+@pytest.mark.slow
+def test_the_bytes_of_a_real_run_are_estimated_within_a_third(large_root: RunConfig) -> None:
+    assert_estimated(large_root, Path(large_root.store.root), 1.3)
+
+
+def test_without_anything_to_do_nothing_is_written(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny()
+    assert bytes_of(config, prepare(config, measured=False).plan, 0, 0) == 0
 
 
 def test_on_a_busy_machine_only_timed_stages_have_a_range(tiny: Callable[..., RunConfig]) -> None:

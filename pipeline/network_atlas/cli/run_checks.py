@@ -19,7 +19,7 @@ from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
 from network_atlas.models.first_pass import example_input
 from network_atlas.models.load import on_device
-from network_atlas.plan.estimate import bytes_of
+from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.store.paths import STAGING, Store
 from network_atlas.store.results import what_is_done

@@ -94,7 +94,7 @@ def _not_called(seen: Seen) -> str:
 
 def _channel_axis(seen: Seen) -> tuple[int, str]:
     """Return which axis of a module's output holds the channels, and '' or the reason why it can't be captured."""
-    reason = _form_problem(seen) or _value_problem(seen)
+    reason = seen.fault or _form_problem(seen) or _value_problem(seen)
     if reason:
         return 0, reason
     axis, reason = channel_axis(seen.axes)

@@ -26,6 +26,7 @@ from network_atlas.models.axes.kinds import Axes
 from network_atlas.models.axes.tracer import AxisTracer
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
+from network_atlas.models.faults import fault
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
 from network_atlas.models.outputs import described_output
 from network_atlas.models.prepared import to_channels_last
@@ -63,6 +64,8 @@ class Seen:
     axes: Axes | None = None
     made_by: frozenset[int] = frozenset()
     """Numbers of the products with weights that made its channels."""
+    fault: str = ""
+    """How this package itself failed on its output or at an operation before it."""
     same_as: str = ""
     """The first module that returned the very same tensor, if that was another."""
     has_gradient: bool = False
@@ -125,9 +128,18 @@ def _unseen(name: str, module: nn.Module) -> Seen:
 
 @contextlib.contextmanager
 def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterator[None]:
-    """Hand every module's output to `receive` as long as the context lasts."""
+    """Hand every module's output to `receive` as long as the context lasts. What it raises is noted as our fault."""
+
+    def hand_over(name: str, module: nn.Module, output: object) -> None:
+        try:
+            receive(name, module, output)
+        except (ModelError, _Stopped):
+            raise
+        except Exception as error:
+            seen[name].fault = fault(error, f"on what {name} ({type(module).__name__}) returns")
+
     handles = [
-        entry.module.register_forward_hook(lambda module, _, output, name=name: receive(name, module, output))
+        entry.module.register_forward_hook(lambda module, _, output, name=name: hand_over(name, module, output))
         for name, entry in seen.items()
         if not is_scripted(entry.module)
     ]
@@ -227,6 +239,7 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
             return
         entry = seen[name]
         entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
+        entry.fault = entry.fault or tracer.fault(tensor)
         entry.made_by = tracer.made_by(tensor)
         entry.same_as = first_of.setdefault((id(tensor), _version(tensor)), name)
         entry.has_gradient = tensor.requires_grad and tensor.is_floating_point()

@@ -29,6 +29,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from network_atlas.models.axes.kinds import Axes, Kind, axis, sizes
 from network_atlas.models.axes.rules import axes_after
+from network_atlas.models.faults import fault
 
 PRODUCTS = ("convolution", "linear", "mm", "bmm", "addmm", "baddbmm", "mv", "addmv")
 """Operations of torch's `aten` that make new channels where one of the factors are weights."""
@@ -41,6 +42,7 @@ class AxisTracer(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._axes: Any = WeakTensorKeyDictionary()
         self._made_by: Any = WeakTensorKeyDictionary()
+        self._faults: Any = WeakTensorKeyDictionary()
         self._products = 0
 
     def of_images(self, images: Tensor) -> Tensor:
@@ -54,6 +56,10 @@ class AxisTracer(TorchDispatchMode):
         """Return a tensor's axes; None where they are not known, or do not come from the images."""
         known: Axes | None = self._axes.get(tensor) if isinstance(tensor, Tensor) else None
         return known if known is not None and len(known) == _ndim(tensor) else None
+
+    def fault(self, tensor: Tensor) -> str:
+        """Return how this package itself failed to follow a tensor's axes; '' where it did not."""
+        return str(self._faults.get(tensor, "")) if self.axes(tensor) is None else ""
 
     def made_by(self, tensor: Tensor) -> frozenset[int]:
         """Return the numbers of the products with weights that made a tensor's channels, several where it is a sum.
@@ -74,14 +80,22 @@ class AxisTracer(TorchDispatchMode):
             numbers = self._numbers_after(func._schema.name, made_by)
             for output in _tensors((result,)):
                 self._made_by[output] = numbers
+        faults = [self.fault(tensor) for tensor in _tensors(args)]
         if any(known is not None for known in before):
             arguments = _arguments(func, args, kwargs or {})
             for output in _tensors((result,)):
-                after = axes_after(func._schema.name, arguments, output, self.axes)
+                try:
+                    after = axes_after(func._schema.name, arguments, output, self.axes)
+                except Exception as error:  # our own fault: it must not end the model's pass
+                    after = None
+                    faults.append(fault(error, f"at the operation {func._schema.name}"))
                 if after is not None and sizes(after) == tuple(output.shape):
                     self._axes[output] = after
                 elif output in self._axes:
                     del self._axes[output]
+        if any(faults):
+            for output in _tensors((result,)):
+                self._faults[output] = next(filter(None, faults))
         return result
 
     def _numbers_after(self, operation: str, inputs: list[frozenset[int]]) -> frozenset[int]:

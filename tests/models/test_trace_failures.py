@@ -62,7 +62,8 @@ class Asserts(nn.Module):
         self.message, self.height = message, height
 
     def forward(self, images: Tensor) -> Tensor:
-        assert images.shape[2] == self.height, self.message
+        if images.shape[2] != self.height:
+            raise AssertionError(self.message)
         return images
 
 
@@ -159,10 +160,6 @@ def test_a_fault_in_our_own_hooks_leaves_out_the_layer_and_names_it(
 def test_other_faults_of_our_own_refuse_the_model_without_blaming_it(
     tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(trace, "to_channels_last", broken)
-    with pytest.raises(ModelError, match=r"^network_atlas itself failed .*please report") as raised:
+    monkeypatch.setattr(trace, "TIMED_PASSES", None)
+    with pytest.raises(ModelError, match=r"^network_atlas itself failed .*trace.*please report"):
         model_facts(Flips().eval(), tiny().model)
-    assert isinstance(raised.value.__cause__, ZeroDivisionError)

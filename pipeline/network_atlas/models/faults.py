@@ -16,7 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def is_ours(error: BaseException) -> bool:
-    """Say whether a line of this package raised an error, and not a library or a model that it called."""
+    """Say whether a line of this package raised an error, and not a library or a model that it called.
+
+    Torch has no frames of its own in Python: what it raises in one of our lines is a RuntimeError, such as for memory.
+    """
+    if isinstance(error, RuntimeError | MemoryError):
+        return False
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and PACKAGE in Path(frames[-1].filename).parents
 

@@ -160,6 +160,6 @@ def test_a_fault_in_our_own_hooks_leaves_out_the_layer_and_names_it(
 def test_other_faults_of_our_own_refuse_the_model_without_blaming_it(
     tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace, "TIMED_PASSES", None)
+    monkeypatch.setattr(trace, "TIMED_CONTRASTS", None)
     with pytest.raises(ModelError, match=r"^network_atlas itself failed .*trace.*please report"):
         model_facts(Flips().eval(), tiny().model)

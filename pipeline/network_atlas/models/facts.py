@@ -86,7 +86,15 @@ def _layers(trace: Trace) -> tuple[list[LayerSpec], dict[str, str]]:
     return layers, unsupported | {seen.name: _not_called(seen) for seen in trace.not_called}
 
 
+VARIES = (
+    "which modules run up to it changes from image to image (its forward branches on values, as early exits do, or on "
+    "chance), so an image's values would depend on the others of its batch"
+)
+
+
 def _not_called(seen: Seen) -> str:
+    if seen.varies:
+        return VARIES
     if is_scripted(seen.module):
         return "was compiled by torch.jit.script, which hides what its modules return"
     return "is not called as a module (it is not used, or another module reads its weights or calls its forward)"
@@ -110,6 +118,8 @@ def _channel_axis(seen: Seen) -> tuple[int, str]:
 def _form_problem(seen: Seen) -> str:
     if seen.taken:
         return "has the name that is reserved for the model's own output"
+    if seen.varies:
+        return VARIES
     if seen.calls > 1:
         return f"runs {seen.calls} times in one forward pass"
     shape, few = seen.shape, seen.shape_of_few

@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +34,9 @@ from network_atlas.models.prepared import to_channels_last
 
 FEW = 2
 """Images of the pass that follows axes. Not `BATCH`: an output has one row per image only if it has in both."""
-TIMED_PASSES = 3
-"""The fastest counts: the others were disturbed."""
+TIMED_CONTRASTS = (1.0, 3.0, 0.1)
+"""Of the images of the timed passes, of which the fastest counts: the others were disturbed. A network that leaves
+early where it is sure of its answer is likely to run other modules for one of these."""
 COMPARED = 4096
 """Values of an output that are compared between two passes."""
 SAME = 1e-5
@@ -73,6 +75,8 @@ class Seen:
     values: Tensor | None = None
     values_of_last: Tensor | None = None
     """Those of the batch's last image."""
+    varies: bool = False
+    """Whether the modules that ran before it, or whether it ran itself, changed from pass to pass."""
     is_random: bool = False
     """Whether two passes over the same images gave it different values."""
     depends_on_others: bool = False
@@ -88,6 +92,18 @@ class Trace:
     not_called: list[Seen] = field(default_factory=list)
     """Modules with weights of their own of which no call was seen."""
     total_seconds: float = 0.0
+    calls: tuple[str, ...] = ()
+    """Names of the modules in the order in which they finished in the first pass, each as often as it ran."""
+
+    def note_calls(self, called: Sequence[str], seen: Mapping[str, Seen]) -> None:
+        """Compare the calls of a pass with those of the first: all that comes behind a difference varies."""
+        if not self.calls:
+            self.calls = tuple(called)
+        pairs = enumerate(zip_longest(self.calls, called))
+        differs = next((number for number, (first, now) in pairs if first != now), None)
+        if differs is not None:
+            for name in (*self.calls[differs:], *called[differs:]):
+                seen[name].varies = True
 
 
 def traced(model: nn.Module, config: InputConfig) -> Trace:
@@ -127,10 +143,15 @@ def _unseen(name: str, module: nn.Module) -> Seen:
 
 
 @contextlib.contextmanager
-def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterator[None]:
-    """Hand every module's output to `receive` as long as the context lasts. What it raises is noted as our fault."""
+def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterator[list[str]]:
+    """Hand every module's output to `receive` as long as the context lasts. What it raises is noted as our fault.
+
+    Yields the list of the modules' names, which grows with each call.
+    """
+    called: list[str] = []
 
     def hand_over(name: str, module: nn.Module, output: object) -> None:
+        called.append(name)
         try:
             receive(name, module, output)
         except (ModelError, _Stopped):
@@ -144,7 +165,7 @@ def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterat
         if not is_scripted(entry.module)
     ]
     try:
-        yield
+        yield called
     finally:
         for handle in handles:
             handle.remove()
@@ -184,8 +205,9 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
         entry.values_of_last = None
 
     for receive, batch in ((first, images), (again, images), (among_others, changed_companions(images))):
-        with _hooked(model, seen, receive):
+        with _hooked(model, seen, receive) as called:
             model(batch)
+        trace.note_calls(called, seen)
 
 
 def _some_values(tensor: Tensor) -> Tensor:
@@ -207,7 +229,8 @@ def _differ(first: Tensor, second: Tensor, part: float) -> bool:
 def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
     """Fill in when each module was done, in the fastest of several passes."""
     trace.total_seconds = float("inf")
-    for _ in range(TIMED_PASSES):
+    for contrast in TIMED_CONTRASTS:
+        batch = images * contrast
         ends: dict[str, float] = {}
         start = time.perf_counter()
 
@@ -216,9 +239,10 @@ def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace)
         ) -> None:
             ends[name] = time.perf_counter() - start
 
-        with _hooked(model, seen, note):
-            model(images)
+        with _hooked(model, seen, note) as called:
+            model(batch)
         total = time.perf_counter() - start
+        trace.note_calls(called, seen)
         if total < trace.total_seconds:
             trace.total_seconds = total
             for name, seconds in ends.items():

@@ -210,3 +210,26 @@ class OwnWeights(nn.Module):
         x = self.act(x @ self.weight)
         x = self.norm(self.softmax(x @ x.transpose(1, 2)) @ x)
         return self.head(x.mean(1))
+
+
+class SequenceFirst(nn.Module):
+    """A transformer and a recurrent layer whose tokens come before the images: (tokens, images, features)."""
+
+    def __init__(self, side: int = 4) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, side, stride=side)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.norm, self.act = nn.LayerNorm(8), nn.GELU()
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.mlp = nn.Sequential(nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 8))
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)
+        self.lstm = nn.LSTM(8, 6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).permute(2, 0, 1)
+        tokens = torch.cat([self.class_token.expand(-1, len(x), -1), tokens])
+        normed = self.norm(tokens)
+        tokens = tokens + self.attention(normed, normed, normed)[0]
+        tokens = self.act(self.block(tokens + self.mlp(tokens)))
+        return self.head(self.lstm(tokens)[0][0])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import odd_networks as odd
 import pytest
 import torch
+from conformance import Checked, check_values
 from torch import nn
 
 from network_atlas.config.schema import RunConfig
@@ -90,6 +91,35 @@ def test_the_first_tensor_of_attention_and_recurrent_layers_is_their_output(list
     assert shapes(layers)["attention"] == (-1, 8, (16, 1))
     assert facts.unsupported["heads"] == "its channels are spread over axes 1 and 3, as those of heads are"
     assert facts.unsupported["attention.out_proj"].startswith("is not called as a module")
+
+
+@pytest.mark.parametrize("side", [4, 8, 9])
+def test_images_behind_the_tokens_are_moved_to_the_front(
+    side: int, listed: Listed, tiny: Callable[..., RunConfig]
+) -> None:
+    # 17 tokens; 5, one more than a batch has images; and 2, as many as the images of the pass that follows axes
+    model = odd.SequenceFirst(side)
+    facts, layers = listed(model)
+    tokens = (16 // side) ** 2 + 1
+    for name in ("norm", "attention", "mlp.0", "mlp", "block", "act", "lstm"):
+        assert (layers[name].batch_axis, layers[name].channel_axis, layers[name].tokens) == (1, -1, tokens)
+    assert (layers["output"].batch_axis, layers["output"].channels) == (0, 5)
+    checked = Checked()
+    for images in (1, 2, 4, tokens):
+        check_values(model, facts, torch.randn(images, 3, 16, 16), checked)
+    assert checked.wrong == []
+    assert checked.values == 4 * len(layers)
+    measured = {layer.name: layer for layer in with_receptive_fields(model, facts.layers, tiny().model.input)}
+    assert measured["norm"].receptive_field_px == side  # a token's patch
+
+
+def test_an_image_among_others_is_followed_where_images_come_second(listed: Listed) -> None:
+    model = odd.SequenceFirst()
+    model.act.register_forward_hook(lambda _, inputs, output: output - output.mean(1, keepdim=True))  # over the images
+    facts, layers = listed(model)
+    assert "block" in layers
+    for name in ("act", "lstm", "output"):
+        assert facts.unsupported[name].startswith("an image's values depend on the other images of its batch")
 
 
 def test_outputs_that_are_not_real_numbers_or_have_five_axes_are_refused(listed: Listed) -> None:

@@ -73,6 +73,8 @@ def module_of(model: nn.Module, name: str) -> nn.Module:
 
 def as_maps(output: Tensor, layer: LayerSpec) -> Tensor:
     """Return a layer's output, in the axis order of its module, as (batch, channels, rows, columns)."""
+    if layer.batch_axis:
+        output = output.movedim(layer.batch_axis, 0)
     if output.ndim == 4 and layer.channel_axis == 1:
         return output
     maps = output.movedim(layer.channel_axis, 1) if output.ndim > 2 else output

@@ -8,6 +8,7 @@ captured. The model's own output is the last layer, named 'output'.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from torch import nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.models.axes.tracer import are_lost, channel_axis
+from network_atlas.models.axes.tracer import are_lost, channel_axis, images_first
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
@@ -105,7 +106,7 @@ def _channel_axis(seen: Seen) -> tuple[int, str]:
     reason = seen.fault or _form_problem(seen) or _value_problem(seen)
     if reason:
         return 0, reason
-    axis, reason = channel_axis(seen.axes)
+    axis, reason = channel_axis(images_first(seen.axes) if seen.axes else None)
     rank = 0 if seen.shape is None else len(seen.shape)
     undecided = bool(reason) and are_lost(seen.axes)
     if type(seen.module) is nn.Linear and (undecided or not reason):
@@ -122,15 +123,19 @@ def _form_problem(seen: Seen) -> str:
         return VARIES
     if seen.calls > 1:
         return f"runs {seen.calls} times in one forward pass"
-    shape, few = seen.shape, seen.shape_of_few
-    if shape is None or few is None:
+    if seen.shape is None or seen.shape_of_few is None:
         return _returns_problem(seen) if seen.returns else "does not run in every forward pass"
-    if not shape or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
-        return f"its output {tuple(shape)} does not keep one row per image"
+    shape, few = (_images_first(sizes, seen.batch_axis) for sizes in (seen.shape, seen.shape_of_few))
+    if not shape or not few or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
+        return f"its output {tuple(seen.shape)} does not keep one row per image"
     if len(shape) not in (2, 3, 4):
         axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
-        return f"its output {tuple(shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
+        return f"its output {tuple(seen.shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
     return ""
+
+
+def _images_first(shape: Sequence[int], batch_axis: int) -> tuple[int, ...]:
+    return (*shape[batch_axis : batch_axis + 1], *shape[:batch_axis], *shape[batch_axis + 1 :])
 
 
 def _returns_problem(seen: Seen) -> str:
@@ -162,7 +167,7 @@ def _value_problem(seen: Seen) -> str:
 
 def _spec(index: int, seen: Seen, axis: int) -> LayerSpec:
     assert seen.shape is not None
-    sizes = list(seen.shape[1:])
+    sizes = list(_images_first(seen.shape, seen.batch_axis)[1:])
     channels = sizes.pop(axis - 1)
     height, width = sizes if len(sizes) == 2 else (None, None)
     return LayerSpec(
@@ -173,6 +178,7 @@ def _spec(index: int, seen: Seen, axis: int) -> LayerSpec:
         height=height,
         width=width,
         tokens=sizes[0] if len(sizes) == 1 else None,
+        batch_axis=seen.batch_axis,
         channel_axis=-1 if axis == len(seen.shape) - 1 > 1 else axis,
     )
 

@@ -24,7 +24,7 @@ from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
 from network_atlas.layers import OUTPUT
 from network_atlas.models.axes.kinds import Axes
-from network_atlas.models.axes.tracer import AxisTracer
+from network_atlas.models.axes.tracer import AxisTracer, image_axis
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.faults import fault
@@ -66,6 +66,8 @@ class Seen:
     axes: Axes | None = None
     made_by: frozenset[int] = frozenset()
     """Numbers of the products with weights that made its channels."""
+    batch_axis: int = 0
+    """The axis of its output that holds the images."""
     fault: str = ""
     """How this package itself failed on its output or at an operation before it."""
     same_as: str = ""
@@ -113,10 +115,10 @@ def traced(model: nn.Module, config: InputConfig) -> Trace:
     with failures_named(config):
         images = example_input(config).contiguous(memory_format=torch.channels_last)
         to_channels_last(model)  # as workers run it, so that the measured time is theirs
+        _follow(model, example_input(config, FEW), seen)  # first: comparing needs the axis that holds the images
         with torch.no_grad():  # not inference_mode, whose tensors a model that keeps them can't use with gradients
             _compare_values(model, images, seen, trace)
             _time(model, images, seen, trace)
-        _follow(model, example_input(config, FEW), seen)
     _check_modules(model, seen)
     trace.not_called = [entry for entry in seen.values() if not entry.calls and _has_weights(entry.module)]
     return trace
@@ -190,7 +192,8 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
             entry.returns = described_output(output)
         else:
             entry.shape, entry.dtype, entry.values = tensor.shape, tensor.dtype, _some_values(tensor)
-            entry.values_of_last = _some_values(tensor[-1]) if len(tensor.shape) and len(tensor) == BATCH else None
+            has_images = tensor.ndim > entry.batch_axis and tensor.shape[entry.batch_axis] == BATCH
+            entry.values_of_last = _some_values(tensor.select(entry.batch_axis, -1)) if has_images else None
 
     def again(name: str, module: nn.Module, output: object) -> None:
         entry, tensor = seen[name], tensor_of(module, output)
@@ -201,7 +204,9 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
     def among_others(name: str, module: nn.Module, output: object) -> None:
         entry, tensor = seen[name], tensor_of(module, output)
         if tensor is not None and entry.values_of_last is not None and entry.calls == 1 and tensor.shape == entry.shape:
-            entry.depends_on_others = _differ(entry.values_of_last, _some_values(tensor[0]), ALIKE)
+            entry.depends_on_others = _differ(
+                entry.values_of_last, _some_values(tensor.select(entry.batch_axis, 0)), ALIKE
+            )
         entry.values_of_last = None
 
     for receive, batch in ((first, images), (again, images), (among_others, changed_companions(images))):
@@ -264,6 +269,7 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
         entry = seen[name]
         entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
         entry.fault = entry.fault or tracer.fault(tensor)
+        entry.batch_axis = image_axis(entry.axes)
         entry.made_by = tracer.made_by(tensor)
         entry.same_as = first_of.setdefault((id(tensor), _version(tensor)), name)
         entry.has_gradient = tensor.requires_grad and tensor.is_floating_point()

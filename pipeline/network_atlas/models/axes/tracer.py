@@ -133,11 +133,24 @@ def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
     return named
 
 
+def image_axis(axes: Axes | None) -> int:
+    """Return which axis of a tensor holds the images, if one holds them and nothing else; 0 otherwise."""
+    kinds = [{factor.kind for factor in factors} for factors in axes or ()]
+    holders = [number for number, held in enumerate(kinds) if Kind.IMAGE in held]
+    return holders[0] if len(holders) == 1 and kinds[holders[0]] == {Kind.IMAGE} else 0
+
+
+def images_first(axes: Axes) -> Axes:
+    """Return the axes of a tensor whose images are moved to the front."""
+    number = image_axis(axes)
+    return (axes[number], *axes[:number], *axes[number + 1 :])
+
+
 def channel_axis(axes: Axes | None) -> tuple[int, str]:
     """Return which axis holds the channels, and ''; or 0 and the reason why that can't be said.
 
-    `axes` are those of a layer's output. An axis that holds channels and nothing else is preferred to one that holds
-    positions too (a flattened map), and new channels to former ones.
+    `axes` are those of a layer's output, with the images first. An axis that holds channels and nothing else is
+    preferred to one that holds positions too (a flattened map), and new channels to former ones.
     """
     if axes is None:
         return 0, "which axis of its output holds the channels can't be told from the operations before it"
@@ -147,7 +160,7 @@ def channel_axis(axes: Axes | None) -> tuple[int, str]:
             return 0, "its first axis holds several rows for each image, such as windows or heads"
         if not holders:
             return 0, "which of its axes holds the images can't be told from the operations before it"
-        return 0, f"its images lie along axis {holders[0]}, not along the first"
+        return 0, f"its axis {holders[0]} holds its images together with something else, such as tokens or heads"
     if len(axes) == 2:
         return 1, ""
     return _holder(axes)

@@ -233,3 +233,27 @@ class SequenceFirst(nn.Module):
         tokens = tokens + self.attention(normed, normed, normed)[0]
         tokens = self.act(self.block(tokens + self.mlp(tokens)))
         return self.head(self.lstm(tokens)[0][0])
+
+
+class Folded(nn.Module):
+    """A block that works on windows, which it folds into the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.attend, self.head = nn.Conv2d(3, 6, 1), WindowBlock(), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.attend(self.conv(x)).mean((2, 3)))
+
+
+class WindowBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.mix = nn.LayerNorm(6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, rows, columns = x.shape
+        windows = x.reshape(batch, channels, rows // 4, 4, columns // 4, 4).permute(0, 2, 4, 3, 5, 1)
+        mixed = self.mix(self.norm(windows.reshape(-1, 16, channels)))
+        windows = mixed.reshape(batch, rows // 4, columns // 4, 4, 4, channels)
+        return x + windows.permute(0, 5, 1, 3, 2, 4).reshape(x.shape)

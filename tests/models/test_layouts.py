@@ -89,7 +89,9 @@ def test_the_first_tensor_of_attention_and_recurrent_layers_is_their_output(list
     facts, layers = listed(odd.Sequences())
     assert shapes(layers)["lstm"] == (-1, 8, (16, 1))
     assert shapes(layers)["attention"] == (-1, 8, (16, 1))
-    assert facts.unsupported["heads"] == "its channels are spread over axes 1 and 3, as those of heads are"
+    assert facts.unsupported["heads"] == (
+        "its channels are spread over axes 1 and 3, as those of heads are; take the module around it"
+    )
     assert facts.unsupported["attention.out_proj"].startswith("is not called as a module")
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.models.axes.tracer import are_lost, channel_axis, images_first
+from network_atlas.models.axes.tracer import FOLDED, are_lost, channel_axis, images_first
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
@@ -127,11 +127,19 @@ def _form_problem(seen: Seen) -> str:
         return _returns_problem(seen) if seen.returns else "does not run in every forward pass"
     shape, few = (_images_first(sizes, seen.batch_axis) for sizes in (seen.shape, seen.shape_of_few))
     if not shape or not few or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
-        return f"its output {tuple(seen.shape)} does not keep one row per image"
+        return f"its output {tuple(seen.shape)} {_rows_problem(seen.shape, seen.shape_of_few)}"
     if len(shape) not in (2, 3, 4):
         axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
         return f"its output {tuple(seen.shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
     return ""
+
+
+def _rows_problem(shape: Sequence[int], few: Sequence[int]) -> str:
+    """Return what is wrong with the first axis of an output, (rows, ...), for a full batch and for few images."""
+    rows, over = divmod(shape[0], BATCH) if shape else (0, 0)
+    if rows > 1 and not over and few[:1] == (rows * FEW,):
+        return f"has {rows} rows for each image, {FOLDED}"
+    return "does not keep one row per image"
 
 
 def _images_first(shape: Sequence[int], batch_axis: int) -> tuple[int, ...]:

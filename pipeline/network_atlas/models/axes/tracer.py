@@ -34,6 +34,9 @@ from network_atlas.models.faults import fault
 PRODUCTS = ("convolution", "linear", "mm", "bmm", "addmm", "baddbmm", "mv", "addmv")
 """Operations of torch's `aten` that make new channels where one of the factors are weights."""
 
+FOLDED = "such as windows or heads; take the block around it, whose output has one row for each"
+"""What the rows are where a network works on parts of an image as if they were images of a batch."""
+
 
 class AxisTracer(TorchDispatchMode):
     """Records the axes of every tensor that comes from the images while it is entered."""
@@ -157,7 +160,7 @@ def channel_axis(axes: Axes | None) -> tuple[int, str]:
     if {factor.kind for factor in axes[0]} != {Kind.IMAGE}:
         holders = [number for number, factors in enumerate(axes) if Kind.IMAGE in {f.kind for f in factors}]
         if holders == [0]:
-            return 0, "its first axis holds several rows for each image, such as windows or heads"
+            return 0, f"its first axis holds several rows for each image, {FOLDED}"
         if not holders:
             return 0, "which of its axes holds the images can't be told from the operations before it"
         return 0, f"its axis {holders[0]} holds its images together with something else, such as tokens or heads"
@@ -184,6 +187,7 @@ def _holder(axes: Axes) -> tuple[int, str]:
         if len(candidates) == 1:
             return candidates[0], ""
         if candidates:
-            return 0, f"its channels are spread over axes {' and '.join(map(str, candidates))}, as those of heads are"
+            spread = f"its channels are spread over axes {' and '.join(map(str, candidates))}, as those of heads are"
+            return 0, f"{spread}; take the module around it"
     single = [number for number in range(1, len(axes)) if not axes[number]]  # one channel, in an axis of size 1
     return (single[0], "") if len(single) == 1 else (0, "none of its axes holds channels")

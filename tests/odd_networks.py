@@ -1,4 +1,4 @@
-"""Small networks of layouts that people bring: each is of a kind that once gave wrong numbers without a word."""
+"""Small networks with the layouts of real ones: each is of a kind that once gave wrong numbers without a warning."""
 
 from __future__ import annotations
 
@@ -257,3 +257,24 @@ class WindowBlock(nn.Module):
         mixed = self.mix(self.norm(windows.reshape(-1, 16, channels)))
         windows = mixed.reshape(batch, rows // 4, columns // 4, 4, 4, channels)
         return x + windows.permute(0, 5, 1, 3, 2, 4).reshape(x.shape)
+
+
+class Latents(nn.Module):
+    """As many learned queries as there are patches, which read the patches by plain products, as a Perceiver does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.norm, self.latents = (
+            nn.Conv2d(3, 8, 4, stride=4),
+            nn.LayerNorm(8),
+            nn.Parameter(torch.randn(16, 8)),
+        )
+        self.values, self.read, self.mlp = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.normed, self.act, self.head = nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(self.patch(x).flatten(2).transpose(1, 2))
+        latents = self.read(torch.softmax(self.latents @ tokens.transpose(1, 2), -1) @ self.values(tokens))
+        latents = latents + self.latents
+        latents = self.normed(latents + self.act(self.mlp(latents)))
+        return self.head(latents.mean(1))

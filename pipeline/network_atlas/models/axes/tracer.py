@@ -43,6 +43,7 @@ class AxisTracer(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        # Weak, so that activations are freed as without the tracer; by identity, since tensors compare value by value.
         self._axes: Any = WeakTensorKeyDictionary()
         self._made_by: Any = WeakTensorKeyDictionary()
         self._faults: Any = WeakTensorKeyDictionary()
@@ -92,8 +93,10 @@ class AxisTracer(TorchDispatchMode):
                 except Exception as error:  # our own fault: it must not end the model's pass
                     after = None
                     faults.append(fault(error, f"at the operation {func._schema.name}"))
+                # A rule may be wrong for an odd use of its operation: then sizes and shape differ.
                 if after is not None and sizes(after) == tuple(output.shape):
                     self._axes[output] = after
+                # An operation in place that has no rule: the axes from before would be a guess.
                 elif output in self._axes:
                     del self._axes[output]
         if any(faults):

@@ -278,3 +278,37 @@ class Latents(nn.Module):
         latents = latents + self.latents
         latents = self.normed(latents + self.act(self.mlp(latents)))
         return self.head(latents.mean(1))
+
+
+class TokenOrders(nn.Module):
+    """Tokens that are patches row by row, and tokens in other orders, each behind a module of its own."""
+
+    NAMES = (
+        "rows", "with_class", "without_class", "columns", "class_last", "rolled", "pooled", "windows", "summed", "side"
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.class_token = nn.Conv2d(3, 8, 2, stride=2), nn.Parameter(torch.zeros(1, 1, 8))
+        for name in self.NAMES:
+            self.add_module(name, nn.LayerNorm(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.patch(x)
+        tokens = maps.flatten(2).transpose(1, 2)
+        class_token = self.class_token.expand(len(x), -1, -1)
+        with_class = self.with_class(torch.cat([class_token, tokens], 1))
+        windows = maps.unflatten(3, (2, 4)).unflatten(2, (2, 4)).permute(0, 2, 4, 3, 5, 1).flatten(1, 4)
+        seen = [
+            self.rows(tokens),
+            with_class,
+            self.without_class(with_class[:, 1:]),
+            self.columns(maps.transpose(2, 3).flatten(2).transpose(1, 2)),
+            self.class_last(torch.cat([tokens, class_token], 1)),
+            self.rolled(tokens.roll(1, 1)),
+            self.pooled(nn.functional.avg_pool1d(tokens.transpose(1, 2), 4).transpose(1, 2)),
+            self.windows(windows),
+            self.summed(windows + tokens),
+            self.side(maps.mean(3).transpose(1, 2)[:, :4]),
+        ]
+        return torch.stack([each.mean(1) for each in seen]).sum(0)

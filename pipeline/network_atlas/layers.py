@@ -59,6 +59,9 @@ class LayerSpec:
     front."""
     channel_axis: int = 1
     """The axis that holds the channels once the images come first: 1, or -1 for token layers and channels-last maps."""
+    is_raster: bool = True
+    """Of tokens, whether they are the patches of the image, row by row, or follow one class token. Those of latent
+    queries or windows are not: their numbers say no place."""
     receptive_field_px: int | None = None
     """Side of the square of input pixels that the centre position can see; None if not measured."""
     receptive_field: ReceptiveField | None = None

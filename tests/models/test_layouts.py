@@ -9,6 +9,7 @@ from conformance import Checked, check_values
 from torch import nn
 
 from network_atlas.config.schema import RunConfig
+from network_atlas.dataset.crops import seen_box
 from network_atlas.errors import ModelError
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.models.capture import capture
@@ -112,7 +113,8 @@ def test_images_behind_the_tokens_are_moved_to_the_front(
     assert checked.wrong == []
     assert checked.values == 4 * len(layers)
     measured = {layer.name: layer for layer in with_receptive_fields(model, facts.layers, tiny().model.input)}
-    assert measured["norm"].receptive_field_px == side  # a token's patch
+    # A token's patch; a single one beside the class token is not a grid.
+    assert measured["norm"].receptive_field_px == (side if side < 9 else None)
 
 
 def test_an_image_among_others_is_followed_where_images_come_second(listed: Listed) -> None:
@@ -122,6 +124,28 @@ def test_an_image_among_others_is_followed_where_images_come_second(listed: List
     assert "block" in layers
     for name in ("act", "lstm", "output"):
         assert facts.unsupported[name].startswith("an image's values depend on the other images of its batch")
+
+
+def test_latent_queries_have_no_place_in_the_image(listed: Listed, tiny: Callable[..., RunConfig]) -> None:
+    model, config = odd.Latents(), tiny().model.input
+    facts, _ = listed(model)
+    layers = {layer.name: layer for layer in with_receptive_fields(model, facts.layers, config)}
+    assert seen_box(layers["values"], 5, 0, config) == (4, 4, 8, 8)  # of 16 patches, the second of the second row
+    for name in ("read", "mlp", "act", "normed"):
+        assert (layers[name].tokens, layers[name].receptive_field_px, layers[name].receptive_field) == (16, None, None)
+        assert seen_box(layers[name], 5, 0, config) == (0, 0, 16, 16)
+
+
+def test_only_tokens_that_lie_row_by_row_are_shown_as_patches(listed: Listed, tiny: Callable[..., RunConfig]) -> None:
+    _, layers = listed(odd.TokenOrders())
+    patches = {name for name in odd.TokenOrders.NAMES if layers[name].is_raster}
+    assert patches == {"rows", "with_class", "without_class", "summed"}
+    config = tiny().model.input
+    for name in patches:
+        token = 9 if name == "with_class" else 8
+        assert seen_box(layers[name], token, 0, config) == (2, 0, 4, 2)  # the first of the second row of eight
+    for name in set(odd.TokenOrders.NAMES) - patches:
+        assert seen_box(layers[name], 8, 0, config) == (0, 0, 16, 16)
 
 
 def test_outputs_that_are_not_real_numbers_or_have_five_axes_are_refused(listed: Listed) -> None:

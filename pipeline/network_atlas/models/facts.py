@@ -16,7 +16,7 @@ from torch import nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.models.axes.tracer import FOLDED, are_lost, channel_axis, images_first
+from network_atlas.models.axes.tracer import FOLDED, are_lost, channel_axis, images_first, is_raster
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
@@ -187,9 +187,15 @@ def _spec(index: int, seen: Seen, axis: int) -> LayerSpec:
         height=height,
         width=width,
         tokens=sizes[0] if len(sizes) == 1 else None,
+        is_raster=len(sizes) != 1 or _is_raster(seen, axis),
         batch_axis=seen.batch_axis,
         channel_axis=-1 if axis == len(seen.shape) - 1 > 1 else axis,
     )
+
+
+def _is_raster(seen: Seen, channel_axis: int) -> bool:
+    axes = images_first(seen.axes) if seen.axes else ()
+    return is_raster(tuple(factors for number, factors in enumerate(axes) if number not in (0, channel_axis)))
 
 
 def _class_names(module: nn.Module) -> tuple[str, ...]:

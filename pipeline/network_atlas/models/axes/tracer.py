@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from network_atlas.models.axes.kinds import Axes, Kind, axis, sizes
+from network_atlas.models.axes.kinds import Axes, Kind, Order, axis, sizes
 from network_atlas.models.axes.rules import axes_after
 from network_atlas.models.faults import fault
 
@@ -170,6 +170,14 @@ def channel_axis(axes: Axes | None) -> tuple[int, str]:
     if len(axes) == 2:
         return 1, ""
     return _holder(axes)
+
+
+def is_raster(axes: Axes) -> bool:
+    """Say whether the positions of tokens are those of the image, row by row, behind others that stand in front.
+
+    `axes` are those of tokens without their images and channels.
+    """
+    return [(factor.kind, factor.order) for factors in axes for factor in factors] == [(Kind.POSITION, Order.RASTER)]
 
 
 def are_lost(axes: Axes | None) -> bool:

@@ -6,12 +6,13 @@ import importlib.util
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import Forking
 from hypothesis import settings
 from PIL import Image
 from rich.console import Console
@@ -113,6 +114,13 @@ def atlas_root(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(atlas_root: Path, tmp_path: Path) -> Path:
     """A finished atlas of the tiny network, to change: the root that `tiny()` names."""
     return Path(shutil.copytree(atlas_root, tmp_path / "atlas"))
+
+
+@pytest.fixture(scope="session")
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    """Where tests start `atlas` as a process of its own, in hundredths of a second."""
+    with Forking(tmp_path_factory.mktemp("forked")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

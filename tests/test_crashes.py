@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, TINY
 from crashing import STOPPED, Crashing, Ended
+from forked import Forking
 from snapshots import differences, partial_files, snapshot, staged
 
 from network_atlas.store.manifest import latest
@@ -35,9 +35,8 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def commits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashing]:
-    with Crashing(tmp_path_factory.mktemp("commits"), "commit") as crashing:
-        yield crashing
+def commits(forking: Forking, tmp_path_factory: pytest.TempPathFactory) -> Crashing:
+    return Crashing(forking, tmp_path_factory.mktemp("commits"), "commit")
 
 
 def committed(root: Path) -> dict[str, list[dict[str, object]]]:
@@ -86,9 +85,8 @@ def check_nothing_partial(root: Path, how: str, ended: Ended) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashing]:
-    with Crashing(tmp_path_factory.mktemp("runs"), "run") as crashing:
-        yield crashing
+def runs(forking: Forking, tmp_path_factory: pytest.TempPathFactory) -> Crashing:
+    return Crashing(forking, tmp_path_factory.mktemp("runs"), "run")
 
 
 @pytest.mark.slow

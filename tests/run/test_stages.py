@@ -297,7 +297,7 @@ def test_only_the_picture_that_fails_is_left_out(
 
 def test_a_run_with_nothing_to_do_loads_neither_ray_nor_torchs_compiler(finished: Path, images: Path) -> None:
     overrides = [*TINY, *RAY, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{finished}"']
-    loaded = "[name for name in ('ray', 'torch._dynamo') if name in sys.modules]"
+    loaded = "[name for name in ('ray', 'torch._dynamo', 'sympy') if name in sys.modules]"
     code = f"import sys, network_atlas.cli.main as c; print(c.main(sys.argv[1:]), {loaded})"
     environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(

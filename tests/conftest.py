@@ -7,6 +7,8 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ from tiny_network import build
 from network_atlas.cli.progress import Progress
 from network_atlas.config.compose import compose
 from network_atlas.config.recipe import OptimizeConfig
-from network_atlas.config.schema import RunConfig
+from network_atlas.config.schema import ModelConfig, RunConfig
+from network_atlas.layers import LayerSpec
 from network_atlas.models.facts import model_facts
 from network_atlas.pictures.target import Target
 from network_atlas.run.result import Result
@@ -89,11 +92,18 @@ def tiny(images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
     """Return a function that composes a run of the tiny network over the synthetic images, with further overrides."""
 
     def make(*overrides: str, root: str | Path | None = None) -> RunConfig:
-        folder = root if root is not None else tmp_path / "atlas"
-        paths = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{folder}"']
-        return compose([*TINY, *INLINE, *paths, *overrides])
+        config = composed(images, overrides)
+        if any(override.startswith("store.root=") for override in overrides):
+            return config
+        return replace(config, store=replace(config.store, root=str(root or tmp_path / "atlas")))
 
     return make
+
+
+@cache
+def composed(images: Path, overrides: tuple[str, ...]) -> RunConfig:
+    """Compose a run of the tiny network. It takes a tenth of a second, and many tests give the same overrides."""
+    return compose([*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", "store.root=atlas", *overrides])
 
 
 def quietly(config: RunConfig) -> Result:
@@ -149,7 +159,7 @@ def needs(*modules: str) -> pytest.MarkDecorator:
 def target(tiny: Callable[..., RunConfig]) -> Callable[..., Target]:
     """Return a function from names of layers to the tiny network, read in these layers."""
     model, config = build(), tiny().model
-    layers = {layer.name: layer for layer in model_facts(model, config).layers}
+    layers = tiny_layers(config)
 
     def make(*names: str) -> Target:
         return Target(
@@ -157,6 +167,11 @@ def target(tiny: Callable[..., RunConfig]) -> Callable[..., Target]:
         )
 
     return make
+
+
+@cache
+def tiny_layers(config: ModelConfig) -> dict[str, LayerSpec]:
+    return {layer.name: layer for layer in model_facts(build(), config).layers}
 
 
 @pytest.fixture

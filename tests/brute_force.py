@@ -1,4 +1,4 @@
-"""What a scan must find, computed another way: all activations in memory, NumPy, one image at a time, no merging."""
+"""Compute the results of a scan another way: all activations in memory, NumPy, one image at a time, no merging."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from network_atlas.dataset import Preprocessing, open_source
 
 @dataclass(frozen=True)
 class Known:
-    """All that one layer put out: `maps` (examples, channels, rows, columns), examples sorted by id."""
+    """All outputs of a layer: `maps` (examples, channels, rows, columns), examples sorted by id."""
 
     ids: list[str]
     labels: list[str]
@@ -57,7 +57,7 @@ class Known:
         return {label: float(np.mean(of_class)) for label, of_class in values.items() if label}
 
     def selectivity(self, channel: int) -> float:
-        """Return one less the share of the variance that remains within classes."""
+        """Return 1 minus the share of the variance that remains within classes."""
         values = self.means[:, channel]
         within = sum(
             ((values[np.array(self.labels) == label] - mean) ** 2).sum()
@@ -72,7 +72,7 @@ def skewness(values: NDArray[np.floating]) -> float:
 
 
 def activations(config: RunConfig, *, batch: Sequence[int] | None = None) -> dict[str, Known]:
-    """Return what the tiny network's layers put out on every example of the dataset."""
+    """Return the outputs of the tiny network's layers on every example of the dataset."""
     source, preprocessing, model = open_source(config.dataset), Preprocessing(config.model.input), build()
     mean = torch.tensor(config.model.input.mean).view(1, -1, 1, 1)
     std = torch.tensor(config.model.input.std).view(1, -1, 1, 1)
@@ -80,7 +80,7 @@ def activations(config: RunConfig, *, batch: Sequence[int] | None = None) -> dic
     examples = source.examples()
     for example in examples:
         pixels = torch.from_numpy(preprocessing.apply(source.read(example.example_id)).copy())
-        # Twice the same: a batch of one takes other code paths in torch, and rounds differently.
+        # The same image twice: a batch of one takes other code paths in torch, and rounds differently.
         x = ((pixels.permute(2, 0, 1)[None].float() / 255 - mean) / std).repeat(2, 1, 1, 1)
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():

@@ -1,12 +1,12 @@
-"""Random kills of a real run on a real Ray cluster of several nodes, and what they changed: nothing, it is hoped.
+"""Kill parts of a real run at random, on a real Ray cluster, and compare the tables with an undisturbed run's.
 
     with Chaos(folder) as chaos:
         report = chaos.disturbed(seed=7)
         assert report.ok, report
 
-A seed decides a schedule: which kills, and after how many receipts of the run each of them comes. What is killed is a
+A seed decides a schedule: which kills, and after how many receipts of the run each of them comes. A kill hits a
 worker process, a node (another joins the cluster in its place), or the driver, whose command is then given again.
-All of it by SIGKILL, all of it real processes of this machine.
+Each is a SIGKILL of real processes on this machine.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ KINDS = ("worker", "node", "driver")
 KILLS = (2, 4)
 """Fewest and most kills of a schedule."""
 RECEIPTS = 40
-"""Kills come before so many receipts are there; an undisturbed run writes some more."""
+"""All kills come before this number of receipts; an undisturbed run writes some more."""
 SLOW_TASKS = ("optimize.steps=15", "sweep.block=2")
-"""So that a kill mostly meets a task at work."""
+"""Tasks long enough that a kill mostly meets one at work."""
 NODES = 2
 RUN_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What to kill, and when: so many seconds after so many receipts were there."""
+    """What to kill, and when: a number of seconds after a number of receipts were there."""
 
     kind: str
     receipts: int
@@ -59,7 +59,7 @@ def schedule(seed: int) -> list[Kill]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of one schedule."""
+    """The result of one schedule."""
 
     seed: int
     kills: Counter[str]
@@ -96,7 +96,7 @@ class Driver:
         self._process.kill()
 
     def finish(self) -> None:
-        """Wait for its end; raise with its output where it is no success, or takes too long."""
+        """Wait for its end; raise with its output where it fails or takes too long."""
         code = self._process.wait(timeout=RUN_SECONDS)
         assert code == 0, f"exit code {code}:\n{self._process.output[-4000:]}"
 
@@ -118,12 +118,12 @@ class Nodes:
         return str(self._cluster.address)
 
     def complete(self) -> None:
-        """Have nodes join until there are as many as there should be."""
+        """Add nodes until the cluster has its full number."""
         while len(self._cluster.worker_nodes) < self._count:
             self._cluster.add_node(**_place(), num_cpus=1)
 
     def kill_node(self, chance: random.Random) -> bool:
-        """Kill all processes of a node, then have another join."""
+        """Kill all processes of a node, then add another node."""
         nodes = sorted(self._cluster.worker_nodes, key=lambda node: node.unique_id)
         self._cluster.remove_node(chance.choice(nodes), allow_graceful=False)
         self.complete()
@@ -171,7 +171,7 @@ class Chaos:
         self._cleanup.close()
 
     def disturbed(self, seed: int) -> Report:
-        """Make the atlas while the kills of `seed` come, and say what is different."""
+        """Make the atlas while the kills of `seed` come, and report the differences."""
         began, kills = time.monotonic(), Counter[str]()
         chance, root = random.Random(-1 - seed), self._folder / f"seed-{seed}"
         driver = self._start(root)
@@ -196,14 +196,14 @@ class Chaos:
     def _kill(self, kind: str, driver: Driver, chance: random.Random) -> bool:
         if kind == "node":
             return self._nodes.kill_node(chance)
-        while driver.running and not self._nodes.workers():  # those killed before may not have been replaced yet
+        while driver.running and not self._nodes.workers():  # hosts killed before may not have been replaced yet
             time.sleep(0.01)
         return self._nodes.kill_worker(chance)
 
     def _start(self, root: Path) -> Driver:
-        given = [f'dataset.root="{self._images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS]
+        overrides = [f'dataset.root="{self._images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS]
         ray = ["executor=ray", f"executor.address={self._nodes.address}", f"executor.workers={NODES}"]
-        return Driver(self._forking.atlas("run", *TINY, *given, *ray, *self._overrides))
+        return Driver(self._forking.atlas("run", *TINY, *overrides, *ray, *self._overrides))
 
     def _undisturbed(self) -> Snapshot:
         root = self._folder / "undisturbed"
@@ -211,10 +211,10 @@ class Chaos:
         return snapshot(root)
 
     def _report(self, seed: int, root: Path, kills: Counter[str], seconds: float) -> Report:
-        found = snapshot(root)
-        faults = [f"{name} differs" for name in differences(found, self.whole)] + partial_files(root)
+        remade = snapshot(root)
+        faults = [f"{name} differs" for name in differences(remade, self.whole)] + partial_files(root)
         faults += [f"failures/{path.name}" for path in (root / "failures").glob("*/*")]
-        return Report(seed, kills, found.lost(self.whole), found.double, tuple(faults), seconds)
+        return Report(seed, kills, remade.lost(self.whole), remade.double, tuple(faults), seconds)
 
 
 def _receipts(root: Path) -> int:
@@ -222,7 +222,7 @@ def _receipts(root: Path) -> int:
 
 
 def _wait_for(root: Path, receipts: int, driver: Driver) -> None:
-    """Wait until so many receipts are there, or the driver has ended."""
+    """Wait until this number of receipts are there, or the driver has ended."""
     end = time.monotonic() + RUN_SECONDS
     while driver.running and _receipts(root) < receipts:
         assert time.monotonic() < end, f"no {receipts} receipts under {root} in {RUN_SECONDS:.0f} s"

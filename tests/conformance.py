@@ -1,7 +1,7 @@
-"""Independent references for the layers of any network: plain hooks, a second input size, and pixels that are changed.
+"""Check the layers of any network by independent references: plain hooks, a second input size, and changed pixels.
 
-Nothing here uses what it checks. A plain hook says what a module returns; which axis has the channels is the one whose
-size stays when the input grows; which positions see a pixel is found by changing it.
+Nothing here uses the code that it checks. A plain hook shows what a module returns. The axis of the channels is the
+one whose size stays when the input grows. Which positions see a pixel is measured by changing it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Build = Callable[[int, int], nn.Module]
 
 @dataclass(slots=True)
 class Checked:
-    """How many layers of a network were found right by which reference, and what was wrong."""
+    """The number of layers that each reference found right, and the errors."""
 
     values: int = 0
     axes: int = 0
@@ -74,7 +74,7 @@ def check_values(model: nn.Module, facts: ModelFacts, images: Tensor, checked: C
 
 
 def channels_by_parameters(module: nn.Module) -> tuple[int, int] | None:
-    """Return axis and number of channels where a module's own parameters say it; None for all others."""
+    """Return the channel axis and the number of channels where a module's own parameters show them; else None."""
     kind = type(module)
     if kind in (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d):
         return 1, module.out_channels  # type: ignore[return-value]
@@ -95,9 +95,9 @@ def check_axes(
     for layer in facts.layers:
         shape = outputs[layer.name].shape
         axis = layer.channel_axis % len(shape)
-        told = channels_by_parameters(modules[layer.name])
-        if told is not None:
-            right = (told[0] % len(shape), told[1]) == (axis, layer.channels)
+        by_parameters = channels_by_parameters(modules[layer.name])
+        if by_parameters is not None:
+            right = (by_parameters[0] % len(shape), by_parameters[1]) == (axis, layer.channels)
         elif layer.name in larger and larger[layer.name].ndim == len(shape):
             grown = larger[layer.name].shape
             same = [number for number in range(1, len(shape)) if shape[number] == grown[number]]
@@ -117,7 +117,7 @@ def check_axes(
 def check_fields(
     model: nn.Module, layers: Sequence[LayerSpec], config: ModelConfig, checked: Checked, *, pixels: int = 3
 ) -> None:
-    """Change single pixels: no position outside of its receptive field may move."""
+    """Change single pixels: only positions whose receptive field holds the pixel may change."""
     measured = with_receptive_fields(model, layers, config.input)
     generator = torch.Generator().manual_seed(1)
     height, width = config.input.height, config.input.width
@@ -146,8 +146,9 @@ def _field_problem(layer: LayerSpec, before: Tensor, moved: Sequence[tuple[int, 
     channel_axis = layer.channel_axis % before.ndim
     for row, column, after in moved:
         differs = (after != before).any(dim=channel_axis)[0].reshape(layer.positions)
-        for place in differs.nonzero().tolist():
-            top, left, bottom, right = layer.receptive_field.box(*place)
+        for position in differs.nonzero().tolist():
+            top, left, bottom, right = layer.receptive_field.box(*position)
             if not (top <= row < bottom and left <= column < right):
-                return f"pixel ({row}, {column}) moves position {tuple(place)}, whose box is {top, left, bottom, right}"
+                box = (top, left, bottom, right)
+                return f"pixel ({row}, {column}) moves position {tuple(position)}, whose box is {box}"
     return ""

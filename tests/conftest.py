@@ -31,7 +31,7 @@ from network_atlas.run.result import Result
 from network_atlas.run.stages import make_atlas
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-# pytest runs on every core already. Torch's threads beside that wait for each other: a test may take ten times as long.
+# pytest uses every core already. Further threads of torch wait for each other: a test may take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 settings.register_profile("any machine", deadline=None)  # a busy one may take seconds for what takes milliseconds

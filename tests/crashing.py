@@ -5,9 +5,9 @@
     for step in range(1, len(steps) + 1):
         crashing.work(other, overrides, fail_at=step, how="stop")
 
-A step is whatever changes something under the root: a folder made, a file opened to be written, written to, flushed,
-synced, renamed, deleted. Nobody lists them: Python itself announces most (audit events), so that a step that is new in
-the code is counted too. Each piece of work is a process of its own.
+A step is any change under the root: a folder made, a file opened to be written, written to, flushed, synced, renamed,
+deleted. They are not listed by hand: Python announces most of them (audit events), so that a new step in the code is
+counted too. Each piece of work is a process of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a piece of work ended: its exit code, its steps (as far as they were counted), what it printed."""
+    """The end of a piece of work: its exit code, the steps that were counted, its output."""
 
     code: int
     steps: list[str]
@@ -49,7 +49,7 @@ class Crashing:
     def work(self, root: Path, overrides: Sequence[str] = (), *, fail_at: int = 0, how: str = "error") -> Ended:
         """Do the work under `root` and fail at that step, or at none for 0.
 
-        `how`: 'error' is an error at this step alone, 'gone' at all from there on, 'stop' the end of the process.
+        `how`: 'error' is an error at this step alone, 'gone' at this and all later ones, 'stop' the end of the process.
         """
         self._steps.unlink(missing_ok=True)
         order = {"overrides": list(overrides), "fail_at": fail_at, "how": how}
@@ -61,7 +61,7 @@ class Crashing:
         return Ended(code, steps, process.output)
 
 
-# What follows runs in the other process.
+# From here on, code of the other process.
 
 
 class Steps:
@@ -79,7 +79,7 @@ class Steps:
 
         steps, sync = self, os.fsync
 
-        class Stepping(fs.LocalFileSystem):  # Arrow's own steps are in C++, where Python hears of nothing
+        class Stepping(fs.LocalFileSystem):  # Arrow's own steps are in C++, for which Python has no audit events
             def delete_file(self, path: str) -> None:
                 steps.take("arrow.delete", path)
                 super().delete_file(path)
@@ -102,7 +102,7 @@ class Steps:
             first()
             if self._how == "stop":
                 os._exit(STOPPED)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # no error that may pass, and is waited for
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # not an error that may pass, which would be retried
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ANNOUNCED:
@@ -148,8 +148,8 @@ def commit_some(root: str) -> None:
     import pyarrow as pa
 
     from network_atlas.store.manifest import publish
-    from network_atlas.store.paths import Store
     from network_atlas.store.receipts import Receipt, commit, fold
+    from network_atlas.store.root import Store
     from network_atlas.store.shards import put_shard
 
     store, schema = Store.open(root), pa.schema([("key", pa.string())])

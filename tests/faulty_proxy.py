@@ -1,9 +1,9 @@
-"""A proxy on loopback that passes HTTP requests on to a server and spoils some of them, as networks and servers do.
+"""A proxy on loopback that passes HTTP requests on to a server and lets some of them fail, as networks and servers do.
 
     with FaultyProxy(upstream_port) as proxy:
         proxy.spoil(0.2, "500", "reset", seed=1)
         ...  # talk to 127.0.0.1:proxy.port
-        proxy.requests  # what was asked for, and what became of it
+        proxy.requests  # every request, and how it ended
 
 Which request is spoiled, and how, is drawn from `seed` in the order in which requests come.
 """
@@ -24,14 +24,14 @@ from typing import Literal
 
 Fault = Literal["500", "503", "reset", "lost", "cut", "slow"]
 FAULTS: tuple[Fault, ...] = ("500", "503", "reset", "lost", "cut", "slow")
-"""'reset' drops the connection before the server hears of the request, 'lost' after it has done what was asked, 'cut'
+"""'reset' drops the connection before the server gets the request, 'lost' after the server has carried it out, 'cut'
 in the middle of the answer; 'slow' answers late."""
 CODES = {"500": "InternalError", "503": "SlowDown"}
 
 
 @dataclass
 class FaultyProxy:
-    """Passes requests on to `upstream`, a port of this machine; spoils none until it is told to."""
+    """Passes requests on to `upstream`, a port of this machine; spoils none until `spoil` is called."""
 
     upstream: int
     share: float = 0.0
@@ -58,7 +58,7 @@ class FaultyProxy:
             self._random = random.Random(seed)
 
     def draw(self, method: str, path: str) -> Fault | None:
-        """Return what is to happen to the next request, and note it."""
+        """Return the fault of the next request ('' for none), and note it."""
         with self._lock:
             fault = self._random.choice(self.faults) if self._random.random() < self.share else None
             self.requests.append((method, path, fault or ""))

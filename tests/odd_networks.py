@@ -1,4 +1,4 @@
-"""Small networks of layouts that people bring: each is of a kind that once gave wrong numbers without a word."""
+"""Small networks with the layouts of real ones: each is of a kind that once gave wrong numbers without a warning."""
 
 from __future__ import annotations
 

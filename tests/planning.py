@@ -24,7 +24,7 @@ Tiny = Callable[..., RunConfig]
 
 
 def plan_of(config: RunConfig, *, examples: list[tuple[str, str]] = EXAMPLES, **upstream: str) -> Plan:
-    """Return the plan of a network with these layers; `upstream` gives hashes of its own to some of them."""
+    """Return the plan of a network with these layers; `upstream` replaces the hashes of some of them."""
     known = ModelFacts(
         layers=LAYERS,
         bases={layer.name: (layer.type,) for layer in LAYERS},
@@ -50,4 +50,4 @@ def pictures(plan: Plan, layer: str = "") -> list[Picture]:
 
 def variants(*fields: str) -> str:
     """Return the override for variants with these fields."""
-    return f"sweep.variants=[{', '.join(f'{{{one}}}' for one in fields)}]"
+    return f"sweep.variants=[{', '.join(f'{{{variant}}}' for variant in fields)}]"

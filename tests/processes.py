@@ -1,4 +1,4 @@
-"""This machine's processes, from /proc, and what those that a test starts need."""
+"""List this machine's processes, from /proc, and set up those that a test starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PYTHON_PATH = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-"""For processes that a test starts: the tests' folder, and what this process was given, which may name the package."""
+"""PYTHONPATH of processes that a test starts: the tests' folder, then this process's own (the package's folder)."""
 
 
 def processes() -> Iterator[int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 _BESIDE_PYTHON = str(Path(sys.executable).parent)
 MOTO = shutil.which("moto_server", path=_BESIDE_PYTHON) or shutil.which("moto_server")
@@ -28,7 +28,7 @@ ENVIRONMENT = {
 
 @contextmanager
 def s3_server() -> Iterator[int]:
-    """Start a server and yield its port; the environment must have ENVIRONMENT when it is asked something."""
+    """Start a server and yield its port; clients need the variables of ENVIRONMENT."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -44,7 +44,7 @@ def s3_server() -> Iterator[int]:
 
 @contextmanager
 def s3_bucket() -> Iterator[int]:
-    """Start a server with an empty bucket 'bucket' and yield its port; the environment is set so long."""
+    """Start a server with an empty bucket 'bucket' and yield its port; the environment is set as long as it runs."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -54,7 +54,7 @@ def s3_bucket() -> Iterator[int]:
 
 
 def moto_version() -> str:
-    """Return the version of the server's package, '' where that can't be told."""
+    """Return the version of the server's package, '' where it is not known."""
     python = shutil.which("python", path=str(Path(str(MOTO)).parent))
     command = [str(python), "-c", "import importlib.metadata as m; print(m.version('moto'))"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if python else ""

@@ -1,4 +1,4 @@
-"""What the newest manifest of a root names, as rows, to compare runs by: `differences(snapshot(one), snapshot(other))`.
+"""Read all rows that a root's newest manifest names, to compare runs: `differences(snapshot(first), snapshot(second))`.
 
 Rows are compared and not files, since a run that was disturbed may have grouped the same pictures otherwise.
 """
@@ -14,58 +14,58 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import STAGING, Store
 from network_atlas.store.receipts import read_receipts
 from network_atlas.store.results import RESULTS
+from network_atlas.store.root import STAGING, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rows of each folder, in an order of their own, and how often each unit is there."""
+    """The rows of each folder, sorted, and the number of times that each unit is there."""
 
     rows: Mapping[str, tuple[str, ...]]
     units: Counter[str]
-    """Picture key to the number of rows that hold it in shards the manifest names."""
+    """Picture key to the number of rows that hold it in the manifest's shards."""
     committed: Counter[tuple[str, str]]
     """Stage and key to the number of receipts that say it is done."""
 
     def lost(self, whole: Snapshot) -> int:
-        """Return how many units and results of `whole` are not here."""
+        """Return the number of units and results of `whole` that are not here."""
         return len(whole.units.keys() - self.units.keys()) + len(whole.committed.keys() - self.committed.keys())
 
     @property
     def double(self) -> int:
-        """Return how many units and results are there more than once."""
-        return sum(count > 1 for found in (self.units, self.committed) for count in found.values())
+        """Return the number of units and results that are there more than once."""
+        return sum(count > 1 for counts in (self.units, self.committed) for count in counts.values())
 
 
 def snapshot(root: Path) -> Snapshot:
-    """Return what the newest manifest under `root` names, every file read whole."""
+    """Return the rows that the newest manifest under `root` names; every file is read whole."""
     store = Store.open(str(root))
     manifest = latest(store)
     assert manifest is not None, f"nothing is published under {root}"
     rows: dict[str, list[str]] = {}
     units: Counter[str] = Counter()
     for file in manifest.files:
-        found = pq.ParquetFile(root / file.path).read().to_pylist()
-        assert len(found) == file.rows, f"{file.path} has {len(found)} rows, its manifest says {file.rows}"
+        entries = pq.ParquetFile(root / file.path).read().to_pylist()
+        assert len(entries) == file.rows, f"{file.path} has {len(entries)} rows, its manifest says {file.rows}"
         folder = file.path.split("/")[0]
-        rows.setdefault(folder, []).extend(repr(row) for row in found)
+        rows.setdefault(folder, []).extend(repr(row) for row in entries)
         if folder == "visualizations":
-            units.update(row["key"] for row in found)
+            units.update(row["key"] for row in entries)
     committed = Counter(
         (stage, key) for stage in RESULTS for receipt in read_receipts(store, stage) for key in receipt.keys
     )
-    return Snapshot({name: tuple(sorted(found)) for name, found in rows.items()}, units, committed)
+    return Snapshot({name: tuple(sorted(lines)) for name, lines in rows.items()}, units, committed)
 
 
-def differences(one: Snapshot, other: Snapshot) -> list[str]:
+def differences(first: Snapshot, second: Snapshot) -> list[str]:
     """Return the folders whose rows are not the same."""
-    return [name for name in sorted({*one.rows, *other.rows}) if one.rows.get(name) != other.rows.get(name)]
+    return [name for name in sorted({*first.rows, *second.rows}) if first.rows.get(name) != second.rows.get(name)]
 
 
 def partial_files(root: Path) -> list[str]:
-    """Return what lies under a final name and is no whole file: Parquet that can't be read, empty or torn JSON."""
+    """Return the files with a final name that are not whole: Parquet that can't be read, empty or torn JSON."""
     torn = []
     for path in sorted(root.rglob("*")):
         if STAGING in path.parts or not path.is_file():

@@ -1,7 +1,7 @@
-"""A failure at any step of the filesystem changes nothing: the same work once more ends as if it had not failed.
+"""A failure at any step of the filesystem changes nothing: the same work, done again, ends as if it had not failed.
 
-Hard stops are tried at every step of a small commit, errors at every fourth, and at every sixtieth of a whole run one
-or the other, in turn; all of them at each with ATLAS_TEST_STEPS=1 (half an hour).
+A small commit is stopped hard at every step, and gets an error at every fourth. A whole run gets one or the other, in
+turn, at every sixtieth step. With ATLAS_TEST_STEPS=1 everything is tried at each step (half an hour).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from forked import Forking
 from snapshots import differences, partial_files, snapshot, staged
 
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import STAGING, STAGING_SECONDS, Store
 from network_atlas.store.receipts import is_whole, read_receipts
+from network_atlas.store.root import STAGING, STAGING_SECONDS, Store
 
 STEPS = os.environ.get("ATLAS_TEST_STEPS")
 EVERY = int(STEPS or 120)
@@ -110,6 +110,6 @@ def test_a_run_that_fails_at_a_step_is_resumed_as_if_it_had_not_failed(
 
 
 def age_staging(root: Path) -> None:
-    """Make what lies in the staging folder as old as what a run clears away."""
+    """Date the files in the staging folder back, so that a run clears them away."""
     for name in staged(root):
         os.utime(root / STAGING / name, (time.time() - 2 * STAGING_SECONDS,) * 2)

@@ -21,8 +21,8 @@ from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.files import filesystems, retries
 from network_atlas.run.status import read_status
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import fold
+from network_atlas.store.root import Store
 
 pytestmark = needs_s3
 
@@ -71,7 +71,7 @@ def test_a_run_is_seen_from_elsewhere_and_costs_a_known_number_of_requests(
     root = uri(proxy.port, "bucket/seen")
     assert [check.name for check in checkup(tiny(root=root)) if not check.ok] == []
     store = Store.open(root)
-    assert store.list("") == []  # the doctor leaves nothing behind
+    assert store.list("") == []  # atlas doctor leaves nothing behind
     ends = [len(proxy.requests)]
     for look in (lambda: quietly(tiny(root=root)), lambda: quietly(tiny(root=root)), lambda: read_status(root)):
         look()

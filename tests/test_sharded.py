@@ -21,9 +21,9 @@ from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
 from network_atlas.store.lease import Lease, lease_files, read_lease
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import read_receipts
 from network_atlas.store.results import what_is_done
+from network_atlas.store.root import Store
 
 SHARES = ("1/3", "2/3", "3/3")
 
@@ -85,11 +85,11 @@ def test_nothing_is_measured_before_the_images_own_statistics_are_there(
     quietly(tiny())
     prepared = prepare(tiny())
     done = what_is_done(prepared.store)
-    wanted = len(calibrate_tasks(prepared.plan, finished=done.optimize, done=()))
-    for known, tasks in ((done, wanted), (replace(done, statistics={}), 0)):
+    every = len(calibrate_tasks(prepared.plan, finished=done.optimize, done=()))
+    for known, tasks in ((done, every), (replace(done, statistics={}), 0)):
         inputs = StoredFiles(prepared, known)
         assert len(calibrate_tasks(prepared.plan, finished=done.optimize, done=(), inputs=inputs)) == tasks
-    assert wanted
+    assert every
 
 
 @pytest.fixture

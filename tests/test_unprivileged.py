@@ -21,7 +21,7 @@ from snapshots import differences, snapshot
 USER = "54321"
 """Not in the list of users, so it has neither a name nor a home."""
 READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-"""The user may read everything, since Python itself may lie in somebody's home, but write nothing."""
+"""The user may read everything, since Python itself may lie in another user's home, but write nothing."""
 AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *READING]
 OFFLINE = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
 """A network namespace that holds nothing but this machine."""
@@ -80,4 +80,4 @@ def test_a_run_needs_no_network_no_home_and_no_name(folder: Path, atlas_root: Pa
     assert "Warning" not in done.stderr
     assert list((folder / "home").iterdir()) == []
     other = differences(snapshot(folder / "atlases/tiny"), snapshot(atlas_root))
-    assert other in ([], ["statistics"])  # which name the folder of the dataset
+    assert other in ([], ["statistics"])  # these name the folder of the dataset

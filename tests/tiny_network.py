@@ -99,6 +99,6 @@ class Standardized(nn.Module):
 
 
 def standardized(centred: bool = True) -> nn.Module:
-    """Return a network that puts out NaN for even images if `centred`, infinite values if not."""
+    """Return a network whose output for even images is NaN if `centred`, else infinite."""
     torch.manual_seed(0)
     return Standardized(centred).eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Workers that do almost nothing, so that only the engine is measured. Used by `engine`."""
+"""Workers that do almost nothing, so that only the executor is measured. Used by `engine`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.plan.tasks import OptimizeTask
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.root import Store
 
 FOUR_VARIANTS = (
     '[{objective: channel}, {objective: channel, sign: "-"}, '
@@ -37,7 +37,7 @@ class Sleep:
 
 
 class Sleeper:
-    """Does `Sleep` tasks; its receipt is the id of its process."""
+    """A worker for `Sleep` tasks; its receipt is the id of its process."""
 
     def __init__(self, config: object, *, threads: int) -> None:
         pass
@@ -51,7 +51,7 @@ class Sleeper:
 
 
 class Pretender:
-    """Commits a receipt for a block of pictures without making them."""
+    """A worker that commits a receipt for a block of pictures without making them."""
 
     def __init__(self, config: RunConfig, *, threads: int) -> None:
         self._store = Store.open(config.store.root)

@@ -20,8 +20,8 @@ from network_atlas.errors import DatasetError
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.run.inputs import StoredFiles
 from network_atlas.run.prepare import prepare
-from network_atlas.store.paths import Store
 from network_atlas.store.results import what_is_done
+from network_atlas.store.root import Store
 
 SEEDS = "sweep.variants=[{objective: channel}, {objective: channel, seed: 1}, {objective: channel, sign: '-'}]"
 SELECTED = ["sweep.select.0.include=[conv2]", "sweep.select.0.channels=[0,1,2]", SEEDS, "optimize.steps=24"]

@@ -16,7 +16,7 @@ from tiny_network import build
 from network_atlas.cli.help_texts import SUMMARIES
 from network_atlas.cli.main import main
 from network_atlas.site.server import make_server
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_dataset_without_a_readable_image_ends_with_a_clear_message(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"nothing")
     assert main(["run", *arguments, f'dataset.root="{tmp_path / "broken"}"']) == 1
-    assert "none of the 1 images could be read" in capsys.readouterr().err
+    assert "the dataset has 1 image, of which none could be read" in capsys.readouterr().err
 
 
 def test_a_root_that_cannot_be_written_is_a_clear_error(

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from network_atlas.config.compose import compose, compose_all, config_folder, expand
-from network_atlas.config.schema import InlineConfig, RayConfig, RunConfig
+from network_atlas.config.executor import InlineConfig, RayConfig
+from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError
 
 CONF = config_folder()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_shards import png, write_tar
+from example_shards import png, write_tar
 
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset import open_source

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from example_shards import IMAGES, NAMES, write_folder, write_parquet, write_tar
 from faulty_proxy import FaultyProxy
-from made_shards import IMAGES, NAMES, write_folder, write_parquet, write_tar
 from pyarrow import fs
 from s3_server import ENVIRONMENT, needs_s3, s3_server, uri
 

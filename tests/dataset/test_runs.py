@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, TINY, quietly
-from made_shards import write_tar
+from example_shards import write_tar
 from PIL import Image
 
 from network_atlas.cli.main import main

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_shards import IMAGES, NAMES, png, write_folder, write_parquet, write_tar
+from example_shards import IMAGES, NAMES, png, write_folder, write_parquet, write_tar
 
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset import Source, open_source

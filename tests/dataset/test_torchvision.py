@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import needs
-from made_shards import NAMES, write_folder
+from example_shards import NAMES, write_folder
 
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset import open_source

@@ -1,4 +1,4 @@
-"""One executor of each kind, shared by all tests here: starting Ray takes seconds."""
+"""Make one executor of each kind, shared by all tests here: starting Ray takes seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from executors.example_workers import ray_config
 
-from network_atlas.config.schema import InlineConfig
+from network_atlas.config.executor import InlineConfig
 from network_atlas.executors import open_executor
 from network_atlas.executors.base import Executor
 

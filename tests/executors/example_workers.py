@@ -1,4 +1,4 @@
-"""Workers that do in small what real ones may do: echo, raise, die, refuse to be built."""
+"""Small workers that do what real ones may do: answer, raise, die, fail to be built."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import ModelError, StoreError
 from network_atlas.executors.base import WorkerSpec
 
 
 @dataclass(frozen=True)
 class ExampleTask:
-    """What to do ('echo', 'raise', 'kill', ...), and a folder in which to leave marks."""
+    """A task that names an action ('echo', 'fail', 'kill', ...) and a folder in which to leave marks."""
 
     id: str
     action: str = "echo"
     folder: str = ""
     times: int = 1_000_000
-    """How often the action comes before an echo."""
+    """Attempts in which the action is done; later ones only echo."""
     cached_input: str = ""
     parts: tuple[ExampleTask, ...] = ()
-    """What it consists of: halves are named by their parts, joined with '+'."""
+    """The parts of the task: halves are named by their parts, joined with '+'."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class ExampleTask:
         middle = len(self.parts) // 2
         groups = (self.parts[:middle], self.parts[middle:]) if middle else ()
         return tuple(
-            group[0] if len(group) == 1 else ExampleTask("+".join(one.id for one in group), parts=group)
+            group[0] if len(group) == 1 else ExampleTask("+".join(part.id for part in group), parts=group)
             for group in groups
         )
 
@@ -50,13 +50,13 @@ class ExampleTask:
 class UnpicklableError(Exception):
     """An exception that no other process can rebuild."""
 
-    def __init__(self, one: object, two: object) -> None:
+    def __init__(self, first: object, second: object) -> None:
         super().__init__("cannot be rebuilt")
-        self.parts = (one, two, lambda: None)
+        self.parts = (first, second, lambda: None)
 
 
 class ExampleWorker:
-    """Does what each task says, and counts how many tasks this object has seen."""
+    """Does the action of each task, and counts the tasks that this object has seen."""
 
     def __init__(self, config: object, *, threads: int) -> None:
         self.config, self.threads, self.seen, self.folder = config, threads, 0, ""
@@ -66,8 +66,8 @@ class ExampleWorker:
         if task.action != "echo" and mark(task) <= task.times:
             self.folder = task.folder
             getattr(self, task.action)()
-        found = {"id": task.id, "pid": os.getpid(), "threads": self.threads, "seen": self.seen, "at": time.time()}
-        return {**found, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        answer = {"id": task.id, "pid": os.getpid(), "threads": self.threads, "seen": self.seen, "at": time.time()}
+        return {**answer, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
     def fail(self) -> None:
         raise ValueError("not today")
@@ -88,7 +88,7 @@ class ExampleWorker:
         self._wait_for(4)
 
     def _wait_for(self, tasks: int) -> None:
-        """Wait until this many tasks have left their marks in the folder, if they come at all."""
+        """Wait, at most a minute, until this many tasks have left their marks in the folder."""
         until = time.monotonic() + 60  # far longer than a host needs to start
         while len(os.listdir(self.folder)) < tasks and time.monotonic() < until:
             time.sleep(0.05)
@@ -126,7 +126,7 @@ class EnvironmentWorker:
 
 
 def mark(task: ExampleTask) -> int:
-    """Leave one more mark of `task` and return how many there are."""
+    """Leave one more mark of `task` and return their number."""
     path = Path(task.folder, task.id)
     with path.open("a") as file:
         file.write("x")
@@ -134,11 +134,11 @@ def mark(task: ExampleTask) -> int:
 
 
 def ray_config(**settings: object) -> RayConfig:
-    """Return two workers on this machine, or what `settings` say."""
+    """Return the configuration of two workers on this machine, changed by `settings`."""
     usual = {"address": "local", "workers": 2, "cpus_per_worker": 1, "gpus_per_worker": 0, "verbose": False}
     return RayConfig(name="ray", **{**usual, **settings})  # type: ignore[arg-type]
 
 
 def spec(name: str = "ExampleWorker", settings: object = None) -> WorkerSpec:
-    """Return how to build one of the example workers, which take any value for a configuration."""
+    """Return the specification of an example worker; it takes any value for a configuration."""
     return WorkerSpec(f"executors.example_workers:{name}", settings, stage="example")  # type: ignore[arg-type]

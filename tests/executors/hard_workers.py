@@ -1,4 +1,4 @@
-"""A worker for tasks that are hard on whoever runs them: one that eats memory, one whose process outlives its time."""
+"""A worker for two kinds of harmful tasks: one allocates too much memory, one leaves a process that commits late."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 from executors.example_workers import ExampleTask, ExampleWorker
 
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard
 
 ROOM_BYTES = 256 << 20
-"""What a task may take beyond what its process has: the limit is the process's own, never the machine's."""
+"""Memory that a task may take beyond that of its process: the limit is the process's own, never the machine's."""
 CHUNK_BYTES = 16 << 20
 SCHEMA = pa.schema([("key", pa.string())])
 LATE = """
@@ -30,7 +30,7 @@ open(sys.argv[1] + "/through", "w").close()
 
 
 class HardWorker(ExampleWorker):
-    """Does as the example worker does, and worse."""
+    """An example worker with two more actions."""
 
     def run(self, task: ExampleTask) -> dict[str, object]:
         self.task = task
@@ -49,7 +49,7 @@ class HardWorker(ExampleWorker):
 
 
 class CommittingWorker(HardWorker):
-    """Commits a row for each task, as the real workers do."""
+    """A worker that commits a row for each task, as the real ones do."""
 
     def run(self, task: ExampleTask) -> dict[str, object]:
         done = super().run(task)
@@ -57,7 +57,7 @@ class CommittingWorker(HardWorker):
         return done
 
     def write_late(self) -> None:
-        """Die, and leave a process behind that commits the same three seconds later."""
+        """Die, and leave a process behind that commits the same row three seconds later."""
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-c", LATE, self.task.folder, self.task.id, "3"]
         subprocess.Popen(command, env=environment, start_new_session=True)
@@ -65,12 +65,12 @@ class CommittingWorker(HardWorker):
 
 
 def commit_row(root: str, task: str) -> None:
-    """Commit what a task makes, the same whoever does it."""
+    """Commit the row of a task; it is the same for every worker."""
     store = Store.open(f"{root}/atlas")
     file = put_shard(store, "visualizations", [{"key": task}], SCHEMA)
     commit(store, Receipt(stage="optimize", task=task, keys=(task,), files=(file,), seconds=1.0))
 
 
 def address_space_bytes() -> int:
-    """Return how much this process has mapped."""
+    """Return the bytes of memory that this process has mapped."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")

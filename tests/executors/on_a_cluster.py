@@ -1,6 +1,6 @@
-"""A program for a process of its own: a cluster that grows, shrinks and has GPUs, and a run on it that is stopped.
+"""Run on a cluster that grows, shrinks and has GPUs, and stop a run on it. To be run as a process of its own.
 
-python tests/executors/on_a_cluster.py     prints one JSON object: for each part, the numbers that it saw
+python tests/executors/on_a_cluster.py     prints one JSON object: the numbers of each part
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
 
 def tasks(count: int, action: str = "rest") -> list[ExampleTask]:
-    """Return `count` tasks that leave their marks in a new folder; those that rest take a fifth of a second."""
+    """Return `count` tasks that leave their marks in a new folder; the action 'rest' takes a fifth of a second."""
     folder = tempfile.mkdtemp()
     return [ExampleTask(f"t{number}", action, folder) for number in range(count)]
 
 
 def breathe(cluster: Cluster) -> dict[str, object]:
-    """Begin on one node, get another, and lose it for good; return how many places there were."""
+    """Begin on one node, add another, and remove it for good; return the number of seats each time."""
     places: list[int] = []
     done, added = 0, None
     with open_executor(ray_config(address=cluster.address, workers=0)) as executor:
@@ -44,7 +44,7 @@ def breathe(cluster: Cluster) -> dict[str, object]:
 
 
 def stop(cluster: Cluster) -> dict[str, object]:
-    """Ask the run to stop when two tasks have ended; return how many ended in all, and how long after that it ended."""
+    """Ask the run to stop when two tasks have ended; return the number of ended tasks and the seconds until the end."""
     ended, asked = 0, 0.0
     with open_executor(ray_config(address=cluster.address, grace_seconds=5)) as executor:
         try:
@@ -59,7 +59,7 @@ def stop(cluster: Cluster) -> dict[str, object]:
 
 
 def gpus(cluster: Cluster) -> dict[str, object]:
-    """Run a stage that computes and one that does not where Ray counts two GPUs; return what workers see of them."""
+    """Run a stage that computes and one that does not where Ray counts two GPUs; return the GPUs that workers see."""
     cluster.add_node(**{**NODE, "num_cpus": 4, "num_gpus": 2})
     with open_executor(ray_config(address=cluster.address, workers=0, gpus_per_worker=0.5)) as executor:
         stages = [

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, dict[str, Any]]:
-    """What the program saw, by part. In a process of its own: Ray can be started once, and a part ends by a signal."""
+    """The program's numbers, by part. In a new process: Ray can be started once, and a part ends by a signal."""
     program = Path(__file__).with_name("on_a_cluster.py")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
@@ -32,7 +32,7 @@ def seen() -> dict[str, dict[str, Any]]:
     return parts
 
 
-def test_new_node_gets_a_host_and_when_it_is_gone_its_place_is_closed_and_its_tasks_are_done_elsewhere(
+def test_new_node_gets_a_host_and_when_it_is_gone_its_seat_is_closed_and_its_tasks_are_done_elsewhere(
     seen: dict[str, dict[str, Any]],
 ) -> None:
     assert seen["breathe"] == {"done": 60, "first": 1, "most": 2, "last": 1}

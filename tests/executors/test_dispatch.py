@@ -59,7 +59,7 @@ def test_death_blames_only_the_task_that_ran() -> None:
     assert dispatch.unfinished == 5
 
 
-def test_what_may_kill_its_host_is_not_taken_beside_another() -> None:
+def test_a_task_that_may_kill_its_host_is_not_taken_beside_another() -> None:
     first, second = tasks(2)
     dispatch = Dispatch([first])
     for _ in range(3):
@@ -70,7 +70,7 @@ def test_what_may_kill_its_host_is_not_taken_beside_another() -> None:
 
 
 def outcomes_of(task: Task, bad: set[str], *, dies: bool = False) -> list[Outcome]:
-    """Do a task on one host, where parts that are `bad` always raise, or kill the host; return what is reported."""
+    """Do a task on one host, where `bad` parts always raise, or kill the host; return the outcomes."""
     dispatch, outcomes = Dispatch([task]), []
     while (next_task := dispatch.take(0, hosts=1)) is not None:
         guilty = bool(bad & set(next_task.id.split("+")))
@@ -116,9 +116,9 @@ def test_tasks_are_taken_in_the_order_given_and_again_where_they_were() -> None:
     assert [dispatch.take(0, hosts=1), dispatch.take(0, hosts=1)] == [first, second]
 
 
-def test_host_goes_on_with_the_layer_it_has_warm_and_begins_what_no_other_has() -> None:
-    given = with_input("t", "a", "a", "a", "b", "b", "b")
-    dispatch = Dispatch(given)
+def test_host_goes_on_with_its_cached_layer_and_begins_one_that_no_other_has() -> None:
+    ordered = with_input("t", "a", "a", "a", "b", "b", "b")
+    dispatch = Dispatch(ordered)
     taken: dict[int, list[str]] = {0: [], 1: []}
     for _ in range(3):
         for host in taken:
@@ -129,7 +129,7 @@ def test_host_goes_on_with_the_layer_it_has_warm_and_begins_what_no_other_has() 
     assert taken == {0: ["a"] * 3, 1: ["b"] * 3}
 
 
-def test_host_without_a_layer_of_its_own_helps_another() -> None:
+def test_host_for_which_no_layer_is_left_helps_another() -> None:
     dispatch = Dispatch(with_input("t", "a", "a", "a", "a"))
     assert all(dispatch.take(host, hosts=3) is not None for host in range(3))
 
@@ -174,4 +174,4 @@ def test_every_unit_ends_exactly_once_whatever_happens(
         outcomes += [outcome] if outcome else []
     assert not dispatch.unfinished
     ended = [name for outcome in outcomes for name in outcome.task.id.split("+")]
-    assert sorted(ended) == sorted(name for one in blocks for name in one.id.split("+"))
+    assert sorted(ended) == sorted(name for block in blocks for name in block.id.split("+"))

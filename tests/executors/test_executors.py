@@ -1,4 +1,4 @@
-"""What every executor does alike, and what only Ray can do."""
+"""Both executors keep the same promises; on Ray, a worker's death costs no other task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from executors.example_workers import ExampleTask, ray_config, spec
 from processes import PYTHON_PATH
 
-from network_atlas.config.schema import InlineConfig
+from network_atlas.config.executor import InlineConfig
 from network_atlas.errors import ConfigError, SetupError, WorkerBuildError
 from network_atlas.executors import open_executor
 from network_atlas.executors.base import Executor, Outcome, TaskDone, TaskFailed
@@ -22,14 +22,14 @@ from network_atlas.executors.environment import check_reachable, workers_that_fi
 
 def outcomes(executor: Executor, tasks: list[ExampleTask], **how: object) -> dict[str, Outcome]:
     """Run `tasks` and return their outcomes by task; no task may have two."""
-    found = list(executor.run(spec(**how), tasks))  # type: ignore[arg-type]
-    by_task = {outcome.task.id: outcome for outcome in found}
-    assert len(by_task) == len(found) == len(tasks)
+    ended = list(executor.run(spec(**how), tasks))  # type: ignore[arg-type]
+    by_task = {outcome.task.id: outcome for outcome in ended}
+    assert len(by_task) == len(ended) == len(tasks)
     return by_task
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a process of its own, without this one's settings for Ray."""
+    """Run `code` in a new process, without the settings for Ray of this one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     kept |= {"PYTHONPATH": PYTHON_PATH, **environment}
     return subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, timeout=90)
@@ -41,9 +41,9 @@ def neighbours(count: int = 4) -> list[ExampleTask]:
 
 def test_every_task_has_exactly_one_outcome(executor: Executor) -> None:
     tasks = [ExampleTask(f"t{number}") for number in range(40)]
-    found = outcomes(executor, tasks)
-    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
-    assert all(found[task.id].task is task for task in tasks)
+    ended = outcomes(executor, tasks)
+    assert all(isinstance(outcome, TaskDone) for outcome in ended.values())
+    assert all(ended[task.id].task is task for task in tasks)
 
 
 def test_no_tasks_start_nothing() -> None:
@@ -52,7 +52,7 @@ def test_no_tasks_start_nothing() -> None:
             assert list(executor.run(spec("UnbuildableWorker"), [])) == []
 
 
-def test_workers_are_told_their_threads_and_kept(executor: Executor) -> None:
+def test_workers_get_their_threads_and_are_kept(executor: Executor) -> None:
     first = outcomes(executor, neighbours(), settings="kept")
     outcomes(executor, neighbours(), name="OtherWorker", settings="kept")
     again = outcomes(executor, neighbours(), settings="kept")
@@ -61,30 +61,30 @@ def test_workers_are_told_their_threads_and_kept(executor: Executor) -> None:
 
 
 def test_task_that_raises_twice_fails_and_the_others_go_on(executor: Executor, tmp_path: Path) -> None:
-    found = outcomes(executor, [ExampleTask("bad", "fail", str(tmp_path)), *neighbours()])
-    bad = found.pop("bad")
+    ended = outcomes(executor, [ExampleTask("bad", "fail", str(tmp_path)), *neighbours()])
+    bad = ended.pop("bad")
     assert isinstance(bad, TaskFailed)
     assert (bad.error, bad.fatal) == ("ValueError: not today", False)
     assert "example_workers.py" in bad.details
     assert (tmp_path / "bad").stat().st_size == 2
-    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in ended.values())
 
 
 def test_task_that_raises_once_is_done(executor: Executor, tmp_path: Path) -> None:
-    found = outcomes(executor, [ExampleTask("shaky", "fail", str(tmp_path), times=1), *neighbours()])
-    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
+    ended = outcomes(executor, [ExampleTask("shaky", "fail", str(tmp_path), times=1), *neighbours()])
+    assert all(isinstance(outcome, TaskDone) for outcome in ended.values())
 
 
 def test_exception_that_cannot_be_pickled_is_an_ordinary_failure(executor: Executor, tmp_path: Path) -> None:
-    found = outcomes(executor, [ExampleTask("odd", "fail_oddly", str(tmp_path)), *neighbours()])
-    assert isinstance(found["odd"], TaskFailed)
-    assert "cannot be rebuilt" in found["odd"].error
+    ended = outcomes(executor, [ExampleTask("odd", "fail_oddly", str(tmp_path)), *neighbours()])
+    assert isinstance(ended["odd"], TaskFailed)
+    assert "cannot be rebuilt" in ended["odd"].error
 
 
 def test_store_error_is_fatal_at_once(executor: Executor, tmp_path: Path) -> None:
-    found = outcomes(executor, [ExampleTask("lost", "lose_store", str(tmp_path))])
-    assert isinstance(found["lost"], TaskFailed)
-    assert found["lost"].fatal
+    ended = outcomes(executor, [ExampleTask("lost", "lose_store", str(tmp_path))])
+    assert isinstance(ended["lost"], TaskFailed)
+    assert ended["lost"].fatal
     assert (tmp_path / "lost").stat().st_size == 1
 
 
@@ -116,7 +116,7 @@ def test_inline_does_tasks_in_order(inline_executor: Executor) -> None:
 def test_open_executor_loads_neither_ray_nor_torch_for_inline() -> None:
     done = python(
         "import sys; from network_atlas.executors import open_executor;"
-        "from network_atlas.config.schema import InlineConfig;"
+        "from network_atlas.config.executor import InlineConfig;"
         "open_executor(InlineConfig(name='inline', threads=0));"
         "assert not {'ray', 'torch'} & set(sys.modules)"
     )
@@ -127,21 +127,21 @@ def test_open_executor_loads_neither_ray_nor_torch_for_inline() -> None:
 def test_killed_worker_costs_only_another_try(ray_executor: Executor, tmp_path: Path) -> None:
     outcomes(ray_executor, neighbours())
     started = time.time()
-    found = outcomes(ray_executor, [ExampleTask("victim", "kill", str(tmp_path), times=1), *neighbours(7)])
-    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
-    assert found["victim"].receipt["at"] - started < 10  # type: ignore[union-attr,index]
+    ended = outcomes(ray_executor, [ExampleTask("victim", "kill", str(tmp_path), times=1), *neighbours(7)])
+    assert all(isinstance(outcome, TaskDone) for outcome in ended.values())
+    assert ended["victim"].receipt["at"] - started < 10  # type: ignore[union-attr,index]
 
 
 @pytest.mark.ray
 def test_task_that_always_kills_its_process_fails_and_its_neighbours_are_done(
     ray_executor: Executor, tmp_path: Path
 ) -> None:
-    found = outcomes(ray_executor, [ExampleTask("killer", "kill", str(tmp_path)), *neighbours(7)])
-    killer = found.pop("killer")
+    ended = outcomes(ray_executor, [ExampleTask("killer", "kill", str(tmp_path)), *neighbours(7)])
+    killer = ended.pop("killer")
     assert isinstance(killer, TaskFailed)
     assert "the worker process died 4 times on this task" in killer.error
     assert (tmp_path / "killer").stat().st_size == 4
-    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
+    assert all(isinstance(outcome, TaskDone) for outcome in ended.values())
 
 
 @pytest.mark.ray
@@ -153,14 +153,14 @@ def test_workers_that_die_at_their_start_end_the_run(ray_executor: Executor) -> 
 
 @pytest.mark.ray
 def test_two_slow_tasks_run_side_by_side(ray_executor: Executor, tmp_path: Path) -> None:
-    found = outcomes(ray_executor, [ExampleTask(name, "meet", str(tmp_path)) for name in ("one", "two")])
-    assert len({outcome.receipt["pid"] for outcome in found.values()}) == 2  # type: ignore[union-attr,index]
+    ended = outcomes(ray_executor, [ExampleTask(name, "meet", str(tmp_path)) for name in ("one", "two")])
+    assert len({outcome.receipt["pid"] for outcome in ended.values()}) == 2  # type: ignore[union-attr,index]
 
 
 @pytest.mark.ray
 def test_workers_know_their_threads_and_see_no_gpu(ray_executor: Executor) -> None:
-    found = outcomes(ray_executor, [ExampleTask("look")], name="EnvironmentWorker")
-    assert found["look"].receipt == {  # type: ignore[union-attr]
+    ended = outcomes(ray_executor, [ExampleTask("look")], name="EnvironmentWorker")
+    assert ended["look"].receipt == {  # type: ignore[union-attr]
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -169,7 +169,7 @@ def test_workers_know_their_threads_and_see_no_gpu(ray_executor: Executor) -> No
 
 @pytest.mark.ray
 def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path) -> None:
-    """In a process of its own, with a home that cannot be written and a long folder for temporary files."""
+    """In a new process, with a home that cannot be written and a long path for temporary files."""
     long_folder = tmp_path / ("a-long-name-" * 8)
     long_folder.mkdir()
     tasks = f"[ExampleTask('k', 'kill', {str(tmp_path)!r}, times=1)]"
@@ -186,7 +186,7 @@ def test_ray_is_silent_even_when_a_worker_dies_and_needs_no_home(tmp_path: Path)
 @pytest.mark.parametrize(
     ("gpus", "share", "expected"), [(0, 0, 8), (2, 1, 2), (2, 0.1, 8), (2, 0.4, 4), (0, 1, 0), (8, 4, 2)]
 )
-def test_room_counts_processors_and_gpus(gpus: int, share: float, expected: int) -> None:
+def test_capacity_counts_processors_and_gpus(gpus: int, share: float, expected: int) -> None:
     config = ray_config()
     object.__setattr__(config, "gpus_per_worker", share)
     assert workers_that_fit({"CPU": 8, "GPU": gpus}, config.cpus_per_worker, config.gpus_per_worker) == expected
@@ -208,7 +208,7 @@ def test_cluster_that_is_not_there_is_a_config_error(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_address_where_nobody_answers_is_an_error_at_once(address: str) -> None:
-    """Ray itself would try for minutes, deaf to signals."""
+    """Ray itself would try for minutes, and not react to signals."""
     began = time.monotonic()
     with pytest.raises(SetupError, match=r"nobody answers at executor\.address="):
         check_reachable(address)

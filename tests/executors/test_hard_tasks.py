@@ -1,4 +1,4 @@
-"""Tasks that are hard on whoever runs them harm nobody else. Those that raise or kill are in `test_executors`."""
+"""Tasks that harm their process harm no other task. Those that raise or kill are in `test_executors`."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from executors.example_workers import ExampleTask
 from snapshots import partial_files, staged
 
 from network_atlas.executors.base import Executor, Outcome, TaskDone, TaskFailed, WorkerSpec
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import is_whole, read_receipts
+from network_atlas.store.root import Store
 
 
 def outcomes(executor: Executor, name: str, tasks: list[ExampleTask]) -> dict[str, Outcome]:
     """Run `tasks` on a hard worker and return their outcomes; each has exactly one."""
     target = WorkerSpec(f"executors.hard_workers:{name}", None)  # type: ignore[arg-type]
-    found = list(executor.run(target, tasks))
-    by_task = {outcome.task.id: outcome for outcome in found}
-    assert len(by_task) == len(found)
+    ended = list(executor.run(target, tasks))
+    by_task = {outcome.task.id: outcome for outcome in ended}
+    assert len(by_task) == len(ended)
     return by_task
 
 
-def test_a_task_that_eats_memory_fails_and_its_neighbours_are_done(executor: Executor, tmp_path: Path) -> None:
+def test_a_task_that_takes_too_much_memory_fails_alone(executor: Executor, tmp_path: Path) -> None:
     tasks = [ExampleTask("glutton", "eat_memory", str(tmp_path)), *(ExampleTask(str(number)) for number in range(6))]
-    found = outcomes(executor, "HardWorker", tasks)
-    glutton = found.pop("glutton")
+    ended = outcomes(executor, "HardWorker", tasks)
+    glutton = ended.pop("glutton")
     assert isinstance(glutton, TaskFailed)
     assert "MemoryError" in glutton.error
     assert not glutton.fatal
-    assert len(found) == 6
-    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
+    assert len(ended) == 6
+    assert all(isinstance(outcome, TaskDone) for outcome in ended.values())
 
 
 @pytest.mark.ray
-def test_what_a_worker_that_was_given_up_writes_late_changes_nothing(ray_executor: Executor, tmp_path: Path) -> None:
+def test_a_late_commit_of_a_replaced_worker_changes_nothing(ray_executor: Executor, tmp_path: Path) -> None:
     tasks = [ExampleTask(str(number), folder=str(tmp_path)) for number in range(4)]
     tasks.append(ExampleTask("late", "write_late", str(tmp_path), times=1))
-    found = outcomes(ray_executor, "CommittingWorker", tasks)
-    assert all(isinstance(outcome, TaskDone) for outcome in found.values())
+    ended = outcomes(ray_executor, "CommittingWorker", tasks)
+    assert all(isinstance(outcome, TaskDone) for outcome in ended.values())
     root = tmp_path / "atlas"
     before = rows(root)
     assert (tmp_path / "late").stat().st_size == 2  # two tries
@@ -54,7 +54,7 @@ def test_what_a_worker_that_was_given_up_writes_late_changes_nothing(ray_executo
 
 
 def rows(root: Path) -> dict[str, list[dict[str, object]]]:
-    """Return the rows of every task; each task has one receipt and every shard is some receipt's."""
+    """Return the rows of every task; each task has one receipt, and a receipt names every shard."""
     store = Store.open(str(root))
     receipts, sizes = read_receipts(store, "optimize"), store.sizes("visualizations")
     assert all(is_whole(receipt, sizes) for receipt in receipts)

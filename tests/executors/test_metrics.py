@@ -1,4 +1,4 @@
-"""What Prometheus is told of a run on Ray: by stage, and by nothing finer."""
+"""Prometheus gets counts by stage, and by nothing finer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCAN = WorkerSpec("network_atlas.scan.worker:ScanWorker", spec().config, stage="
 
 
 class Recorder:
-    """Takes what a metric of Ray's takes, and keeps it."""
+    """A stand-in for a metric of Ray's that keeps its numbers."""
 
     def __init__(self) -> None:
         self.seen: Counter[tuple[tuple[str, str], ...]] = Counter()
@@ -41,11 +41,11 @@ def test_tasks_are_counted_by_stage_and_outcome_and_pass_unchanged(monkeypatch: 
     for name in ("Counter", "Histogram"):
         monkeypatch.setattr(f"network_atlas.executors.ray_metrics.{name}", lambda *_, **__: next(waiting))
     tasks, items, seconds = recorders
-    given: list[Outcome] = [
+    outcomes: list[Outcome] = [
         *(TaskDone(ExampleTask(str(number)), receipt=None, seconds=2.0) for number in range(3)),
         TaskFailed(ExampleTask("bad"), error="x", details=""),
     ]
-    assert list(StageMetrics().counted(SCAN, given)) == given
+    assert list(StageMetrics().counted(SCAN, outcomes)) == outcomes
     scan = ("stage", "scan")
     assert tasks.seen == {(scan, ("outcome", "done")): 3, (scan, ("outcome", "failed")): 1}
     assert (items.seen, seconds.seen) == ({(scan,): 3}, {(scan,): 6.0})
@@ -85,7 +85,7 @@ def test_prometheus_can_read_them_from_a_node() -> None:
 
 
 def _scraped(port: int, seconds: float = 60) -> str:
-    """Return what a node exports once our counts are among it."""
+    """Return a node's exported text once our counts are in it."""
     end, text = time.monotonic() + seconds, ""
     while "atlas_task_seconds" not in text and time.monotonic() < end:
         time.sleep(1)

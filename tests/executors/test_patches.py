@@ -1,4 +1,4 @@
-"""What is replaced in Ray while it runs: checked when it is replaced, and put back."""
+"""Functions of Ray's that are replaced are checked first and put back afterwards."""
 
 from __future__ import annotations
 

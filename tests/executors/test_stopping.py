@@ -1,4 +1,4 @@
-"""What signals do while hosts work."""
+"""Signals while hosts work: the first asks to stop, the second ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_handlers_are_as_before_afterwards() -> None:
 
 
 def test_without_grace_a_signal_does_what_it_did() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts beside it may ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start us with it ignored
     try:
         with Stopping(0), pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -45,13 +45,13 @@ def test_without_grace_a_signal_does_what_it_did() -> None:
 
 
 def test_other_threads_are_left_alone() -> None:
-    found: list[bool] = []
+    asked: list[bool] = []
 
     def inside() -> None:
         with Stopping(1) as stopping:
-            found.append(stopping.asked)
+            asked.append(stopping.asked)
 
     thread = threading.Thread(target=inside)
     thread.start()
     thread.join()
-    assert found == [False]
+    assert asked == [False]

@@ -15,7 +15,7 @@ from network_atlas.errors import CorruptShardError, StoreError
 from network_atlas.files import filesystems, retries
 from network_atlas.files.retries import is_transient, reason, with_retries
 from network_atlas.store import scan_schemas
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard, read_rows
 
 AWS = "When reading 'x' in bucket 'y': AWS Error "

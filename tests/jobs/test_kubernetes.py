@@ -1,4 +1,4 @@
-"""The manifests of jobs/kubernetes: limits everywhere, names that agree, a CronJob that waits for what it starts."""
+"""The manifests of jobs/kubernetes: limits everywhere, names that agree, a CronJob that waits for its RayJob."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def test_one_night_at_a_time() -> None:
 
 def test_the_trigger_may_do_no_more_than_it_needs() -> None:
     account, role, binding = manifests("access.yaml")
-    create, own = role["rules"]
+    create, named = role["rules"]
     assert [rule["resources"] for rule in role["rules"]] == [["rayjobs"], ["rayjobs"]]
     assert create["verbs"] == ["create"]
-    assert own["resourceNames"] == [RAYJOB["metadata"]["name"]]
-    assert set(own["verbs"]) == {"get", "list", "watch", "delete"}
+    assert named["resourceNames"] == [RAYJOB["metadata"]["name"]]
+    assert set(named["verbs"]) == {"get", "list", "watch", "delete"}
     names = {account["metadata"]["name"], binding["subjects"][0]["name"], JOB["template"]["spec"]["serviceAccountName"]}
     assert len(names) == 1
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
@@ -97,18 +97,18 @@ def test_the_trigger_may_do_no_more_than_it_needs() -> None:
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
 def test_the_rayjob_reaches_the_cronjob() -> None:
     built = subprocess.run(["kubectl", "kustomize", FOLDER], capture_output=True, text=True, check=True).stdout
-    objects = {one["kind"]: one for one in yaml.safe_load_all(built)}
+    objects = {entry["kind"]: entry for entry in yaml.safe_load_all(built)}
     mounted = objects["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"]
     assert mounted == objects["ConfigMap"]["metadata"]["name"]
     assert yaml.safe_load(objects["ConfigMap"]["data"]["rayjob.yaml"]) == RAYJOB
-    assert {one["metadata"]["namespace"] for one in objects.values()} == {"atlas"}
+    assert {entry["metadata"]["namespace"] for entry in objects.values()} == {"atlas"}
 
 
 @pytest.mark.parametrize(
     ("ended", "there", "code"), [("SUCCEEDED", 0, 0), ("FAILED", 0, 1), ("SUCCEEDED", 1, 0), ("", 0, 1)]
 )
 def test_the_trigger_waits_and_fails_with_the_run(ended: str, there: int, code: int, tmp_path: Path) -> None:
-    """With a kubectl that notes how it was called; `there`: a RayJob of the name exists already."""
+    """With a kubectl that records its arguments; `there`: a RayJob of that name exists already."""
     kubectl, notes = tmp_path / "kubectl", tmp_path / "notes"
     kubectl.write_text(KUBECTL)
     kubectl.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What users and newcomers read names everything that there is, and nothing else."""
+"""The pages for users and developers name all that exists, and nothing else."""
 
 from __future__ import annotations
 

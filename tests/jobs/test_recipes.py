@@ -1,4 +1,4 @@
-"""What the recipes of jobs/ call exists, and their scripts hand on signals and exit codes as they say."""
+"""The commands in jobs/ exist, and its scripts pass signals and exit codes on as they say."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def commands(file: Path) -> list[list[str]]:
 
 
 def inline_overrides(page: Path) -> list[list[str]]:
-    """Return the overrides of each code span of `page` that holds nothing but overrides."""
+    """Return the overrides of each code span of `page` that consists of overrides alone."""
     spans = (
         shlex.split(text.removeprefix("... "))
         for text in INLINE.findall(page.read_text())
@@ -83,7 +83,7 @@ def test_every_scheduler_runs_the_atlas() -> None:
     assert runs >= {"crontab", "systemd/atlas.service", "kubernetes/rayjob.yaml", "ray/submit.sh", "slurm/nodes.sbatch"}
 
 
-def test_every_recipe_has_its_place_in_the_readme() -> None:
+def test_every_recipe_is_in_the_readme() -> None:
     text = (JOBS / "README.md").read_text()
     assert [file.name for file in FILES if file.name not in text and file.parent.name not in text] == []
 
@@ -110,7 +110,7 @@ Path(os.environ["STARTED"]).touch()
 time.sleep(float(os.environ["SLEEP"]))
 sys.exit(int(os.environ["CODE"]))
 """
-"""Ends as it is told to, and like the real one with 75 after SIGTERM."""
+"""A command in the place of `atlas`: ends with the requested code, or as the real one with 75 after SIGTERM."""
 AROUND = {
     "scontrol": 'if [ "$1" = show ]; then echo node7; echo node8; fi',
     "squeue": 'if [ "$CANCELLED" = no ]; then echo "12 main atlas R"; fi',
@@ -118,12 +118,12 @@ AROUND = {
     "ray": 'while [ "$1" != -- ]; do shift; done; shift; "$@"',
     "sbatch": 'wc -l < "$NOTES"',
 }
-"""Slurm's commands, and Ray's, as far as the scripts see of them. Each notes how it was called."""
+"""Commands in the place of Slurm's and Ray's, as far as the scripts use them. Each records its arguments."""
 
 
 @pytest.fixture
 def commands_around(tmp_path: Path) -> dict[str, str]:
-    """An environment with schedulers' commands that only note how they were called."""
+    """An environment with schedulers' commands that only record their arguments."""
     (tmp_path / "atlas").write_text(ATLAS)
     for name, body in AROUND.items():
         (tmp_path / name).write_text(f'#!/usr/bin/env bash\necho "{name} $*" >> "$NOTES"\n{body}\n')
@@ -156,7 +156,7 @@ def test_slurm_jobs_requeue_themselves_after_a_stop_only(
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda file: file.name)
 def test_the_signal_before_the_time_limit_reaches_atlas(batch: Path, commands_around: dict[str, str]) -> None:
-    """Slurm sends it to the shell alone, if `B:` says so, and else to all that `srun` started."""
+    """With `B:` Slurm sends it to the shell alone, else to all processes that `srun` started."""
     job = subprocess.Popen(["bash", batch], env={**commands_around, "SLEEP": "20"})
     while not Path(commands_around["STARTED"]).exists():
         time.sleep(0.05)
@@ -202,8 +202,8 @@ def test_the_runtime_environment_ships_the_checkout() -> None:
 
 @pytest.mark.slow
 def test_the_local_recipe_makes_an_atlas(images: Path, tmp_path: Path) -> None:
-    given = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{tmp_path}/atlas"', "executor=inline"]
+    overrides = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{tmp_path}/atlas"', "executor=inline"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": PYTHON_PATH}
-    subprocess.run([JOBS / "local.sh", *TINY, *given], env=environment, check=True)
+    subprocess.run([JOBS / "local.sh", *TINY, *overrides], env=environment, check=True)
     assert len(list(tmp_path.glob("atlas/atlas/*.parquet"))) == 3

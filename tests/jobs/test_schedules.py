@@ -1,4 +1,4 @@
-"""The crontab and the systemd units, and the container."""
+"""The crontab, the systemd units and the container's recipe are sound."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="needs flock")
 def test_cron_starts_one_run_at_a_time(tmp_path: Path) -> None:
-    """The line itself, as cron would run it, with a run that takes a while."""
+    """The line of the crontab, as cron would run it, with a run that takes a while."""
     line = (JOBS / "crontab").read_text().splitlines()[-1]
     fields = re.match(r"(?:\S+ ){5}(.*)", line)
     assert fields
@@ -69,7 +69,7 @@ def test_cron_starts_one_run_at_a_time(tmp_path: Path) -> None:
     assert log.read_text().splitlines() == [f"run sweep=all store.root={tmp_path}/atlases/efficientnet_lite0"]
 
 
-def test_the_container_runs_atlas_as_nobody_special() -> None:
+def test_the_container_runs_atlas_as_an_ordinary_user() -> None:
     lines = (JOBS / "Containerfile").read_text().splitlines()
     assert 'ENTRYPOINT ["atlas"]' in lines
     assert "USER 1000" in lines  # a number, so that Kubernetes can tell that it is not root

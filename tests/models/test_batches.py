@@ -32,9 +32,9 @@ def torch_threads(count: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 21])
 def test_pieces_cover_every_image_once_in_batches_of_a_fixed_size(count: int) -> None:
-    found = list(pieces(count, CPU))
-    assert [number for part, _ in found for number in range(count)[part]] == list(range(count))
-    assert {rows for _, rows in found} == set(ROWS)
+    parts = list(pieces(count, CPU))
+    assert [number for part, _ in parts for number in range(count)[part]] == list(range(count))
+    assert {rows for _, rows in parts} == set(ROWS)
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (3, [4]), (12, [16]), (70, [64, 16]), (131, [64, 64, 4])])
@@ -70,8 +70,8 @@ def built(kind: str) -> tuple[torch.nn.Module, ModelConfig]:
         pytest.importorskip("efficientnet_lite_pytorch")
         config = compose(["dataset=none", *SIZE]).model
         return load_model(config), config
-    given = ["model=torchvision", "model.name=resnet18", "model.weights=none"]
-    config = compose(["dataset=none", *given, *SIZE]).model
+    overrides = ["model=torchvision", "model.name=resnet18", "model.weights=none"]
+    config = compose(["dataset=none", *overrides, *SIZE]).model
     if kind == "resnet":
         return load_model(config), config
     torch.manual_seed(0)
@@ -87,16 +87,16 @@ def target(request: pytest.FixtureRequest) -> Target:
     return Target(model=on_device(model, CPU), layers=layers, input=config.input, device=CPU)
 
 
-def made_images(target: Target, count: int) -> torch.Tensor:
+def random_images(target: Target, count: int) -> torch.Tensor:
     size = (count, 3, target.input.height, target.input.width)
     return torch.rand(size, generator=torch.Generator().manual_seed(0))
 
 
 def read(target: Target, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the model's output, and the gradient of one class, for each image."""
-    own = images.clone().requires_grad_()
-    (logits,) = target.maps(own).values()
-    (gradient,) = torch.autograd.grad(logits[:, 7].sum(), own)
+    pixels = images.clone().requires_grad_()
+    (logits,) = target.maps(pixels).values()
+    (gradient,) = torch.autograd.grad(logits[:, 7].sum(), pixels)
     return logits.detach(), gradient
 
 
@@ -105,17 +105,17 @@ def read(target: Target, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
 def test_an_image_has_the_same_bits_alone_and_among_any_others(
     target: Target, threads: int, dtype: torch.dtype
 ) -> None:
-    images = made_images(target, 6)
+    images = random_images(target, 6)
     with torch_threads(threads), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
         together = read(target, images)
         assert all(numbers.ne(0).any() for numbers in together)
-        for place in (1, 5):  # in the first batch of four, and in one that copies fill
-            for alone, all_six in zip(read(target, images[place : place + 1]), together, strict=True):
-                assert torch.equal(alone[0], all_six[place])
+        for index in (1, 5):  # in the first batch of four, and in one that copies fill
+            for alone, all_six in zip(read(target, images[index : index + 1]), together, strict=True):
+                assert torch.equal(alone[0], all_six[index])
 
 
 def test_batches_of_another_size_agree_within_a_tolerance(target: Target) -> None:
-    images = made_images(target, 9)
+    images = random_images(target, 9)
     with torch.no_grad():
         nine, two = target.model(images), target.model(images[:2])
     assert float((nine[:2] - two).abs().max() / nine.abs().max()) < TOLERANCE

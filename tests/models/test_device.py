@@ -9,7 +9,7 @@ import torch
 from conftest import INLINE
 
 from network_atlas.config.compose import compose
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import ConfigError
 from network_atlas.models.device import use_device
 

@@ -197,7 +197,7 @@ def test_a_field_is_what_has_a_gradient(tiny: Callable[..., RunConfig]) -> None:
             images = torch.randn(8, 3, 96, 128, requires_grad=True)
             maps: dict[str, Tensor] = {}
             with capture(
-                model, [layer], lambda one, value, maps=maps: maps.update({one.name: value}), stop=True
+                model, [layer], lambda captured, value, maps=maps: maps.update({captured.name: value}), stop=True
             ) as run:
                 run(images)
             (gradient,) = torch.autograd.grad(maps[layer.name][:, :, row, column].square().sum(), images)

@@ -15,7 +15,7 @@ from conftest import quietly
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import StoreError
 from network_atlas.run.log import RunLog
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 
 @pytest.fixture

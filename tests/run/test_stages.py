@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, RAY, TINY, quietly
+from example_shards import write_tar
 from forked import Forking
-from made_shards import write_tar
 from PIL import Image
 from processes import PYTHON_PATH, processes, ray_hosts, text
 
@@ -30,7 +30,7 @@ from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
 from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 Tables = dict[str, list[dict[str, object]]]
 

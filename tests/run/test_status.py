@@ -16,8 +16,8 @@ from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.run import running
 from network_atlas.run.status import StageStatus, read_status
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import fold
+from network_atlas.store.root import Store
 
 
 def by_name(root: Path) -> dict[str, StageStatus]:
@@ -86,9 +86,8 @@ def test_the_holder_of_the_root_is_named(
     finished: Path, ago: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = time.time()
-
     lease = {"host": "node7", "pid": 42, "run": "r1", "since": now - 900, "heartbeat": now - ago}
-    (finished / "lease.json").write_text(json.dumps(lease))
+    (finished / "lease.json").write_text(json.dumps(lease | {"processes": "", "pid_started": None}))
     assert main(["status", str(finished)]) == 0
     output = capsys.readouterr().out
     assert "process 42 on node7 (run r1)" in output

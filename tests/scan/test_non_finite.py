@@ -16,7 +16,7 @@ from scanning import scan
 from network_atlas.config.schema import RunConfig
 from network_atlas.scan.reducers import on_device
 from network_atlas.stats.merge import LayerScan
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 BEHIND = ["inner.conv1", "inner.conv2", "inner.conv3", "inner.fc", "output"]

@@ -16,7 +16,7 @@ from network_atlas.scan.worker import ScanWorker
 from network_atlas.stats.files import SAMPLES
 from network_atlas.stats.sample import QUANTILES, position_of
 from network_atlas.store.columns import read_columns
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 ROUNDING = {"conv1": 0.0, "conv2": 0.0, "conv3": 0.0, "fc": 3e-6}

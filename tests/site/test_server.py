@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from network_atlas.errors import ConfigError
 from network_atlas.site.server import HOST, make_server, site_path
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 Answer = tuple[int, dict[str, str], bytes]
 

@@ -7,7 +7,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from network_atlas.store.paths import STAGING, Store
+from network_atlas.store.root import STAGING, Store
 from network_atlas.store.swap import open_swap
 
 ROUNDS = 150

@@ -17,7 +17,7 @@ from network_atlas.errors import RootBusyError, StoreError
 from network_atlas.files import filesystems
 from network_atlas.store import lease as module
 from network_atlas.store.lease import LEASE_FILE, Lease, read_lease, visible_processes
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 
 @pytest.fixture
@@ -25,11 +25,15 @@ def store(tmp_path: Path) -> Store:
     return Store.open(str(tmp_path / "root"))
 
 
+OF_PROCESS: dict[str, object] = {"processes": "those of another machine", "pid_started": 12.5}
+"""Fields of a lease by which a run tells whether the process lives."""
+
+
 def write_lease(store: Store, **changes: object) -> None:
     """Write the lease of a run on another machine, renewed just now."""
     now = time.time()
-    lease = {"host": "elsewhere", "pid": 7, "run": "another", "since": now - 90, "heartbeat": now} | changes
-    store.write(LEASE_FILE, json.dumps(lease).encode())
+    lease = {"host": "elsewhere", "pid": 7, "run": "another", "since": now - 90, "heartbeat": now} | OF_PROCESS
+    store.write(LEASE_FILE, json.dumps(lease | changes).encode())
 
 
 def test_a_lease_is_held_and_given_back(store: Store) -> None:
@@ -151,7 +155,7 @@ def test_a_lease_from_a_clock_that_is_ahead_counts_only_while_it_is_renewed(
     store: Store, monkeypatch: pytest.MonkeyPatch, beats: bool
 ) -> None:
     tomorrow = time.time() + 86_400
-    lease = {"host": "elsewhere", "pid": 1, "run": "x", "since": tomorrow, "heartbeat": tomorrow}
+    lease = {"host": "elsewhere", "pid": 1, "run": "x", "since": tomorrow, "heartbeat": tomorrow} | OF_PROCESS
     monkeypatch.setattr("network_atlas.store.lease.HEARTBEAT_SECONDS", 0.2)
     store.write(LEASE_FILE, json.dumps(lease).encode())
     if beats:

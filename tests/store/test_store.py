@@ -12,8 +12,8 @@ import pytest
 from network_atlas.errors import CorruptShardError, StoreError
 from network_atlas.store import scan_schemas, schemas
 from network_atlas.store.manifest import latest, publish
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, commit, read_receipts, receipts_by_key
+from network_atlas.store.root import Store
 from network_atlas.store.shards import encode, entry_for, put_shard, read_first_rows, read_rows
 
 PICTURE_BYTES = 300_000

@@ -18,7 +18,7 @@ from s3_server import needs_s3, s3_bucket, uri
 
 from network_atlas.errors import RootBusyError
 from network_atlas.store.lease import LEASE_FILE, Lease, is_gone, read_lease
-from network_atlas.store.paths import STAGING, Store
+from network_atlas.store.root import STAGING, Store
 from network_atlas.store.swap import Content, LocalSwap, ReadBackSwap, S3Swap, open_swap
 
 AT_ONCE = 12
@@ -50,7 +50,7 @@ def taken(store: Store, barrier: threading.Barrier, run: str) -> bool:
 def test_of_many_threads_at_once_exactly_one_gets_the_lease(store: Store, stale: bool) -> None:
     if stale:  # a run that died: one of the others may take over its lease
         old = {"host": "elsewhere", "pid": 1, "run": "old", "since": 0, "heartbeat": time.time() - 100}
-        store.write(LEASE_FILE, json.dumps(old).encode())
+        store.write(LEASE_FILE, json.dumps(old | {"processes": "", "pid_started": None}).encode())
     barrier = threading.Barrier(AT_ONCE)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         held = list(pool.map(lambda number: taken(store, barrier, f"run-{number}"), range(AT_ONCE)))
@@ -62,7 +62,7 @@ PROCESS = """
 import sys, time
 from network_atlas.errors import RootBusyError
 from network_atlas.store.lease import Lease
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 store, start = Store.open(sys.argv[1]), float(sys.argv[2])
 time.sleep(max(0.0, start - time.time()))
 try:

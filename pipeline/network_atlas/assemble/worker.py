@@ -21,8 +21,9 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import schemas
-from network_atlas.store.paths import Store, atlas_path, statistics_path
+from network_atlas.store.paths import atlas_path, statistics_path
 from network_atlas.store.receipts import Receipt, commit
+from network_atlas.store.root import Store
 from network_atlas.store.shards import put_table, read_rows
 
 

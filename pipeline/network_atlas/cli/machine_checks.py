@@ -7,7 +7,8 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from network_atlas.config.schema import InlineConfig, RunConfig
+from network_atlas.config.executor import InlineConfig
+from network_atlas.config.schema import RunConfig
 from network_atlas.errors import SetupError, counted
 from network_atlas.executors import cluster_capacity
 from network_atlas.models.device import device_words

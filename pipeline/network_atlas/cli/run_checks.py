@@ -22,8 +22,8 @@ from network_atlas.models.first_pass import example_input
 from network_atlas.models.load import on_device
 from network_atlas.plan.estimate import bytes_of
 from network_atlas.run.prepare import LoadedModel, Prepared, prepare
-from network_atlas.store.paths import STAGING, Store
 from network_atlas.store.results import what_is_done
+from network_atlas.store.root import STAGING, Store
 
 if TYPE_CHECKING:
     from torch import nn

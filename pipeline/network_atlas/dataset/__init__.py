@@ -6,7 +6,8 @@ devices or atlases.
 
 from __future__ import annotations
 
+from network_atlas.dataset.base import Example, Listing, Source
 from network_atlas.dataset.preprocessing import Preprocessing
-from network_atlas.dataset.sources import Example, Listing, Source, open_source
+from network_atlas.dataset.sources import open_source
 
 __all__ = ["Example", "Listing", "Preprocessing", "Source", "open_source"]

@@ -5,14 +5,14 @@
 
 `base` is the protocol that stages know; `inline` and `ray_cluster` fulfil it. `dispatch` (which task goes to
 which host), `host` (what runs inside a worker process), `stopping` and `environment` are plain Python; only
-`ray_cluster`, `ray_session`, `ray_patches` and `ray_metrics` know Ray.
+`ray_cluster`, `ray_hosts`, `ray_session`, `ray_patches` and `ray_metrics` know Ray.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from network_atlas.config.schema import InlineConfig, RayConfig
+from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.executors.base import Executor, Outcome, Task, WorkerSpec
 from network_atlas.executors.environment import set_environment
 

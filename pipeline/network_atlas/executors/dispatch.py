@@ -81,6 +81,7 @@ class Dispatch:
         if not self._waiting or len(held) >= IN_FLIGHT or (held and self._waiting < hosts):
             return None
         queue = self._queues[self._choice(host)]
+        # In both directions: a suspect takes no companion, and nobody's companion is a suspect.
         if held and (held[0].alone or queue[0].alone):
             return None
         held.append(queue.popleft())
@@ -97,6 +98,7 @@ class Dispatch:
             return cached
         taken = set(self._cached.values()) - {""}
         free = self._queues.keys() - taken
+        # By rank, not by name: the order of the run (longest first) holds between inputs too.
         return min(free or self._queues, key=lambda name: self._queues[name][0].order)
 
     def settle(self, host: int, outcome: Outcome) -> Outcome | None:
@@ -118,6 +120,7 @@ class Dispatch:
         say, a machine that was taken away).
         """
         held = self._held.pop(host, deque())
+        # The new process in this seat has an empty cache.
         self._cached.pop(host, None)
         failed = None
         if held and blame:
@@ -131,6 +134,7 @@ class Dispatch:
     def _halve(self, tried: Attempted) -> bool:
         """Queue the halves of a task instead of it, each with one more try; say whether it has any."""
         halves = tried.task.split()
+        # A half begins with what the whole has used up: one more try, and if the whole killed, still alone.
         raised, deaths = min(tried.raised, TRIES - 1), min(tried.deaths, DEATHS)
         self._put_back([Attempted(half, tried.order, raised=raised, deaths=deaths) for half in halves])
         return bool(halves)

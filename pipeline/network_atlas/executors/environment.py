@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import SetupError
 
 SETTINGS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Sequence
 
-from network_atlas.config.schema import InlineConfig
+from network_atlas.config.executor import InlineConfig
 from network_atlas.executors.base import BuiltWorkers, Outcome, Task, WorkerSpec, attempt
 from network_atlas.executors.dispatch import Dispatch
 

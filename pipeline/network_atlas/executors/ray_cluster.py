@@ -14,34 +14,22 @@ import dataclasses
 import itertools
 import logging
 import math
-import os
-import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any
 
 import ray
 from ray import exceptions
 
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import WorkerBuildError
 from network_atlas.executors.base import Outcome, Task, WorkerSpec, failure
 from network_atlas.executors.dispatch import Dispatch
-from network_atlas.executors.environment import SETTINGS
 from network_atlas.executors.host import Seat
+from network_atlas.executors.ray_hosts import DEATHS, in_short, is_taken_away, start_host, threads_of
 from network_atlas.executors.ray_metrics import StageMetrics
 from network_atlas.executors.ray_session import Session
 from network_atlas.executors.stopping import Stopping
 
-DEATHS = (
-    exceptions.RayActorError,
-    exceptions.WorkerCrashedError,
-    exceptions.OutOfMemoryError,
-    exceptions.NodeDiedError,
-    exceptions.ObjectLostError,
-    exceptions.LocalRayletDiedError,
-)
-"""Errors which say that the host is gone. Only the first is a RayActorError, so each must be listed."""
 FALSE_STARTS = 3
 """How many hosts in a row may die in one seat before they are ready; then the run ends."""
 PULSE_SECONDS = 1.0
@@ -70,7 +58,7 @@ class RayExecutor:
         if self._session is None:
             self._session = Session(self._config)
             self._metrics = StageMetrics()
-        spec = dataclasses.replace(spec, threads=_threads(self._config))
+        spec = dataclasses.replace(spec, threads=threads_of(self._config))
         stage = _Stage(spec, Dispatch(tasks), self._config.gpus_per_worker if spec.computes else 0.0)
         self._stop([seat for seat in self._pool if seat.gpus != stage.gpus])
         try:
@@ -102,10 +90,10 @@ class RayExecutor:
         """Open and close seats: as many as the cluster has capacity for, and the stage has work for."""
         assert self._session is not None
         capacity = self._session.workers(gpus=stage.gpus)
-        wanted = min(stage.dispatch.unfinished, capacity)
-        while len(self._pool) < wanted:
-            self._pool.append(Seat(next(self._numbers), self._start_host(stage.gpus), gpus=stage.gpus))
-        for seat in self._pool[:wanted]:
+        seats = min(stage.dispatch.unfinished, capacity)
+        while len(self._pool) < seats:
+            self._pool.append(Seat(next(self._numbers), start_host(self._config, stage.gpus), gpus=stage.gpus))
+        for seat in self._pool[:seats]:
             if seat.spec is not stage.spec:
                 seat.prepare(stage.spec)
                 seat.false_starts = 0
@@ -134,33 +122,21 @@ class RayExecutor:
 
     def _replace(self, stage: _Stage, seat: Seat, error: Exception) -> Outcome | None:
         """Put a new host into the seat of one that died, and its tasks back into the queue."""
-        taken_away = _taken_away(error)
+        taken_away = is_taken_away(error)
         if seat.preparing is not None and not taken_away:
             seat.false_starts += 1
         if seat.false_starts >= FALSE_STARTS:
             self._stop([seat])
             raise WorkerBuildError(
                 f"{FALSE_STARTS} worker processes in a row died before {stage.spec.target} was ready in them: "
-                + _in_short(error)
+                + in_short(error)
             ) from error
-        log.warning("a worker was lost (%s); another takes its tasks", _in_short(error))
+        log.warning("a worker was lost (%s); another takes its tasks", in_short(error))
         ray.kill(seat.actor)  # a process whose node was given up may still be alive, and writing
-        seat.actor = self._start_host(stage.gpus)
+        seat.actor = start_host(self._config, stage.gpus)
         seat.running.clear()
         seat.prepare(stage.spec)
         return stage.dispatch.lose(seat.number, blame=not taken_away, reason=str(error))
-
-    def _start_host(self, gpus: float) -> Any:
-        threads = str(_threads(self._config))
-        options = {
-            "num_cpus": self._config.cpus_per_worker,
-            "num_gpus": gpus,
-            "max_restarts": 0,  # a restarted actor would have lost its worker and its search path
-            "max_task_retries": 0,
-            "runtime_env": {"env_vars": {**SETTINGS, "OMP_NUM_THREADS": threads}},
-        }
-        actor = _actor_class([os.path.abspath(entry) for entry in sys.path], os.getcwd())
-        return ray.remote(actor).options(**options).remote()
 
     def _stop(self, seats: Sequence[Seat]) -> None:
         """Kill the hosts of `seats` with whatever they are doing, and close the seats."""
@@ -186,36 +162,6 @@ class _Stage:
     dispatch: Dispatch
     gpus: float
     """GPUs that each host reserves; 0 for stages that don't run the network."""
-
-
-def _actor_class(driver_path: Sequence[str], driver_folder: str) -> type:
-    """Return the class of a host's actor, which puts the search path in order before it imports a `Host`.
-
-    Ray puts the driver's working folder first on a worker's path. A user's file there, named like a library, would
-    replace it in anything imported before the actor's first line: for a class of a module, for an argument (Ray
-    imports pydantic to read one). So the class is made here, which lets it travel as code, and carries its arguments.
-    """
-
-    class HostActor:
-        def __init__(self) -> None:
-            from network_atlas.search_path import put_working_folder_last
-
-            put_working_folder_last(driver_path, driver_folder)
-            from network_atlas.executors.host import Host
-
-            self._host = Host()
-
-        def prepare(self, spec: WorkerSpec) -> WorkerBuildError | None:
-            return self._host.prepare(spec)
-
-        def run(self, task: Task) -> Outcome:
-            return self._host.run(task)
-
-    return HostActor
-
-
-def _threads(config: RayConfig) -> int:
-    return max(1, int(config.cpus_per_worker))
 
 
 def _feed(seat: Seat, dispatch: Dispatch, hosts: int) -> None:
@@ -245,15 +191,3 @@ def _warn_if_none_is_ready(seats: Sequence[Seat], since: float) -> float:
         log.warning("no worker is ready after %.0f s; waiting until the cluster has capacity", UNREADY_WARNING_SECONDS)
         return math.inf
     return since
-
-
-def _in_short(error: Exception) -> str:
-    """Return Ray's message about a death, without its guesses and its tables of names and numbers."""
-    lines = str(error).partition(" Some common causes")[0].splitlines()
-    said = [line.strip() for line in lines if line.strip() and not line.startswith("\t")]
-    return " ".join(said) or type(error).__name__
-
-
-def _taken_away(error: Exception) -> bool:
-    """Say whether a machine was lost, and not only a process on it."""
-    return isinstance(error, exceptions.NodeDiedError) or bool(getattr(error, "preempted", False))

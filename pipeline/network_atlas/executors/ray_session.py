@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from network_atlas.config.schema import RayConfig
+from network_atlas.config.executor import RayConfig
 from network_atlas.errors import ClusterLostError, ConfigError
 from network_atlas.executors.environment import check_reachable, cpus_for, temporary_folder, workers_that_fit
 from network_atlas.executors.ray_patches import no_notices, own_sigterm_handler
@@ -51,6 +51,7 @@ class Session:
 
         A cluster may be asked for more than its capacity, since it may grow. This machine can't grow.
         """
+        # One at least: a cluster without a machine that fits may be about to get one.
         fits = max(1, self.fitting(gpus=gpus))
         if not self._config.workers:
             return fits

@@ -3,7 +3,7 @@
     file = find_files("s3://bucket/train/000.tar", (".tar",))[0]
     read_part(file, offset=512, size=4096)
 
-Nothing is written here. The atlas itself is read and written by `network_atlas.store.paths`.
+Nothing is written here. The atlas itself is read and written by `network_atlas.store.root`.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ def pieces(count: int, device: torch.device) -> Iterator[tuple[slice, int]]:
     sizes = sizes_for(device)
     start = 0
     while start < count:
+        # The smallest size that holds what is left; the largest, again and again, while more is left.
         rows = next((size for size in sizes if size >= count - start), sizes[-1])
         yield slice(start, min(start + rows, count)), rows
         start += rows

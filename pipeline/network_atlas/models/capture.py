@@ -40,6 +40,7 @@ FIRST_OF_SEVERAL = (nn.MultiheadAttention, nn.RNNBase)
 """Modules that return a tuple whose first tensor is their output."""
 
 Receive = Callable[[LayerSpec, Tensor], None]
+"""Takes a layer and its maps, (batch, channels, rows, columns)."""
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
@@ -47,7 +48,7 @@ class _Stopped(Exception):  # noqa: N818 - a signal, not an error
 
 
 def tensor_of(module: nn.Module, output: object) -> Tensor | None:
-    """Return the tensor that a module's output is, or holds alone; None if it holds none, or several.
+    """Return the tensor, of any shape, that a module's output is, or holds alone; None if it holds none, or several.
 
     Of attention and recurrent layers, which return more beside it, the first tensor is the output.
     """
@@ -109,7 +110,7 @@ def capture(
     keep: bool = False,
     before: bool = False,
 ) -> Iterator[Callable[[Tensor], None]]:
-    """Yield a function that runs the model on a batch and hands over each layer's maps as they appear.
+    """Yield a function that runs the model on images, (batch, channels, height, width), and hands over layers' maps.
 
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
     get a copy. With `before`, layers that are activations hand over their input. Raises ModelError when a layer did not

@@ -6,8 +6,8 @@ import ctypes
 
 import torch
 
+from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.config.recipe import OptimizeConfig
-from network_atlas.config.schema import InlineConfig, RayConfig
 from network_atlas.errors import ConfigError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3

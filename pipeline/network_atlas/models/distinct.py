@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from network_atlas.layers import OUTPUT
 from network_atlas.models.capture import FIRST_OF_SEVERAL
-from network_atlas.models.trace import Seen
+from network_atlas.models.seen import Seen
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """Their weights may have several axes and still mix nothing."""

@@ -20,7 +20,8 @@ from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
 from network_atlas.models.load import class_names
-from network_atlas.models.trace import FEW, Seen, Trace, is_scripted, traced
+from network_atlas.models.seen import Seen, Trace, is_scripted
+from network_atlas.models.trace import FEW, traced
 from network_atlas.models.upstream import upstream_hashes
 
 CHANNELS_SECOND = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)

@@ -58,6 +58,7 @@ class _Profile:
     def side_of_most(self, middle: float) -> int:
         """Return the side of the shortest interval about `middle` that holds `MOST` of the gradient."""
         distances = (torch.arange(len(self.weights)) + 0.5 - middle).abs()
+        # An interval about the middle, since a crop is a square about a position.
         nearest = distances.argsort()
         held = self.weights[nearest].cumsum(0) >= MOST * self.weights.sum()
         return round(2 * float(distances[nearest[int(held.nonzero()[0])]]) + 1)
@@ -111,6 +112,7 @@ def _profiles(read: Tensor, images: Tensor) -> tuple[_Profile, _Profile]:
             "a layer's output gives no gradient to the image (its forward runs under no_grad, or detaches), so nothing "
             "can be optimized for it; give a model whose forward is differentiable"
         )
+    # All layers of a pass share the graph, so it is kept for the next one.
     (gradient,) = torch.autograd.grad(read, images, retain_graph=True, materialize_grads=True)
     size = gradient.abs().sum(dim=(0, 1), dtype=torch.float64)
     return _Profile(size.sum(dim=1)), _Profile(size.sum(dim=0))
@@ -150,6 +152,7 @@ def _axis(profiles: Sequence[_Profile], positions: int) -> tuple[float, float, f
     if len(known) < POSITIONS or positions < 2:
         return None
     _, first, second, before_last, last = known
+    # From the first two positions, or the last two where the second one's field reaches the far border already.
     if second[1] < length:
         stride = second[1] - first[1]
     elif before_last[0] > 0:

@@ -13,21 +13,18 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
-from network_atlas.layers import OUTPUT
-from network_atlas.models.axes.kinds import Axes
 from network_atlas.models.axes.tracer import AxisTracer
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
 from network_atlas.models.prepared import to_channels_last
+from network_atlas.models.seen import Seen, Trace, hooked, unseen
 
 FEW = 2
 """Images of the pass that follows axes. Not `BATCH`: an output has one row per image only if it has in both."""
@@ -40,55 +37,10 @@ SAME = 1e-5
 ALIKE = 1e-3
 """The same for an image among other images, where libraries may round differently."""
 
-Receive = Callable[[str, nn.Module, object], None]
-
-
-@dataclass(slots=True)
-class Seen:
-    """A module as the passes saw it."""
-
-    name: str
-    module: nn.Module
-    taken: bool = False
-    """Whether the module has the name that is reserved for the model's own output."""
-    calls: int = 0
-    """In one forward pass."""
-    returns: str = ""
-    """The type of what it returns, where that holds no single tensor."""
-    shape: torch.Size | None = None
-    """Of its output for a full batch."""
-    shape_of_few: torch.Size | None = None
-    dtype: torch.dtype | None = None
-    axes: Axes | None = None
-    made_by: frozenset[int] = frozenset()
-    """Numbers of the products with weights that made its channels."""
-    same_as: str = ""
-    """The first module that returned the very same tensor, if that was another."""
-    has_gradient: bool = False
-    """Whether a gradient leads from its output to the images."""
-    values: Tensor | None = None
-    values_of_last: Tensor | None = None
-    """Those of the batch's last image."""
-    is_random: bool = False
-    """Whether two passes over the same images gave it different values."""
-    depends_on_others: bool = False
-    """Whether an image's values changed with its place in the batch and the other images."""
-    end_seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Trace:
-    """All modules that ran, and how long a pass of a full batch took."""
-
-    order: list[Seen] = field(default_factory=list)
-    not_called: list[Seen] = field(default_factory=list)
-    """Modules with weights of their own of which no call was seen."""
-    total_seconds: float = 0.0
-
 
 def traced(model: nn.Module, config: InputConfig) -> Trace:
     """Return what every module of `model` returns. Raises ModelError, with the reason, when the model can't run."""
-    seen = {entry.name: entry for name, module in model.named_modules() for entry in [_unseen(name, module)]}
+    seen = {entry.name: entry for name, module in model.named_modules() for entry in [unseen(name, module)]}
     trace = Trace()
     with failures_named(config):
         images = example_input(config).contiguous(memory_format=torch.channels_last)
@@ -98,12 +50,8 @@ def traced(model: nn.Module, config: InputConfig) -> Trace:
             _time(model, images, seen, trace)
         _follow(model, example_input(config, FEW), seen)
     _check_modules(model, seen)
-    trace.not_called = [entry for entry in seen.values() if not entry.calls and _has_weights(entry.module)]
+    trace.not_called = [entry for entry in seen.values() if not entry.calls and entry.has_weights]
     return trace
-
-
-def _has_weights(module: nn.Module) -> bool:
-    return next(module.parameters(recurse=False), None) is not None
 
 
 def _check_modules(model: nn.Module, seen: dict[str, Seen]) -> None:
@@ -115,32 +63,6 @@ def _check_modules(model: nn.Module, seen: dict[str, Seen]) -> None:
             f"the model's forward builds the module {built[0]!r} again in each pass, with other weights; "
             "build modules in __init__"
         )
-
-
-def _unseen(name: str, module: nn.Module) -> Seen:
-    taken = name == OUTPUT
-    return Seen(f"{name} ({type(module).__name__})" if taken else name or OUTPUT, module, taken=taken)
-
-
-@contextlib.contextmanager
-def _hooked(model: nn.Module, seen: dict[str, Seen], receive: Receive) -> Iterator[None]:
-    """Hand every module's output to `receive` as long as the context lasts."""
-    handles = [
-        entry.module.register_forward_hook(lambda module, _, output, name=name: receive(name, module, output))
-        for name, entry in seen.items()
-        if not is_scripted(entry.module)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def is_scripted(module: nn.Module) -> bool:
-    """Say whether a module was compiled by torch.jit.script, or is inside of one that was: it takes no hooks."""
-    scripted = isinstance(module, torch.jit.RecursiveScriptModule)  # type: ignore[attr-defined]
-    return scripted and not isinstance(module, torch.jit.TopLevelTracedModule)  # type: ignore[attr-defined]
 
 
 def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
@@ -171,7 +93,7 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
         entry.values_of_last = None
 
     for receive, batch in ((first, images), (again, images), (among_others, changed_companions(images))):
-        with _hooked(model, seen, receive):
+        with hooked(seen, receive):
             model(batch)
 
 
@@ -203,7 +125,7 @@ def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace)
         ) -> None:
             ends[name] = time.perf_counter() - start
 
-        with _hooked(model, seen, note):
+        with hooked(seen, note):
             model(images)
         total = time.perf_counter() - start
         if total < trace.total_seconds:
@@ -236,7 +158,7 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
     leaf = images.requires_grad_()
     # Hooks on saved tensors run a part of the model again in the backward pass, and would hand over its layers twice.
     no_recomputing = torch.autograd.graph.disable_saved_tensors_hooks(f"its forward uses {CHECKPOINT}")
-    with torch.enable_grad(), no_recomputing, _hooked(model, seen, receive), tracer:
+    with torch.enable_grad(), no_recomputing, hooked(seen, receive), tracer:
         model(tracer.of_images(leaf * 1.0))  # not the leaf itself: a model may change its input in place
     if not total.requires_grad:
         raise ModelError(
@@ -266,7 +188,7 @@ def _reaches(model: nn.Module, leaf: Tensor, entry: Seen) -> bool:
         output = tensor_of(module, value)
         raise _Stopped
 
-    with torch.enable_grad(), _hooked(model, {entry.name: entry}, receive), contextlib.suppress(_Stopped):
+    with torch.enable_grad(), hooked({entry.name: entry}, receive), contextlib.suppress(_Stopped):
         model(leaf * 1.0)
     return output is not None and _goes_back(output.sum(), leaf)
 

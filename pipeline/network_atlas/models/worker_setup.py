@@ -14,7 +14,7 @@ from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_device
 from network_atlas.models.load import load_model, on_device
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 _MODELS: WeakValueDictionary[tuple[str, str], nn.Module] = WeakValueDictionary()
 """Weak: a model is freed with the last worker that holds it."""

@@ -28,10 +28,13 @@ Batch = Float[Tensor, "batch ..."]
 State = dict[str, Batch]
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""Adam's own defaults (Kingma, Ba 2015), which Lucid keeps."""
 MOMENTUM_DECAY = 0.004
 """Dozat's (2016), as torch.optim.NAdam has it."""
 PYRAMID_LEVELS = 4
+"""As the DeepDream notebook has it (`lap_n`, Mordvintsev 2016)."""
 SMALLEST = 1e-12
+"""Keeps a gradient of zero at zero, where a division would make it NaN."""
 
 
 class Ascent(Protocol):
@@ -75,6 +78,7 @@ class NAdam:
     def step(self, gradient: Batch, state: State) -> Batch:
         """Return the step."""
         count = _update_moments(gradient, state)
+        # Momentum begins at about half of BETA1 and rises to it; 0.96 is Dozat's constant, fixed in torch's NAdam too.
         now = BETA1 * (1 - 0.5 * 0.96 ** (count * MOMENTUM_DECAY))
         following = BETA1 * (1 - 0.5 * 0.96 ** ((count + 1) * MOMENTUM_DECAY))
         state["product"] *= now
@@ -110,6 +114,7 @@ def ascent(config: OptimizeConfig) -> Ascent:
 
 
 def _moments(parameters: Batch) -> State:
+    # One count for each picture, of as many axes as the parameters, so that it broadcasts against them.
     count = torch.zeros(len(parameters), *[1] * (parameters.ndim - 1), device=parameters.device)
     return {"first": torch.zeros_like(parameters), "second": torch.zeros_like(parameters), "count": count}
 
@@ -129,6 +134,7 @@ def conditioned(gradient: Batch, kind: str) -> Batch:
     (Mordvintsev 2016). Both take gradients of pixels, (batch, channels, height, width); 'plain' changes nothing.
     """
     if kind == "blurred":
+        # Twice [1 2 1] / 4 is [1 4 6 4 1] / 16: nearly a Gaussian with a standard deviation of one pixel.
         return blurred(blurred(gradient))
     return _equal_bands(gradient) if kind == "laplacian" else gradient
 
@@ -138,6 +144,7 @@ def _equal_bands(
 ) -> Float[Tensor, "batch channels height width"]:
     bands, rest = [], gradient
     for _ in range(PYRAMID_LEVELS):
+        # A side of one pixel can't be halved; `ceil_mode` keeps the last row of an odd one.
         halves = [min(2, size) for size in rest.shape[-2:]]
         coarse = F.avg_pool2d(rest, halves, ceil_mode=True)
         bands.append(rest - F.interpolate(coarse, size=rest.shape[-2:], mode="bilinear", align_corners=False))

@@ -59,6 +59,7 @@ def optimize(target: Target, pictures: Sequence[Picture], recipe: Recipe) -> lis
     waiting = deque(grouped(pictures))
     with torch.enable_grad():
         while waiting or loop.slots.active:
+            # Only the first in line: a large group that smaller ones overtake might never find enough free slots.
             while waiting and loop.has_space(len(waiting[0])):
                 loop.add(waiting.popleft())
             loop.step()
@@ -119,11 +120,13 @@ class _Loop:
         (climbed, scores), between = self._scores(images)
         signs = torch.tensor([active.picture.sign for active in self.slots.active], device=images.device)
         penalties = _score_sizes(scores, climbed.detach()) * penalty(images, self._config.regularizers)
+        # A sum, not a mean: how many pictures share the batch must not change the size of anyone's gradient.
         aim = (signs * climbed).sum() - between - penalties.sum()
         gradient, *seen = torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
         tensors["parameters"] = parameters.detach()
         self._move(gradient)
         if seen:
+            # A broken picture's NaN must not enter: its opacity is stored with what it was before.
             tensors["opacity"] += seen[0].nan_to_num().abs().sum(dim=1)
         self.slots.note(scores, climbed.detach())
 
@@ -160,6 +163,7 @@ class _Loop:
         """Move every picture uphill; one whose gradient is not finite stays where it is, now and later."""
         tensors, parameterization = self.slots.tensors, self._recipe.parameterization
         flat = gradient.flatten(1)
+        # Flags on the device: reading one here would make the processor wait for the GPU at every step.
         tensors["broken"] |= ~flat.isfinite().all(dim=1)
         tensors["moved"] |= (flat != 0).any(dim=1)
         whole = (~tensors["broken"]).view(-1, *[1] * (gradient.ndim - 1))
@@ -167,6 +171,7 @@ class _Loop:
         clean = torch.where(whole, gradient, torch.zeros_like(gradient))
         if isinstance(parameterization, Shared):
             clean = parameterization.tied(clean, self.slots.groups)
+        # The rule changes these tensors in place, so they need not be written back.
         state = {name: tensor for name, tensor in tensors.items() if name not in NOT_ASCENT}
         step = self._rule.step(conditioned(clean, self._config.gradient), state)
         tensors["parameters"] += torch.where(whole, step, torch.zeros_like(step))
@@ -183,6 +188,7 @@ class _Loop:
     @torch.no_grad()
     def _finish(self, slots: Sequence[int]) -> None:
         tensors = {name: tensor[list(slots)] for name, tensor in self.slots.tensors.items()}
+        # The stored picture is the one after the last step; its score is measured later, from these very pixels.
         pixels = quantize(self._recipe.parameterization.image(tensors["parameters"]))
         opacity = opacity_of(tensors["opacity"]) if "opacity" in tensors else [None] * len(slots)
         moved = tensors["moved"].tolist()

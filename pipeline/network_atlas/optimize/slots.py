@@ -44,6 +44,7 @@ class ActivePicture:
         """Say whether it has taken all its steps, is broken, or its score has flattened."""
         if self.broken or self.step >= len(self.warps):
             return True
+        # By what is climbed, not the score: a probability near 0 looks flat while its logarithm still rises.
         return self.step % CHECK_EVERY == 0 and has_flattened(self.climbed, config, sign=self.picture.sign)
 
 
@@ -58,6 +59,7 @@ def has_flattened(history: Sequence[float], config: StopConfig, *, sign: int) ->
     first, before, last = (
         sign * _mean(part) for part in (history[:window], history[-2 * window : -window], history[-window:])
     )
+    # A score that fell from first to last has no rise to compare with: `gain` of a negative number says nothing.
     return last - before < config.gain * (last - first) or last <= first
 
 
@@ -96,6 +98,7 @@ class Slots:
     def add(self, group: Sequence[ActivePicture], tensors: dict[str, Float[Tensor, "pictures ..."]]) -> None:
         """Put new pictures behind those that are there; `tensors` holds one row for each of them."""
         self.read_scores()
+        # Empty slots take names, types and shapes from their first group: what a slot holds depends on the recipe.
         before = self.tensors or {name: tensor[:0] for name, tensor in tensors.items()}
         self.tensors = {name: torch.cat([before[name], tensor.detach()]) for name, tensor in tensors.items()}
         self.active += group
@@ -121,6 +124,7 @@ class Slots:
         Must run before the slots change: the kept numbers are in the order of the slots.
         """
         if self._noted:
+            # One copy for all steps kept: each copy from a GPU waits until the device has caught up.
             columns = torch.stack(self._noted).permute(2, 1, 0).tolist()  # (slots, 2, steps)
             broken = self.tensors["broken"].tolist()
             for active, (scores, climbed), is_broken in zip(self.active, columns, broken, strict=True):

@@ -65,6 +65,7 @@ def direction(maps: Maps, units: Sequence[Direction]) -> Scores:
     power = torch.tensor([unit.cosine_power for unit in units], device=maps.device)[:, None]
     values = maps.float().flatten(2)
     dot = (values * vectors).sum(dim=1)  # (pictures, positions)
+    # Behind a ReLU a position may be zero in all channels, and has no direction.
     cosine = dot / (values.norm(dim=1) * vectors.norm(dim=1)).clamp(min=1e-6)
     weighed: Tensor = dot * cosine.clamp(min=SMALLEST_COSINE) ** power
     return weighed.mean(dim=1)
@@ -111,10 +112,11 @@ def climbed(maps: Mapping[str, Maps], units: Sequence[Single | Sum], values: Sco
         terms = terms_of(unit)
         if all(isinstance(term.unit, ClassProbability) and term.weight > 0 for term in terms):
             logs = maps[terms[0].unit.layer][number, :, 0, 0].float().log_softmax(dim=0)
+            # log(sum of w p) = logsumexp(log w + log p): no p is ever computed, so that none rounds to zero.
             weights = torch.tensor([term.weight for term in terms], device=logs.device)
             chosen = logs[[term.unit.channel for term in terms if isinstance(term.unit, ClassProbability)]]
-            place = torch.tensor(number, device=logs.device)
-            values = values.index_put((place,), (chosen + weights.log()).logsumexp(dim=0))
+            index = torch.tensor(number, device=logs.device)
+            values = values.index_put((index,), (chosen + weights.log()).logsumexp(dim=0))
     return values
 
 

@@ -21,7 +21,7 @@ from network_atlas.pictures.transforms import resize
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.units import Channel, Coactive, Sum, Term
 
 Starts = dict[str, Float[Tensor, "channels height width"]]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from network_atlas.config.schema import InlineConfig, RunConfig
+from network_atlas.config.executor import InlineConfig
+from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.pictures import Picture

@@ -15,7 +15,8 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
 from network_atlas.plan.contents import LayerPlan, Span
-from network_atlas.plan.pictures import Context, Picture, distinct, extra_pictures, pictures_of
+from network_atlas.plan.expansion import Context, extra_pictures, pictures_of
+from network_atlas.plan.pictures import Picture, distinct
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.recipes import recipe_of, takes_magnitude
 from network_atlas.plan.scans import Scans

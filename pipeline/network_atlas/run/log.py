@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from network_atlas.errors import AtlasError, StoreError
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 WRITE_SECONDS = 5.0
 RETRY_SECONDS = 10.0

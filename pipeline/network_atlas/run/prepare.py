@@ -28,8 +28,8 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
-from network_atlas.store.paths import Store
 from network_atlas.store.results import LAYERS_FILE, read_run_file
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from network_atlas.run.inputs import merge_statistics
 from network_atlas.run.log import RunLog
 from network_atlas.run.prepare import Prepared
 from network_atlas.store.failures import QUARANTINED, FailedTask, put_failure
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import FOLD_AT, fold
 from network_atlas.store.results import RESULTS, Done, what_is_done
+from network_atlas.store.root import Store
 
 HOPELESS = 50
 """A stage stops when its first tasks, this many, all fail: then the fault is not in single pictures."""
@@ -83,6 +83,7 @@ class Run:
         done, items = 0, 0
         spec = WorkerSpec(stage.worker, self.prepared.config, stage=name, computes=stage.computes)
         longest_first = sorted(tasks, key=self._work, reverse=True)  # short tasks last: no worker is late by a long one
+        # Closed at once when an error leaves the loop: otherwise workers would go on until the generator is collected.
         with closing(self.executor.run(spec, longest_first)) as outcomes:
             for number, outcome in enumerate(outcomes, start=1):
                 if isinstance(outcome, TaskFailed):
@@ -140,6 +141,7 @@ class Run:
 def _failed_task(stage: str, outcome: TaskFailed) -> FailedTask:
     """Return the record of a failure, with the keys of the missing results and the units that they would show."""
     task = outcome.task
+    # Without keys nothing is left out: such a task is tried again by the next run.
     keys = task.keys if stage in QUARANTINED else ()
     return FailedTask(
         stage=stage, task=task.id, error=outcome.error, details=outcome.details, keys=keys, units=task.units

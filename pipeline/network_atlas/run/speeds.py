@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 
-from network_atlas.config.schema import InlineConfig, RunConfig
+from network_atlas.config.executor import InlineConfig
+from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.layers import LayerSpec

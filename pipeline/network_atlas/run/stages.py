@@ -31,9 +31,10 @@ from network_atlas.site.worker import put_index, remove_stale_pages
 from network_atlas.store.failures import quarantined, release
 from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import Manifest, latest, publish
-from network_atlas.store.paths import DERIVED, Store, atlas_path, statistics_path
+from network_atlas.store.paths import DERIVED, atlas_path, statistics_path
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.results import Done
+from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 
@@ -77,7 +78,8 @@ def _stop_if_nothing_was_readable(current: Run) -> None:
     prepared, count = current.prepared, len(current.prepared.examples)
     if count and unreadable(prepared, current.done()) == count:
         raise DatasetError(
-            f"none of the {count} images could be read; `atlas status {prepared.config.store.root}` says why. "
+            f"the dataset has {counted(count, 'image')}, of which none could be read; `atlas status "
+            f"{prepared.config.store.root}` says why. "
             "Give another dataset, or fix the files and change dataset.version."
         )
 

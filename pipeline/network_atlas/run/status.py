@@ -19,9 +19,10 @@ from network_atlas.run.pace import Commit, items_per_second
 from network_atlas.store.columns import read_columns
 from network_atlas.store.lease import lease_files, read_lease
 from network_atlas.store.manifest import latest
-from network_atlas.store.paths import DERIVED, Store
+from network_atlas.store.paths import DERIVED
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.results import ITEMS_FILE, read_run_file
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 
@@ -55,8 +56,8 @@ class Holder:
     run: str
     since: float
     heartbeat: float
-    processes: str = ""
-    pid_started: float | None = None
+    processes: str
+    pid_started: float | None
     """`processes` and `pid_started` are for `network_atlas.store.lease.is_gone`."""
 
 
@@ -116,8 +117,8 @@ def _holder(raw: dict[str, Any]) -> Holder:
         run=str(raw["run"]),
         since=float(raw["since"]),
         heartbeat=float(raw["heartbeat"]),
-        processes=str(raw.get("processes", "")),
-        pid_started=raw.get("pid_started"),
+        processes=str(raw["processes"]),
+        pid_started=raw["pid_started"],
     )
 
 
@@ -186,7 +187,7 @@ def _failures(store: Store, stage: str, receipts: Collection[Receipt]) -> tuple[
 def _error(store: Store, path: str) -> str:
     try:
         record = json.loads(store.read(path))
-        return " ".join([*(f"[{unit}]" for unit in record.get("units", ())[:3]), str(record["error"])])
+        return " ".join([*(f"[{unit}]" for unit in record["units"][:3]), str(record["error"])])
     except (ValueError, TypeError, KeyError):
         return f"{path} is damaged"
 

@@ -35,6 +35,7 @@ Into = tuple[Array, Array, Array, Array, Array, Array]
 inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 
 
+# `contract` alone: the other liberties of fast mathematics assume that no value is NaN, and reorder sums.
 @numba.njit(nogil=True, fastmath={"contract"})
 def _scale(rows: Array, scaled: Array, factors: Factors) -> None:
     """Multiply and add in one step, rounded once, where the processor can: as torch normalizes."""
@@ -152,6 +153,7 @@ def reduce_maps(maps: Array, scaled: Array, factors: Factors, into: Into) -> Non
         _start(maps[image, 0], extremes, origins)
         total[:] = squares[:] = 0.0
         for start in range(0, positions, BLOCK):
+            # float32 has twice as many lanes as float64, and over 64 values its rounding stays small.
             part[:] = part_squares[:] = np.float32(0)
             _add_fours(maps[image], scaled[image], factors, start, extremes, sums)
             _add_rest(maps[image], scaled[image], factors, start, extremes, sums)

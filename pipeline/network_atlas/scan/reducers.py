@@ -36,6 +36,7 @@ class Reducer:
     def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
         self.channels = sum(layer.channels for layer in layers)
         self.parts = {layer.name: part for layer, part in zip(layers, channel_slices(layers), strict=True)}
+        # A batch begins with at most KEPT - 1 images kept, and a filled-up one writes all of its rows.
         rows = KEPT + max(2, batch)
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((rows, self.channels), type_) for name, type_ in FIELDS.items()
@@ -62,6 +63,7 @@ class Reducer:
             return
         images, positions = self._where(*layer.positions)
         values, drawn = maps.flatten(2), torch.from_numpy(images)
+        # Only the sampled images are read here, and only these are converted: the maps may be large, and bfloat16.
         vectors, centre = values[drawn, :, torch.from_numpy(positions)], values[drawn, :, _flat_centre(layer)]
         self._on_device[layer.name] = on_device(maps) | {"vectors": vectors.float(), "centre": centre.float()}
 
@@ -140,5 +142,6 @@ def on_device(maps: Tensor) -> dict[str, Tensor]:
     maximum, maximum_at = flat.max(dim=2)
     minimum, minimum_at = flat.min(dim=2)
     mean = flat.mean(dim=2)
+    # About the mean: the mean of squares minus the squared mean would cancel in float32.
     within = (flat - mean[:, :, None]).square().sum(dim=2)
     return dict(zip(FIELDS, (maximum, maximum_at, minimum, minimum_at, mean, within), strict=True))

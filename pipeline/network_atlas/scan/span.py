@@ -20,10 +20,12 @@ class SpanScan:
 
     def __init__(self, task: ScanTask, config: ScanConfig) -> None:
         span, layers = task.span, task.layers
+        # Sorted: the numbers of the classes must not depend on which example comes first.
         labels = tuple(sorted({label for label in span.labels if label})) if config.class_k else ()
         self._task = task
         self._sizes = [layer.channels for layer in layers]
         self._class_numbers = {label: number for number, label in enumerate(labels)}
+        # Known before any image is read, so that the arrays of the sample have their size from the start.
         self._sampled = [sample_hash(example_id) <= task.sample_limit for example_id in span.example_ids]
         self._sample = RunningSample(layers, sum(self._sampled))
         self._class_sums = ClassSums.empty(self._sizes, labels=labels)
@@ -31,6 +33,7 @@ class SpanScan:
 
     def update(self, reduced: Reduced, indices: Sequence[int]) -> None:
         """Take in some examples, which stand at `indices` of the span, in rising order."""
+        # First of all, so that every statistic below leaves out the same examples.
         span, reduced = self._task.span, reduced.without_non_finite(self._sizes)
         numbers = span.start + np.array(indices, np.int64)
         classes = np.array([self._class_numbers.get(span.labels[index], -1) for index in indices], np.int32)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from network_atlas.errors import ConfigError, StoreError
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 HOST = "127.0.0.1"
 

@@ -11,8 +11,9 @@ from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
 from network_atlas.store.manifest import Manifest
-from network_atlas.store.paths import Store, atlas_path
+from network_atlas.store.paths import atlas_path
 from network_atlas.store.receipts import Receipt, commit, read_receipts
+from network_atlas.store.root import Store
 from network_atlas.store.shards import entry_for, read_first_rows, read_rows
 
 COVERS = 8

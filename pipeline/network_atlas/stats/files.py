@@ -27,7 +27,7 @@ from network_atlas.stats.sampled import Sampled
 from network_atlas.stats.topk import NONE, TopClasses, TopK
 from network_atlas.store import scan_schemas
 from network_atlas.store.columns import Column, Lists, put_columns, read_columns
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 PARTIALS, CLASSES, SAMPLES, EXAMPLES = "scan/partials", "scan/classes", "activation_samples", "examples"
@@ -234,7 +234,7 @@ def put_examples(store: Store, start: int, ids: Sequence[str], labels: Sequence[
 
 
 def read_ids(store: Store, paths: Iterable[str]) -> NDArray[np.object_]:
-    """Return all examples' ids by number, from the shards of all spans."""
+    """Return all examples' ids by number, (examples,), from the shards of all spans."""
     shards = [read_columns(store, path, ["number", "example_id"]) for path in paths]
     ids: NDArray[np.object_] = np.empty(sum(len(shard["number"]) for shard in shards), dtype=object)
     for shard in shards:

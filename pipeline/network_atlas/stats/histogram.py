@@ -26,15 +26,17 @@ SHIFT = MANTISSA_BITS - 2
 
 
 def bucket_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the bucket of each value, 0 to BUCKETS - 1 from the lowest to the highest; zero's is SIDE."""
+    """Return buckets in the shape of `values`: 0 to BUCKETS - 1 from the lowest to the highest; zero's is SIDE."""
+    # From the bits, not by a logarithm: that rounds differently on other processors, and values at an edge would move.
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     size = np.clip(((bits & 0x7FFFFFFF) >> SHIFT).astype(np.int64) - FIRST + 1, 0, SIDE)
     return np.where(bits >> 31, SIDE - size, SIDE + size)
 
 
 def edges() -> NDArray[np.float64]:
-    """Return the BUCKETS + 1 edges, the outermost infinite."""
+    """Return the edges, (BUCKETS + 1,), the outermost infinite."""
     steps = np.arange(SIDE)
+    # Four equal steps within an octave, as the first two bits of the mantissa count: not equal ratios.
     outer = 2.0 ** (steps // PER_OCTAVE - OCTAVES) * (1 + (steps % PER_OCTAVE) / PER_OCTAVE)
     return np.concatenate([[-np.inf], -outer[:0:-1], [-outer[0], outer[0]], outer[1:], [np.inf]])
 

@@ -37,7 +37,7 @@ from network_atlas.stats.partial import Partial, check_cover
 from network_atlas.stats.sample import DUPLICATES_FROM, Sample, quantiles_of
 from network_atlas.stats.topk import NONE, TopK
 from network_atlas.stats.tree import merge_tree
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 PARTNERS = 5
 """Most correlated channels that a channel's record names."""
@@ -166,6 +166,7 @@ class LayerScan(Mapping[int, ChannelScan]):
         """Return the channels whose spatial means follow this one's most closely over the sample, closest first."""
         row = self._correlations[channel]
         others = [int(other) for other in np.flatnonzero(np.isfinite(row)) if other != channel]
+        # Ties go to the smaller channel: correlations are rounded, so that there are some.
         closest = sorted(others, key=lambda other: (-float(row[other]), other))[:PARTNERS]
         return [{"channel": other, "correlation": float(row[other])} for other in closest]
 
@@ -234,10 +235,12 @@ def read_layer_scan(
     check_cover(covered, covered[-1][1] if examples is None else examples)
     classes = None
     if with_classes and under[CLASSES]:
+        # By the span's start: the order of the files means nothing, and the last bits of sums depend on the order.
         parts = sorted((read_class_sums(store, path, layer) for path in under[CLASSES]), key=lambda part: part[0])
         classes = merge_tree((sums for _, sums in parts), ClassSums.merge).present
     return LayerScan(
         layer,
+        # Read as the tree asks for them: the partials of a large dataset would not fit into memory together.
         merge_tree((read_partial(store, path, layer, config) for _, _, path in spans), Partial.merge),
         read_sample(store, under[SAMPLES], layer),
         classes,

@@ -60,6 +60,7 @@ class Moments:
         """Return the moments of both sets of values together; neither side changes."""
         mine, theirs = self.count.astype(np.float64), other.count.astype(np.float64)  # their products overflow integers
         count = np.maximum(mine + theirs, 1.0)
+        # A side without values has the mean 0 and the weight 0: the result is the other side's, exactly.
         delta = other.mean - self.mean
         cubes = delta**3 * (mine * theirs * (mine - theirs) / count**2)
         cross = 3 * delta * (mine * other.m2 - theirs * self.m2) / count
@@ -84,6 +85,7 @@ class Moments:
     def skewness(self) -> Floats:
         """Return the third standardized moment, NaN for channels that are constant but for rounding."""
         with np.errstate(divide="ignore", invalid="ignore"):
+            # Of a constant channel m2 is rounding alone, and the quotient of two roundings may be of any size.
             skewness: Floats = np.sqrt(self.count) * self.m3 / self.m2**1.5
         return np.where(self.is_constant, np.nan, skewness)
 
@@ -96,8 +98,8 @@ class Moments:
 def is_constant(low: Floats | float, high: Floats | float, size: Floats | float = 0.0) -> NDArray[np.bool_] | np.bool_:
     """Say whether values from `low` to `high`, of float32 maps, differ by no more than they are rounded.
 
-    `size` is that of the numbers that they were computed from, where it is larger. True where there are no values:
-    where `low` is above `high`.
+    Numbers, or arrays of (channels,). `size` is that of the numbers that they were computed from, where it is larger.
+    True where there are no values: where `low` is above `high`.
     """
     sizes = np.maximum(np.maximum(np.abs(low), np.abs(high)), size)
     return np.subtract(high, low) <= ROUNDING * sizes

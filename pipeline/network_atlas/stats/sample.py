@@ -35,6 +35,7 @@ def sample_hash(example_id: str) -> str:
 
 
 def _digest(example_id: str) -> bytes:
+    # The prefix makes it another hash than the one by which `dataset.limit` chooses: the two choices are independent.
     return hashlib.sha256(b"sample\0" + example_id.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -60,6 +61,7 @@ def positions_of(example_ids: Sequence[str], rows: int, columns: int) -> NDArray
     lengths = np.array([rows, columns])
     edges = (lengths > 2).astype(np.int64)
     inner = lengths - 2 * edges
+    # The minimum is needed: a share just below 1 rounds to 1 as a float.
     return (edges + np.minimum((shares * inner).astype(np.int64), inner - 1)).astype(np.int32)
 
 
@@ -67,6 +69,7 @@ def positions_of(example_ids: Sequence[str], rows: int, columns: int) -> NDArray
 def _shares(example_id: str) -> tuple[float, float]:
     """Return the position of an example as shares of height and width; cached, as every layer asks for it."""
     digest = _digest(example_id)
+    # Not the first eight bytes: they are small in all sampled examples, since they decide who is sampled.
     return int.from_bytes(digest[8:16], "big") / 2**64, int.from_bytes(digest[16:24], "big") / 2**64
 
 
@@ -110,6 +113,7 @@ class Sample:
         Rounded to `DECIMALS`: further digits differ between kinds of processors, which round matrix products in their
         own ways.
         """
+        # The same examples for all pairs, or the matrix would not be one of correlations.
         values = self.spatial_mean[np.isfinite(self.spatial_mean).all(axis=1)].astype(np.float64)
         if len(values) < 2:
             return np.full((self.spatial_mean.shape[1],) * 2, np.nan)
@@ -123,7 +127,7 @@ class Sample:
 
 
 def quantiles_of(values: Floats) -> list[dict[str, float]]:
-    """Return the quantiles of finite `values`, interpolated linearly."""
+    """Return the quantiles of finite `values`, (examples,), interpolated linearly."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return []

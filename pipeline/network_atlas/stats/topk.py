@@ -63,6 +63,7 @@ class TopK:
         """Return the best of both; neither side changes."""
         values = np.concatenate([self.values, other.values], axis=1)
         numbers = np.concatenate([self.numbers, other.numbers], axis=1)
+        # The last key counts most: filled entries first, then by value, then by number.
         order = np.lexsort((numbers, -self.sign * values, numbers == NONE), axis=1)[:, : self.k]
         return replace(
             self,
@@ -110,11 +111,13 @@ class TopClasses:
             np.concatenate([getattr(self.best, name), getattr(other.best, name)], axis=1)
             for name in ("values", "numbers", "at")
         )
+        # Within a part a class stands once, so at most two entries of a row compete.
         numbers = np.where(_is_beaten(classes, values, numbers), NONE, numbers)
         order = np.lexsort((numbers, -values, numbers == NONE), axis=1)[:, : self.best.k]
         values, numbers, at, classes = (
             np.take_along_axis(array, order, axis=1) for array in (values, numbers, at, classes)
         )
+        # As in `empty`: an entry that no example fills has the lowest value.
         values = np.where(numbers == NONE, -np.inf, values).astype(np.float32)
         best = TopK(sign=1, values=values, numbers=numbers, at=at)
         return TopClasses(labels=labels, best=best, classes=classes)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 QUARANTINED = ("optimize", "calibrate")
 """Stages whose results can be left out one by one. An atlas can't lack a span, or the table of a layer."""
@@ -28,9 +28,9 @@ class FailedTask:
     error: str
     details: str
     """The traceback."""
-    keys: Sequence[str] = ()
+    keys: Sequence[str]
     """Keys of the results that are missing because of it."""
-    units: Sequence[str] = ()
+    units: Sequence[str]
     """The units that these results would show."""
 
 

@@ -33,7 +33,7 @@ from typing import Any
 import psutil
 
 from network_atlas.errors import RootBusyError, StoreError
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.swap import Content, open_swap
 
 LEASE_FILE = "lease.json"
@@ -162,6 +162,7 @@ def _parsed(content: Content | None) -> dict[str, Any] | None:
     try:
         raw: dict[str, Any] = json.loads(content.data)
         _ = raw["host"], int(raw["pid"]), raw["run"], float(raw["since"]), float(raw["heartbeat"])
+        _ = raw["processes"], raw["pid_started"]
     except (ValueError, TypeError, KeyError):
         return None
     return raw
@@ -174,12 +175,12 @@ def is_gone(holder: Mapping[str, Any]) -> bool:
     """
     if time.time() - float(holder["heartbeat"]) > STALE_SECONDS:
         return True
-    if not holder.get("processes") or holder["processes"] != visible_processes():
+    if not holder["processes"] or holder["processes"] != visible_processes():
         return False
     pid = int(holder["pid"])
     if not psutil.pid_exists(pid):
         return True
-    then, now = holder.get("pid_started"), _started(pid)
+    then, now = holder["pid_started"], _started(pid)
     # Another start time: a new process has the number now.
     return then is not None and now is not None and abs(now - float(then)) > START_TOLERANCE_SECONDS
 
@@ -212,6 +213,7 @@ def _started(pid: int) -> float | None:
 
 
 def _busy(root: str, holder: dict[str, Any], path: str) -> str:
+    # `holder` is empty where the run that was faster has given the lease back meanwhile.
     share = "" if path == LEASE_FILE else f", sweep.share={path.rpartition('/')[2][:-5].replace('-of-', '/')},"
     who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}{share}"
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder.get("since", time.time()))))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from network_atlas.errors import CorruptShardError
 from network_atlas.fingerprints import fingerprint
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 

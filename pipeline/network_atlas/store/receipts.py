@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from network_atlas.errors import StoreError
 from network_atlas.store.folds import decode, encode
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 FOLD_AT = 1000
@@ -55,7 +55,7 @@ class Receipt:
     unreadable: int = 0
     """Images of a scan task that could not be read."""
     finished: float = 0.0
-    """Time of the commit, in seconds since 1970 by the clock of its machine."""
+    """Time of the commit, in seconds since 1970 by the clock of its machine; `commit` fills it in."""
 
 
 def files_under(receipts: Iterable[Receipt], folder: str) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ def _parse(path: str, data: bytes) -> Receipt | None:
     try:
         raw = json.loads(data)
         files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
-        return Receipt(files=files, keys=tuple(raw.pop("keys")), **raw)
+        return Receipt(files=files, keys=tuple(raw.pop("keys")), finished=raw.pop("finished"), **raw)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         log.error("%s is not a receipt (%s); its results count as missing", path, error)
         return None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from network_atlas.errors import CorruptShardError
-from network_atlas.store.paths import Store
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts, receipts_by_key
+from network_atlas.store.root import Store
 
 RUN_FILE = "plan/run.json"
 ITEMS_FILE = "plan/items.parquet"

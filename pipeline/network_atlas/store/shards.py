@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from network_atlas.errors import CorruptShardError
 from network_atlas.files.retries import is_transient
-from network_atlas.store.paths import Data, Store
+from network_atlas.store.root import Data, Store
 
 ROW_GROUP_BYTES = 6_000_000
 ROW_GROUP_ROWS = 50_000
@@ -67,6 +67,7 @@ def encode_table(table: pa.Table, *, sorted_by: Sequence[str] = ()) -> pa.Buffer
     stream = pa.BufferOutputStream(pa.system_memory_pool())  # malloc's: workers have it keep freed memory for reuse
     _write(table, stream, sorted_by)
     data = stream.getvalue()
+    # Read back before it is put: afterwards a receipt would name a file that nobody can read.
     if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:
         raise CorruptShardError(f"encoded {table.num_rows} rows, but the footer has another number; run again")
     return data
@@ -95,6 +96,7 @@ def _leaf_columns(schema: pa.Schema) -> tuple[list[str], list[str], list[str]]:
 
     Raw are image bytes and lists of numbers.
     """
+    # Only a written file knows its leaf paths, such as `list.element` for the values of a list.
     parquet = pq.ParquetFile(_empty(schema)).schema
     paths = [parquet.column(index).path for index in range(len(parquet))]
     lists = {
@@ -116,6 +118,7 @@ def _empty(schema: pa.Schema) -> io.BytesIO:
 def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
     rows_per_group = ROW_GROUP_ROWS
     if table.num_rows:
+        # By the mean size of a row: the rows of one table are about equally large.
         rows_per_group = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES * table.num_rows // max(1, table.nbytes)))
     starts = range(0, table.num_rows, rows_per_group)
     return [(start, min(start + rows_per_group, table.num_rows)) for start in starts]

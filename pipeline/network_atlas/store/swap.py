@@ -8,13 +8,10 @@
 There are three ways to do so, depending on the store:
 
     a folder       a lock on a file (flock) while the file is read, compared and written
-    s3://          the server compares: a conditional put (If-None-Match, If-Match), by obstore; pyarrow has none
+    s3://          the server compares: a conditional put (If-None-Match, If-Match), by obstore; pyarrow has none.
+                   Only where obstore connects as pyarrow does (`network_atlas.store.s3_connection`)
     anything else  write, then read back. Of two runs that write at the same moment, usually the last one has the file
                    and the other one sees that; a gap of milliseconds remains
-
-obstore takes S3 credentials from the URI, the environment, a web identity or the machine's role, but not from a profile
-in ~/.aws, and it does not know all of pyarrow's URI options. If it might connect as another user than pyarrow does, the
-third way is used.
 """
 
 from __future__ import annotations
@@ -25,37 +22,28 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 from obstore.store import S3Store
-from pyarrow import fs
 
 from network_atlas.errors import StoreError
-from network_atlas.files.filesystems import S3_SECONDS
 from network_atlas.files.retries import first_line, reason, with_retries
-from network_atlas.store.paths import STAGING, Store, in_its_folder
+from network_atlas.store.root import STAGING, Store, in_its_folder
+from network_atlas.store.s3_connection import connected, same_identity
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config
+    pass
 
 LOCK_FILE = f"{STAGING}/swap.lock"
 LOCK_SECONDS = 10.0
 """A lock is held for milliseconds. After this time its holder is suspended, or a network filesystem is cut off."""
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 """Error numbers of filesystems that can't lock files."""
-CARRIED = frozenset(
-    {"endpoint_override", "scheme", "region", "tls_verify_certificates", "force_virtual_addressing", *S3_SECONDS}
-)
-"""Options of an s3:// URI that matter to a conditional put and that obstore has too."""
-IRRELEVANT = frozenset({"allow_bucket_creation", "allow_bucket_deletion", "allow_delayed_open", "background_writes"})
 TRANSIENT_WORDS = re.compile(r"HTTP error|status code: (?:408|429|5\d\d)\b")
 """Words in obstore's messages about failures that may pass: no answer, or a request to try again."""
 
@@ -88,7 +76,7 @@ def open_swap(store: Store) -> Swap:
     """Return the safest way that the store allows."""
     if store.is_local:
         return LocalSwap(store)
-    if store.root.startswith("s3://") and _same_identity(store.root):
+    if store.root.startswith("s3://") and same_identity(store.root):
         return S3Swap.open(store)
     log.info("store.root=%r: leases are read back after writing, there is no conditional put", store.root)
     return ReadBackSwap(store)
@@ -156,6 +144,7 @@ def _lock(path: str) -> int:
     """Return a descriptor that holds the lock; raise OSError if another process holds it for LOCK_SECONDS."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
+        # A file of its own: a lease is replaced by a rename, and a lock on it would stay on the replaced file.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,20 +182,7 @@ class S3Swap:
     def open(cls, store: Store) -> S3Swap:
         """Return a connection to the store's root with the store's own server, region, credentials and timeouts."""
         bucket, _, prefix = store.base.partition("/")
-        config, query = _s3_options(store.root, store.filesystem)
-        connection = S3Store(
-            bucket,
-            config=config,
-            client_options={
-                "allow_http": query.get("scheme") == "http",
-                "allow_invalid_certificates": query.get("tls_verify_certificates", "true").lower() in ("false", "0"),
-                "connect_timeout": _seconds(query, "connect_timeout"),
-                "timeout": _seconds(query, "request_timeout"),
-            },
-            # `_done` retries instead: obstore would not repeat a conditional put whose answer was lost.
-            retry_config={"max_retries": 0},
-        )
-        return cls(store, connection, prefix)
+        return cls(store, connected(store.root, bucket, store.filesystem.region), prefix)
 
     def read(self, path: str) -> Content | None:
         """See `Swap`."""
@@ -255,35 +231,3 @@ def _translated(work: Callable[[], _T]) -> _T:
         if TRANSIENT_WORDS.search(str(error)):
             raise ConnectionError(first_line(error)) from error
         raise
-
-
-def _seconds(query: Mapping[str, str], name: str) -> timedelta:
-    return timedelta(seconds=float(query.get(name, S3_SECONDS[name])))
-
-
-def _s3_options(root: str, filesystem: fs.FileSystem) -> tuple[S3Config, dict[str, str]]:
-    """Return obstore's configuration for an s3:// URI, and the URI's options."""
-    parts = urlsplit(root)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    options: S3Config = {"region": filesystem.region}
-    if "endpoint_override" in query:
-        endpoint = query["endpoint_override"]
-        options["endpoint"] = endpoint if "://" in endpoint else f"{query.get('scheme', 'https')}://{endpoint}"
-    if parts.username:
-        options["access_key_id"] = unquote(parts.username)
-        options["secret_access_key"] = unquote(parts.password or "")
-    virtual = query.get("force_virtual_addressing", "").lower() in ("true", "1")
-    options["virtual_hosted_style_request"] = virtual
-    return options, query
-
-
-def _same_identity(root: str) -> bool:
-    """Say whether obstore would connect as the same user as pyarrow, with all of the URI's options."""
-    parts = urlsplit(root)
-    if set(dict(parse_qsl(parts.query, keep_blank_values=True))) - CARRIED - IRRELEVANT:
-        return False
-    if parts.username or os.environ.get("AWS_ACCESS_KEY_ID"):
-        return True
-    # With a profile, pyarrow would use its keys, but obstore the machine's role.
-    profile = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
-    return not (os.environ.get("AWS_PROFILE") or Path(profile).expanduser().exists())

@@ -12,7 +12,7 @@ from network_atlas.cli.exit_codes import DONE
 from network_atlas.cli.roots import root_of
 from network_atlas.errors import ConfigError, StoreError, counted, did_you_mean
 from network_atlas.site.contact import contact_sheet
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 SMALLEST_PX = 16

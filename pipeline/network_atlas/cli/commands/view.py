@@ -7,7 +7,7 @@ import argparse
 from network_atlas.cli.roots import root_of
 from network_atlas.errors import StoreError
 from network_atlas.site.server import serve
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 
 
 def command(options: argparse.Namespace) -> int:

@@ -39,10 +39,12 @@ Known = Callable[[object], Axes | None]
 """Returns the axes of a tensor that comes from the images, None for any other value."""
 Arguments = dict[str, Any]
 Rule = Callable[[Arguments, Tensor, Known], Axes | None]
+"""From an operation's arguments and its output, of any shape, to the axes of that output."""
 
 
 def axis(size: int, kind: Kind) -> Axis:
     """Return an axis of one kind."""
+    # An axis of size 1 counts nothing, so that adding, removing and broadcasting it needs no bookkeeping.
     return (Factor(size, kind),) if size != 1 else ()
 
 
@@ -56,6 +58,13 @@ def resized(factors: Axis, size: int) -> Axis:
         return factors
     kinds = {factor.kind for factor in factors}
     return axis(size, kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
+
+
+def of_same_rank(axes: Axes, shape: Sequence[int]) -> Axes | None:
+    """Return the axes after an operation that changes sizes at most: an axis counts what it counted before."""
+    if len(axes) != len(shape):
+        return None
+    return tuple(resized(factors, size) for factors, size in zip(axes, shape, strict=True))
 
 
 def merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
@@ -78,6 +87,7 @@ def merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
             agreed = True
         result.append(factors)
     for number in contested:
+        # Known only now: whether some other axis holds the channels on which all agree.
         result[number] = axis(shape[number], Kind.POSITION if agreed else Kind.CHANNEL)
     return tuple(result)
 
@@ -92,6 +102,7 @@ def _merged_axis(parts: Sequence[Axis], size: int) -> Axis:
         return axis(size, Kind.UNKNOWN)
     result = parts[0]
     for part in parts[1:]:
+        # Factors that do not fit each other: the first tensor's are as good as any.
         result = _both(result, part) or result
     return result
 
@@ -122,3 +133,8 @@ def joined(factors: Iterable[Factor]) -> Axis:
         else:
             result.append(factor)
     return tuple(result)
+
+
+def first_argument(arguments: Arguments, known: Known) -> Axes | None:
+    """Return the axes of an operation's first argument."""
+    return known(next(iter(arguments.values())))

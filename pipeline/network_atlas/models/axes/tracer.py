@@ -39,6 +39,7 @@ class AxisTracer(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        # Weak, so that activations are freed as without the tracer; by identity, since tensors compare value by value.
         self._axes: Any = WeakTensorKeyDictionary()
         self._made_by: Any = WeakTensorKeyDictionary()
         self._products = 0
@@ -83,8 +84,10 @@ class AxisTracer(TorchDispatchMode):
             arguments = _arguments(func, args, kwargs or {})
             for output in _tensors((result,)):
                 after = axes_after(func._schema.name, arguments, output, self.axes)
+                # A rule may be wrong for an odd use of its operation: then sizes and shape differ.
                 if after is not None and sizes(after) == tuple(output.shape):
                     self._axes[output] = after
+                # An operation in place that has no rule: the axes from before would be a guess.
                 elif output in self._axes:
                     del self._axes[output]
         return result

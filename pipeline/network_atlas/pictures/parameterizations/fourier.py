@@ -42,6 +42,8 @@ class Fourier:
     ) -> Float[Tensor, "batch channels height width"]:
         """Return the picture before it gets its colours."""
         coefficients = torch.view_as_complex(parameters) * self._scale
+        # Lucid scales by sqrt(height * width), and its inverse divides by height * width: `ortho` does both.
+        # `s` is needed for an odd width, which the number of coefficients does not tell from the even one below it.
         planes: Tensor = torch.fft.irfft2(coefficients, s=self._size, norm="ortho") / CONTRAST
         return planes
 
@@ -65,6 +67,7 @@ def frequency_scale(height: int, width: int, decay: float) -> Float[Tensor, "hei
 
     The limit keeps the mean, whose frequency is zero, finite.
     """
+    # Cycles per pixel, so that a decay means the same for a picture of any size.
     rows = torch.fft.fftfreq(height)[:, None]
     columns = torch.fft.rfftfreq(width)[None, :]
     frequency = (rows**2 + columns**2).sqrt()

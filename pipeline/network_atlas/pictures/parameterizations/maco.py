@@ -32,7 +32,7 @@ from torch import Tensor
 from network_atlas.config.recipe import MacoConfig
 from network_atlas.errors import StoreError
 from network_atlas.pictures.colours import decorrelate, to_image
-from network_atlas.store.paths import Store
+from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
 PACKAGED = "photos_magnitude.npy"
@@ -60,6 +60,7 @@ class Maco:
         assert magnitude is not None, "the caller loads the magnitude that the recipe names"
         self._size = (height, width)
         self._device = device
+        # A magnitude of three colours serves models of one channel, or of more, by its mean.
         if len(magnitude) != channels:
             magnitude = magnitude.mean(dim=0, keepdim=True).expand(channels, -1, -1)
         self._magnitude = resized(magnitude, height, width).to(device)
@@ -132,6 +133,7 @@ def magnitude_of(images: Float[Tensor, "batch channels height width"]) -> Float[
 
 
 def _coefficients(images: Float[Tensor, "batch channels height width"]) -> Tensor:
+    # About grey, so that the coefficient of the mean is near zero; `resized` drops it.
     planes = images - 0.5
     coefficients: Tensor = torch.fft.rfft2(decorrelate(planes) if images.shape[1] == 3 else planes, norm="ortho")
     return coefficients
@@ -162,6 +164,7 @@ def _sampling_grid(height: int, width: int, rows: int) -> Float[Tensor, "height 
     """Return where each frequency of the new size lies among the measured ones, as grid_sample counts: (x, y)."""
     down, along = _frequencies(height, width)
     push = _below_lowest(height, width, rows)  # what lies below the lowest is read from there
+    # An even number of rows has no frequency +0.5, only -0.5: `high` is below 0.5, and what lies above reads there.
     measured = torch.fft.fftshift(torch.fft.fftfreq(rows))
     low, high = float(measured[0]), float(measured[-1])
     y = ((down * push).clamp(low, high) - low) / (high - low) * 2 - 1

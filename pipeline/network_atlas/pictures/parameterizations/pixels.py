@@ -74,6 +74,7 @@ class LaplacianPyramid:
             parameters[:, start:stop].reshape(-1, *shape)
             for (start, stop), shape in zip(self._cuts, self._shapes, strict=True)
         ]
+        # Each level straight to full size, as in Lucid: level by level, coarse ones would be smoothed again and again.
         return torch.stack([_enlarged(level, self._size) for level in levels]).sum(dim=0)
 
     def image(self, parameters: Float[Tensor, "batch values"]) -> Float[Tensor, "batch channels height width"]:
@@ -84,6 +85,7 @@ class LaplacianPyramid:
         """Return the parameters of images on 0..1: each level holds the difference that the coarser ones leave."""
         rest = to_planes(images, decorrelated=self._config.decorrelated)
         levels = []
+        # From the coarsest: each level takes what the coarser ones leave of the local means, and the finest the rest.
         for _, rows, columns in reversed(self._shapes[1:]):
             level = F.interpolate(rest, size=(rows, columns), mode="area")
             rest = rest - _enlarged(level, self._size)

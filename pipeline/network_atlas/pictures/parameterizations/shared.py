@@ -41,6 +41,7 @@ class Shared:
         config = PyramidConfig(name="laplacian_pyramid", levels=LEVELS, std=1.0, decorrelated=decorrelated)
         shapes = [max(1, size[0] >> level) * max(1, size[1] >> level) * channels for level in range(LEVELS)]
         self._fine, self._coarse = shapes[0], sum(shapes[1:])
+        # Only its `planes` are used, which run where the parameters are, so the device given here is never used.
         self._pyramid = LaplacianPyramid(
             config, channels=channels, height=size[0], width=size[1], device=torch.device("cpu")
         )
@@ -55,6 +56,7 @@ class Shared:
     def image(self, parameters: Float[Tensor, "batch values"]) -> Float[Tensor, "batch channels height width"]:
         """Return images on 0..1."""
         assert self._shape is not None, "parameters are started before they are turned into images"
+        # A copy without gaps: rows cut out of a longer one may begin at an odd number, which `view_as_complex` refuses.
         separate = parameters[:, : -self._coarse].contiguous().reshape(-1, *self._shape)
         no_fine = parameters.new_zeros(len(parameters), self._fine)
         coarse = self._pyramid.planes(torch.cat([no_fine, parameters[:, -self._coarse :]], dim=1))

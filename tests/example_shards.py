@@ -1,4 +1,4 @@
-"""The same twelve images as a folder, as tar shards and as Parquet files."""
+"""Write the same twelve images as a folder, as tar shards and as Parquet files."""
 
 from __future__ import annotations
 

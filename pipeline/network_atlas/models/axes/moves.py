@@ -1,0 +1,143 @@
+"""Rules for operations that move, split, join or select axes. `network_atlas.models.axes.rules` has them by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from network_atlas.models.axes.kinds import (
+    Arguments,
+    Axes,
+    Axis,
+    Factor,
+    Kind,
+    Known,
+    Rule,
+    axis,
+    first_argument,
+    joined,
+    merged,
+    of_same_rank,
+    resized,
+)
+
+
+def viewed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after a view: the same factors in the same order, otherwise grouped."""
+    axes = first_argument(arguments, known)
+    if axes is None:
+        return None
+    left = list(joined(factor for factors in axes for factor in factors))
+    result: list[Axis] = []
+    for size in output.shape:
+        taken = _take(left, size)
+        if taken is None:
+            return None
+        result.append(taken)
+    return tuple(result)
+
+
+def _take(left: list[Factor], size: int) -> Axis | None:
+    """Take factors that make up `size` from the front of `left`; None where the front can't be split so."""
+    taken: list[Factor] = []
+    while size > 1:
+        if not left:
+            return None
+        factor = left.pop(0)
+        # The smaller size must divide the larger: 6 out of (4, 3) would mix what the two factors count.
+        part = math.gcd(size, factor.size)
+        if part != min(size, factor.size):
+            return None
+        taken.append(replace(factor, size=part))
+        if factor.size > part:
+            left.insert(0, replace(factor, size=factor.size // part))
+        size //= part
+    return joined(taken)
+
+
+def permuted(order: Callable[[Arguments, int], Sequence[int]]) -> Rule:
+    """Return the rule of an operation that moves axes: `order` says from where each of the output's axes comes."""
+
+    def rule(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+        axes = first_argument(arguments, known)
+        return tuple(axes[number] for number in order(arguments, len(axes))) if axes is not None else None
+
+    return rule
+
+
+def transposed_order(arguments: Arguments, rank: int) -> list[int]:
+    """Return from where each axis comes when two of them change places."""
+    order = list(range(rank))
+    first, second = arguments["dim0"] % rank, arguments["dim1"] % rank
+    order[first], order[second] = order[second], order[first]
+    return order
+
+
+def unsqueezed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes with a new one of size 1."""
+    axes = first_argument(arguments, known)
+    if axes is None:
+        return None
+    position = arguments["dim"] % output.ndim
+    return (*axes[:position], (), *axes[position:])
+
+
+def squeezed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes without those of size 1."""
+    axes = first_argument(arguments, known)
+    if axes is None:
+        return None
+    dim = arguments.get("dim", range(len(axes)))
+    dims = {number % len(axes) for number in ([dim] if isinstance(dim, int) else dim)}
+    return tuple(factors for number, factors in enumerate(axes) if factors or number not in dims)
+
+
+def expanded(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after those of size 1 are repeated; new ones come in front."""
+    axes = first_argument(arguments, known)
+    return merged([axes], output.shape) if axes is not None else None
+
+
+def concatenated(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after `cat`: those of the parts, and one of the parts' kind where they are set side by side."""
+    several = [axes for tensor in arguments["tensors"] if (axes := known(tensor)) is not None]
+    several = [axes for axes in several if len(axes) == output.ndim]
+    if not several:
+        return None
+    dim = arguments["dim"] % output.ndim
+    kinds = {factor.kind for axes in several for factor in axes[dim]}
+    beside = axis(output.shape[dim], kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
+    others = [(*axes[:dim], (), *axes[dim + 1 :]) for axes in several]
+    rest = merged(others, [1 if number == dim else size for number, size in enumerate(output.shape)])
+    return (*rest[:dim], beside, *rest[dim + 1 :])
+
+
+def stacked(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after `stack`: those of the parts, and a new one that counts the parts."""
+    several = [axes for tensor in arguments["tensors"] if (axes := known(tensor)) is not None]
+    if not several:
+        return None
+    dim = arguments["dim"] % output.ndim
+    rest = merged(several, [size for number, size in enumerate(output.shape) if number != dim])
+    return (*rest[:dim], axis(output.shape[dim], Kind.UNKNOWN), *rest[dim:])
+
+
+def unfolded(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after `Tensor.unfold`, which puts the insides of its windows last."""
+    axes = first_argument(arguments, known)
+    if axes is None:
+        return None
+    windows = of_same_rank(axes, output.shape[:-1])
+    inside = axes[arguments["dimension"] % len(axes)]
+    return (*windows, resized(inside, output.shape[-1])) if windows is not None else None
+
+
+def indexed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after indexing with tensors: known where one tensor of one axis picks along one axis."""
+    axes = known(arguments["self"])
+    # Several index tensors, or one of more axes, move or make axes in ways that depend on where they stand.
+    picks = [index for index in arguments["indices"] if index is not None]
+    return of_same_rank(axes, output.shape) if axes is not None and len(picks) == 1 and picks[0].ndim == 1 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from network_atlas.models.axes import moves, products
@@ -49,8 +49,9 @@ def _listed(value: object) -> list[Tensor]:
 def _of_same_shape(tensors: Sequence[Tensor], output: Tensor, known: Known) -> Axes | None:
     """Return the axes after an operation on single values, whose output has the shape that its inputs broadcast to."""
     try:
-        shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
-    except RuntimeError:
+        # Not torch.broadcast_shapes, which imports SymPy: half a second in each run.
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    except ValueError:
         return None
     if shape != output.shape:
         return None

@@ -49,6 +49,11 @@ class AxisTracer(TorchDispatchMode):
         self._faults: Any = WeakTensorKeyDictionary()
         self._products = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say that no code is compiled under this tracer, or torch imports its compiler for it: seconds in each run."""
+        return False
+
     def of_images(self, images: Tensor) -> Tensor:
         """Return `images`, (images, channels, rows, columns), as the tensor from which everything is followed."""
         order = (Kind.IMAGE, Kind.CHANNEL, Kind.POSITION, Kind.POSITION)

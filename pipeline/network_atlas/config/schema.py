@@ -74,6 +74,9 @@ class ModelConfig:
     arguments: Arguments = setting(HASHED)
     """Keyword arguments of the function that builds the network: any YAML values, lists and mappings too."""
     seed: Seed = setting(HASHED)
+    output: str = setting(HASHED, default="")
+    """Of a model that returns several tensors, the name of the one that is its output: a key, a field or a number, with
+    dots for those inside others ('logits', 'features.0')."""
     allow_code: bool = setting(NOTHING)
     input: InputConfig
     classes: str = setting(HASHED, may_change=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from network_atlas.config.schema import ModelConfig
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
 from network_atlas.models.capture import capture
+from network_atlas.models.frozen.freeze import freeze
 from network_atlas.models.receptive_field import with_receptive_fields
 
 Build = Callable[[int, int], nn.Module]
@@ -71,6 +72,38 @@ def check_values(model: nn.Module, facts: ModelFacts, images: Tensor, checked: C
             checked.values += 1
         else:
             checked.wrong.append(f"{layer.name}: values differ from those of a plain hook")
+
+
+def check_frozen(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor, checked: Checked) -> None:
+    """Compare what a frozen pass hands over, and its gradient, with the model's own, for each layer alone.
+
+    Alone, so that all that the pass may merge before the layer and behind it is merged.
+    """
+    plain = captured_alone(model, layers, images)
+    if not freeze(model, images):
+        checked.wrong.append("the network does not run frozen")
+    for layer, before, after in zip(layers, plain, captured_alone(model, layers, images), strict=True):
+        for what, mine, own, allowed in zip(("values", "gradient"), after, before, (1e-4, 2e-2), strict=True):
+            if (mine - own).norm() > allowed * own.norm() + 1e-6:
+                checked.wrong.append(f"{layer.name}: {what} of the frozen pass differ")
+
+
+def captured_alone(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return the maps of each layer, captured in a pass that ends there, and the gradient of a sum of them."""
+    found = []
+    for layer in layers:
+        maps: dict[str, Tensor] = {}
+        leaf = images.clone().requires_grad_()
+        with (
+            torch.enable_grad(),
+            capture(model, [layer], lambda layer, read, into=maps: into.update({layer.name: read}), stop=True) as run,
+        ):
+            run(leaf * 1.0)
+            read = maps[layer.name]
+            weights = torch.randn(read.shape, generator=torch.Generator().manual_seed(0))
+            (gradient,) = torch.autograd.grad((read * weights).sum(), leaf)
+        found.append((read.detach(), gradient))
+    return found
 
 
 def channels_by_parameters(module: nn.Module) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig
 from network_atlas.models.batches import ROWS, ROWS_ON_GPU, filled, pieces, place_difference
 from network_atlas.models.facts import model_facts
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import load_model, ready
 from network_atlas.pictures.target import Target
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def built(kind: str) -> tuple[torch.nn.Module, ModelConfig]:
 def target(request: pytest.FixtureRequest) -> Target:
     model, config = built(request.param)
     layers = model_facts(model, config).layers[-1:]
-    return Target(model=on_device(model, CPU), layers=layers, input=config.input, device=CPU)
+    return Target(model=ready(model, config, CPU), layers=layers, input=config.input, device=CPU)
 
 
 def random_images(target: Target, count: int) -> torch.Tensor:

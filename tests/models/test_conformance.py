@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conformance import Checked, check_axes, check_fields, check_values, plain_outputs
+from conformance import Checked, check_axes, check_fields, check_frozen, check_values, plain_outputs
 from optimizing import made, picture
 from torch import nn
 
@@ -81,6 +81,8 @@ SIZED += ("coatnet", "mvitv2")
 """Of timm: built for one size of input."""
 FIELDS = 8
 """Layers of each network whose receptive fields are probed."""
+FROZEN = 12
+"""Layers of each network whose values and gradients are compared in a frozen pass."""
 
 
 def built(name: str, size: int) -> nn.Module:
@@ -137,6 +139,7 @@ def test_every_layer_that_is_listed_is_right(name: str, size: int, larger: int, 
     other = plain_outputs(built(name, larger), example_input(config_of(config, larger).input, 2))
     check_axes(model, facts, plain_outputs(model, images), other, checked)
     check_fields(model, spread(facts.layers, FIELDS), config, checked)
+    check_frozen(model, spread(facts.layers, FROZEN), images, checked)
     print(f"{name}: {len(facts.layers)} listed, {len(facts.unsupported)} refused, {checked}")  # noqa: T201 - with -s
     assert checked.wrong == []
     assert checked.axes > 0.3 * len(facts.layers)  # of others both inputs show several axes that stay

@@ -18,7 +18,7 @@ from network_atlas.layers import OUTPUT, ModelFacts
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
 from network_atlas.models.first_pass import example_input
-from network_atlas.models.load import on_device
+from network_atlas.models.load import ready
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.store.results import what_is_done
@@ -86,7 +86,9 @@ def repeatability(config: RunConfig, model: nn.Module) -> str:
         return "not measured: the GPUs are in the cluster"
     device = device_of(config.executor)
     rows = sizes_for(device)[-1]
-    difference = place_difference(on_device(model, device), example_input(config.model.input, rows).to(device))
+    difference = place_difference(
+        ready(model, config.model, device), example_input(config.model.input, rows).to(device)
+    )
     if math.isnan(difference):
         return "not measured: the model does not return one tensor of numbers"
     measured = f"batches of {rows}, this machine's {'processor' if device.type == 'cpu' else 'GPU'}"

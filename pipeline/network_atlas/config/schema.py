@@ -82,6 +82,9 @@ class ModelConfig:
     classes: str = setting(HASHED, may_change=True)
     """'imagenet', 'none', or the path of a text file with one class name a line."""
     main_layers: tuple[str, ...] = setting(NOTHING)
+    frozen: bool = setting(NOTHING)
+    """Let convolutions, what follows them, and their gradients run in fewer passes; numbers change by rounding alone.
+    False: the network's own code, for a check."""
 
 
 @settings

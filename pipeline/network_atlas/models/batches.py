@@ -18,6 +18,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from network_atlas.models.frozen.freeze import frozen_forward
+
 ROWS = (4,)
 """On a processor. Maps of so few images are still in the cache when the next layer reads them: EfficientNet-Lite0 takes
 as long for each image as in batches of 8 or 16, forward and backward, with one thread and with two."""
@@ -66,8 +68,8 @@ def place_difference(model: nn.Module, images: Tensor) -> float:
     `images` is a batch of a fixed size, (rows, channels, height, width), on the model's device. The difference is
     relative to the largest output; 0.0 means the same bits. NaN where the model does not return one tensor.
     """
-    outputs = model(images)
-    moved = model(changed_companions(images))
+    outputs = frozen_forward(model, images)
+    moved = frozen_forward(model, changed_companions(images))
     if not isinstance(outputs, Tensor) or not isinstance(moved, Tensor):
         return float("nan")
     largest = outputs.abs().max().clamp(min=torch.finfo(torch.float32).tiny)

@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 from network_atlas.errors import ModelError
 from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.models.frozen.freeze import frozen_forward
 from network_atlas.models.outputs import parts_of, with_part
 
 ACTIVATIONS = (
@@ -106,8 +107,9 @@ def capture(
     """Yield a function that runs the model on images, (batch, channels, height, width), and hands over layers' maps.
 
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
-    get a copy. With `before`, layers that are activations hand over their input. Raises ModelError when a layer did not
-    run.
+    get a copy. With `before`, layers that are activations hand over their input. The model runs frozen where it can
+    (`models.frozen`). A layer may be handed over twice in one pass; the second time counts. Raises ModelError when a
+    layer did not run.
     """
     waiting: set[str] = set()
 
@@ -130,10 +132,13 @@ def capture(
 
         return module.register_forward_hook(after)
 
+    modules = [module_of(model, layer.name) for layer in layers]
+    entered = [module for module in modules if before and is_activation(module)]
+
     def run(images: Tensor) -> None:
         waiting.update(layer.name for layer in layers)
         with contextlib.suppress(_Stopped):
-            model(images)
+            frozen_forward(model, images, outputs=modules, inputs=entered)
         if waiting:
             raise ModelError(f"layers {sorted(waiting)} did not run in this forward pass")
 

@@ -23,10 +23,14 @@ from network_atlas.config.arguments import keywords
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
-from network_atlas.models.first_pass import described, run_once
+from network_atlas.models.first_pass import described, example_input, run_once
+from network_atlas.models.frozen.freeze import freeze
 from network_atlas.models.outputs import pick_output
-from network_atlas.models.prepared import make_ready, to_channels_last
+from network_atlas.models.prepared import to_channels_last
 from network_atlas.models.unwrapped import unwrapped
+
+COMPARED = 2
+"""Images on which a frozen model is compared with itself."""
 
 
 def load_model(config: ModelConfig) -> nn.Module:
@@ -48,14 +52,18 @@ def load_model(config: ModelConfig) -> nn.Module:
 
 
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model on a worker's device, in the memory order that is fastest there.
-
-    The model itself is changed, in settings that its hashes cover: take those before. See `models.prepared`.
-    """
-    if device.type == "cpu":
-        make_ready(model)
+    """Return the model on a worker's device, in the memory order that is fastest there."""
     model.to(device)
     to_channels_last(model)
+    return model
+
+
+def ready(model: nn.Module, config: ModelConfig, device: torch.device) -> nn.Module:
+    """Return the model on a worker's device, frozen where the configuration lets it be; see `models.frozen`."""
+    on_device(model, device)
+    if config.frozen:
+        images = example_input(config.input, COMPARED).to(device)
+        freeze(model, images.contiguous(memory_format=torch.channels_last))
     return model
 
 

@@ -13,7 +13,7 @@ from network_atlas.config.plain import plain
 from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_device
-from network_atlas.models.load import load_model, on_device
+from network_atlas.models.load import load_model, ready
 from network_atlas.store.root import Store
 
 _MODELS: WeakValueDictionary[tuple[str, str], nn.Module] = WeakValueDictionary()
@@ -45,5 +45,5 @@ def _shared_model(config: ModelConfig, device: torch.device) -> nn.Module:
     key = (fingerprint(plain(config), changed), str(device))
     model = _MODELS.get(key)
     if model is None:
-        model = _MODELS[key] = on_device(load_model(config), device)
+        model = _MODELS[key] = ready(load_model(config), config, device)
     return model

@@ -15,7 +15,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.models.batches import sizes_for
 from network_atlas.models.device import device_of, optimize_dtype, use_threads
-from network_atlas.models.load import on_device
+from network_atlas.models.load import ready
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.pictures.parameterizations import parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
@@ -39,16 +39,16 @@ def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threa
     use_threads(threads)
     device = _device(config)
     recipe = config.optimize
-    target = Target(model=on_device(model, device), layers=(layer,), input=config.model.input, device=device)
+    target = Target(model=ready(model, config.model, device), layers=(layer,), input=config.model.input, device=device)
     # On a processor one full batch of its fixed size; more take as long for each. A GPU wants as many as there will be.
     count = max(2, recipe.batch // recipe.transform.views) if device.type == "cuda" else sizes_for(device)[-1]
     pictures = [_picture(layer, number) for number in range(count)]
-    ready = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
-    optimize(target, pictures, ready)  # a first round, so that one-time work does not count
+    timed = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
+    optimize(target, pictures, timed)  # a first round, so that one-time work does not count
     rounds: list[float] = []
     while len(rounds) < ROUNDS.start or (sum(rounds) < SECONDS and len(rounds) < ROUNDS.stop):
         began = time.perf_counter()
-        optimize(target, pictures, ready)
+        optimize(target, pictures, timed)
         rounds.append(time.perf_counter() - began)
     steps = count * STEPS * recipe.transform.views
     return min(rounds) / steps, max(rounds) / steps

@@ -40,18 +40,19 @@ class Target:
         The model runs in batches of fixed sizes, so that a picture's maps and gradient don't depend on the others.
         """
         read: dict[str, list[Tensor]] = {layer.name: [] for layer in self.layers}
-        kept = slice(0)
+        latest: dict[str, Tensor] = {}
         prepared = normalize(images, self.input)
 
         def receive(layer: LayerSpec, maps: Tensor) -> None:
-            read[layer.name].append(maps[kept])
+            latest[layer.name] = maps
 
         # Where several layers are read, an in-place operation would change the maps of one before it: keep copies.
         keep = len(self.layers) > 1
         with capture(self.model, self.layers, receive, stop=True, keep=keep, before=self.before_activation) as run:
             for part, rows in pieces(len(images), images.device):
-                kept = slice(part.stop - part.start)
                 run(filled(prepared[part], rows))
+                for name, maps in latest.items():
+                    read[name].append(maps[: part.stop - part.start])
         return {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in read.items()}
 
 

@@ -21,8 +21,6 @@ from network_atlas.stats.kernels import compiled
 
 BLOCK = 64
 Array = NDArray[Any]
-Factors = tuple[Array, Array]
-"""Scale and shift of each channel, float32 (channels,)."""
 Extremes = tuple[Array, Array, Array, Array]
 """The running maximum of each channel, float32, its flat position, int32, and those of the minimum: (channels,)."""
 Sums = tuple[Array, Array, Array]
@@ -33,17 +31,6 @@ Into = tuple[Array, Array, Array, Array, Array, Array]
 """One array for each of `network_atlas.stats.reduced.FIELDS`, in their order: (images, channels)."""
 
 inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
-
-
-# `contract` alone: the other liberties of fast mathematics assume that no value is NaN, and reorder sums.
-@numba.njit(nogil=True, fastmath={"contract"})
-def _scale(rows: Array, scaled: Array, factors: Factors) -> None:
-    """Multiply and add in one step, rounded once, where the processor can: as torch normalizes."""
-    scale, shift = factors
-    for at in range(rows.shape[0]):
-        row, into = rows[at], scaled[at]
-        for c in range(row.shape[0]):
-            into[c] = row[c] * scale[c] + shift[c]
 
 
 @inlined
@@ -57,13 +44,11 @@ def _start(row: Array, extremes: Extremes, origins: Array) -> None:
 
 
 @inlined
-def _add_fours(maps: Array, scaled: Array, factors: Factors, start: int, extremes: Extremes, sums: Sums) -> None:
+def _add_fours(maps: Array, start: int, extremes: Extremes, sums: Sums) -> None:
     """Take in a block of rows, four at a time, for fewer passes over the running values; leave out up to three rows."""
     high, high_at, low, low_at = extremes
     origins, part, part_squares = sums
     for at in range(start, min(start + BLOCK, maps.shape[0]) - 3, 4):
-        if scaled.shape[0]:  # just before they are reduced, so that the rows are read from the cache
-            _scale(maps[at : at + 4], scaled[at : at + 4], factors)
         row_a, row_b, row_c, row_d = maps[at], maps[at + 1], maps[at + 2], maps[at + 3]
         here = np.int32(at)
         for c in range(row_a.shape[0]):
@@ -96,14 +81,12 @@ def _add_fours(maps: Array, scaled: Array, factors: Factors, start: int, extreme
 
 
 @inlined
-def _add_rest(maps: Array, scaled: Array, factors: Factors, start: int, extremes: Extremes, sums: Sums) -> None:
+def _add_rest(maps: Array, start: int, extremes: Extremes, sums: Sums) -> None:
     """Take in the rows of a block that `_add_fours` leaves out, one at a time."""
     high, high_at, low, low_at = extremes
     origins, part, part_squares = sums
     stop = min(start + BLOCK, maps.shape[0])
     for at in range(stop - (stop - start) % 4, stop):
-        if scaled.shape[0]:
-            _scale(maps[at : at + 1], scaled[at : at + 1], factors)
         row = maps[at]
         for c in range(row.shape[0]):
             value = row[c]
@@ -132,11 +115,8 @@ def _finish(image: int, positions: int, extremes: Extremes, origins: Array, tota
 
 
 @compiled
-def reduce_maps(maps: Array, scaled: Array, factors: Factors, into: Into) -> None:
+def reduce_maps(maps: Array, into: Into) -> None:
     """Reduce `maps`, float32 (images, positions, channels), into arrays of (images, channels).
-
-    On the way `scaled`, of the shape of `maps`, becomes maps * scale + shift. It may have no positions, (images, 0, 0):
-    then nothing is scaled.
 
     Ties go to the first position. `within` is the sum of squared distances from the map's own mean; counting from the
     first position's value, where that is finite, keeps large sums from cancelling. Where a map has a value that is not
@@ -155,8 +135,8 @@ def reduce_maps(maps: Array, scaled: Array, factors: Factors, into: Into) -> Non
         for start in range(0, positions, BLOCK):
             # float32 has twice as many lanes as float64, and over 64 values its rounding stays small.
             part[:] = part_squares[:] = np.float32(0)
-            _add_fours(maps[image], scaled[image], factors, start, extremes, sums)
-            _add_rest(maps[image], scaled[image], factors, start, extremes, sums)
+            _add_fours(maps[image], start, extremes, sums)
+            _add_rest(maps[image], start, extremes, sums)
             for c in range(channels):
                 total[c] += part[c]
                 squares[c] += part_squares[c]

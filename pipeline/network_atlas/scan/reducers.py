@@ -21,7 +21,6 @@ from network_atlas.stats.reduced import FIELDS, Reduced
 from network_atlas.stats.sample import positions_of
 
 Floats = NDArray[np.float32]
-NO_FACTORS = np.empty(0, np.float32), np.empty(0, np.float32)
 
 KEPT = 64
 """The number of images whose numbers are kept before they go into the statistics."""
@@ -58,8 +57,7 @@ class Reducer:
     def receive(self, layer: LayerSpec, maps: Tensor) -> None:
         """Reduce `maps`, (batch, channels, rows, columns), at once."""
         if maps.device.type == "cpu":
-            flat = _flat(maps.detach().float())
-            self._reduce(layer, flat, np.empty((len(flat), 0, 0), np.float32), NO_FACTORS)
+            self._reduce(layer, _flat(maps.detach().float()))
             return
         images, positions = self._where(*layer.positions)
         values, drawn = maps.flatten(2), torch.from_numpy(images)
@@ -67,19 +65,11 @@ class Reducer:
         vectors, centre = values[drawn, :, torch.from_numpy(positions)], values[drawn, :, _flat_centre(layer)]
         self._on_device[layer.name] = on_device(maps) | {"vectors": vectors.float(), "centre": centre.float()}
 
-    def receive_scaled(self, layer: LayerSpec, maps: Tensor, scale: Floats, shift: Floats) -> Tensor:
-        """Reduce `maps`, float32, on a processor and channels-last, and return maps * scale + shift, where scale and
-        shift are (channels,): both in one pass.
-        """
-        scaled = torch.empty_like(maps)
-        self._reduce(layer, _flat(maps), _flat(scaled), (scale, shift))
-        return scaled
-
-    def _reduce(self, layer: LayerSpec, flat: Floats, scaled: Floats, factors: tuple[Floats, Floats]) -> None:
+    def _reduce(self, layer: LayerSpec, flat: Floats) -> None:
         part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
         maximum, maximum_at, minimum, minimum_at, mean, within = (self._arrays[name][rows, part] for name in FIELDS)
         into = (maximum, maximum_at, minimum, minimum_at, mean, within)
-        kernels.reduce_maps(flat, scaled, factors, into)
+        kernels.reduce_maps(flat, into)
         images, positions = self._where(*layer.positions)
         if len(images):
             sampled = slice(self._sampled, self._sampled + len(images))

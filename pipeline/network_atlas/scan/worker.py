@@ -20,12 +20,12 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.models.batches import filled
+from network_atlas.models.capture import capture
 from network_atlas.models.load import normalize
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.plan.tasks import ScanTask
 from network_atlas.scan.images import ImageStatistics
-from network_atlas.scan.norms import reduced
 from network_atlas.scan.reducers import Reducer
 from network_atlas.scan.span import SpanScan
 from network_atlas.stats.files import put_class_sums, put_examples, put_partial, put_sample
@@ -92,7 +92,7 @@ class ScanWorker:
         failures: list[Failure] = []
         reducer, kept = Reducer(task.layers, self._batch), list[int]()
         ids = task.span.example_ids
-        with torch.no_grad(), reduced(self._model, task.layers, reducer) as run:
+        with torch.no_grad(), capture(self._model, task.layers, reducer.receive, stop=True) as run:
             for indices, pixels in self._batches(ids, failures):
                 hashes = [sample_hash(ids[index]) for index in indices]
                 if task.statistics_key:

@@ -1,0 +1,142 @@
+"""The calls of torch's functions that a frozen pass takes over, and the arguments that it needs of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Function = Callable[..., Any]
+
+READ_ONLY = frozenset(
+    [Tensor.dim, Tensor.size, Tensor.numel, Tensor.stride, Tensor.is_contiguous, Tensor.is_floating_point]
+    + [Tensor.is_complex, Tensor.element_size, Tensor.get_device, Tensor.nelement, Tensor.ndimension, Tensor.__len__]
+    + [torch._assert, torch.numel, torch.is_floating_point, torch.is_complex]
+    + [getattr(Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "requires_grad", "layout")]
+    + [getattr(Tensor, name).__get__ for name in ("is_cuda", "is_cpu", "is_nested", "is_sparse", "is_quantized")]
+)
+"""Functions that ask for a tensor's form and not for its values."""
+
+
+class ConvolutionCall(NamedTuple):
+    """The arguments of a two-dimensional convolution, as `torch.conv2d` names them."""
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    stride: int | tuple[int, ...] = 1
+    padding: int | tuple[int, ...] | str = 0
+    dilation: int | tuple[int, ...] = 1
+    groups: int = 1
+
+
+class NormCall(NamedTuple):
+    """The arguments of a batch normalization, as `torch.nn.functional.batch_norm` names them."""
+
+    input: Tensor
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    training: bool = False
+    momentum: float = 0.1
+    eps: float = 1e-5
+
+
+class LinearCall(NamedTuple):
+    """The arguments of a linear map, as `torch.nn.functional.linear` names them."""
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A pointwise nonlinearity with its numbers: two that are equal compute the same."""
+
+    name: str
+    """The name that oneDNN's fused convolutions know it by."""
+    numbers: tuple[float, ...] = ()
+    variant: str = ""
+
+    @property
+    def has_gradient_of_output(self) -> bool:
+        """Say whether its derivative follows from its output alone, so that its input need not be kept."""
+        return self.name in ("relu", "hardtanh")
+
+    @property
+    def keeps_nan(self) -> bool:
+        """Say whether oneDNN's version returns NaN for NaN, as torch's does; its bounds turn NaN into a bound."""
+        return self.name not in ("relu", "hardtanh")
+
+
+def _relu(_input: Tensor, inplace: bool = False) -> Activation:
+    return Activation("relu")
+
+
+def _relu6(_input: Tensor, inplace: bool = False) -> Activation:
+    return Activation("hardtanh", (0.0, 6.0))
+
+
+def _hardtanh(_input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Activation:
+    return Activation("hardtanh", (float(min_val), float(max_val)))
+
+
+def _silu(_input: Tensor, inplace: bool = False) -> Activation:
+    return Activation("swish")
+
+
+def _hardswish(_input: Tensor, inplace: bool = False) -> Activation:
+    return Activation("hardswish")
+
+
+def _gelu(_input: Tensor, approximate: str = "none") -> Activation:
+    return Activation("gelu", variant=approximate)
+
+
+ACTIVATIONS: dict[Function, Callable[..., Activation]] = {
+    F.relu: _relu,
+    torch.relu: _relu,
+    torch.relu_: _relu,
+    Tensor.relu: _relu,
+    Tensor.relu_: _relu,
+    F.relu6: _relu6,
+    F.hardtanh: _hardtanh,
+    F.silu: _silu,
+    F.hardswish: _hardswish,
+    F.gelu: _gelu,
+}
+
+
+def activation_of(function: Function, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Activation | None:
+    """Return the activation that a call computes; None for other functions, and for arguments we don't know."""
+    describe = ACTIVATIONS.get(function)
+    if describe is None or "out" in keywords:
+        return None
+    given = {name: value for name, value in keywords.items() if name != "input"}
+    return describe(*arguments, **given) if arguments else describe(keywords["input"], **given)
+
+
+def input_of(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Return the first argument of a call, which these functions name `input`."""
+    return arguments[0] if arguments else keywords.get("input")
+
+
+def is_convolution(function: Function) -> bool:
+    """Say whether a function is torch's two-dimensional convolution."""
+    return function is torch.conv2d
+
+
+def is_norm(function: Function) -> bool:
+    """Say whether a function is torch's batch normalization."""
+    return function is F.batch_norm
+
+
+def is_linear(function: Function) -> bool:
+    """Say whether a function is torch's linear map."""
+    return function is F.linear

@@ -1,0 +1,140 @@
+"""Make a model ready to be read: its weights never change from here on.
+
+    freeze(model, images)                              # once, behind `on_device`
+    frozen_forward(model, images, outputs=[module])    # the output of `module` is seen as it is
+
+Before it is used, values and gradients of the frozen pass are compared with the model's own, on generated images. A
+model whose numbers differ by more than rounding runs as it is, which one line of the log says. Nothing of the model is
+changed, so `model(images)` is always the model's own pass.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from network_atlas.models.frozen.passes import Frozen, FrozenPass, NotAsRecordedError
+from network_atlas.models.frozen.recording import recorded
+
+log = logging.getLogger(__name__)
+
+VALUES_DIFFER = 1e-3
+GRADIENTS_DIFFER = 5e-2
+"""Largest relative differences, by Euclidean norm, in float32. Merged weights are rounded once more: values of deep
+networks differ by 1e-6, those with normalization by small numbers by 1e-4. Gradients differ by more, since a value near
+zero may be on the other side of a ReLU (1e-3 for random networks of 50 layers); an error of ours differs by tenths."""
+
+_FROZEN: WeakKeyDictionary[nn.Module, Frozen] = WeakKeyDictionary()
+
+
+def freeze(model: nn.Module, images: Tensor) -> bool:
+    """Let `frozen_forward` run a model frozen from now on, if that gives the model's own numbers; say whether it does.
+
+    The numbers are compared on `images`, (batch, channels, rows, columns). The model's weights must not change
+    afterwards.
+    """
+    try:
+        frozen = Frozen.of(recorded(model, images))
+        problem = _problem(model, frozen, images)
+    except Exception as error:  # foreign code: any exception is possible, and the model's own pass is still there
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        log.info("the network runs as it is, not frozen: %s", problem)
+        return False
+    _FROZEN[model] = frozen
+    return True
+
+
+def frozen_forward(
+    model: nn.Module, images: Tensor, *, outputs: Iterable[nn.Module] = (), inputs: Iterable[nn.Module] = ()
+) -> Any:
+    """Return what a model returns for `images`, (batch, channels, rows, columns), by its frozen pass if it has one.
+
+    Hooks see the outputs of the modules `outputs` and the inputs of the modules `inputs` as they are; of other modules
+    they may see what later modules make of it. A pass may run twice, when the model goes another way than recorded.
+    """
+    frozen = _FROZEN.get(model)
+    if frozen is not None and not _has_faster_way(model):
+        frozen_pass = FrozenPass(frozen, frozen.ends_at(outputs, inputs))
+        try:
+            with frozen_pass:
+                result = model(images)
+            frozen_pass.finish()
+        except NotAsRecordedError as error:
+            log.warning("the network runs as it is from now on, not frozen: %s", error)
+            del _FROZEN[model]
+        else:
+            return result
+    return model(images)
+
+
+def _has_faster_way(model: nn.Module) -> bool:
+    """Say whether torch has whole layers of attention in one call, which it leaves out while a mode is on.
+
+    It has for passes without gradients.
+    """
+    if torch.is_grad_enabled():
+        return False
+    return any(isinstance(module, nn.MultiheadAttention | nn.TransformerEncoderLayer) for module in model.modules())
+
+
+def is_frozen(model: nn.Module) -> bool:
+    """Say whether a model runs frozen."""
+    return model in _FROZEN
+
+
+def _problem(model: nn.Module, frozen: Frozen, images: Tensor) -> str:
+    """Return how the frozen pass differs from the model's own, '' if by no more than rounding."""
+    values, gradient = _numbers(model, images, None)
+    frozen_values, frozen_gradient = _numbers(model, images, frozen)
+    if len(values) != len(frozen_values):
+        return "it returns another number of tensors"
+    pairs = [(frozen_values, values, VALUES_DIFFER, "values")]
+    pairs.append(([frozen_gradient], [gradient], GRADIENTS_DIFFER, "gradients"))
+    for ours, reference, allowed, name in pairs:
+        for mine, theirs in zip(ours, reference, strict=True):
+            difference = _difference(mine, theirs)
+            if not difference <= allowed:
+                return f"its {name} would differ by {difference:.2g} (allowed: {allowed:g})"
+    return ""
+
+
+def _numbers(model: nn.Module, images: Tensor, frozen: Frozen | None) -> tuple[list[Tensor], Tensor]:
+    """Return the tensors that a model returns, and the gradient of a sum of them at the images."""
+    images = images.clone().requires_grad_()
+    with torch.enable_grad():
+        if frozen is None:
+            outputs = model(images)
+        else:
+            frozen_pass = FrozenPass(frozen)
+            with frozen_pass:
+                outputs = model(images)
+            frozen_pass.finish()
+        tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+        total = torch.stack([(tensor * _weights_like(tensor)).sum().float() for tensor in tensors]).sum()
+        gradient = torch.autograd.grad(total, images)[0] if total.requires_grad else torch.zeros_like(images)
+    return [tensor.detach() for tensor in tensors], gradient
+
+
+def _weights_like(tensor: Tensor) -> Tensor:
+    """Return the same random numbers every time: sums of all classes may have no gradient, as those of a softmax."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(tensor.shape, generator=generator).to(tensor.device, tensor.dtype)
+
+
+def _difference(mine: Tensor, theirs: Tensor) -> float:
+    """Return the relative difference by Euclidean norm of what is finite in both; infinite for other shapes."""
+    if mine.shape != theirs.shape:
+        return float("inf")
+    finite = mine.isfinite()
+    if not torch.equal(finite, theirs.isfinite()):
+        return float("inf")
+    mine, theirs = mine[finite].double(), theirs[finite].double()
+    size = float(theirs.norm())
+    return float((mine - theirs).norm()) / size if size else float(mine.norm())

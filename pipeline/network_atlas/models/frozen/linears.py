@@ -1,0 +1,45 @@
+"""Linear maps with fixed weights in bfloat16: rounded and ordered once, and not in each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from network_atlas.models.frozen.calls import LinearCall
+
+
+class Weights:
+    """The weights of one linear map, (outputs, inputs), in bfloat16."""
+
+    def __init__(self, call: LinearCall) -> None:
+        self.weight = call.weight.to(torch.bfloat16)
+        self._bias = None if call.bias is None else call.bias.to(torch.bfloat16)
+        self._packed: Tensor | None = None
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the linear map of vectors, (..., inputs)."""
+        if rows.device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return torch.nn.functional.linear(rows, self.weight, self._bias)
+        if self._packed is None:
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows.numel() // rows.shape[-1])
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self._bias, "none", [], "")
+        return result
+
+
+class Linear(torch.autograd.Function):
+    """A linear map in bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weights: Weights) -> Tensor:
+        """Return the linear map of vectors, (..., inputs)."""
+        ctx.weights, ctx.dtype = weights, rows.dtype
+        return weights.forward(rows.to(torch.bfloat16, memory_format=torch.contiguous_format))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the vectors."""
+        # As rows: with more axes, in another order in memory, torch would multiply in many small products.
+        rows = gradient.reshape(-1, gradient.shape[-1]) @ ctx.weights.weight
+        return rows.view(*gradient.shape[:-1], rows.shape[-1]).to(ctx.dtype), None

@@ -1,0 +1,233 @@
+"""Run a model with its frozen calls in the place of torch's: a mode, in which nothing of the model is changed.
+
+While the mode is on, torch hands over every call of its functions. A convolution whose weights are known returns what
+its followers would make of its output, and marks the result as ahead; the followers then find their work done and
+return what they got. Everything else is torch's own. A call that was not recorded as reading a value that is ahead
+raises NotAsRecordedError: the model went another way, and the pass counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from network_atlas.models.frozen import calls
+from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, NormCall
+from network_atlas.models.frozen.convolutions import Convolution, Geometry, Kernels, geometry_of
+from network_atlas.models.frozen.linears import Linear, Weights
+from network_atlas.models.frozen.norms import Factors, Norm, Normalization
+from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers, Recording
+
+
+class NotAsRecordedError(Exception):
+    """The model called other functions than in the recorded pass."""
+
+
+@dataclass(slots=True)
+class Frozen:
+    """A model's calls with fixed weights, made ready. Keys are `id`s of tensors that `recording` keeps."""
+
+    recording: Recording
+    geometries: dict[int, Geometry] = field(default_factory=dict)
+    factors: dict[int, Factors] = field(default_factory=dict)
+    _kernels: dict[tuple[int, int | None], Kernels] = field(default_factory=dict)
+    _norms: dict[int, Norm] = field(default_factory=dict)
+    _weights: dict[int, Weights] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recording: Recording) -> Frozen:
+        """Return the calls of a recorded pass that can be frozen, made ready."""
+        frozen = cls(recording)
+        for key, call in recording.convolutions.items():
+            geometry = geometry_of(call) if call.weight.ndim == 4 and _is_fixed(call.weight, call.bias) else None
+            if geometry is not None:
+                frozen.geometries[key] = geometry
+        for key, norm in recording.norms.items():
+            factors = Factors.of(norm) if _is_fixed(norm.weight, norm.bias, norm.running_mean) else None
+            if factors is not None:
+                frozen.factors[key] = factors
+        return frozen
+
+    def kernels(self, key: int, norm: int | None) -> Kernels:
+        """Return the weights of a convolution, with the normalization of key `norm` folded into them."""
+        if (key, norm) not in self._kernels:
+            call = self.recording.convolutions[key]
+            weight, bias = call.weight.detach(), call.bias
+            if norm is not None:
+                weight, bias = self.factors[norm].folded(weight, bias)
+            self._kernels[key, norm] = Kernels(weight, bias, self.geometries[key])
+        return self._kernels[key, norm]
+
+    def norm(self, key: int) -> Norm:
+        """Return a normalization by fixed numbers."""
+        if key not in self._norms:
+            self._norms[key] = Norm(self.recording.norms[key], self.factors[key])
+        return self._norms[key]
+
+    def weights(self, key: int) -> Weights:
+        """Return the weights of a linear map in bfloat16."""
+        if key not in self._weights:
+            self._weights[key] = Weights(self.recording.linears[key])
+        return self._weights[key]
+
+    def ends_at(self, outputs: Iterable[nn.Module], inputs: Iterable[nn.Module]) -> frozenset[int]:
+        """Return the keys of the calls whose own output must be seen: by modules' outputs, or by modules' inputs."""
+        seen = [self.recording.outputs.get(id(module), frozenset()) for module in outputs]
+        seen += [self.recording.inputs.get(id(module), frozenset()) for module in inputs]
+        return frozenset().union(*seen)
+
+
+def _is_fixed(*tensors: Tensor | None) -> bool:
+    return all(tensor is None or (not tensor.requires_grad and tensor.is_floating_point()) for tensor in tensors)
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A value that was computed ahead, and the calls that must still be made with it."""
+
+    tensor: Tensor
+    norm: int | None
+    activation: Activation | None
+
+    @property
+    def is_done(self) -> bool:
+        return self.norm is None and self.activation is None
+
+
+class FrozenPass(TorchFunctionMode):
+    """One forward pass of a model with its frozen calls. `ends` are the keys behind which nothing is computed ahead."""
+
+    def __init__(self, frozen: Frozen, ends: frozenset[int] = frozenset()) -> None:
+        super().__init__()
+        self._frozen = frozen
+        self._ends = ends
+        self._ahead: dict[int, _Ahead] = {}
+
+    def finish(self) -> None:
+        """Raise NotAsRecordedError where a value is ahead at the end of a whole pass."""
+        if self._ahead:
+            raise NotAsRecordedError("the pass ended before a recorded call")
+
+    def __torch_function__(self, function: Function, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        keywords = keywords or {}
+        if function in calls.READ_ONLY:
+            return function(*arguments, **keywords)
+        if self._ahead:
+            done = self._take_over(function, arguments, keywords)
+            if done is not None:
+                return done
+        if calls.is_convolution(function):
+            return self._convolve(function, arguments, keywords)
+        if calls.is_norm(function):
+            return self._normalize(function, arguments, keywords)
+        if calls.is_linear(function):
+            return self._linear(function, arguments, keywords)
+        return function(*arguments, **keywords)
+
+    def _take_over(self, function: Function, arguments: Any, keywords: Any) -> Tensor | None:
+        """Return the value of a call that was computed ahead; None for a call that has to do with no such value."""
+        first = calls.input_of(arguments, keywords)
+        ahead = self._ahead.get(id(first))
+        if ahead is None:
+            if any(id(value) in self._ahead for value in _flat(arguments, keywords)):
+                raise NotAsRecordedError(f"{function} reads a value that was computed ahead")
+            return None
+        if ahead.norm is not None:
+            if not calls.is_norm(function) or id(NormCall(*arguments, **keywords).running_mean) != ahead.norm:
+                raise NotAsRecordedError(f"{function} in the place of a normalization")
+            ahead.norm = None
+        else:
+            if calls.activation_of(function, arguments, keywords) != ahead.activation:
+                raise NotAsRecordedError(f"{function} in the place of an activation")
+            ahead.activation = None
+        if ahead.is_done:
+            del self._ahead[id(first)]
+        return ahead.tensor
+
+    def _followers(self, key: int, *, keeps_input: bool) -> Followers:
+        """Return what is computed ahead behind a call.
+
+        With `keeps_input` that is no activation whose gradient needs its input, since nobody keeps that.
+        """
+        followers = self._frozen.recording.followers.get(key, NOTHING_FOLLOWS)
+        if key in self._ends:
+            return NOTHING_FOLLOWS
+        norm, activation = followers
+        if norm is not None and norm not in self._frozen.factors:
+            return NOTHING_FOLLOWS
+        if norm in self._ends or (activation is not None and keeps_input and not activation.has_gradient_of_output):
+            activation = None
+        return Followers(norm, activation)
+
+    def _mark(self, output: Tensor, followers: Followers) -> Tensor:
+        if followers != NOTHING_FOLLOWS:
+            self._ahead[id(output)] = _Ahead(output, *followers)
+        return output
+
+    def _convolve(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
+        call = ConvolutionCall(*arguments, **keywords)
+        key, images = id(call.weight), call.input
+        known = self._frozen.recording.convolutions.get(key)
+        if key not in self._frozen.geometries or known is None or call[2:] != known[2:] or images.ndim != 4:
+            result: Tensor = function(*arguments, **keywords)
+            return result
+        dtype = _number_format(images)
+        with_gradient = images.requires_grad and torch.is_grad_enabled()
+        followers = self._followers(key, keeps_input=with_gradient)
+        kernels = self._frozen.kernels(key, followers.norm)
+        if with_gradient:
+            output = Convolution.apply(images, kernels, followers.activation, dtype)
+        else:
+            output = kernels.forward(images.to(dtype), followers.activation)
+        return self._mark(output, followers)
+
+    def _normalize(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
+        call = NormCall(*arguments, **keywords)
+        key, maps = id(call.running_mean), call.input
+        known = self._frozen.recording.norms.get(key)
+        if key not in self._frozen.factors or known is None or call[1:] != known[1:]:
+            result: Tensor = function(*arguments, **keywords)
+            return result
+        with_gradient = maps.requires_grad and torch.is_grad_enabled()
+        followers = self._followers(key, keeps_input=with_gradient)
+        norm = self._frozen.norm(key)
+        if with_gradient:
+            output = Normalization.apply(maps, norm, followers.activation)
+        else:
+            output = norm.forward(maps, followers.activation)
+        return self._mark(output, followers)
+
+    def _linear(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
+        call = calls.LinearCall(*arguments, **keywords)
+        key = id(call.weight)
+        known = self._frozen.recording.linears.get(key)
+        if known is None or call.bias is not known.bias or _number_format(call.input) is not torch.bfloat16:
+            result: Tensor = function(*arguments, **keywords)
+            return result
+        weights = self._frozen.weights(key)
+        if call.input.requires_grad and torch.is_grad_enabled():
+            linear: Tensor = Linear.apply(call.input, weights)
+            return linear
+        return weights.forward(call.input.bfloat16())
+
+
+def _flat(arguments: Any, keywords: Any) -> Iterable[Any]:
+    """Yield the arguments of a call, and the members of lists among them."""
+    for value in (*arguments, *keywords.values()):
+        if isinstance(value, tuple | list):
+            yield from value
+        else:
+            yield value
+
+
+def _number_format(maps: Tensor) -> torch.dtype:
+    """Return what torch computes in: the format of mixed precision where that is on, or else the maps' own."""
+    device = maps.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return maps.dtype

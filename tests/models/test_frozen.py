@@ -1,0 +1,336 @@
+"""What a frozen pass merges, what it must leave alone, and that every module's values and gradients stay its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from network_atlas.models.frozen.freeze import freeze, frozen_forward, is_frozen
+from network_atlas.models.frozen.recording import recorded
+
+IMAGES = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).contiguous(
+    memory_format=torch.channels_last
+)
+
+
+class Net(nn.Module):
+    """A stem, something of one kind, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.conv = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.act = nn.ReLU(inplace=True)
+        self.head = nn.Conv2d(8, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.middle(torch.sin(self.stem(images)))).mean((2, 3))
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(maps)))
+
+
+class ReadTwice(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        maps = self.conv(maps)
+        return self.act(self.norm(maps)) + maps
+
+
+class ChangedInPlace(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        maps = self.conv(maps)
+        maps.mul_(2)
+        return self.act(self.norm(maps))
+
+
+class Kept(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        self.features = self.norm(self.conv(maps))
+        return torch.relu(self.features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + self.features.mean((2, 3))[:, :4]
+
+
+class Twice(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(torch.sin(self.norm(self.conv(maps))))))
+
+
+class SharedNorm(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(self.act(self.norm(maps)))))
+
+
+class SharedActivation(Net):
+    """One module behind several, as in a block of a ResNet."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(self.act(maps))) + maps)
+
+
+class Residual(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        result = self.norm(self.conv(maps))
+        result += maps
+        return self.act(result)
+
+
+class Functional(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        padded = F.pad(maps, (0, 1, 0, 1))
+        maps = F.conv2d(padded, weight=self.conv.weight, stride=2)
+        norm = self.norm
+        maps = F.batch_norm(maps, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.1, norm.eps)
+        return F.relu6(maps, inplace=True)
+
+
+class NormFirst(Net):
+    """Normalization, activation, convolution: as in a DenseNet."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.conv(self.act(self.norm(maps)))
+
+
+class NoNorm(Net):
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.act(self.conv(maps))
+
+
+class Plain(Net):
+    """Normalization without weights of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(8, affine=False)
+
+
+class BatchStatistics(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(8, track_running_stats=False)
+
+
+class WeightNorm(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = weight_norm(self.conv)
+
+
+class Hooked(Net):
+    """A hook of the model's own changes what the convolution returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv.register_forward_hook(lambda *arguments: arguments[-1] * 2)
+
+
+class Read(Net):
+    """A hook of the model's own only reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv.register_forward_hook(lambda *arguments: self.seen.append(float(arguments[-1].detach().mean())))
+        self.seen: list[float] = []
+
+
+class Silu(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.SiLU(inplace=True)
+
+
+class Depthwise(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 5, stride=2, padding=2, groups=8, padding_mode="reflect")
+
+
+class Several(Net):
+    """The output of the normalization is also one of the model's."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        self.features = self.norm(self.conv(maps))
+        return torch.relu(self.features)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(images), self.features
+
+
+NETWORKS = [
+    Net, ReadTwice, ChangedInPlace, Kept, Twice, SharedNorm, SharedActivation, Residual, Functional, NormFirst, NoNorm,
+    Plain, BatchStatistics, WeightNorm, Hooked, Read, Silu, Depthwise, Several,
+]  # fmt: skip
+
+
+def built(kind: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(1)
+    model = kind().eval().requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.running_var, module.weight, module.bias):
+                if tensor is not None:
+                    tensor.copy_(torch.rand(tensor.shape) + 0.5)
+    return model
+
+
+def outputs_and_gradient(
+    model: nn.Module, name: str | None, run: Callable[..., object], dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """Return what a module returns, the model's first output if `name` is None, and the gradient of a sum of it."""
+    kept: list[Tensor] = []
+    leaf = IMAGES.clone().requires_grad_()
+    module = model if name is None else model.get_submodule(name)
+    handle = module.register_forward_hook(lambda *arguments: kept.append(first(arguments[-1]).clone()))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+        run(leaf)
+    handle.remove()
+    output = kept[-1]
+    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(3))
+    (gradient,) = torch.autograd.grad((output.float() * weights).sum(), leaf)
+    return output.detach(), gradient
+
+
+def first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_module_returns_its_own_values_and_has_its_own_gradient(kind: type[Net]) -> None:
+    model, reference = built(kind), built(kind)
+    assert freeze(model, IMAGES)
+    for name in ("conv", "norm", "act", None):
+        outputs = [model if name is None else model.get_submodule(name)]
+        try:
+            expected = outputs_and_gradient(reference, name, reference)
+        except IndexError:  # the module itself is not called
+            continue
+        received = outputs_and_gradient(
+            model, name, lambda images, outputs=outputs: frozen_forward(model, images, outputs=outputs)
+        )
+        for mine, own in zip(received, expected, strict=True):
+            torch.testing.assert_close(mine, own, rtol=1e-4, atol=1e-5)
+    assert is_frozen(model)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_in_bfloat16_the_numbers_differ_by_its_rounding(kind: type[Net]) -> None:
+    model, reference = built(kind), built(kind)
+    assert freeze(model, IMAGES)
+    exact = outputs_and_gradient(reference, None, reference)
+    own = outputs_and_gradient(reference, None, reference, torch.bfloat16)
+    received = outputs_and_gradient(model, None, lambda images: frozen_forward(model, images), torch.bfloat16)
+    assert received[0].dtype is own[0].dtype
+    for mine, theirs, true in zip(received, own, exact, strict=True):
+        # A value near zero may be on the other side of a ReLU, which changes a gradient by some percent.
+        assert (mine - true).norm() <= 2 * (theirs - true).norm() + 0.1 * true.norm()
+
+
+def test_what_follows_a_convolution_directly_is_merged_with_it() -> None:
+    def merged(kind: type[Net]) -> tuple[bool, bool]:
+        model = built(kind)
+        followers = recorded(model, IMAGES).followers.get(id(model.conv.weight))
+        return (False, False) if followers is None else (followers.norm is not None, followers.activation is not None)
+
+    assert merged(Net) == merged(Functional) == merged(Plain) == merged(Silu) == merged(Depthwise) == (True, True)
+    assert merged(Residual) == merged(SharedActivation) == merged(Kept) == (True, False)
+    assert merged(NoNorm) == (False, True)
+    for kind in (ReadTwice, ChangedInPlace, Twice, SharedNorm, NormFirst, WeightNorm, Hooked, Read):
+        assert merged(kind) == (False, False), kind
+
+
+def test_what_goes_into_an_activation_is_seen_as_it_is() -> None:
+    model = built(Net)
+    assert freeze(model, IMAGES)
+    seen: list[Tensor] = []
+    model.act.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    model(IMAGES)
+    frozen_forward(model, IMAGES, inputs=[model.act])
+    torch.testing.assert_close(seen[1], seen[0])
+    assert seen[0].min() < 0
+
+
+class Switching(Net):
+    """Leaves out its normalization for large images."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        maps = self.conv(maps)
+        return self.act(maps if maps.abs().max() > 10 else self.norm(maps))
+
+
+class SwitchingLate(Net):
+    """Skips its activation when it is told to, which no value shows."""
+
+    skips = False
+
+    def middle(self, maps: Tensor) -> Tensor:
+        maps = self.norm(self.conv(maps))
+        return maps if self.skips else self.act(maps)
+
+
+def test_a_network_that_goes_another_way_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    model, reference = built(SwitchingLate), built(SwitchingLate)
+    assert freeze(model, IMAGES)
+    model.skips = reference.skips = True
+    torch.testing.assert_close(frozen_forward(model, IMAGES), reference(IMAGES))
+    assert not is_frozen(model)
+    assert "runs as it is from now on" in caplog.text
+    torch.testing.assert_close(frozen_forward(model, IMAGES), reference(IMAGES))
+
+
+def test_a_network_whose_way_depends_on_values_reads_them_itself() -> None:
+    model, reference = built(Switching), built(Switching)
+    assert freeze(model, IMAGES)
+    for images in (IMAGES, 1000 * IMAGES):
+        torch.testing.assert_close(frozen_forward(model, images), reference(images), rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_whose_numbers_would_differ_is_not_frozen(caplog: pytest.LogCaptureFixture) -> None:
+    class Counting(Net):
+        calls = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            return super().forward(images) * self.calls
+
+    caplog.set_level("INFO")
+    model = built(Counting)
+    assert not freeze(model, IMAGES)
+    assert not is_frozen(model)
+    assert "values would differ" in caplog.text
+
+
+def test_weights_that_are_not_numbers_stay_so() -> None:
+    model, reference = built(Net), built(Net)
+    model.conv.weight[0, 0, 0, 0] = reference.conv.weight[0, 0, 0, 0] = float("nan")
+    freeze(model, IMAGES)
+    assert torch.equal(frozen_forward(model, IMAGES).isnan(), reference(IMAGES).isnan())
+
+
+def test_nothing_of_the_model_is_changed() -> None:
+    model, reference = built(Net), built(Net)
+    before = dict(vars(model.conv)), model.state_dict()
+    assert freeze(model, IMAGES)
+    frozen_forward(model, IMAGES)
+    assert vars(model.conv) == before[0]
+    assert all(torch.equal(before[1][name], tensor) for name, tensor in model.state_dict().items())
+    assert torch.equal(model(IMAGES), reference(IMAGES))
+
+
+def test_a_frozen_model_is_freed_with_its_last_owner() -> None:
+    import gc
+    import weakref
+
+    model = built(Net)
+    freeze(model, IMAGES)
+    frozen_forward(model, IMAGES)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None

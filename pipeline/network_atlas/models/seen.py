@@ -44,7 +44,7 @@ class Seen:
     same_as: str = ""
     """The first module that returned the very same tensor, if that was another."""
     normalized_by: int = 0
-    """Of a convolution's output that a batch normalization alone reads: that normalization's key (see `models.frozen`)."""
+    """Of a convolution's output that a batch normalization alone reads: that normalization's key (`models.frozen`)."""
     normalizes: frozenset[int] = frozenset()
     """Keys of the batch normalizations whose own output it returns."""
     has_gradient: bool = False

@@ -52,8 +52,9 @@ def _norms(layers: Sequence[Seen]) -> dict[int, str]:
 def _reason(entry: Seen, captured: Mapping[nn.Module, str], shown: frozenset[int], norms: Mapping[int, str]) -> str:
     """Return whose channels a layer has, if it makes none by itself.
 
-    `norms` are the layers behind normalizations that belong to convolutions. `shown` are the products whose channels other layers have. A layer without weights is the first to have those of a
-    product that stands in the code of a block, or in a module that can't be captured.
+    `norms` are the layers behind normalizations that belong to convolutions. `shown` are the products whose channels
+    other layers have. A layer without weights is the first to have those of a product that stands in the code of a
+    block, or in a module that can't be captured.
     """
     if entry.name == OUTPUT:
         return ""

@@ -33,6 +33,8 @@ class Frozen:
     """A model's calls with fixed weights, made ready. Keys are `id`s of tensors that `recording` keeps."""
 
     recording: Recording
+    has_attention: bool = False
+    """Whether a pass without gradients is faster by the model's own code."""
     geometries: dict[int, Geometry] = field(default_factory=dict)
     factors: dict[int, Factors] = field(default_factory=dict)
     _kernels: dict[tuple[int, int | None], Kernels] = field(default_factory=dict)

@@ -4,9 +4,10 @@
 of any kind, linear, attention and recurrent layers), the blocks built from several of them, whose outputs add, join or
 gate theirs, the first layer behind a product with weights that no such layer has, and the model's output.
 A convolution that only a batch normalization reads is one layer with it: its channels are those behind the
-normalization, as the network uses them (a negative scale turns a channel into its opposite). Other normalizations, activations, pooling, dropout and reshapes are left out: each of their channels is one of the layer
-before, rescaled, clipped or gathered. So are modules that hold a single such layer, and all but one of those that
-return the very same tensor.
+normalization, as the network uses them (a negative scale turns a channel into its opposite). Other normalizations,
+activations, pooling, dropout and reshapes are left out: each of their channels is one of the layer before, rescaled,
+clipped or gathered. So are modules that hold a single such layer, and all but one of those that return the very same
+tensor.
 """
 
 from __future__ import annotations

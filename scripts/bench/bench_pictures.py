@@ -54,14 +54,15 @@ class Studio:
         dtype = optimize_dtype(config, self.config.executor)
         slots = len(channels) * config.transform.views
         recipe = Recipe(config=config, dtype=dtype, parameterization=built, slots=slots)
-        finished = optimize(self._target(layer), [_picture(layer, channel) for channel in channels], recipe)
+        finished = optimize(self.target(layer), [_picture(layer, channel) for channel in channels], recipe)
         return np.stack([picture.pixels for picture in finished])
 
     def scores(self, layer: str, channels: Sequence[int], pixels: Pixels) -> list[float]:
         """Return the scores of 8-bit pictures, (pictures, rows, columns, channels), untransformed and in float32."""
-        return measure(self._target(layer), pixels, [_picture(layer, channel).readable for channel in channels])
+        return measure(self.target(layer), pixels, [_picture(layer, channel).readable for channel in channels])
 
-    def _target(self, layer: str) -> Target:
+    def target(self, layer: str) -> Target:
+        """Return the network as pictures of a layer are learned for it."""
         return Target(
             model=self.model, layers=[self.layers[layer]], input=self.config.model.input, device=self.device
         )

@@ -16,8 +16,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -27,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from conftest import TINY, write_images
-from processes import PYTHON_PATH, ray_hosts
+from forked import Forked, Forking
+from processes import ray_hosts
 from snapshots import Snapshot, differences, partial_files, snapshot
 
 KINDS = ("worker", "node", "driver")
@@ -43,7 +42,7 @@ RUN_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What to kill, and when: a number of seconds after a number of receipts were there."""
+    """A kill: its target, and its moment: a number of seconds after a number of receipts were there."""
 
     kind: str
     receipts: int
@@ -86,27 +85,20 @@ class Report:
 class Driver:
     """`atlas run` as a process of its own."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        self._log = log
-        with log.open("ab") as output:
-            environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
-            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    def __init__(self, process: Forked) -> None:
+        self._process = process
 
     @property
     def running(self) -> bool:
-        return self.process.poll() is None
+        return self._process.poll() is None
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self._process.kill()
 
     def finish(self) -> None:
         """Wait for its end; raise with its output where it fails or takes too long."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=RUN_SECONDS)
-        code = self.process.poll()
-        self.kill()
-        assert code == 0, f"exit code {code}:\n{self._log.read_text(errors='replace')[-4000:]}"
+        code = self._process.wait(timeout=RUN_SECONDS)
+        assert code == 0, f"exit code {code}:\n{self._process.output[-4000:]}"
 
 
 class Nodes:
@@ -166,16 +158,17 @@ class Chaos:
         self._images = write_images(folder / "images")
 
     def __enter__(self) -> Chaos:
-        self._nodes = Nodes()
-        try:
+        with contextlib.ExitStack() as stack:
+            self._nodes = Nodes()
+            stack.callback(self._nodes.close)
+            (self._folder / "forked").mkdir()
+            self._forking = stack.enter_context(Forking(self._folder / "forked"))
             self.whole = self._undisturbed()
-        except BaseException:
-            self._nodes.close()
-            raise
+            self._cleanup = stack.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._nodes.close()
+        self._cleanup.close()
 
     def disturbed(self, seed: int) -> Report:
         """Make the atlas while the kills of `seed` come, and report the differences."""
@@ -210,8 +203,7 @@ class Chaos:
     def _start(self, root: Path) -> Driver:
         overrides = [f'dataset.root="{self._images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS]
         ray = ["executor=ray", f"executor.address={self._nodes.address}", f"executor.workers={NODES}"]
-        command = [sys.executable, "-m", "network_atlas", "run", *TINY, *overrides, *ray, *self._overrides]
-        return Driver(command, self._folder / f"{root.name}.log")
+        return Driver(self._forking.atlas("run", *TINY, *overrides, *ray, *self._overrides))
 
     def _undisturbed(self) -> Snapshot:
         root = self._folder / "undisturbed"

@@ -64,7 +64,7 @@ def check_values(model: nn.Module, facts: ModelFacts, images: Tensor, checked: C
     ):
         run(images)
     for layer in facts.layers:
-        output = plain[layer.name]
+        output = plain[layer.name].movedim(layer.batch_axis, 0)
         rows, columns = layer.positions
         expected = output.movedim(layer.channel_axis, 1) if output.ndim > 2 else output
         expected = expected.reshape(len(images), layer.channels, rows, columns)

@@ -6,12 +6,15 @@ import importlib.util
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import Forking
 from hypothesis import settings
 from PIL import Image
 from rich.console import Console
@@ -20,7 +23,8 @@ from tiny_network import build
 from network_atlas.cli.progress import Progress
 from network_atlas.config.compose import compose
 from network_atlas.config.recipe import OptimizeConfig
-from network_atlas.config.schema import RunConfig
+from network_atlas.config.schema import ModelConfig, RunConfig
+from network_atlas.layers import LayerSpec
 from network_atlas.models.facts import model_facts
 from network_atlas.pictures.target import Target
 from network_atlas.run.result import Result
@@ -67,6 +71,11 @@ INLINE = ["executor=inline", "executor.threads=1"]
 RAY = ["executor=ray", "executor.workers=2"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have long tests come first: at the end each core takes over short ones, and none waits for a long one."""
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("slow", "ray")))
+
+
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 12 small images, the same every time."""
@@ -88,11 +97,18 @@ def tiny(images: Path, tmp_path: Path) -> Callable[..., RunConfig]:
     """Return a function that composes a run of the tiny network over the synthetic images, with further overrides."""
 
     def make(*overrides: str, root: str | Path | None = None) -> RunConfig:
-        folder = root if root is not None else tmp_path / "atlas"
-        paths = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{folder}"']
-        return compose([*TINY, *INLINE, *paths, *overrides])
+        config = composed(images, overrides)
+        if any(override.startswith("store.root=") for override in overrides):
+            return config
+        return replace(config, store=replace(config.store, root=str(root or tmp_path / "atlas")))
 
     return make
+
+
+@cache
+def composed(images: Path, overrides: tuple[str, ...]) -> RunConfig:
+    """Compose a run of the tiny network. It takes a tenth of a second, and many tests give the same overrides."""
+    return compose([*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", "store.root=atlas", *overrides])
 
 
 def quietly(config: RunConfig) -> Result:
@@ -113,6 +129,13 @@ def atlas_root(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(atlas_root: Path, tmp_path: Path) -> Path:
     """A finished atlas of the tiny network, to change: the root that `tiny()` names."""
     return Path(shutil.copytree(atlas_root, tmp_path / "atlas"))
+
+
+@pytest.fixture(scope="session")
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    """Where tests start `atlas` as a process of its own, in hundredths of a second."""
+    with Forking(tmp_path_factory.mktemp("forked")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +164,7 @@ def needs(*modules: str) -> pytest.MarkDecorator:
 def target(tiny: Callable[..., RunConfig]) -> Callable[..., Target]:
     """Return a function from names of layers to the tiny network, read in these layers."""
     model, config = build(), tiny().model
-    layers = {layer.name: layer for layer in model_facts(model, config).layers}
+    layers = tiny_layers(config)
 
     def make(*names: str) -> Target:
         return Target(
@@ -149,6 +172,11 @@ def target(tiny: Callable[..., RunConfig]) -> Callable[..., Target]:
         )
 
     return make
+
+
+@cache
+def tiny_layers(config: ModelConfig) -> dict[str, LayerSpec]:
+    return {layer.name: layer for layer in model_facts(build(), config).layers}
 
 
 @pytest.fixture

@@ -1,30 +1,28 @@
 """Work on a root that fails at one chosen step of the filesystem: with an error, or by the end of its process.
 
-    with Crashing(folder, "run") as crashing:
-        steps = crashing.work(root, overrides).steps               # undisturbed: which steps are there?
-        for step in range(1, len(steps) + 1):
-            crashing.work(other, overrides, fail_at=step, how="stop")
+    crashing = Crashing(forking, folder, "run")
+    steps = crashing.work(root, overrides).steps               # undisturbed: which steps are there?
+    for step in range(1, len(steps) + 1):
+        crashing.work(other, overrides, fail_at=step, how="stop")
 
 A step is any change under the root: a folder made, a file opened to be written, written to, flushed, synced, renamed,
 deleted. They are not listed by hand: Python announces most of them (audit events), so that a new step in the code is
-counted too. Each piece of work is a process of its own, forked from one that has loaded everything.
+counted too. Each piece of work is a process of its own.
 """
 
 from __future__ import annotations
 
 import builtins
-import contextlib
 import errno
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
-from processes import PYTHON_PATH
+from forked import Forking
 
 STOPPED = 70
 """Exit code of a process that was stopped hard at its step."""
@@ -43,26 +41,10 @@ class Ended:
 
 
 class Crashing:
-    """The process that all work of one kind ('commit' or 'run') is forked from."""
+    """Work of one kind ('commit' or 'run'), each time in a process of its own."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
-        self._kind = kind
-        self._log, self._steps = folder / "output.log", folder / "steps.json"
-
-    def __enter__(self) -> Crashing:
-        environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, self._kind],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+    def __init__(self, forking: Forking, folder: Path, kind: str) -> None:
+        self._forking, self._steps, self._kind = forking, folder / f"{kind}-steps.json", kind
 
     def work(self, root: Path, overrides: Sequence[str] = (), *, fail_at: int = 0, how: str = "error") -> Ended:
         """Do the work under `root` and fail at that step, or at none for 0.
@@ -70,14 +52,13 @@ class Crashing:
         `how`: 'error' is an error at this step alone, 'gone' at this and all later ones, 'stop' the end of the process.
         """
         self._steps.unlink(missing_ok=True)
-        paths = {"root": str(root), "log": str(self._log), "steps": str(self._steps)}
-        order = {"overrides": list(overrides), "fail_at": fail_at, "how": how, **paths}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps(order), file=self._process.stdin, flush=True)
-        code = int(self._process.stdout.readline())
+        order = {"overrides": list(overrides), "fail_at": fail_at, "how": how}
+        process = self._forking.start(
+            "crashing:worked", self._kind, {**order, "root": str(root), "steps": str(self._steps)}
+        )
+        code = process.wait()
         steps = json.loads(self._steps.read_text()) if self._steps.exists() else []
-        return Ended(code, steps, self._log.read_text())
+        return Ended(code, steps, process.output)
 
 
 # From here on, code of the other process.
@@ -180,7 +161,8 @@ def commit_some(root: str) -> None:
     publish(store, created="now", version="1", config={}, upstream={}, files=files)
 
 
-def _worked(kind: str, order: dict[str, Any]) -> int:
+def worked(kind: str, order: dict[str, Any]) -> int:
+    """Do a piece of work, and return the exit code."""
     steps = Steps(order["root"], order["fail_at"], order["how"])
     steps.watch()
     try:
@@ -195,44 +177,3 @@ def _worked(kind: str, order: dict[str, Any]) -> int:
         return 1
     finally:
         Path(order["steps"]).write_text(json.dumps(steps.seen))
-
-
-def _serve(kind: str) -> None:
-    """Fork for each request, and answer with the exit code. This process itself does no work."""
-    with contextlib.suppress(ImportError):
-        import pandas  # noqa: F401 - which pyarrow imports for its first table, where it is installed
-
-    import network_atlas.store.manifest
-    import network_atlas.store.receipts
-
-    if kind == "run":
-        import network_atlas.assemble.worker
-        import network_atlas.calibrate.worker
-        import network_atlas.cli.commands.run
-        import network_atlas.optimize.worker
-        import network_atlas.scan.worker
-        import network_atlas.site.worker  # noqa: F401
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            _end(kind, json.loads(line))
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        sys.stdout.flush()
-
-
-def _end(kind: str, order: dict[str, Any]) -> NoReturn:
-    """Do the work in a process of its own, and end that."""
-    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    code = 2
-    try:
-        code = _worked(kind, order)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1])

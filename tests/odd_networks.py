@@ -210,3 +210,105 @@ class OwnWeights(nn.Module):
         x = self.act(x @ self.weight)
         x = self.norm(self.softmax(x @ x.transpose(1, 2)) @ x)
         return self.head(x.mean(1))
+
+
+class SequenceFirst(nn.Module):
+    """A transformer and a recurrent layer whose tokens come before the images: (tokens, images, features)."""
+
+    def __init__(self, side: int = 4) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, side, stride=side)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.norm, self.act = nn.LayerNorm(8), nn.GELU()
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.mlp = nn.Sequential(nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 8))
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)
+        self.lstm = nn.LSTM(8, 6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).permute(2, 0, 1)
+        tokens = torch.cat([self.class_token.expand(-1, len(x), -1), tokens])
+        normed = self.norm(tokens)
+        tokens = tokens + self.attention(normed, normed, normed)[0]
+        tokens = self.act(self.block(tokens + self.mlp(tokens)))
+        return self.head(self.lstm(tokens)[0][0])
+
+
+class Folded(nn.Module):
+    """A block that works on windows, which it folds into the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.attend, self.head = nn.Conv2d(3, 6, 1), WindowBlock(), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.attend(self.conv(x)).mean((2, 3)))
+
+
+class WindowBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.mix = nn.LayerNorm(6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, rows, columns = x.shape
+        windows = x.reshape(batch, channels, rows // 4, 4, columns // 4, 4).permute(0, 2, 4, 3, 5, 1)
+        mixed = self.mix(self.norm(windows.reshape(-1, 16, channels)))
+        windows = mixed.reshape(batch, rows // 4, columns // 4, 4, 4, channels)
+        return x + windows.permute(0, 5, 1, 3, 2, 4).reshape(x.shape)
+
+
+class Latents(nn.Module):
+    """As many learned queries as there are patches, which read the patches by plain products, as a Perceiver does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.norm, self.latents = (
+            nn.Conv2d(3, 8, 4, stride=4),
+            nn.LayerNorm(8),
+            nn.Parameter(torch.randn(16, 8)),
+        )
+        self.values, self.read, self.mlp = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.normed, self.act, self.head = nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(self.patch(x).flatten(2).transpose(1, 2))
+        latents = self.read(torch.softmax(self.latents @ tokens.transpose(1, 2), -1) @ self.values(tokens))
+        latents = latents + self.latents
+        latents = self.normed(latents + self.act(self.mlp(latents)))
+        return self.head(latents.mean(1))
+
+
+class TokenOrders(nn.Module):
+    """Tokens that are patches row by row, and tokens in other orders, each behind a module of its own."""
+
+    NAMES = (
+        "rows", "with_class", "without_class", "columns", "class_last", "rolled", "pooled", "windows", "summed", "side"
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.class_token = nn.Conv2d(3, 8, 2, stride=2), nn.Parameter(torch.zeros(1, 1, 8))
+        for name in self.NAMES:
+            self.add_module(name, nn.LayerNorm(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.patch(x)
+        tokens = maps.flatten(2).transpose(1, 2)
+        class_token = self.class_token.expand(len(x), -1, -1)
+        with_class = self.with_class(torch.cat([class_token, tokens], 1))
+        windows = maps.unflatten(3, (2, 4)).unflatten(2, (2, 4)).permute(0, 2, 4, 3, 5, 1).flatten(1, 4)
+        seen = [
+            self.rows(tokens),
+            with_class,
+            self.without_class(with_class[:, 1:]),
+            self.columns(maps.transpose(2, 3).flatten(2).transpose(1, 2)),
+            self.class_last(torch.cat([tokens, class_token], 1)),
+            self.rolled(tokens.roll(1, 1)),
+            self.pooled(nn.functional.avg_pool1d(tokens.transpose(1, 2), 4).transpose(1, 2)),
+            self.windows(windows),
+            self.summed(windows + tokens),
+            self.side(maps.mean(3).transpose(1, 2)[:, :4]),
+        ]
+        return torch.stack([each.mean(1) for each in seen]).sum(0)

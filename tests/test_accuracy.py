@@ -14,6 +14,8 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.models.load import class_names, load_model, normalize
 
 BATCH = 64
+EVERY = 5
+"""Of all 993 photos, 860 are right, of every fifth 174; rounding on another processor may move some across."""
 
 
 @pytest.mark.slow
@@ -22,7 +24,7 @@ def test_the_default_model_is_right_on_most_photos(photos: Path) -> None:
     config = compose(["dataset=folder", f'dataset.root="{photos}"', "dataset.label=name"])
     source, preprocessing = open_source(config.dataset), Preprocessing(config.model.input)
     model, names = load_model(config.model), class_names(config.model)
-    examples = source.examples()
+    examples = source.examples()[::EVERY]
     right = 0
     for start in range(0, len(examples), BATCH):
         batch = examples[start : start + BATCH]
@@ -31,5 +33,5 @@ def test_the_default_model_is_right_on_most_photos(photos: Path) -> None:
         with torch.inference_mode():
             predicted = model(images).argmax(dim=1).tolist()
         right += sum(names[guess] == example.label for guess, example in zip(predicted, batch, strict=True))
-    share = right / len(examples)
-    assert 0.85 <= share <= 0.90, f"{right} of {len(examples)}"
+    assert len(examples) == 199
+    assert abs(right - 174) <= 3, f"{right} of {len(examples)}"

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import INLINE, RAY, TINY
-from processes import PYTHON_PATH
-from snapshots import differences, partial_files, snapshot, staged
+from forked import Forked, Forking
+from snapshots import Snapshot, differences, partial_files, snapshot, staged
 
 SIZE_KB = 4096
-
-pytestmark = pytest.mark.slow
 
 
 def mount(*arguments: str) -> bool:
@@ -41,15 +38,25 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)
 
 
-def command(root: Path, images: Path, executor: list[str]) -> list[str]:
-    overrides = [*TINY, *executor, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    return [sys.executable, "-m", "network_atlas", "run", *overrides, "sweep.block=2", "optimize.steps=10"]
+class Runs:
+    """Runs of one kind, each as a process of its own."""
+
+    def __init__(self, forking: Forking, images: Path) -> None:
+        self._forking = forking
+        self._overrides = [*TINY, f'dataset.root="{images}"', "dataset.label=name", "sweep.block=2"]
+
+    def start(self, root: Path, executor: list[str] = INLINE) -> Forked:
+        overrides = [*self._overrides, *executor, f'store.root="{root}"', "optimize.steps=10"]
+        return self._forking.atlas("run", *overrides)
+
+    def run(self, root: Path, executor: list[str] = INLINE) -> tuple[int, str]:
+        process = self.start(root, executor)
+        return process.wait(), process.output
 
 
-def atlas_run(root: Path, images: Path, executor: list[str]) -> tuple[int, str]:
-    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
-    done = subprocess.run(command(root, images, executor), env=environment, capture_output=True, text=True, timeout=200)
-    return done.returncode, done.stderr
+@pytest.fixture(scope="module")
+def runs(forking: Forking, images: Path) -> Runs:
+    return Runs(forking, images)
 
 
 def fill(disk: Path, *, leaving_kb: int) -> Path:
@@ -70,14 +77,19 @@ def the_line_about(root: Path, output: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("executor", "leaving_kb"), [(INLINE, 0), (INLINE, 300), pytest.param(RAY, 60, marks=pytest.mark.ray)]
+    ("executor", "leaving_kb"),
+    [
+        pytest.param(INLINE, 0, id="inline-0"),
+        pytest.param(INLINE, 300, id="inline-300"),
+        pytest.param([*RAY, "executor.workers=1"], 60, marks=[pytest.mark.ray, pytest.mark.slow], id="ray-60"),
+    ],
 )
-def test_a_full_disk_is_named_and_the_same_command_resumes_when_there_is_space(
-    disk: Path, images: Path, undisturbed: Path, executor: list[str], leaving_kb: int
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_space(
+    disk: Path, runs: Runs, undisturbed: Snapshot, executor: list[str], leaving_kb: int
 ) -> None:
     root = disk / "atlas"
     ballast = fill(disk, leaving_kb=leaving_kb)
-    code, output = atlas_run(root, images, executor)
+    code, output = runs.run(root, executor)
     assert code == 1, output
     line = the_line_about(root, output)
     assert "no space left on device" in line
@@ -85,36 +97,32 @@ def test_a_full_disk_is_named_and_the_same_command_resumes_when_there_is_space(
     assert partial_files(root) == []
     assert staged(root) == []
     ballast.unlink()
-    code, output = atlas_run(root, images, executor)
+    code, output = runs.run(root)
     assert code == 0, output
-    assert differences(snapshot(root), snapshot(undisturbed)) == []
+    assert differences(snapshot(root), undisturbed) == []
 
 
 def test_a_root_that_turns_read_only_is_named_and_the_same_command_resumes_after(
-    disk: Path, images: Path, undisturbed: Path
+    disk: Path, runs: Runs, undisturbed: Snapshot
 ) -> None:
     root = disk / "atlas"
-    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
-    running = subprocess.Popen(
-        command(root, images, INLINE), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    running = runs.start(root)
     while len(list((root / "receipts/optimize").glob("*.json"))) < 2:
-        assert running.poll() is None, running.communicate()[1]
+        assert running.poll() is None, running.output
         time.sleep(0.002)
     turn_read_only(disk)
-    output = running.communicate(timeout=100)[1]
-    assert running.returncode == 1, output
-    line = the_line_about(root, output)
+    assert running.wait(timeout=100) == 1, running.output
+    line = the_line_about(root, running.output)
     assert "read-only file system" in line
     assert "mount it for writing again" in line
     assert partial_files(root) == []
-    code, output = atlas_run(root, images, INLINE)
+    code, output = runs.run(root)
     assert code == 1, output
     assert "read-only file system" in the_line_about(root, output)
     assert mount("-o", "remount,rw", str(disk))
-    code, output = atlas_run(root, images, INLINE)
+    code, output = runs.run(root)
     assert code == 0, output
-    assert differences(snapshot(root), snapshot(undisturbed)) == []
+    assert differences(snapshot(root), undisturbed) == []
 
 
 def turn_read_only(disk: Path) -> None:
@@ -125,9 +133,9 @@ def turn_read_only(disk: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """The atlas of an undisturbed run."""
     root = tmp_path_factory.mktemp("undisturbed") / "atlas"
-    code, output = atlas_run(root, images, INLINE)
+    code, output = runs.run(root)
     assert code == 0, output
-    return root
+    return snapshot(root)

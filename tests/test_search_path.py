@@ -58,7 +58,13 @@ def test_files_named_like_libraries_in_the_working_folder_harm_neither_driver_no
     (tmp_path / "nets.py").write_text((TESTS / "tiny_network.py").read_text())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     overrides = [override for override in TINY if not override.startswith("model.name=")]
-    overrides += [f'dataset.root="{images}"', 'sweep.select.0.include=["conv3"]', "optimize.steps=1", *RAY]
+    overrides += [
+        f'dataset.root="{images}"',
+        'sweep.select.0.include=["conv3"]',
+        "optimize.steps=1",
+        *RAY,
+        "executor.workers=1",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "network_atlas", "run", *overrides, "model.name=nets:build", "store.root=atlas"],
         cwd=tmp_path,

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from conftest import INLINE, TINY, quietly
-from processes import PYTHON_PATH
+from forked import Forking
 
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
@@ -71,18 +68,12 @@ def test_pictures_that_start_from_the_scan_wait_for_all_of_it(tiny: Callable[...
 
 
 def test_shares_at_the_same_time_make_the_atlas_of_one_run(
-    tiny: Callable[..., RunConfig], images: Path, tmp_path: Path, atlas_root: Path
+    tiny: Callable[..., RunConfig], forking: Forking, images: Path, tmp_path: Path, atlas_root: Path
 ) -> None:
     root = tmp_path / "atlas"
     paths = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
-    command = [sys.executable, "-m", "network_atlas", "run", *paths]
-    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
-    runs = [
-        subprocess.Popen([*command, f"sweep.share={share}"], env=environment, stderr=subprocess.PIPE, text=True)
-        for share in SHARES
-    ]
-    errors = [run.communicate(timeout=200)[1] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0], errors
+    runs = [forking.atlas("run", *paths, f"sweep.share={share}") for share in SHARES]
+    assert [run.wait() for run in runs] == [0, 0, 0], [run.output for run in runs]
     assert not (root / "atlas").exists()
     quietly(tiny())
     assert tables(root) == tables(atlas_root)

@@ -64,7 +64,11 @@ def works(command: list[str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "executor", [pytest.param(INLINE, id="inline"), pytest.param(RAY, id="ray", marks=pytest.mark.ray)]
+    "executor",
+    [
+        pytest.param(INLINE, id="inline"),
+        pytest.param([*RAY, "executor.workers=1"], id="ray", marks=pytest.mark.ray),
+    ],
 )
 def test_a_run_needs_no_network_no_home_and_no_name(folder: Path, atlas_root: Path, executor: list[str]) -> None:
     if not works([*AS_USER, "true"]):

@@ -54,8 +54,14 @@ class LayerSpec:
     height: int | None = None
     width: int | None = None
     tokens: int | None = None
+    batch_axis: int = 0
+    """The axis of the module's output that holds the images: 1 in sequence-first networks. Capture moves it to the
+    front."""
     channel_axis: int = 1
-    """The axis of the module's output that holds the channels: 1, or -1 for token layers and channels-last maps."""
+    """The axis that holds the channels once the images come first: 1, or -1 for token layers and channels-last maps."""
+    is_raster: bool = True
+    """Of tokens, whether they are the patches of the image, row by row, or follow one class token. Those of latent
+    queries or windows are not: their numbers say no place."""
     receptive_field_px: int | None = None
     """Side of the square of input pixels that the centre position can see; None if not measured."""
     receptive_field: ReceptiveField | None = None

@@ -25,6 +25,9 @@ def message(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
         (["plam", "sweep=all"], "atlas plan"),
         (["atlases/resnet50"], "atlas view atlases/resnet50"),
         (["plan", "--nonsense"], "atlas plan --help"),
+        (["show"], "atlas view"),
+        (["version"], "atlas --version"),
+        (["resume", "sweep=all"], "atlas run"),
         (["view", "a", "b"], "atlas view --help"),
         (["view", "--port", "many"], "atlas view --help"),
         (["--nonsense"], "atlas --help"),
@@ -35,6 +38,11 @@ def test_a_mistake_ends_with_the_line_to_write(words: list[str], line: str, caps
     assert text.endswith(f"{line}\n")
     assert text.startswith("atlas: ")
     assert text.count("\n") <= 2
+
+
+def test_settings_with_dashes_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Settings have no dashes" in message("plan", "--model", "resnet50", capsys=capsys)
+    assert "Settings have no dashes" not in message("status", "--model", "resnet50", capsys=capsys)
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

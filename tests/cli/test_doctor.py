@@ -17,12 +17,15 @@ from torch import nn
 
 from network_atlas.cli import run_checks
 from network_atlas.cli.checks import Check, checkup
+from network_atlas.cli.commands.plan import print_plan
 from network_atlas.cli.machine_checks import versions_fit
 from network_atlas.cli.main import main
-from network_atlas.config.schema import ModelConfig, RunConfig
+from network_atlas.config.schema import InputConfig, RunConfig
+from network_atlas.dataset import Listing
+from network_atlas.dataset.sources import FileSource
 from network_atlas.errors import SetupError
-from network_atlas.models.load import load_model
-from network_atlas.run import prepare
+from network_atlas.models import load
+from network_atlas.models.first_pass import run_once
 
 LINES = ["versions", "device", "threads", "cluster", "store", "model", "repeatable", "dataset", "plan", "space"]
 Tiny = Callable[..., RunConfig]
@@ -256,16 +259,35 @@ def test_a_disk_without_space_is_named(tiny: Tiny, small_disk: Path) -> None:
     assert list(small_disk.iterdir()) == []
 
 
-def test_the_model_is_loaded_and_listed_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    loads: list[object] = []
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The loads of a model and the listings of a dataset in this process, in order."""
+    calls: list[str] = []
 
-    def counted(config: ModelConfig) -> nn.Module:
-        loads.append(config)
-        return load_model(config)
+    def run(model: nn.Module, config: InputConfig) -> None:
+        calls.append("model")
+        run_once(model, config)
 
-    monkeypatch.setattr(prepare, "load_model", counted)
+    def listing(source: FileSource) -> Listing:
+        calls.append("dataset")
+        return listed(source)
+
+    listed = FileSource.listing
+    monkeypatch.setattr(load, "run_once", run)  # a part of each loading
+    monkeypatch.setattr(FileSource, "listing", listing)
+    return calls
+
+
+def test_the_model_is_loaded_and_the_dataset_is_listed_once(tiny: Tiny, calls: list[str]) -> None:
     assert all(check.ok for check in checkup(tiny()))
-    assert len(loads) == 1
+    assert calls == ["model", "dataset"]
+
+
+def test_a_plan_that_times_a_calibration_loads_and_lists_once(
+    tiny: Tiny, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert print_plan(tiny(), as_json=True) == 0
+    assert calls == ["model", "dataset"]
 
 
 def test_modules_that_cannot_be_captured_are_counted_with_a_reason(tiny: Tiny) -> None:

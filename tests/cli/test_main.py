@@ -15,6 +15,7 @@ from tiny_network import build
 
 from network_atlas.cli.help_texts import SUMMARIES
 from network_atlas.cli.main import main
+from network_atlas.plan.refusals import in_short
 from network_atlas.site.server import make_server
 from network_atlas.store.root import Store
 
@@ -160,6 +161,34 @@ def test_layers_lists_the_layers_that_a_sweep_can_name(
     output = capsys.readouterr().out
     for words in ("conv2", "Conv2d", "12 x 8 x 8", "output", "shared: runs 2 times in one forward pass"):
         assert words in output
+
+
+def test_modules_that_cannot_be_captured_are_counted_by_reason(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folded = ["model.name=odd_networks:Folded", "sweep.select.0.types=[]", 'sweep.select.0.channels="0:1"']
+    line = (
+        "2 modules can't be captured, such as attend.{}: its output (64, 16, 6) has 16 rows for each image, such as "
+        "windows or heads; take the block around it, whose output has one row for each"
+    )
+    assert main(["layers", *arguments, *folded]) == 0
+    assert line.format("norm") in capsys.readouterr().out.splitlines()
+    assert main(["plan", *arguments, *folded]) == 0
+    assert line.format("mix") in " ".join(capsys.readouterr().out.split())
+    assert main(["plan", *arguments, *folded, "sweep.select.0.include=[attend.norm]"]) != 0
+    assert "take the block around it" in " ".join(capsys.readouterr().err.split())
+    assert main(["run", *arguments, *folded, "sweep.select.0.include=[head, attend.*]", "optimize.steps=1"]) == 0
+    assert "model: " + line.format("mix") in " ".join(capsys.readouterr().err.split())
+
+
+def test_reasons_that_differ_in_numbers_only_are_of_one_kind() -> None:
+    assert in_short({}) == []
+    assert in_short(
+        {"a": "its output (4, 3) has 5 axes", "b": "runs 2 times", "c": "its output (4, 9) has 6 axes"}
+    ) == [
+        "2 modules can't be captured, such as a: its output (4, 3) has 5 axes",
+        "1 module can't be captured, b: runs 2 times",
+    ]
 
 
 @pytest.mark.parametrize(

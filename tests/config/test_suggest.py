@@ -18,11 +18,16 @@ MEANT = [
     ("model=resnet50", "model=torchvision model.name=resnet50"),
     ("model=efficientnet_b0", "model=torchvision model.name=efficientnet_b0"),
     ("model=my.nets:build", "model=function model.name=my.nets:build model.allow_code=true"),
+    ("model=nets.py", "model=function model.name=nets:NAME_OF_THE_FUNCTION model.allow_code=true"),
+    ("model=timm/resnet50", "model=timm model.name=resnet50"),
+    ("model=torchvision/resnet50", "model=torchvision model.name=resnet50"),
     ("model=hf-hub:a/b", "model=timm model.name=hf-hub:a/b"),
     ("model=~/a.pth", "model=torchvision model.name=NAME_OF_THE_NETWORK 'model.weights=~/a.pth'"),
     ("model=/a/b.safetensors", "model=torchvision model.name=NAME_OF_THE_NETWORK model.weights=/a/b.safetensors"),
     ("dataset=path/to/images", "dataset=folder dataset.root=path/to/images"),
     ("dataset=/path/to/images", "dataset=folder dataset.root=/path/to/images"),
+    ("dataset=./photos", "dataset=folder dataset.root=./photos"),
+    ("dataset=../photos", "dataset=folder dataset.root=../photos"),
     ("dataset=~/images", "dataset=folder 'dataset.root=~/images'"),
     ("dataset=s3://bucket/images", "dataset=folder dataset.root=s3://bucket/images"),
     ("dataset=shards/{000..255}.tar", "dataset=tar 'dataset.root=shards/{000..255}.tar'"),
@@ -100,3 +105,16 @@ def test_every_synonym_is_a_choice() -> None:
             line = re.search(r"Write: (.*)$", str(caught.value))
             assert line, f"{group}={word}"
             compose(shlex.split(line[1]))
+
+
+@pytest.mark.parametrize(("name", "line"), suggest.SETTINGS.items())
+def test_a_setting_of_other_tools_leads_to_an_override_that_composes(name: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([f"{name}=1"])
+    assert f"Write for example: {line}." in str(caught.value)
+    compose(shlex.split(line))
+
+
+def test_a_path_is_not_taken_for_the_choice_that_it_ends_with() -> None:
+    with pytest.raises(ConfigError, match=r"sweep=\./all: there is no such choice\. Did you mean 'all'\?"):
+        compose(["sweep=./all"])

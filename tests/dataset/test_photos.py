@@ -30,12 +30,12 @@ def test_every_photo_is_there_and_can_be_read(make_config: MakeConfig) -> None:
         assert image.mode == "RGB"
         assert min(image.size) >= 150
     assert source.label("skimage/hubble_deep_field.jpg") == "hubble_deep_field"
-    assert open_source(make_config(source="photos")).label("sklearn/china.jpg") == ""
+    assert open_source(make_config(source="photos", root="")).label("sklearn/china.jpg") == ""
 
 
 @needs_photos
 def test_photos_have_views(make_config: MakeConfig) -> None:
-    source = open_source(make_config(source="photos", views=16, limit=7))
+    source = open_source(make_config(source="photos", root="", views=16, limit=7))
     assert len(source.examples()) == 7
     assert source.read("skimage/chelsea.png#0").size == (451, 300)
     assert source.read("skimage/chelsea.png#3").size != (451, 300)
@@ -45,20 +45,25 @@ def test_photos_have_views(make_config: MakeConfig) -> None:
 @pytest.mark.parametrize("example_id", ["skimage/__init__.py", "skimage/../data/moon.png", "os/moon.png", "moon.png"])
 def test_only_the_photos_can_be_read(example_id: str, make_config: MakeConfig) -> None:
     with pytest.raises(UnreadableImageError, match="not one of the packaged photos"):
-        open_source(make_config(source="photos")).read(example_id)
+        open_source(make_config(source="photos", root="")).read(example_id)
 
 
 def test_missing_packages_are_named_with_the_fix(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DatasetError, match=r"skimage and sklearn; pip install 'network-atlas\[demo\]'"):
-        open_source(make_config(source="photos"))
+        open_source(make_config(source="photos", root=""))
 
 
 @needs_photos
 def test_a_photo_that_a_version_lacks_is_left_out(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("network_atlas.dataset.photos.PHOTOS", ("skimage/moon.png", "skimage/not_yet.png"))
-    (example,) = open_source(make_config(source="photos")).examples()
+    (example,) = open_source(make_config(source="photos", root="")).examples()
     assert example.example_id == "skimage/moon.png"
+
+
+def test_a_root_that_would_not_be_read_is_refused(make_config: MakeConfig) -> None:
+    with pytest.raises(DatasetError, match=r"reads nothing from dataset\.root='my/images'.*dataset=folder"):
+        open_source(make_config(source="photos", root="my/images"))
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -62,13 +62,16 @@ def test_copies_that_fill_a_batch_get_no_gradient() -> None:
 NETWORKS = ("efficientnet", "resnet", "transformer")
 
 
+SIZE = [f"model.input.{name}=96" for name in ("resize", "height", "width")]
+
+
 def built(kind: str) -> tuple[torch.nn.Module, ModelConfig]:
     if kind == "efficientnet":
         pytest.importorskip("efficientnet_lite_pytorch")
-        config = compose(["dataset=none"]).model
+        config = compose(["dataset=none", *SIZE]).model
         return load_model(config), config
-    overrides = ["model=torchvision", "model.name=resnet18", "model.weights=none", "model.input.resize=96"]
-    config = compose(["dataset=none", *overrides, "model.input.height=96", "model.input.width=96"]).model
+    overrides = ["model=torchvision", "model.name=resnet18", "model.weights=none"]
+    config = compose(["dataset=none", *overrides, *SIZE]).model
     if kind == "resnet":
         return load_model(config), config
     torch.manual_seed(0)
@@ -106,7 +109,7 @@ def test_an_image_has_the_same_bits_alone_and_among_any_others(
     with torch_threads(threads), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
         together = read(target, images)
         assert all(numbers.ne(0).any() for numbers in together)
-        for index in (0, 3, 5):
+        for index in (1, 5):  # in the first batch of four, and in one that copies fill
             for alone, all_six in zip(read(target, images[index : index + 1]), together, strict=True):
                 assert torch.equal(alone[0], all_six[index])
 

@@ -60,6 +60,11 @@ def same(first: State, second: State) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
+def assert_same_values(first: State, second: State) -> None:
+    """Compare two states whose keys may have other names."""
+    assert all(torch.equal(*pair) for pair in zip(first.values(), second.values(), strict=True))
+
+
 @pytest.fixture
 def process_group(tmp_path: Path) -> Iterator[None]:
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
@@ -218,6 +223,97 @@ def test_two_modules_that_would_get_the_same_key_keep_their_names(tmp_path: Path
     assert same(loaded(model.state_dict(), tmp_path, other), model.state_dict())
     parallel = nn.DataParallel(model).state_dict()
     assert same(loaded(parallel, tmp_path, other), model.state_dict())
+
+
+class Normalize(nn.Module):
+    """A module that people put in front of a network, in an nn.Sequential."""
+
+    def __init__(self, persistent: bool = True) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3, 1, 1), persistent=persistent)
+        self.register_buffer("std", torch.ones(3, 1, 1), persistent=persistent)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+@pytest.mark.parametrize("wrap", [lambda model: model, nn.DataParallel, lightning])
+def test_a_network_behind_a_normalization_is_found(
+    wrap: Callable[[nn.Module], nn.Module], persistent: bool, tmp_path: Path
+) -> None:
+    saved = wrap(nn.Sequential(Normalize(persistent), random())).state_dict()
+    assert same(loaded(saved, tmp_path), random().state_dict())
+
+
+def layers(*first: nn.Module) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(len(first))
+        return nn.Sequential(*first, nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, nn.DataParallel])
+@pytest.mark.parametrize("first", [Normalize(), nn.Identity()])
+def test_layers_that_are_numbered_from_another_start_are_found(
+    first: nn.Module, wrap: Callable[[nn.Module], nn.Module], tmp_path: Path
+) -> None:
+    saved = layers(first)
+    state = loaded(wrap(saved).state_dict(), tmp_path, layers())
+    assert_same_values(state, saved[1:].state_dict())
+
+
+def test_layers_that_the_model_numbers_from_another_start_are_found(tmp_path: Path) -> None:
+    model = layers(nn.Identity())
+    loaded(layers().state_dict(), tmp_path, model)
+    assert_same_values(model[1:].state_dict(), layers().state_dict())
+
+
+def test_numbered_layers_are_never_loaded_from_a_larger_network(tmp_path: Path) -> None:
+    larger = nn.Sequential(nn.Conv2d(3, 3, 1), *layers())  # its first layer learned something
+    for state in (larger.state_dict(), nn.Sequential(*layers(), nn.Conv2d(4, 4, 3)).state_dict()):
+        with pytest.raises(ModelError, match="does not fit Sequential"):
+            loaded(state, tmp_path, layers())
+
+
+def test_a_file_that_fits_a_part_of_the_model_says_which_and_what_is_missing(tmp_path: Path) -> None:
+    whole = nn.Sequential(Normalize(), Normed())
+    before = copy.deepcopy(whole.state_dict())
+    with pytest.raises(
+        ModelError, match=r"It fits the part of the model below '1.'; the model also has '0.mean', '0.std'"
+    ):
+        loaded(random().state_dict(), tmp_path, whole)
+    assert same(whole.state_dict(), before)
+    assert torch.equal(
+        loaded(random().state_dict(), tmp_path, nn.Sequential(Normalize(False), Normed()))["1.head.bias"],
+        random().state_dict()["head.bias"],
+    )
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"epoch": 3, "global_step": torch.tensor(1000), "best_acc1": torch.tensor([76.1])},
+        {"iteration": torch.tensor(5), "lr": 0.1, "optimizer": {"state": {0: {"exp_avg": torch.ones(6)}}}},
+        {"loss": torch.tensor(0.3), "name": "net", "args": {"width": 3}, "hyper.parameters": [1, 2]},
+    ],
+)
+def test_numbers_beside_bare_weights_are_left_out(beside: State, tmp_path: Path) -> None:
+    assert same(loaded(random().state_dict() | beside, tmp_path), random().state_dict())
+
+
+def test_other_numbers_beside_bare_weights_are_refused_by_name(tmp_path: Path) -> None:
+    for name in ("logit_scale", "temperature", "stepwise"):  # another network's weights
+        with pytest.raises(ModelError, match=f"unexpected: {name}"):
+            loaded(random().state_dict() | {name: torch.tensor(1.0)}, tmp_path)
+    with pytest.raises(ModelError, match="unexpected: loss"):
+        loaded(random().state_dict() | {"loss": torch.ones(3)}, tmp_path)
+
+
+@pytest.mark.parametrize("form", [tuple, list])
+def test_weights_are_taken_out_of_tuples(form: type, tmp_path: Path) -> None:
+    state = random().state_dict()
+    meta = {"epoch": 3, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}}
+    for content in ((state, meta), (3, state), ({"model": state}, meta), {"saved": (state, [torch.ones(3)])}):
+        assert same(loaded(form(content) if isinstance(content, tuple) else content, tmp_path), state)
+    with pytest.raises(ModelError, match="several sets of weights that fit: '0', '1'"):
+        loaded(form((state, random(8).state_dict())), tmp_path)
 
 
 def test_files_from_before_batches_were_counted_load(tmp_path: Path) -> None:

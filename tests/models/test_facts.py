@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_network import build
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig, RunConfig
@@ -20,14 +21,15 @@ from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.models.upstream import upstream_hashes
 
 
-def facts_of(name: str) -> ModelFacts:
-    config = torchvision_config(name)
+def facts_of(name: str, side: int = 224) -> ModelFacts:
+    config = torchvision_config(name, side)
     return model_facts(load_model(config), config)
 
 
-def torchvision_config(name: str) -> ModelConfig:
+def torchvision_config(name: str, side: int = 224) -> ModelConfig:
+    size = [f"model.input.{name}={side}" for name in ("resize", "height", "width")]
     return compose(
-        ["model=torchvision", f"model.name={name}", "model.weights=none", "dataset=folder", "dataset.root=x"]
+        ["model=torchvision", f"model.name={name}", "model.weights=none", "dataset=folder", "dataset.root=x", *size]
     ).model
 
 
@@ -106,26 +108,27 @@ def test_a_layer_that_does_not_run_is_an_error(tiny: Callable[..., RunConfig]) -
         run(example_input(config.input))
 
 
-@pytest.mark.slow
 def test_token_and_channels_last_layers_have_their_channels_right() -> None:
-    swin = by_name(facts_of("swin_t"))
-    assert (swin["features.1.0"].channels, swin["features.1.0"].height) == (96, 56)
+    swin = by_name(facts_of("swin_t", 64))
+    assert (swin["features.1.0"].channels, swin["features.1.0"].height) == (96, 16)
     assert swin["features.1.0"].channel_axis == -1
     assert (swin["features.0.0"].channels, swin["features.0.0"].channel_axis) == (96, 1)
-    convnext = by_name(facts_of("convnext_tiny"))
+    convnext = by_name(facts_of("convnext_tiny", 64))
     assert (convnext["features.1.0.block.3"].channels, convnext["features.1.0.block.3"].channel_axis) == (384, -1)
     assert (convnext["features.1.0"].channels, convnext["features.1.0"].channel_axis) == (96, 1)
     assert (convnext["classifier.0"].channels, convnext["classifier.0"].channel_axis) == (768, 1)
 
 
-@pytest.mark.slow
 def test_vit_layers_have_tokens() -> None:
-    facts = facts_of("vit_b_16")
-    mlp = by_name(facts)["encoder.layers.encoder_layer_3.mlp.0"]
-    assert (mlp.channels, mlp.tokens, mlp.height) == (3072, 197, None)
-    assert mlp.positions == (197, 1)
-    attention = by_name(facts)["encoder.layers.encoder_layer_0.self_attention"]
-    assert (attention.channels, attention.tokens) == (768, 197)
+    model = VisionTransformer(
+        image_size=64, patch_size=16, num_layers=2, num_heads=4, hidden_dim=32, mlp_dim=48, num_classes=5
+    )
+    layers = by_name(model_facts(model.eval(), torchvision_config("vit_b_16", 64)))
+    mlp = layers["encoder.layers.encoder_layer_1.mlp.0"]
+    assert (mlp.channels, mlp.tokens, mlp.height) == (48, 17, None)
+    assert mlp.positions == (17, 1)
+    attention = layers["encoder.layers.encoder_layer_0.self_attention"]
+    assert (attention.channels, attention.tokens) == (32, 17)
 
 
 def test_a_wrong_input_size_is_explained(tiny: Callable[..., RunConfig]) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import odd_networks as odd
 import pytest
 import torch
+from conformance import Checked, check_values
 from torch import nn
 
 from network_atlas.config.schema import RunConfig
+from network_atlas.dataset.crops import seen_box
 from network_atlas.errors import ModelError
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.models.capture import capture
@@ -88,8 +90,62 @@ def test_the_first_tensor_of_attention_and_recurrent_layers_is_their_output(list
     facts, layers = listed(odd.Sequences())
     assert shapes(layers)["lstm"] == (-1, 8, (16, 1))
     assert shapes(layers)["attention"] == (-1, 8, (16, 1))
-    assert facts.unsupported["heads"] == "its channels are spread over axes 1 and 3, as those of heads are"
+    assert facts.unsupported["heads"] == (
+        "its channels are spread over axes 1 and 3, as those of heads are; take the module around it"
+    )
     assert facts.unsupported["attention.out_proj"].startswith("is not called as a module")
+
+
+@pytest.mark.parametrize("side", [4, 8, 9])
+def test_images_behind_the_tokens_are_moved_to_the_front(
+    side: int, listed: Listed, tiny: Callable[..., RunConfig]
+) -> None:
+    # 17 tokens; 5, one more than a batch has images; and 2, as many as the images of the pass that follows axes
+    model = odd.SequenceFirst(side)
+    facts, layers = listed(model)
+    tokens = (16 // side) ** 2 + 1
+    for name in ("norm", "attention", "mlp.0", "mlp", "block", "act", "lstm"):
+        assert (layers[name].batch_axis, layers[name].channel_axis, layers[name].tokens) == (1, -1, tokens)
+    assert (layers["output"].batch_axis, layers["output"].channels) == (0, 5)
+    checked = Checked()
+    for images in (1, 2, 4, tokens):
+        check_values(model, facts, torch.randn(images, 3, 16, 16), checked)
+    assert checked.wrong == []
+    assert checked.values == 4 * len(layers)
+    measured = {layer.name: layer for layer in with_receptive_fields(model, facts.layers, tiny().model.input)}
+    # A token's patch; a single one beside the class token is not a grid.
+    assert measured["norm"].receptive_field_px == (side if side < 9 else None)
+
+
+def test_an_image_among_others_is_followed_where_images_come_second(listed: Listed) -> None:
+    model = odd.SequenceFirst()
+    model.act.register_forward_hook(lambda _, inputs, output: output - output.mean(1, keepdim=True))  # over the images
+    facts, layers = listed(model)
+    assert "block" in layers
+    for name in ("act", "lstm", "output"):
+        assert facts.unsupported[name].startswith("an image's values depend on the other images of its batch")
+
+
+def test_latent_queries_have_no_place_in_the_image(listed: Listed, tiny: Callable[..., RunConfig]) -> None:
+    model, config = odd.Latents(), tiny().model.input
+    facts, _ = listed(model)
+    layers = {layer.name: layer for layer in with_receptive_fields(model, facts.layers, config)}
+    assert seen_box(layers["values"], 5, 0, config) == (4, 4, 8, 8)  # of 16 patches, the second of the second row
+    for name in ("read", "mlp", "act", "normed"):
+        assert (layers[name].tokens, layers[name].receptive_field_px, layers[name].receptive_field) == (16, None, None)
+        assert seen_box(layers[name], 5, 0, config) == (0, 0, 16, 16)
+
+
+def test_only_tokens_that_lie_row_by_row_are_shown_as_patches(listed: Listed, tiny: Callable[..., RunConfig]) -> None:
+    _, layers = listed(odd.TokenOrders())
+    patches = {name for name in odd.TokenOrders.NAMES if layers[name].is_raster}
+    assert patches == {"rows", "with_class", "without_class", "summed"}
+    config = tiny().model.input
+    for name in patches:
+        token = 9 if name == "with_class" else 8
+        assert seen_box(layers[name], token, 0, config) == (2, 0, 4, 2)  # the first of the second row of eight
+    for name in set(odd.TokenOrders.NAMES) - patches:
+        assert seen_box(layers[name], 8, 0, config) == (0, 0, 16, 16)
 
 
 def test_outputs_that_are_not_real_numbers_or_have_five_axes_are_refused(listed: Listed) -> None:

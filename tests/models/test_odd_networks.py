@@ -359,3 +359,59 @@ def test_weights_outside_of_the_modules_tree_count_in_the_hashes() -> None:
     config = config_of(Hidden)
     before, after = model_facts(first, config).upstream, model_facts(second, config).upstream
     assert before["output"] != after["output"]
+
+
+class EarlyExit(Small):
+    """Answers by an early head where the images of the batch excite its first layer enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.late = nn.Linear(6, 5), nn.Conv2d(6, 6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(images)
+        answer: Tensor = self.early(self.after(maps).mean((2, 3)))
+        if self.is_sure(maps.detach()):
+            return answer
+        out: Tensor = self.head(self.late(maps).mean((2, 3)))
+        return out
+
+    def is_sure(self, maps: Tensor) -> bool:
+        return float(maps.abs().mean()) > 1.0
+
+
+class Repeats(Small):
+    """Runs a layer until its values are small: other numbers of times for other images."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(images)
+        while float(maps.detach().abs().amax()) > 1.0:
+            maps = self.after(maps) * 0.5
+        out: Tensor = self.head(maps.mean((2, 3)))
+        return out
+
+
+class Alternates(EarlyExit):
+    """Leaves early in every second pass."""
+
+    passes = 0
+
+    def is_sure(self, maps: Tensor) -> bool:
+        self.passes += 1
+        return self.passes % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("build", "kept"),
+    [
+        (EarlyExit, ["conv", "after", "early"]),
+        (Repeats, ["conv"]),
+        (Alternates, ["conv", "after", "early"]),
+    ],
+)
+def test_layers_behind_a_branch_on_values_are_refused(build: Any, kept: list[str]) -> None:
+    facts = facts_of(build)
+    assert [layer.name for layer in facts.layers] == kept
+    refused = {name for name, _ in build().named_children()} - set(kept) | {"output"}
+    for name in refused:
+        assert "which modules run up to it changes from image to image" in facts.unsupported[name], name

@@ -1,4 +1,4 @@
-"""What workers of one process share."""
+"""Workers of one process share their model."""
 
 from __future__ import annotations
 

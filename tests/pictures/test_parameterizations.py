@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -25,6 +27,7 @@ def photograph(channels: int = 3, side: int = 32) -> torch.Tensor:
     return torch.stack([grey + 0.03 * channel * rows for channel in range(channels)])[None].clamp(0.05, 0.95)
 
 
+@cache
 def recipe(kind: str, *overrides: str, height: int = 16, width: int = 16) -> OptimizeConfig:
     sizes = [f"optimize.height_px={height}", f"optimize.width_px={width}"]
     basics = ["dataset=folder", "dataset.root=x", f"optimize/parameterization={kind}"]

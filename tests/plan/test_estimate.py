@@ -11,19 +11,22 @@ import pytest
 from conftest import INLINE, TINY, quietly
 from hypothesis import given
 from hypothesis import strategies as some
+from torch import nn
 
 from network_atlas.cli.main import main
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
-from network_atlas.plan.calibration import calibration_keys
+from network_atlas.models.load import load_model
+from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate, workers_of
+from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.speeds import speeds_of
 from network_atlas.store.results import what_is_done
 
 SPEEDS = Speeds(
-    step=0.5, image=2.0, measure=1.0, row=0.25, pictures={},
+    step=0.5, image=2.0, measure=0.0625, row=0.25, pictures={},
     sources=dict.fromkeys(("scan", "optimize", "calibrate", "assemble"), TIMED),
 )  # fmt: skip
 
@@ -31,6 +34,10 @@ SPEEDS = Speeds(
 def cost_of(prepared: Prepared, speeds: Speeds = SPEEDS, **done: object) -> Estimate:
     keys = {"done": (), "measured": ()} | done
     return estimate(prepared.config, prepared.facts, prepared.plan, speeds=speeds, **keys)  # type: ignore[arg-type]
+
+
+def model_of(prepared: Prepared) -> nn.Module:
+    return load_model(prepared.config.model)
 
 
 def with_whole_shares(prepared: Prepared) -> Prepared:
@@ -47,6 +54,18 @@ def test_work_is_counted_in_passes_and_divided_among_tasks(tiny: Callable[..., R
     assert (calibrate.total, calibrate.tasks, calibrate.seconds) == (36, 9, 36.0)
     assert (assemble.tasks, assemble.seconds) == (3, 18 * 0.25)
     assert cost.forward_passes == 12 + 36 * 4 * BACKWARD_FACTOR + 36 * 16
+
+
+def test_images_that_directions_are_compared_with_pass_the_network_once_for_each_task(
+    tiny: Callable[..., RunConfig],
+) -> None:
+    variants = "sweep.variants=[{objective: channel}, {objective: direction, directions: 5}]"
+    prepared = with_whole_shares(prepare(tiny(variants, "sweep.select.0.include=[conv1]", "sweep.block=4")))
+    tasks = calibrate_tasks(prepared.plan, finished=prepared.plan.picture_keys, done=())
+    passes = [task.passes(prepared.config, prepared.facts) for task in tasks]
+    assert passes == [4 * 16, 4 * 16 + 12, 3 * 16 + 12]  # six channels, five directions; 12 images
+    few = replace(prepared.config, scan=replace(prepared.config.scan, sample=7))
+    assert tasks[-1].passes(few, prepared.facts) == 3 * 16 + 7
 
 
 def test_an_early_layer_costs_its_share(tiny: Callable[..., RunConfig]) -> None:
@@ -105,11 +124,11 @@ def test_workers_are_paid_while_they_wait() -> None:
 
 def test_this_machine_is_timed_only_without_receipts(tiny: Callable[..., RunConfig]) -> None:
     prepared = prepare(tiny())
-    timed = speeds_of(prepared, what_is_done(prepared.store))
+    timed = speeds_of(prepared, what_is_done(prepared.store), model_of(prepared))
     assert set(timed.sources.values()) == {TIMED}
     assert timed.step > 0
     quietly(tiny())
-    from_receipts = speeds_of(prepared, what_is_done(prepared.store))
+    from_receipts = speeds_of(prepared, what_is_done(prepared.store), model_of(prepared))
     assert set(from_receipts.sources.values()) == {EARLIER}
     assert set(from_receipts.pictures) == {"conv1", "conv2", "conv3"}
     assert 0 < from_receipts.step < 10
@@ -119,7 +138,7 @@ def test_this_machine_is_timed_only_without_receipts(tiny: Callable[..., RunConf
 def test_a_wider_sweep_is_estimated_from_the_finished_layers(tiny: Callable[..., RunConfig]) -> None:
     quietly(tiny("sweep.select.0.include=[conv1]"))
     prepared = prepare(tiny())
-    speeds = speeds_of(prepared, what_is_done(prepared.store))
+    speeds = speeds_of(prepared, what_is_done(prepared.store), model_of(prepared))
     assert set(speeds.pictures) == {"conv1"}
     assert speeds.sources["optimize"] == EARLIER
 
@@ -140,6 +159,44 @@ def test_the_json_has_the_fields_that_the_help_names(
     assert main(["plan", *overrides]) == 0
     assert "at 2 per worker" not in capsys.readouterr().out
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture(scope="session")
+def large_root(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    root = tmp_path_factory.mktemp("large") / "atlas"
+    sweep = ["sweep=select", "sweep.select.0.include=[_blocks.4, output]", 'sweep.select.0.channels="0:4"']
+    dataset = ["dataset=folder", f'dataset.root="{photos}"', "dataset.label=name", "dataset.limit=24"]
+    config = compose([*INLINE, *sweep, *dataset, "optimize.steps=2", f'store.root="{root}"'])
+    quietly(config)
+    return config
+
+
+def size_on_disk(root: Path) -> int:
+    """Return what `du` says of a folder."""
+    return sum(path.stat().st_blocks * 512 for path in [root, *root.rglob("*")])
+
+
+def assert_estimated(config: RunConfig, root: Path, within: float) -> None:
+    """Compare the estimate of a run that has nothing yet with what it left."""
+    plan = prepare(config, measured=False).plan
+    estimated = bytes_of(config, plan, len(plan.picture_keys), len(plan.spans))
+    assert 1 / within < estimated / size_on_disk(root) < within
+
+
+def test_the_bytes_of_a_small_run_are_estimated_within_a_third(
+    atlas_root: Path, tiny: Callable[..., RunConfig]
+) -> None:
+    assert_estimated(tiny(), atlas_root, 1.3)
+
+
+@pytest.mark.slow
+def test_the_bytes_of_a_real_run_are_estimated_within_a_third(large_root: RunConfig) -> None:
+    assert_estimated(large_root, Path(large_root.store.root), 1.3)
+
+
+def test_without_anything_to_do_nothing_is_written(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny()
+    assert bytes_of(config, prepare(config, measured=False).plan, 0, 0) == 0
 
 
 def test_on_a_busy_machine_only_timed_stages_have_a_range(tiny: Callable[..., RunConfig]) -> None:

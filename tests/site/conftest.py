@@ -192,7 +192,7 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
 
 @pytest.fixture
 def info() -> AtlasInfo:
-    """What the pages say about the atlas."""
+    """Facts about the atlas that the pages show."""
     facts = (("Weights", "default"), ("Snapshot", "1"))
     return AtlasInfo(
         model="tiny", dataset="photos (12 examples)", examples=12, created="2026-01-02T03:04:05Z", facts=facts

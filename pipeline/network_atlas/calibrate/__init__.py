@@ -1,1 +1,1 @@
-"""What a finished picture is worth: how selective, robust and plausible it is, and how like natural examples."""
+"""Measure the worth of a finished picture: how selective, robust and plausible it is, and how like natural examples."""

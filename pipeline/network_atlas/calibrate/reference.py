@@ -1,4 +1,4 @@
-"""What real images score at units that the scan does not measure: directions, whole layers and sums.
+"""Score real images at units that the scan does not measure: directions, whole layers and sums.
 
 The scan keeps each channel's values on a fixed sample of the dataset. A direction's score is a mean over positions of a
 product that is not linear, so it does not follow from these. It is computed from the images themselves, by the
@@ -18,22 +18,12 @@ from network_atlas.models.memory import FittingBatch
 from network_atlas.pictures.objectives import scores
 from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
-from network_atlas.plan.pictures import Picture
 from network_atlas.stats.sample import sample_hash
 from network_atlas.units import Single, Sum
 
 Pixels = UInt8[NDArray[np.uint8], "height width channels"]
 Reference = list[dict[str, object]]
 """Pairs of `example_id` and `value`, the highest value first."""
-
-
-MEASURED_BY_SCAN = ("channel", "neuron", "logit", "probability")
-"""Objectives that the scan's sample suffices for. All others, those added later too, are scored on examples here."""
-
-
-def is_measured_by_scan(picture: Picture) -> bool:
-    """Say whether the scan holds the values of a picture's unit on the sampled examples."""
-    return picture.channel is not None and picture.objective in MEASURED_BY_SCAN
 
 
 def reference_ids(sampled: Sequence[str], count: int) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from network_atlas.calibrate.measures import frequency_distance, path_similarity, rank_of, robustness_loss
-from network_atlas.calibrate.reference import Reference, is_measured_by_scan, reference_ids, references
+from network_atlas.calibrate.reference import Reference, reference_ids, references
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import DatasetError, UnreadableImageError
@@ -25,6 +25,7 @@ from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 from network_atlas.plan.tasks import CalibrateTask
 from network_atlas.stats.merge import LayerScan
 from network_atlas.store import schemas
@@ -39,8 +40,6 @@ AT_ONCE = 16
 """Images that are measured together, as far as the device's memory allows."""
 TOP_EXAMPLES = 5
 """Best examples that a picture is compared with."""
-REFERENCE_EXAMPLES = 256
-"""Sampled examples that are scored by units which the scan does not measure: a percentile to half a percent."""
 
 
 class CalibrateWorker:

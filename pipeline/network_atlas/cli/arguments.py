@@ -24,6 +24,14 @@ from network_atlas.errors import did_you_mean
 OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers")
 OF_A_ROOT = ("status", "view", "sheet")
 LIKE_HELP = "help"
+LIKE_COMMANDS = {
+    "version": "--version",
+    "list": "layers",
+    **dict.fromkeys(("show", "serve", "open", "browse"), "view"),
+    **dict.fromkeys(("check", "diagnose"), "doctor"),
+    **dict.fromkeys(("make", "build", "start", "resume", "continue"), "run"),
+}
+"""Words of other tools, with our command of the same meaning."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,7 +58,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options, rest = parser.parse_known_args(words)
     unknown = [word for word in rest if word.startswith("-") or not hasattr(options, "overrides")]
     if unknown:
-        parser.exit(USAGE, f"atlas: unknown arguments: {shlex.join(unknown)}\nSee: atlas {options.name} --help\n")
+        dashes = "" if not hasattr(options, "overrides") else " Settings have no dashes: model=torchvision."
+        parser.exit(
+            USAGE, f"atlas: unknown arguments: {shlex.join(unknown)}.{dashes}\nSee: atlas {options.name} --help\n"
+        )
     if rest:
         options.overrides = [*options.overrides, *rest]
     return options
@@ -70,6 +81,8 @@ def not_a_command(word: str, words: Sequence[str]) -> str:
     close = did_you_mean(word, SUMMARIES, limit=1)
     if close:
         return f"{word!r} is not a command.{close} Write: atlas {close.split(chr(39))[1]}"
+    if word in LIKE_COMMANDS:
+        return f"{word!r} is not a command. Write: atlas {LIKE_COMMANDS[word]}"
     if "/" in word or os.path.isdir(word):
         return f"{word!r} is not a command. To look at the atlas there, write: atlas view {shlex.quote(word)}"
     names = ", ".join(SUMMARIES)

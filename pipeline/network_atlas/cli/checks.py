@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from network_atlas.cli import machine_checks, run_checks
-from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import AtlasError
 from network_atlas.executors.environment import count_cpus
-from network_atlas.run.prepare import LoadedModel
+from network_atlas.run.prepare import Loaded
 
 DISTRIBUTION = "network-atlas"
 
@@ -34,25 +33,25 @@ class Check:
 
 def checkup(config: RunConfig) -> Iterator[Check]:
     """Yield each check as soon as it is done."""
-    config = with_absolute_paths(config)
+    loaded = Loaded(config)
+    config = loaded.config
     yield _tried("versions", lambda: machine_checks.versions_fit(DISTRIBUTION))
     device = _tried("device", lambda: machine_checks.device_is_there(config))
     yield device
     yield _tried("threads", lambda: machine_checks.threads_fit(config, count_cpus()))
     yield _tried("cluster", lambda: machine_checks.cluster_answers(config))
     yield _tried("store", lambda: run_checks.store_works(config))
-    tried = run_checks.TriedModel(config)
-    model = _tried("model", lambda: run_checks.model_in_words(config, tried.loaded.facts))
+    model = _tried("model", lambda: run_checks.model_in_words(config, loaded.facts))
     yield model
     if model.ok and device.ok:
         # Always ok: a run also works on a device whose rounding depends on the position in the batch.
-        yield Check("repeatable", True, run_checks.repeatability(config, tried.loaded.model))
+        yield Check("repeatable", True, run_checks.repeatability(config, loaded.model))
     else:
         yield Check("repeatable", True, "not measured: this needs the device and the model above")
-    dataset = _tried("dataset", lambda: run_checks.dataset_is_readable(config))
+    dataset = _tried("dataset", lambda: run_checks.dataset_is_readable(loaded))
     yield dataset
     if model.ok and dataset.ok:
-        yield from _plan(config, tried.loaded)
+        yield from _plan(loaded)
     else:
         yield Check("plan", False, "can't be made before the lines above are fixed")
 
@@ -65,10 +64,10 @@ def _tried(name: str, check: Callable[[], str]) -> Check:
         return Check(name, False, str(error))
 
 
-def _plan(config: RunConfig, loaded: LoadedModel) -> Iterator[Check]:
+def _plan(loaded: Loaded) -> Iterator[Check]:
     """Yield two lines: whether the run can be planned, and whether its results fit on the disk."""
     try:
-        prepared = run_checks.planned(config, loaded)
+        prepared = run_checks.planned(loaded)
     except AtlasError as error:
         yield Check("plan", False, str(error))
         return

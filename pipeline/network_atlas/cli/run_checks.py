@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import uuid
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from network_atlas.cli.amounts import relative, size
@@ -20,8 +19,8 @@ from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
 from network_atlas.models.first_pass import example_input
 from network_atlas.models.load import ready
-from network_atlas.plan.estimate import bytes_of
-from network_atlas.run.prepare import LoadedModel, Prepared, prepare
+from network_atlas.plan.estimate_bytes import bytes_of
+from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.store.results import what_is_done
 from network_atlas.store.root import STAGING, Store
 
@@ -59,18 +58,6 @@ def _missing(folder: str) -> list[str]:
         missing.append(folder)
         folder = os.path.dirname(folder)
     return missing
-
-
-class TriedModel:
-    """The model, loaded once for all checks that need it."""
-
-    def __init__(self, config: RunConfig) -> None:
-        self._config = config
-
-    @cached_property
-    def loaded(self) -> LoadedModel:
-        """Load the model. Raises ModelError if it can't be built or does not run."""
-        return LoadedModel.of(self._config.model)
 
 
 def model_in_words(config: RunConfig, facts: ModelFacts) -> str:
@@ -113,12 +100,12 @@ def repeatability(config: RunConfig, model: nn.Module) -> str:
     )
 
 
-def dataset_is_readable(config: RunConfig) -> str:
+def dataset_is_readable(loaded: Loaded) -> str:
     """Return the number of images. Raises DatasetError if there are none, or none of the first ones can be read."""
+    config = loaded.config
     if config.dataset.source == "none":
         return "none"
-    source = open_source(config.dataset)
-    listing = source.listing()
+    source, listing = open_source(config.dataset), loaded.listing
     examples = listing.examples
     if not examples:
         raise DatasetError(f"dataset.root={config.dataset.root!r} holds no images; give another dataset.root")
@@ -140,9 +127,9 @@ def dataset_is_readable(config: RunConfig) -> str:
     return f"{counted(len(examples), 'image')}, {readable}{left_out}{notices}"
 
 
-def planned(config: RunConfig, loaded: LoadedModel) -> Prepared:
+def planned(loaded: Loaded) -> Prepared:
     """Return the prepared run; write nothing. Raises an AtlasError if it can't be planned."""
-    return prepare(config, measured=False, loaded=loaded)
+    return prepare(loaded.config, measured=False, loaded=loaded)
 
 
 def plan_in_words(prepared: Prepared) -> str:

@@ -16,6 +16,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from network_atlas.config.plain import flatten
+from network_atlas.config.suggest import SETTINGS
 from network_atlas.errors import did_you_mean
 
 Path = tuple[str | int, ...]
@@ -107,7 +108,10 @@ def _whole_line(error: Mapping[str, Any], path: Path, values: Mapping[str, Any],
 def _unknown(path: Path, values: Mapping[str, Any], schema: type) -> str:
     *parents, name = path
     names = field_names(schema, tuple(parents), values)
-    guess = _elsewhere(dotted(path), values) or did_you_mean(str(name), names)
+    guess = _elsewhere(dotted(path), values)
+    if not guess and (override := SETTINGS.get(str(name).lower())):
+        guess = f" Write for example: {override}."
+    guess = guess or did_you_mean(str(name), names)
     problem = f"{dotted(tuple(parents))}: unknown setting" if parents else "there is no group or setting"
     return f"{problem} '{name}'.{guess} There are: {', '.join(names)}"
 

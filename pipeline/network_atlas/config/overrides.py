@@ -1,4 +1,4 @@
-"""Read overrides, and refuse mistakes that Hydra would accept in silence or report without the override's name.
+"""Read overrides, and refuse mistakes that Hydra would accept without a warning or report without the override's name.
 
 Overrides follow Hydra's grammar with one exception: a value that the grammar cannot read is taken literally if the
 schema allows only text there. So `store.root=~/a(b)` needs no quotes inside the shell's. Commas still separate values.
@@ -90,7 +90,8 @@ def no_such_choice(group: str, choice: str, loader: ConfigLoaderImpl) -> str:
     choices = options(loader, group)
     line = choice_meant(group, choice)
     guess = "" if line else did_you_mean(choice, choices)
-    advice = f". Write: {line}" if line else ANY_NETWORK.format(name=choice) if group == "model" else ""
+    is_name = group == "model" and re.fullmatch(r"[\w.-]+", choice)
+    advice = f". Write: {line}" if line else ANY_NETWORK.format(name=choice) if is_name else ""
     return f"{group}={choice}: there is no such choice.{guess} The choices of {group}: {', '.join(choices)}{advice}"
 
 
@@ -145,7 +146,11 @@ def _problem(override: Override, loader: ConfigLoaderImpl) -> str | None:
         return f"{line}: every run needs a choice of {key}; write {key}=..., one of {', '.join(choices)}"
     if override.is_add() and key in ROOTS and override.package is None:
         return f"{line}: {key} has a choice already; write {line.removeprefix('+')}, without the '+'"
-    if not override.is_delete() and not isinstance(override.value(), str | list | dict):
+    value = override.value()
+    if isinstance(value, str) and value.startswith((".", "/")):
+        # A path, which Hydra would normalize: dataset=./photos would choose the packaged photos.
+        return no_such_choice(key, value, loader)
+    if not override.is_delete() and not isinstance(value, str | list | dict):
         return f"{line}: name a choice of {key}: {', '.join(choices)}"
     return None
 

@@ -74,12 +74,15 @@ class ModelConfig:
     arguments: Arguments = setting(HASHED)
     """Keyword arguments of the function that builds the network: any YAML values, lists and mappings too."""
     seed: Seed = setting(HASHED)
+    output: str = setting(HASHED, default="")
+    """Of a model that returns several tensors, the name of the one that is its output: a key, a field or a number, with
+    dots for those inside others ('logits', 'features.0')."""
     allow_code: bool = setting(NOTHING)
     input: InputConfig
     classes: str = setting(HASHED, may_change=True)
     """'imagenet', 'none', or the path of a text file with one class name a line."""
     main_layers: tuple[str, ...] = setting(NOTHING)
-    frozen: bool = setting(NOTHING, default=True)
+    frozen: bool = setting(NOTHING)
     """Let convolutions, what follows them, and their gradients run in fewer passes; numbers change by rounding alone.
     False: the network's own code, for a check."""
 

@@ -26,6 +26,17 @@ SYNONYMS = {
     "dataset": {"images": "folder", "imagefolder": "folder", "webdataset": "tar", "huggingface": "parquet"},
 }
 """By group: words that other tools use, with our choice of the same meaning."""
+ON_A_GPU = "executor=ray executor.gpus_per_worker=1"
+SETTINGS = {
+    **dict.fromkeys(("device", "gpu", "gpus", "cuda"), ON_A_GPU),
+    **dict.fromkeys(("out", "output", "outdir", "output_dir", "folder"), "store.root=my-atlas"),
+    **dict.fromkeys(("layers", "layer"), "sweep=select 'sweep.select.0.include=[\"layer3.*\"]'"),
+    **dict.fromkeys(("iterations", "iters", "n_steps"), "optimize.steps=128"),
+    **dict.fromkeys(("lr", "rate"), "optimize.learning_rate=0.05"),
+    **dict.fromkeys(("data", "images", "data_dir"), "dataset=folder dataset.root=path/to/images"),
+    **dict.fromkeys(("checkpoint", "ckpt"), "model.weights=my.pt"),
+}
+"""Names of settings in other tools, with an override of ours of the same meaning."""
 
 
 def choice_meant(group: str, value: str) -> str:
@@ -56,6 +67,11 @@ def _model(value: str) -> str:
     if CHECKPOINT.search(value):
         # A checkpoint holds only weights; the user must name the network.
         return _line("model=torchvision", "model.name=NAME_OF_THE_NETWORK", f"model.weights={value}")
+    if value.endswith(".py"):
+        return _line("model=function", f"model.name={Path(value).stem}:NAME_OF_THE_FUNCTION", "model.allow_code=true")
+    source, slash, name = value.partition("/")
+    if slash and source in ("torchvision", "timm"):
+        return _line(f"model={source}", f"model.name={name or 'NAME_OF_THE_NETWORK'}")
     if value in _registered("torchvision"):
         return _line("model=torchvision", f"model.name={value}")
     # In timm's names the part after a dot is the pretraining: convnext_tiny.in12k.

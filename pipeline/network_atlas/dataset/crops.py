@@ -28,11 +28,11 @@ def seen_box(layer: LayerSpec, row: int, column: int, config: InputConfig) -> Bo
 
     This is the receptive field as measured. Where only its size is known, it is a square of that size at the position's
     share of the input. For a token it is the token's patch, although through attention it sees more. It is the whole
-    input for class tokens, vectors, and wherever nothing is known.
+    input for class tokens, for tokens that are not patches (latent queries), vectors, and wherever nothing is known.
     """
     whole = (0.0, 0.0, float(config.height), float(config.width))
     if layer.tokens is not None:
-        return _patch(row, layer.tokens, config) or whole
+        return (_patch(row, layer.tokens, config) if layer.is_raster else None) or whole
     if layer.receptive_field is not None:
         return layer.receptive_field.box(row, column)
     side, (rows, columns) = layer.receptive_field_px, layer.positions

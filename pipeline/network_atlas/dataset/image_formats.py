@@ -30,7 +30,7 @@ READ = (
     "WEBP",
 )
 CODECS = {"AVIF": "avif", "JPEG": "jpg", "JPEG2000": "jpg_2000", "PNG": "zlib", "WEBP": "webp"}
-"""What Pillow must be built with to decode a format."""
+"""The feature of Pillow that decodes a format; some builds lack it."""
 
 
 OPENED_BY = {"MPO": "JPEG"}

@@ -44,9 +44,9 @@ class MemberIndex:
     """Shape `(images, 5)`: shard, first, second, size in bytes, number of the label."""
     labels: list[str]
     reasons: dict[str, str]
-    """What is wrong with those that can't be read, by name."""
+    """The reason for each image that can't be read, by name."""
     skipped: Skipped
-    """What the shards hold beside the images."""
+    """The other content of the shards."""
 
     def sizes(self) -> Iterator[tuple[str, int | None]]:
         """Yield (name, size in bytes) of each image, None for one that can't be read."""

@@ -29,7 +29,7 @@ warnings.filterwarnings("always", category=UserWarning, module=r"PIL\.")
 _current = threading.local()
 _lock = threading.Lock()
 _others: list[Callable[..., Any]] = []
-"""What showed warnings before, and still shows those that are not about a file."""
+"""The function that showed warnings before; it still shows those that are not about a file."""
 
 
 @contextmanager

@@ -40,7 +40,13 @@ from network_atlas.files.retries import with_retries
 
 
 def open_source(config: DatasetConfig) -> Source:
-    """Return the source that `config` names; raise DatasetError if it is missing or holds no images."""
+    """Return the source that `config` names; raise DatasetError if it is missing, or has no images."""
+    if config.root and config.source == "photos":
+        # Photos are the default: a folder given without dataset=folder would give an atlas of the packaged photos.
+        raise DatasetError(
+            f"dataset=photos reads nothing from dataset.root={config.root!r}; to use images of your own add "
+            "dataset=folder (or tar, parquet, torchvision)"
+        )
     if config.source == "none":
         return NoSource()
     files = open_files(config)

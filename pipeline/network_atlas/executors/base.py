@@ -1,4 +1,4 @@
-"""What stages and executors share: a worker, a task, an outcome.
+"""The interface between stages and executors: a worker, a task, an outcome.
 
 A stage hands over a `WorkerSpec` and tasks, and gets outcomes back in any order. Only the executor
 knows whether the worker runs in this process or on a hundred machines.

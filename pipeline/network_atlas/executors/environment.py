@@ -24,6 +24,7 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry, and no prompt about it
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, Ray would start workers in another Python
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # workers without a GPU must not see the machine's GPUs
+    "RAY_prestart_worker_first_driver": "0",  # one idle process a processor, of which no host can use any
 }
 CONNECT_SECONDS = 5.0
 """How long a cluster may take to answer."""

@@ -4,7 +4,7 @@
     ray._private.worker.print_to_stdstream                                 while Ray is in use (`no_notices`)
 
 No setting of Ray's turns these off. Tried with Ray 2.60; pyproject.toml allows no later version. Each patch first
-checks that what it replaces is there: a replacement of a name that Ray no longer uses would do nothing, in silence.
+checks that what it replaces is there: replacing a name that Ray no longer uses would have no effect, and no warning.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ Hooks are gone when the context ends, however it ends.
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -22,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from network_atlas.errors import ModelError
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.models.frozen.freeze import frozen_forward
+from network_atlas.models.outputs import parts_of, with_part
 
 ACTIVATIONS = (
     nn.ReLU,
@@ -55,10 +55,8 @@ def tensor_of(module: nn.Module, output: object) -> Tensor | None:
     """
     if isinstance(output, Tensor):
         return output
-    values = list(output.values()) if isinstance(output, Mapping) else output
-    if not isinstance(values, tuple | list) or not values:
-        return None
-    if isinstance(module, FIRST_OF_SEVERAL):
+    values = list(parts_of(output).values())
+    if values and isinstance(module, FIRST_OF_SEVERAL):
         return values[0] if isinstance(values[0], Tensor) else None
     tensors = [value for value in values if value is not None]
     return tensors[0] if len(tensors) == 1 and isinstance(tensors[0], Tensor) else None
@@ -66,15 +64,8 @@ def tensor_of(module: nn.Module, output: object) -> Tensor | None:
 
 def _with_tensor(output: object, tensor: Tensor) -> object:
     """Return a module's output with `tensor` in the place of the one that `tensor_of` returns."""
-    if isinstance(output, Mapping):
-        changed = copy.copy(output)
-        key = next(key for key, value in output.items() if value is not None)
-        changed[key] = tensor  # type: ignore[index]
-        return changed
-    if isinstance(output, tuple | list):
-        number = next(number for number, value in enumerate(output) if value is not None)
-        return type(output)([*output[:number], tensor, *output[number + 1 :]])
-    return tensor
+    first = next((key for key, value in parts_of(output).items() if value is not None), None)
+    return tensor if first is None else with_part(output, first, tensor)
 
 
 def module_of(model: nn.Module, name: str) -> nn.Module:
@@ -84,6 +75,8 @@ def module_of(model: nn.Module, name: str) -> nn.Module:
 
 def as_maps(output: Tensor, layer: LayerSpec) -> Tensor:
     """Return a layer's output, in the axis order of its module, as (batch, channels, rows, columns)."""
+    if layer.batch_axis:
+        output = output.movedim(layer.batch_axis, 0)
     if output.ndim == 4 and layer.channel_axis == 1:
         return output
     maps = output.movedim(layer.channel_axis, 1) if output.ndim > 2 else output

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
-from network_atlas.models.weight_sets import WeightSet, closest_problems, common_prefix, fits, weight_sets
+from network_atlas.models.weight_sets import WeightSet, closest_problems, common_prefix, fits, fitted_part, weight_sets
 
 SHOWN = 20
 """Differences that an error names."""
@@ -29,7 +29,7 @@ def load_checkpoint(model: nn.Module, path: str) -> None:
     sets = list(weight_sets(raw))
     if not sets:
         raise ModelError(
-            f"checkpoint {path!r} holds no weights: expected tensors by name, alone or inside mappings by name; "
+            f"checkpoint {path!r} holds no weights: expected tensors by name, alone or inside mappings or tuples; "
             f"it holds {_described(raw)}."
         )
     expected = model.state_dict()
@@ -122,9 +122,25 @@ def _differences(sets: Sequence[WeightSet], expected: Mapping[str, object], file
     others = ", ".join(other.label for other in sets if other is not weights)
     return (
         f"{file} does not fit {model}{where}:\n  {shown}{more}\n{_prefix_note(weights, left_out)}"
+        + _part_note(sets, expected)
         + (f"It also holds tensors under {others}, which fit less.\n" if others else "")
         + "Check model.name and model.arguments (for example model.arguments.num_classes)."
     )
+
+
+def _part_note(sets: Sequence[WeightSet], expected: Mapping[str, object]) -> str:
+    """Return which part of the model the file fits, if it does, and what the whole model has beside it."""
+    for weights in sets:
+        part = fitted_part(weights, expected)
+        if part is not None:
+            prefix, others = part
+            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+            return (
+                f"It fits the part of the model below '{prefix}'; the model also has "
+                f"{', '.join(map(repr, others[:SHOWN]))}{more}. Values that are not learned can be left out of the "
+                "state: register_buffer(..., persistent=False); else save the state of the whole model.\n"
+            )
+    return ""
 
 
 def _prefix_note(weights: WeightSet, left_out: str) -> str:

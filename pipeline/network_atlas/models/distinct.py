@@ -74,7 +74,7 @@ def _same_tensors(layers: Sequence[Seen]) -> Mapping[str, list[str]]:
 def _kept(candidates: Sequence[Seen]) -> str:
     """Return which of several layers stands for the tensor that they all return: the output, the inmost block, a layer.
 
-    A sequence is no block: it is the last of a stage that people know by name, not the stage.
+    A sequence is not a block: it is the last of a stage that people know by name, not the stage.
     """
     names = [entry.name for entry in candidates]
     if OUTPUT in names or not names:

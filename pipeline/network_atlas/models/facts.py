@@ -8,6 +8,7 @@ captured. The model's own output is the last layer, named 'output'.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from torch import nn
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
-from network_atlas.models.axes.tracer import are_lost, channel_axis
+from network_atlas.models.axes.tracer import FOLDED, are_lost, channel_axis, images_first, is_raster
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
@@ -87,7 +88,15 @@ def _layers(trace: Trace) -> tuple[list[LayerSpec], dict[str, str]]:
     return layers, unsupported | {seen.name: _not_called(seen) for seen in trace.not_called}
 
 
+VARIES = (
+    "which modules run up to it changes from image to image (its forward branches on values, as early exits do, or on "
+    "chance), so an image's values would depend on the others of its batch"
+)
+
+
 def _not_called(seen: Seen) -> str:
+    if seen.varies:
+        return VARIES
     if is_scripted(seen.module):
         return "was compiled by torch.jit.script, which hides what its modules return"
     return "is not called as a module (it is not used, or another module reads its weights or calls its forward)"
@@ -95,10 +104,10 @@ def _not_called(seen: Seen) -> str:
 
 def _channel_axis(seen: Seen) -> tuple[int, str]:
     """Return which axis of a module's output holds the channels, and '' or the reason why it can't be captured."""
-    reason = _form_problem(seen) or _value_problem(seen)
+    reason = seen.fault or _form_problem(seen) or _value_problem(seen)
     if reason:
         return 0, reason
-    axis, reason = channel_axis(seen.axes)
+    axis, reason = channel_axis(images_first(seen.axes) if seen.axes else None)
     rank = 0 if seen.shape is None else len(seen.shape)
     undecided = bool(reason) and are_lost(seen.axes)
     if type(seen.module) is nn.Linear and (undecided or not reason):
@@ -111,18 +120,38 @@ def _channel_axis(seen: Seen) -> tuple[int, str]:
 def _form_problem(seen: Seen) -> str:
     if seen.taken:
         return "has the name that is reserved for the model's own output"
+    if seen.varies:
+        return VARIES
     if seen.calls > 1:
         return f"runs {seen.calls} times in one forward pass"
-    shape, few = seen.shape, seen.shape_of_few
-    if shape is None or few is None:
-        several = f"returns several values or none ({seen.returns}), not one tensor"
-        return several if seen.returns else "does not run in every forward pass"
-    if not shape or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
-        return f"its output {tuple(shape)} does not keep one row per image"
+    if seen.shape is None or seen.shape_of_few is None:
+        return _returns_problem(seen) if seen.returns else "does not run in every forward pass"
+    shape, few = (_images_first(sizes, seen.batch_axis) for sizes in (seen.shape, seen.shape_of_few))
+    if not shape or not few or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
+        return f"its output {tuple(seen.shape)} {_rows_problem(seen.shape, seen.shape_of_few)}"
     if len(shape) not in (2, 3, 4):
         axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
-        return f"its output {tuple(shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
+        return f"its output {tuple(seen.shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"
     return ""
+
+
+def _rows_problem(shape: Sequence[int], few: Sequence[int]) -> str:
+    """Return what is wrong with the first axis of an output, (rows, ...), for a full batch and for few images."""
+    rows, over = divmod(shape[0], BATCH) if shape else (0, 0)
+    if rows > 1 and not over and few[:1] == (rows * FEW,):
+        return f"has {rows} rows for each image, {FOLDED}"
+    return "does not keep one row per image"
+
+
+def _images_first(shape: Sequence[int], batch_axis: int) -> tuple[int, ...]:
+    return (*shape[batch_axis : batch_axis + 1], *shape[:batch_axis], *shape[batch_axis + 1 :])
+
+
+def _returns_problem(seen: Seen) -> str:
+    problem = f"returns several values or none ({seen.returns}), not one tensor"
+    if seen.name != OUTPUT or ": " not in seen.returns:
+        return problem
+    return f"{problem}; say which of these is the model's output with model.output=NAME"
 
 
 def _value_problem(seen: Seen) -> str:
@@ -147,7 +176,7 @@ def _value_problem(seen: Seen) -> str:
 
 def _spec(index: int, seen: Seen, axis: int) -> LayerSpec:
     assert seen.shape is not None
-    sizes = list(seen.shape[1:])
+    sizes = list(_images_first(seen.shape, seen.batch_axis)[1:])
     channels = sizes.pop(axis - 1)
     height, width = sizes if len(sizes) == 2 else (None, None)
     return LayerSpec(
@@ -158,8 +187,15 @@ def _spec(index: int, seen: Seen, axis: int) -> LayerSpec:
         height=height,
         width=width,
         tokens=sizes[0] if len(sizes) == 1 else None,
+        is_raster=len(sizes) != 1 or _is_raster(seen, axis),
+        batch_axis=seen.batch_axis,
         channel_axis=-1 if axis == len(seen.shape) - 1 > 1 else axis,
     )
+
+
+def _is_raster(seen: Seen, channel_axis: int) -> bool:
+    axes = images_first(seen.axes) if seen.axes else ()
+    return is_raster(tuple(factors for number, factors in enumerate(axes) if number not in (0, channel_axis)))
 
 
 def _class_names(module: nn.Module) -> tuple[str, ...]:

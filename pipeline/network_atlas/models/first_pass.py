@@ -17,16 +17,24 @@ from torch.nn.parameter import is_lazy
 from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
 from network_atlas.models.batches import ROWS
+from network_atlas.models.faults import fault, is_ours
 from network_atlas.models.prepared import keep_contiguous, to_channels_last
 
 BATCH = ROWS[-1]
 """Images of an example."""
 
 NEEDS_CONTIGUOUS = r"view size is not compatible with input tensor's size and stride|last dimension with stride 1"
-"""What torch raises where a model takes its tensors to lie in memory in the order of their axes, as `view` does."""
+"""Torch's errors where a model needs tensors to lie in memory in the order of their axes, as `view` does."""
 
 CHECKPOINT = "torch.utils.checkpoint"
 """Stands in each message of torch about it."""
+SIZE = (
+    "set model.input.height and model.input.width to what the model expects, and model.input.resize to the smaller one "
+    "at least. Or build the model for this size: many take model.arguments.img_size (timm) or "
+    "model.arguments.image_size (torchvision)."
+)
+CHECKED_INPUT = "The model checks its input. If another size is meant: " + SIZE
+"""For assertions without a message that says more."""
 ADVICE = (
     (
         r"missing \d+ required (positional|keyword-only) argument",
@@ -41,6 +49,24 @@ ADVICE = (
     (
         re.escape(CHECKPOINT),
         "Leave out torch.utils.checkpoint when the model does not train: it runs layers again in the backward pass.",
+    ),
+    (
+        r"to have \d+ channels, but got \d+ channels",
+        "Set model.input.channels to the number of colour channels that the model takes, and model.input.mean and "
+        "model.input.std to as many values.",
+    ),
+    (
+        r"(?i)output size is too small|kernel size can't be greater than actual input|padding size should be less",
+        "The image is too small for the model: " + SIZE,
+    ),
+    (
+        r"(?i)\b(image|input) (height|width|size)\b|doesn't match model|divisible by (patch|window|grid|merge)"
+        r"|(divide|even) input|block_size",
+        "The model is built for images of another size: " + SIZE,
+    ),
+    (
+        r"mat1 and mat2 shapes cannot be multiplied|size of tensor a \(\d+\) must match the size of tensor b",
+        "Often a model raises this that is built for images of another size: " + SIZE,
     ),
 )
 """By patterns of what models raise, the fix."""
@@ -98,15 +124,18 @@ def failures_named(config: InputConfig) -> Iterator[None]:
     except ModelError:
         raise
     except (Exception, SystemExit) as error:  # foreign code: any exception is possible
+        if is_ours(error):
+            raise ModelError(fault(error, "while it looked at the model")) from error
         raise ModelError(
             f"the model failed on a {config.channels} x {config.height} x {config.width} input: "
-            f"{described(error)}. {_advice(str(error))}"
+            f"{described(error)}. {_advice(error)}"
         ) from error
 
 
-def _advice(message: str) -> str:
+def _advice(error: BaseException) -> str:
     """Return how to fix what a model raised, as far as its message shows the cause."""
-    return next((advice for pattern, advice in ADVICE if re.search(pattern, message)), "Check model.input.")
+    default = CHECKED_INPUT if isinstance(error, AssertionError) else "Check model.input."
+    return next((advice for pattern, advice in ADVICE if re.search(pattern, str(error))), default)
 
 
 def described(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
 from network_atlas.models.first_pass import described, example_input, run_once
 from network_atlas.models.frozen.freeze import freeze
+from network_atlas.models.outputs import pick_output
 from network_atlas.models.prepared import to_channels_last
 from network_atlas.models.unwrapped import unwrapped
 
@@ -42,6 +43,8 @@ def load_model(config: ModelConfig) -> nn.Module:
         torch.manual_seed(config.seed)
         # In float32, before a checkpoint is read, so that its weights are not rounded to the model's precision first.
         model = unwrapped(builders[config.source](config)).float().eval()
+        if config.output:
+            pick_output(model, config.output)
         if config.weights not in ("default", "none"):
             load_checkpoint(model, config.weights)
         run_once(model, config.input)  # behind the checkpoint, since a model may keep what it computes from weights

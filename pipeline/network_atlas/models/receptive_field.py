@@ -122,6 +122,8 @@ def _with_field(layer: LayerSpec, seen: tuple[list[_Profile], list[_Profile]]) -
     axes = [_axis(profiles, positions) for profiles, positions in zip(seen, layer.positions, strict=True)]
     rows, columns = axes
     side = _side(layer, [profiles[0] for profiles in seen], fits=rows is not None and columns is not None)
+    if not layer.is_raster:
+        side = None  # nothing says around which place the square would lie
     if layer.tokens is not None or rows is None or columns is None:
         return replace(layer, receptive_field_px=side)
     size, stride, middle = zip(rows, columns, strict=True)

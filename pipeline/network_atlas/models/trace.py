@@ -19,17 +19,19 @@ from torch import Tensor, nn
 
 from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
-from network_atlas.models.axes.tracer import AxisTracer
+from network_atlas.models.axes.tracer import AxisTracer, image_axis
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
+from network_atlas.models.outputs import described_output
 from network_atlas.models.prepared import to_channels_last
-from network_atlas.models.seen import Seen, Trace, hooked, unseen
+from network_atlas.models.seen import Seen, Stopped, Trace, hooked, unseen
 
 FEW = 2
 """Images of the pass that follows axes. Not `BATCH`: an output has one row per image only if it has in both."""
-TIMED_PASSES = 3
-"""The fastest counts: the others were disturbed."""
+TIMED_CONTRASTS = (1.0, 3.0, 0.1)
+"""Of the images of the timed passes, of which the fastest counts: the others were disturbed. A network that leaves
+early where it is sure of its answer is likely to run other modules for one of these."""
 COMPARED = 4096
 """Values of an output that are compared between two passes."""
 SAME = 1e-5
@@ -45,10 +47,10 @@ def traced(model: nn.Module, config: InputConfig) -> Trace:
     with failures_named(config):
         images = example_input(config).contiguous(memory_format=torch.channels_last)
         to_channels_last(model)  # as workers run it, so that the measured time is theirs
+        _follow(model, example_input(config, FEW), seen)  # first: comparing needs the axis that holds the images
         with torch.no_grad():  # not inference_mode, whose tensors a model that keeps them can't use with gradients
             _compare_values(model, images, seen, trace)
             _time(model, images, seen, trace)
-        _follow(model, example_input(config, FEW), seen)
     _check_modules(model, seen)
     trace.not_called = [entry for entry in seen.values() if not entry.calls and entry.has_weights]
     return trace
@@ -75,10 +77,11 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
             trace.order.append(entry)
         tensor = tensor_of(module, output)
         if tensor is None:
-            entry.returns = type(output).__name__
+            entry.returns = described_output(output)
         else:
             entry.shape, entry.dtype, entry.values = tensor.shape, tensor.dtype, _some_values(tensor)
-            entry.values_of_last = _some_values(tensor[-1]) if len(tensor.shape) and len(tensor) == BATCH else None
+            has_images = tensor.ndim > entry.batch_axis and tensor.shape[entry.batch_axis] == BATCH
+            entry.values_of_last = _some_values(tensor.select(entry.batch_axis, -1)) if has_images else None
 
     def again(name: str, module: nn.Module, output: object) -> None:
         entry, tensor = seen[name], tensor_of(module, output)
@@ -89,12 +92,15 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
     def among_others(name: str, module: nn.Module, output: object) -> None:
         entry, tensor = seen[name], tensor_of(module, output)
         if tensor is not None and entry.values_of_last is not None and entry.calls == 1 and tensor.shape == entry.shape:
-            entry.depends_on_others = _differ(entry.values_of_last, _some_values(tensor[0]), ALIKE)
+            entry.depends_on_others = _differ(
+                entry.values_of_last, _some_values(tensor.select(entry.batch_axis, 0)), ALIKE
+            )
         entry.values_of_last = None
 
     for receive, batch in ((first, images), (again, images), (among_others, changed_companions(images))):
-        with hooked(seen, receive):
+        with hooked(seen, receive) as called:
             model(batch)
+        trace.note_calls(called, seen)
 
 
 def _some_values(tensor: Tensor) -> Tensor:
@@ -116,7 +122,8 @@ def _differ(first: Tensor, second: Tensor, part: float) -> bool:
 def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
     """Fill in when each module was done, in the fastest of several passes."""
     trace.total_seconds = float("inf")
-    for _ in range(TIMED_PASSES):
+    for contrast in TIMED_CONTRASTS:
+        batch = images * contrast
         ends: dict[str, float] = {}
         start = time.perf_counter()
 
@@ -125,9 +132,10 @@ def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace)
         ) -> None:
             ends[name] = time.perf_counter() - start
 
-        with hooked(seen, note):
-            model(images)
+        with hooked(seen, note) as called:
+            model(batch)
         total = time.perf_counter() - start
+        trace.note_calls(called, seen)
         if total < trace.total_seconds:
             trace.total_seconds = total
             for name, seconds in ends.items():
@@ -148,6 +156,8 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
             return
         entry = seen[name]
         entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
+        entry.fault = entry.fault or tracer.fault(tensor)
+        entry.batch_axis = image_axis(entry.axes)
         entry.made_by = tracer.made_by(tensor)
         entry.same_as = first_of.setdefault((id(tensor), _version(tensor)), name)
         entry.has_gradient = tensor.requires_grad and tensor.is_floating_point()
@@ -175,10 +185,6 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-class _Stopped(Exception):  # noqa: N818 - a signal, not an error
-    """Leaves the forward pass behind the module of interest."""
-
-
 def _reaches(model: nn.Module, leaf: Tensor, entry: Seen) -> bool:
     """Say whether the backward pass from one module's output works when the forward pass ends there."""
     output: Tensor | None = None
@@ -186,9 +192,9 @@ def _reaches(model: nn.Module, leaf: Tensor, entry: Seen) -> bool:
     def receive(name: str, module: nn.Module, value: object) -> None:
         nonlocal output
         output = tensor_of(module, value)
-        raise _Stopped
+        raise Stopped
 
-    with torch.enable_grad(), hooked({entry.name: entry}, receive), contextlib.suppress(_Stopped):
+    with torch.enable_grad(), hooked({entry.name: entry}, receive), contextlib.suppress(Stopped):
         model(leaf * 1.0)
     return output is not None and _goes_back(output.sum(), leaf)
 

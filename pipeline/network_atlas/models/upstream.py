@@ -28,6 +28,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT
 from network_atlas.models.capture import module_of
 from network_atlas.models.code import code_hash
+from network_atlas.models.outputs import picked_output
 
 IGNORED_BUFFERS = ("num_batches_tracked",)
 """Counts training steps; evaluation never reads it."""
@@ -45,10 +46,13 @@ log = logging.getLogger(__name__)
 def upstream_hashes(model: nn.Module, layers: Sequence[str], order: Sequence[str]) -> dict[str, str]:
     """Return each layer's upstream hash. `order` lists all modules in the order in which they finish."""
     try:
-        return _by_graph(model, layers)
+        hashes = _by_graph(model, layers)
     except Exception as error:  # fx raises whatever the model's own code raises on proxies
         log.debug("torch.fx can't trace %s (%s); hashing by order of execution", type(model).__name__, error)
-        return _by_order(model, layers, order)
+        hashes = _by_order(model, layers, order)
+    picked = picked_output(model)
+    # Both hash all that the model returns; without this, another of its outputs would have the same hash.
+    return hashes | {OUTPUT: fingerprint(hashes[OUTPUT], picked)} if picked and OUTPUT in hashes else hashes
 
 
 class _Tracer(fx.Tracer):

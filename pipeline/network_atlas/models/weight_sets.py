@@ -1,16 +1,17 @@
 """Find the weights of a model inside a checkpoint, whatever was wrapped around them.
 
-A training script keeps weights inside mappings (`state_dict`, `model`, `ema`), and wrappers of modules put parts in
-front of the keys or between their parts (`module.`, `_orig_mod.`, `model.`). Keys are taken as they are where they
-fit. Else wrappers' parts are left out, and common prefixes are taken off, in the file and in the model, until names and
-shapes fit. Nothing is ever loaded in part: each weight of the model is there, or the set does not fit.
+A training script keeps weights inside mappings or tuples (`state_dict`, `model`, `ema`), and wrappers of modules put
+parts in front of the keys or between their parts (`module.`, `_orig_mod.`, `model.`). Keys are taken as they are where
+they fit. Else wrappers' parts are left out, and common prefixes are taken off, in the file and in the model, until
+names and shapes fit. Last, the numbers of an `nn.Sequential` are counted from another start, as when a normalization
+was put in front. Nothing is ever loaded in part: each weight of the model is there, or the set does not fit.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,12 @@ USUAL_NAMES = frozenset(
     {"state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params"}
 ) | (WRAPPER_PARTS - {"module"})
 """Under which training scripts keep the weights that they trained."""
+PROGRESS_WORDS = frozenset(
+    {"step", "steps", "epoch", "epochs", "iter", "iters", "iteration", "iterations", "lr", "loss", "acc", "accuracy"}
+)
+"""Words in the names of single numbers that training scripts save beside the weights: `global_step`, `best_acc1`."""
+NORMALIZATION = ("mean", "std")
+"""Last parts of the keys of a module that normalizes images in front of a network."""
 AVERAGED = frozenset({"ema", "swa", "avg", "averaged", "shadow"})
 """Words in the names of weights that are averages of those that were trained."""
 
@@ -55,7 +62,13 @@ class WeightSet:
 
 
 def weight_sets(raw: object, path: tuple[str, ...] = ()) -> Iterator[WeightSet]:
-    """Yield each mapping of a checkpoint that holds tensors by name, outer ones first."""
+    """Yield each mapping of a checkpoint that holds tensors by name, outer ones first.
+
+    The items of a tuple or list have their numbers in the path.
+    """
+    if isinstance(raw, tuple | list):
+        for number, item in enumerate(raw):
+            yield from weight_sets(item, (*path, str(number)))
     if not isinstance(raw, Mapping):
         return
     named = {key: value for key, value in raw.items() if isinstance(key, str)}
@@ -79,15 +92,21 @@ def fits(weights: WeightSet, expected: Mapping[str, object]) -> list[WeightSet]:
     Several, where several parts of `weights` fit: a student and its teacher, for example. Their paths say which.
     """
     forms = list(_forms(expected))
+    return _fits(weights, forms, expected) or _fits(weights, forms, expected, renumbered=True)
+
+
+def _fits(
+    weights: WeightSet, forms: Sequence[Names], expected: Mapping[str, object], *, renumbered: bool = False
+) -> list[WeightSet]:
     for names in _readings(weights.values):
         for prefix in _common_prefixes(names):
-            if fitting := _fitted(weights, prefix, names, forms, expected):
+            if fitting := _fitted(weights, prefix, names, forms, expected, renumbered=renumbered):
                 return [fitting]
     needed = sum(not _is_optional(key) for key in expected)
     parts: dict[tuple[str, ...], WeightSet] = {}
     for names in _readings(weights.values):
         for prefix in _prefixes(names, needed):
-            fitting = _fitted(weights, prefix, names, forms, expected)
+            fitting = _fitted(weights, prefix, names, forms, expected, renumbered=renumbered)
             if fitting and prefix not in parts:
                 parts[prefix] = fitting
     return list(parts.values())
@@ -102,6 +121,21 @@ def closest_problems(weights: WeightSet, expected: Mapping[str, object]) -> tupl
         for prefix in _common_prefixes(names)
     ]
     return min(compared, key=lambda comparison: len(comparison[1]))
+
+
+def fitted_part(weights: WeightSet, expected: Mapping[str, object]) -> tuple[str, list[str]] | None:
+    """Return the prefix of the part of the model that `weights` fit, and the model's other keys; None if they fit none.
+
+    For example where the model is a normalization and a network, and the file has the network alone.
+    """
+    tensors = [key for key, value in weights.values.items() if isinstance(value, Tensor) and not _is_optional(key)]
+    for part in _prefixes({key: key for key in expected}, max(1, len(tensors))):
+        prefix = ".".join(part) + "."
+        inside = {key: value for key, value in expected.items() if key.startswith(prefix)}
+        others = [key for key in expected if key not in inside and not _is_optional(key)]
+        if others and fits(weights, inside):
+            return prefix, others
+    return None
 
 
 def common_prefix(weights: WeightSet) -> str:
@@ -160,26 +194,66 @@ def _below(names: Names, prefix: tuple[str, ...]) -> Names:
 
 
 def _fitted(
-    weights: WeightSet, prefix: tuple[str, ...], names: Names, forms: Iterable[Names], expected: Mapping[str, object]
+    weights: WeightSet,
+    prefix: tuple[str, ...],
+    names: Names,
+    forms: Iterable[Names],
+    expected: Mapping[str, object],
+    *,
+    renumbered: bool,
 ) -> WeightSet | None:
-    below = _below(names, prefix)
+    """Return the values of the names below a prefix, if they fit one of the forms of the model's keys."""
+    all_below = _below(names, prefix)
     for form in forms:
-        if next(_problems(weights.values, below, form, expected), None) is None:
+        below = _renumbered(all_below, form) if renumbered else all_below
+        if below and next(_problems(weights.values, below, form, expected), None) is None:
             values = {key: weights.values[below[name]] for name, key in form.items() if name in below}
             return WeightSet((*weights.path, *prefix), values)
     return None
+
+
+def _renumbered(names: Names, form: Names) -> Names:
+    """Return names of an `nn.Sequential` with numbers counted so that the last is that of `form`; {} if none differ.
+
+    Modules that only one of the two has in front must have no weights, or be a normalization's.
+    """
+    numbers, expected = _numbers(names), _numbers(form)
+    shift = max(numbers.values(), default=0) - max(expected.values(), default=0)
+    if not shift or not numbers or not expected:
+        return {}
+    in_front = [name for name, number in numbers.items() if number < shift]
+    if any(name.rpartition(".")[2] not in NORMALIZATION for name in in_front):
+        return {}
+    return {
+        f"{number - shift}.{name.partition('.')[2]}": names[name] for name, number in numbers.items() if number >= shift
+    }
+
+
+def _numbers(names: Names) -> dict[str, int]:
+    """Return the number with which each name begins; {} if one begins with none."""
+    numbers = {name: name.partition(".")[0] for name in names if not _is_optional(name) or name[0].isdecimal()}
+    all_begin = all(number.isdecimal() for number in numbers.values())
+    return {name: int(number) for name, number in numbers.items()} if all_begin else {}
 
 
 def _problems(values: Mapping[str, object], names: Names, form: Names, expected: Mapping[str, object]) -> Iterator[str]:
     """Yield the differences between a file's `names` and the model's, `form`."""
     yield from (f"missing: {name}" for name in form if name not in names and not _is_optional(name))
     for name, key in names.items():
-        if name not in form and isinstance(values[key], Tensor) and not _is_optional(name):
+        if name not in form and isinstance(values[key], Tensor) and not _is_progress(name, values[key]):
             yield f"unexpected: {name}"
     for name, key in form.items():
         part, difference = _difference(values[names[name]], expected[key]) if name in names else ("", "")
         if difference:
             yield f"{part} of {name}: {difference}"
+
+
+def _is_progress(name: str, value: object) -> bool:
+    """Say whether an entry that the model does not have says how far a training was, and not what was learned."""
+    if _is_optional(name):
+        return True
+    words = {word for word in re.split(r"[^a-z]+", name.lower()) if word}
+    return "." not in name and isinstance(value, Tensor) and value.numel() == 1 and bool(words & PROGRESS_WORDS)
 
 
 def _is_optional(name: str) -> bool:

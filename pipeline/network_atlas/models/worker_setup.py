@@ -1,4 +1,4 @@
-"""What every worker that runs the network has: a device, the network on it, and the store."""
+"""Set up a worker that runs the network: a device, the network on it, and the store."""
 
 from __future__ import annotations
 

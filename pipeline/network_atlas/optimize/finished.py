@@ -17,11 +17,11 @@ SATURATED_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedPicture:
-    """What the loop leaves of a picture."""
+    """A picture as it leaves the loop."""
 
     pixels: UInt8[NDArray[np.uint8], "height width channels"]
     opacity: UInt8[NDArray[np.uint8], "height width"] | None
-    """How much each pixel mattered, where the recipe keeps it."""
+    """The importance of each pixel, where the recipe keeps it."""
     steps: int
     curve: list[dict[str, float]]
     """Points of its score over the steps, as `slots.thinned` makes them."""

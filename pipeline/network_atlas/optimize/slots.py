@@ -36,7 +36,7 @@ class ActivePicture:
     history: list[float] = field(default_factory=list)
     """Its score at every step, as the model saw it."""
     climbed: list[float] = field(default_factory=list)
-    """What the ascent climbed at every step: the score, or its logarithm."""
+    """The value that the ascent climbed at every step: the score, or its logarithm."""
     broken: bool = False
     """Its gradient was not finite. It stays as it was before."""
 

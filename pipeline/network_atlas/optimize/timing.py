@@ -1,4 +1,4 @@
-"""How fast this machine makes pictures: a few steps of the real model at the real sizes."""
+"""Time how fast this machine makes pictures: a few steps of the real model at the real sizes."""
 
 from __future__ import annotations
 

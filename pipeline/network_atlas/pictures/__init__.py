@@ -1,1 +1,1 @@
-"""What a picture is: how it is represented, what it maximizes, what it must survive, how it is stored and measured."""
+"""The parts that define a picture: parameterizations, objectives, transforms, regularizers, and how it is stored."""

@@ -1,4 +1,4 @@
-"""What is maximized: one number per picture, read from layers' maps.
+"""Objectives, which pictures maximize: one number per picture, read from layers' maps.
 
 An objective is a function from the maps of some pictures, (pictures, channels, rows, columns), and their units to
 their scores, (pictures,). To minimize, the loop turns the sign; objectives don't see it. The score of a sum of units is

@@ -1,4 +1,4 @@
-"""What a picture must survive: a random shift, zoom, turn and crop, as one fused warp per view.
+"""Transform pictures at random: shift, zoom, turn and crop, as one fused warp per view.
 
 One resampling does padding, jitter, scale, rotation, crop and the resize to the model's input; a chain of separate
 transforms blurs at every link and costs more. Each picture's warps come from its own generator, so that they don't

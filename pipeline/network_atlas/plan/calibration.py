@@ -64,6 +64,7 @@ def calibrate_tasks(
                     picture_files=inputs.of_pictures(pictures),
                     scan_files=scan,
                     statistics_file=statistics,
+                    examples=plan.spans[-1].stop if plan.spans else 0,
                 )
             )
     return tasks

@@ -14,17 +14,12 @@ from network_atlas.config.executor import InlineConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import OptimizeTask, StageTask
 
-PNG_SHARE = 0.85
-"""Size of a PNG as a share of its raw pixels: optimized pictures are noisy and hardly compress."""
-COPIES = 3
-"""Each picture is stored three times: in its shard, in the atlas table and in the site."""
-CROP_BYTES_PER_PIXEL = 0.35
-"""Size of a crop as JPEG of quality 90."""
 WORKERS = (1, 8, 64)
 """Numbers of workers for which a plan gives times, besides the run's own number."""
 SECONDS_AN_HOUR = 3600
@@ -48,7 +43,7 @@ class Speeds:
     image: float
     """Reading one image and passing it through the whole network."""
     measure: float
-    """Measuring one finished picture in the last layer."""
+    """One pass of one image through the whole network while a finished picture is measured."""
     row: float
     """Making one channel's row: its examples are read and cropped."""
     pictures: Mapping[str, float]
@@ -121,9 +116,7 @@ def estimate(
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
-        "calibrate": [
-            (task.items, task.items * speeds.measure * facts.share[task.layer.name]) for task in calibrations
-        ],
+        "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)
@@ -161,17 +154,3 @@ def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
     """Return the largest number of steps that the pictures can take; each view of a step counts."""
     recipes = [config.recipe(picture.recipe) for picture in pictures]
     return sum(recipe.steps * recipe.transform.views for recipe in recipes)
-
-
-def bytes_of(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
-    """Return the number of bytes that the missing pictures, and the scan of the missing spans, add to the root."""
-    picture = config.optimize.height_px * config.optimize.width_px * config.model.input.channels * PNG_SHARE
-    if not pictures and not spans:
-        return 0
-    channels = sum(len(layer.channels) for layer in plan.layers)
-    crops = channels * (config.scan.top_k + config.scan.bottom_k) * config.assemble.crop_px**2 * CROP_BYTES_PER_PIXEL
-    scanned = sum(layer.layer.channels for layer in plan.layers) * spans
-    # Bytes of a channel, roughly: 24 for each example kept, 100 for the rest of its row, 8 for each sampled example.
-    partials = scanned * ((config.scan.top_k + config.scan.bottom_k) * 24 + 100)
-    partials += sum(layer.layer.channels for layer in plan.layers) * config.scan.sample * 8
-    return int(COPIES * pictures * picture + 2 * crops + partials)

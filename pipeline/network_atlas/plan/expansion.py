@@ -29,7 +29,7 @@ PICTURE_ALGORITHM = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What pictures are made from, and what their keys cover."""
+    """The inputs from which pictures are made, and which their keys cover."""
 
     config: RunConfig
     facts: ModelFacts

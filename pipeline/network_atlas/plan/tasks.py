@@ -18,6 +18,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.contents import LayerPlan, Span
 from network_atlas.plan.pictures import Picture, grouped
+from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 
 BACKWARD_FACTOR = 3.0
 """A step (forward and backward) takes about three times a forward pass."""
@@ -187,6 +188,8 @@ class CalibrateTask(_PicturesTask):
     picture_files: tuple[str, ...]
     scan_files: tuple[str, ...]
     statistics_file: str
+    examples: int
+    """Examples in the dataset, readable or not."""
 
     @property
     def id(self) -> str:
@@ -207,8 +210,13 @@ class CalibrateTask(_PicturesTask):
         return tuple(layer for layer in (self.layer, *self.others) if layer.name in picture.layers)
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
-        """Return the passes of all pictures, each up to the layer."""
-        return CALIBRATION_PASSES * len(self.pictures) * facts.share[self.layer.name]
+        """Return the passes of all pictures, each up to the layer, and of the images that units are compared on."""
+        passes = CALIBRATION_PASSES * len(self.pictures) * facts.share[self.layer.name]
+        if all(is_measured_by_scan(picture) for picture in self.pictures):
+            return passes
+        # Each image passes the network once for all units of the task.
+        share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
+        return passes + share * min(REFERENCE_EXAMPLES, config.scan.sample, self.examples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
-from network_atlas.config.schema import ModelConfig, RunConfig
-from network_atlas.dataset import Example, open_source
+from network_atlas.config.schema import RunConfig
+from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
 from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
@@ -57,36 +58,44 @@ class Prepared:
     """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A network and the facts about it that planning needs."""
+class Loaded:
+    """The network and the dataset's listing that a configuration names: each made when it is first asked for, once."""
 
-    model: nn.Module
-    facts: ModelFacts
+    def __init__(self, config: RunConfig) -> None:
+        self.config = with_absolute_paths(config)
 
-    @classmethod
-    def of(cls, config: ModelConfig) -> LoadedModel:
-        """Load the network that `config` names and run it on generated images."""
-        model = load_model(config)
-        return cls(model, model_facts(model, config))
+    @cached_property
+    def model(self) -> nn.Module:
+        """Load the network. Raises ModelError or ConfigError if it can't be built or does not run."""
+        return load_model(self.config.model)
+
+    @cached_property
+    def facts(self) -> ModelFacts:
+        """Run the network on generated images and return what planning needs to know of it."""
+        return model_facts(self.model, self.config.model)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """List the dataset. Raises DatasetError if it can't be listed."""
+        return open_source(self.config.dataset).listing()
 
 
-def prepare(config: RunConfig, *, measured: bool = True, loaded: LoadedModel | None = None) -> Prepared:
+def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None = None) -> Prepared:
     """Return a run that is ready to start. Raises if the configuration does not fit the model, the data or the root.
 
     With `measured` the plan has receptive fields, each of which takes a backward pass, and the result says how much a
     batch changes an image's numbers. Crops and the record of a run need both. No key covers them, so a command that
-    only prints the plan leaves them out. With `loaded` the model is not loaded again.
+    only prints the plan leaves them out. What `loaded`, of the same configuration, holds already is not made again.
     """
-    config = with_absolute_paths(config)
+    loaded = loaded or Loaded(config)
+    config = loaded.config
     store = Store.open(config.store.root)
     # Before the model is loaded and the dataset is listed, which take seconds to minutes.
     check_settings(store, config)
     check_places(store, config)
-    loaded = loaded or LoadedModel.of(config.model)
     model, facts = loaded.model, loaded.facts
     sweep = expand_sweep(facts, config.sweep)
-    listing = open_source(config.dataset).listing()
+    listing = loaded.listing
     examples = listing.examples
     ids = [example.example_id for example in examples]
     plan = make_plan(

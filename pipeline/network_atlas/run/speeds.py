@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from network_atlas.config.executor import InlineConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.layers import LayerSpec
-from network_atlas.models.load import load_model
 from network_atlas.optimize.timing import step_seconds
-from network_atlas.plan.calibration import calibration_keys
+from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, steps_of
-from network_atlas.plan.tasks import BACKWARD_FACTOR, CALIBRATION_PASSES
+from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared
 from network_atlas.store.receipts import Receipt, read_receipts
 from network_atlas.store.results import Done
+
+if TYPE_CHECKING:
+    from torch import nn
 
 READ_PROBES = 4
 """Images read to time the reading."""
 
 
-def speeds_of(prepared: Prepared, done: Done) -> Speeds:
+def speeds_of(prepared: Prepared, done: Done, model: nn.Module) -> Speeds:
     """Return the seconds that one worker needs for each kind of work, and the source of each figure.
 
-    A few steps are timed, but only if pictures are missing and no receipt says how long a picture takes.
+    A few steps of `model` are timed, but only if pictures are missing and no receipt says how long a picture takes. The
+    model is then made ready for a worker's device, so its hashes must have been taken.
     """
     pictures = _seconds_per_picture(prepared, done)
     step, image = _step_by_receipts(prepared, pictures), _image_by_receipts(prepared, done)
@@ -36,7 +40,7 @@ def speeds_of(prepared: Prepared, done: Done) -> Speeds:
     if step is not None:
         stepped = step
     elif missing:
-        stepped, slowdown = _timed_step(prepared)
+        stepped, slowdown = _timed_step(prepared, model)
     else:
         stepped = _thrice_forward(prepared)
     read = _read_seconds(prepared) if image is None or row is None else 0.0
@@ -45,7 +49,7 @@ def speeds_of(prepared: Prepared, done: Done) -> Speeds:
     return Speeds(
         step=stepped,
         image=read + prepared.facts.forward_seconds if image is None else image,
-        measure=CALIBRATION_PASSES * stepped / BACKWARD_FACTOR if measure is None else measure,
+        measure=stepped / BACKWARD_FACTOR if measure is None else measure,
         row=read * (config.scan.top_k + config.scan.bottom_k) if row is None else row,
         pictures=pictures,
         slowdown=slowdown,
@@ -84,14 +88,13 @@ def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> floa
     return seconds / passes if passes else None
 
 
-def _timed_step(prepared: Prepared) -> tuple[float, float]:
+def _timed_step(prepared: Prepared, model: nn.Module) -> tuple[float, float]:
     """Return the seconds of a step through the whole network, and how many times as long the slowest round took.
 
     Timed in the latest layer that pictures are made of: it includes most of the network.
     """
     layers = [layer.layer for layer in prepared.plan.layers if layer.pictures]
     last: LayerSpec = max(layers, key=lambda layer: prepared.facts.share[layer.name])
-    model = load_model(prepared.config.model)
     fastest, slowest = step_seconds(model, last, prepared.config, threads=threads_of(prepared.config))
     # At least 1e-3: the timed share of a very early layer may be zero.
     return fastest / max(prepared.facts.share[last.name], 1e-3), slowest / fastest
@@ -115,13 +118,19 @@ def _image_by_receipts(prepared: Prepared, done: Done) -> float | None:
 
 
 def _measure_by_receipts(prepared: Prepared, done: Done) -> float | None:
+    """Return the seconds of one image's pass through the network, computed from the pictures that are measured."""
     if not done.calibrate:
         return None
-    seconds = passes = 0.0
-    for layer in prepared.plan.layers:
-        receipts = _distinct(calibration_keys(prepared.plan, layer).values(), done.calibrate)
-        seconds += sum(receipt.seconds for receipt in receipts)
-        passes += sum(len(receipt.keys) for receipt in receipts) * prepared.facts.share[layer.layer.name]
+    plan = prepared.plan
+    measured = {
+        picture: key
+        for layer in plan.layers
+        for picture, key in calibration_keys(plan, layer).items()
+        if key in done.calibrate
+    }
+    seconds = sum(receipt.seconds for receipt in _distinct(measured.values(), done.calibrate))
+    tasks = calibrate_tasks(plan, finished=measured, done=())
+    passes = sum(task.passes(prepared.config, prepared.facts) for task in tasks)
     return seconds / passes if passes else None
 
 

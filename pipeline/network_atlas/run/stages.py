@@ -18,6 +18,7 @@ from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
+from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, SiteTask
 from network_atlas.run.inputs import StoredFiles, assemble_task
@@ -58,6 +59,9 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         for notice in prepared.notices:
             log.note("dataset", message=notice)
             progress.message(f"dataset: {notice}")
+        for line in in_short(prepared.sweep.passed_over):
+            log.note("model", message=line)
+            progress.message(f"model: {line}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
         _scan_and_optimize(current)
         _calibrate(current)

@@ -36,7 +36,7 @@ LARGE_PX, SMALL_PX = 192, 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtlasInfo:
-    """What the pages say about the atlas as a whole."""
+    """Facts about the atlas as a whole, for every page."""
 
     model: str
     dataset: str
@@ -47,7 +47,7 @@ class AtlasInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSummary:
-    """What the index shows of one layer."""
+    """Facts about one layer, for the index."""
 
     spec: LayerSpec
     channels_shown: int

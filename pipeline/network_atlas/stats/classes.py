@@ -1,4 +1,4 @@
-"""How much of each channel the dataset's classes explain, from sums per class."""
+"""Measure how much of each channel the dataset's classes explain, from sums per class."""
 
 from __future__ import annotations
 

@@ -29,7 +29,12 @@ LAYERS = table_schema(
         field("height", pa.int32(), "rows of the map; null for token layers and vectors", "positions"),
         field("width", pa.int32(), "columns of the map; null for token layers and vectors", "positions"),
         field("tokens", pa.int32(), "tokens; null for maps and vectors", "positions"),
-        field("receptive_field_px", pa.int32(), "side of the input square that the centre position sees", "px"),
+        field(
+            "receptive_field_px",
+            pa.int32(),
+            "side of the input square that the centre position sees; null for tokens that are not patches",
+            "px",
+        ),
         field(
             "receptive_field",
             pa.struct(

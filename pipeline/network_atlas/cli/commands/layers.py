@@ -12,6 +12,7 @@ from network_atlas.cli.exit_codes import DONE
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model
+from network_atlas.plan.refusals import in_short
 
 
 def command(options: argparse.Namespace) -> int:
@@ -26,7 +27,10 @@ def command(options: argparse.Namespace) -> int:
         )
     console.print(rows)
     if facts.unsupported:
-        console.print("\nCan't be captured:")
+        console.print()
+        for line in in_short(facts.unsupported):
+            console.print(line, markup=False)
+        console.print("\nCan't be captured, one by one:")
         for name, reason in facts.unsupported.items():
             console.print(f"  {name}: {reason}", markup=False)
     return DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +18,8 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.estimate import Estimate, StageCost, estimate, workers_of
-from network_atlas.run.prepare import Prepared, prepare
+from network_atlas.plan.refusals import in_short
+from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.run.speeds import speeds_of, threads_of
 from network_atlas.store.results import Done, what_is_done
 
@@ -40,7 +41,8 @@ def print_id(config: RunConfig) -> int:
 def print_plan(config: RunConfig, as_json: bool) -> int:
     """Print the plan of a run; change nothing."""
     use_threads(threads_of(config))  # as many as a worker has, so that timings here hold for a worker
-    prepared = prepare(config, measured=False)
+    loaded = Loaded(config)
+    prepared = prepare(config, measured=False, loaded=loaded)
     done = what_is_done(prepared.store)
     cost = estimate(
         prepared.config,
@@ -48,7 +50,7 @@ def print_plan(config: RunConfig, as_json: bool) -> int:
         prepared.plan,
         done=done.keys,
         measured=done.calibrate,
-        speeds=speeds_of(prepared, done),
+        speeds=speeds_of(prepared, done, loaded.model),
     )
     if as_json:
         print_json(plain_plan(prepared, done, cost))
@@ -148,21 +150,13 @@ def _plan_lines(prepared: Prepared, cost: Estimate) -> list[str]:
     return [
         "",
         f"model     {config.model.name}: {layers}",
-        *_passed_over(passed_over),
+        *(f"          {line}" for line in in_short(passed_over)),
         f"dataset   {examples}; {scanned}",
         *(f"          {notice}" for notice in prepared.notices),
         f"pictures  {optimize.total:,}; {optimize.reused:,} done, {to_do}",
         f"root      {config.store.root}",
         "",
     ]
-
-
-def _passed_over(reasons: Mapping[str, str]) -> list[str]:
-    if not reasons:
-        return []
-    name, reason = next(iter(reasons.items()))
-    such_as = "such as " if len(reasons) > 1 else ""
-    return [f"          {counted(len(reasons), 'module')} passed over, {such_as}{name}: {reason}"]
 
 
 def _stage_table(cost: Estimate) -> Table:

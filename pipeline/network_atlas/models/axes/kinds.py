@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import Any
 
 from torch import Tensor
@@ -22,6 +22,17 @@ class Kind(Enum):
     UNKNOWN = auto()
 
 
+class Order(IntEnum):
+    """How positions lie along a factor."""
+
+    LINE = 0
+    """Along one side of the image, or unknown."""
+    RASTER = 1
+    """Row by row over the whole image, the tokens of a vision transformer; other tokens may stand in front."""
+    LOST = 2
+    """Another order, as of windows or learned queries: a position's number does not say its place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Factor:
     """A part of an axis: its size, and what it counts."""
@@ -30,6 +41,8 @@ class Factor:
     kind: Kind
     positions: int = 0
     """Of channels that a product made of positions (a mixer's hidden units): how many positions there were."""
+    order: Order = Order.LINE
+    """Of positions."""
 
 
 Axis = tuple[Factor, ...]
@@ -42,10 +55,18 @@ Rule = Callable[[Arguments, Tensor, Known], Axes | None]
 """From an operation's arguments and its output, of any shape, to the axes of that output."""
 
 
-def axis(size: int, kind: Kind) -> Axis:
+def axis(size: int, kind: Kind, order: Order = Order.LINE) -> Axis:
     """Return an axis of one kind."""
     # An axis of size 1 counts nothing, so that adding, removing and broadcasting it needs no bookkeeping.
-    return (Factor(size, kind),) if size != 1 else ()
+    return (Factor(size, kind, order=order),) if size != 1 else ()
+
+
+def lost(axes: Axes) -> Axes:
+    """Return axes whose positions lie in another order than before."""
+    return tuple(
+        tuple(replace(factor, order=Order.LOST) if factor.kind is Kind.POSITION else factor for factor in factors)
+        for factors in axes
+    )
 
 
 def sizes(axes: Axes) -> tuple[int, ...]:
@@ -57,7 +78,9 @@ def resized(factors: Axis, size: int) -> Axis:
     if math.prod(factor.size for factor in factors) == size:
         return factors
     kinds = {factor.kind for factor in factors}
-    return axis(size, kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
+    # A side of the image keeps its order when it is pooled; rows that lie one behind the other do not.
+    order = Order.LINE if all(factor.order is Order.LINE for factor in factors) else Order.LOST
+    return axis(size, kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN, order)
 
 
 def of_same_rank(axes: Axes, shape: Sequence[int]) -> Axes | None:
@@ -88,7 +111,8 @@ def merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
         result.append(factors)
     for number in contested:
         # Known only now: whether some other axis holds the channels on which all agree.
-        result[number] = axis(shape[number], Kind.POSITION if agreed else Kind.CHANNEL)
+        order = _order(factor for axes in several for factors in axes for factor in factors)
+        result[number] = axis(shape[number], Kind.POSITION, order) if agreed else axis(shape[number], Kind.CHANNEL)
     return tuple(result)
 
 
@@ -115,13 +139,20 @@ def _both(first: Axis, second: Axis) -> Axis | None:
         size = min(left[0].size, right[0].size)
         kind = min(left[0].kind, right[0].kind, key=ORDER.index)
         positions = max(left[0].positions, right[0].positions) if kind is Kind.CHANNEL else 0
+        order = _order((left[0], right[0]))
         for side in (left, right):
             rest, over = divmod(side[0].size, size)
             if over:
                 return None
             side[:1] = [replace(side[0], size=rest)] if rest > 1 else []
-        common.append(Factor(size, kind, positions))
+        common.append(Factor(size, kind, positions, order))
     return joined(common) if not left and not right else None
+
+
+def _order(factors: Iterable[Factor]) -> Order:
+    """Return the order of positions that are known several times: what is added to a raster lies as it does."""
+    orders = {factor.order for factor in factors if factor.kind is Kind.POSITION}
+    return Order.RASTER if Order.RASTER in orders else max(orders, default=Order.LINE)
 
 
 def joined(factors: Iterable[Factor]) -> Axis:
@@ -129,7 +160,8 @@ def joined(factors: Iterable[Factor]) -> Axis:
     result: list[Factor] = []
     for factor in factors:
         if result and (result[-1].kind, result[-1].positions) == (factor.kind, factor.positions):
-            result[-1] = replace(factor, size=result[-1].size * factor.size)
+            order = max(Order.RASTER, result[-1].order, factor.order) if factor.kind is Kind.POSITION else Order.LINE
+            result[-1] = replace(factor, size=result[-1].size * factor.size, order=order)
         else:
             result.append(factor)
     return tuple(result)

@@ -15,10 +15,12 @@ from network_atlas.models.axes.kinds import (
     Factor,
     Kind,
     Known,
+    Order,
     Rule,
     axis,
     first_argument,
     joined,
+    lost,
     merged,
     of_same_rank,
     resized,
@@ -30,9 +32,15 @@ def viewed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     axes = first_argument(arguments, known)
     if axes is None:
         return None
-    left = list(joined(factor for factors in axes for factor in factors))
-    result: list[Axis] = []
-    for size in output.shape:
+    factors = [factor for factors in axes for factor in factors]
+    # Joined only where sizes ask for it: (tokens, tokens) of an attention would lie row by row, as an image does.
+    return _regrouped(factors, output.shape) or _regrouped(joined(factors), output.shape)
+
+
+def _regrouped(factors: Sequence[Factor], shape: Sequence[int]) -> Axes | None:
+    """Return the factors as the axes of a shape; None where it divides them otherwise."""
+    left, result = list(factors), list[Axis]()
+    for size in shape:
         taken = _take(left, size)
         if taken is None:
             return None
@@ -51,9 +59,10 @@ def _take(left: list[Factor], size: int) -> Axis | None:
         part = math.gcd(size, factor.size)
         if part != min(size, factor.size):
             return None
-        taken.append(replace(factor, size=part))
-        if factor.size > part:
+        if factor.size > part:  # the sides of a raster, if it is split at its rows
+            factor = replace(factor, order=Order.LOST if factor.order is Order.LOST else Order.LINE)
             left.insert(0, replace(factor, size=factor.size // part))
+        taken.append(replace(factor, size=part))
         size //= part
     return joined(taken)
 
@@ -63,7 +72,12 @@ def permuted(order: Callable[[Arguments, int], Sequence[int]]) -> Rule:
 
     def rule(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
         axes = first_argument(arguments, known)
-        return tuple(axes[number] for number in order(arguments, len(axes))) if axes is not None else None
+        if axes is None:
+            return None
+        numbers = order(arguments, len(axes))
+        moved = tuple(axes[number] for number in numbers)
+        with_positions = [number for number in numbers if Kind.POSITION in {factor.kind for factor in axes[number]}]
+        return moved if with_positions == sorted(with_positions) else lost(moved)
 
     return rule
 
@@ -109,10 +123,26 @@ def concatenated(arguments: Arguments, output: Tensor, known: Known) -> Axes | N
         return None
     dim = arguments["dim"] % output.ndim
     kinds = {factor.kind for axes in several for factor in axes[dim]}
-    beside = axis(output.shape[dim], kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN)
+    beside = axis(output.shape[dim], kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN, Order.LOST)
+    if len(several) == 1 and known(arguments["tensors"][-1]) is several[0] and len(several[0][dim]) == 1:
+        beside = axis(output.shape[dim], several[0][dim][0].kind, several[0][dim][0].order)  # learned tokens in front
     others = [(*axes[:dim], (), *axes[dim + 1 :]) for axes in several]
     rest = merged(others, [1 if number == dim else size for number, size in enumerate(output.shape)])
     return (*rest[:dim], beside, *rest[dim + 1 :])
+
+
+def sliced(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after a slice. Tokens keep their order where some are taken off in front."""
+    axes = first_argument(arguments, known)
+    after = of_same_rank(axes, output.shape) if axes is not None else None
+    if axes is None or after is None:
+        return after
+    dim = arguments["dim"] % output.ndim
+    size, start = math.prod(factor.size for factor in axes[dim]), arguments["start"] or 0
+    takes_rest = arguments["step"] == 1 and start % size + output.shape[dim] == size
+    if not takes_rest or len(axes[dim]) != 1:
+        return after
+    return (*after[:dim], axis(output.shape[dim], axes[dim][0].kind, axes[dim][0].order), *after[dim + 1 :])
 
 
 def stacked(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:

@@ -14,10 +14,12 @@ from network_atlas.models.axes.kinds import (
     Factor,
     Kind,
     Known,
+    Order,
     Rule,
     axis,
     first_argument,
     joined,
+    lost,
     merged,
     resized,
 )
@@ -60,7 +62,7 @@ def _made(inner: Axis, others: Axes, size: int) -> tuple[Axis, Axes]:
     kinds = {factor.kind for factors in others for factor in factors}
     if mixed.kind is Kind.POSITION and Kind.CHANNEL in kinds:
         if mixed.size == size:
-            return axis(size, Kind.POSITION), others
+            return axis(size, Kind.POSITION, Order.LOST), others  # until what is mixed is added to what it was made of
         return (Factor(size, Kind.CHANNEL, mixed.size),), _changed(others, Kind.CHANNEL, Kind.FORMER)
     if mixed.positions == size > 0 and Kind.FORMER in kinds:
         return axis(size, Kind.POSITION), _changed(others, Kind.FORMER, Kind.CHANNEL)
@@ -91,7 +93,8 @@ def product(left: str, right: str) -> Rule:
             made, others = _made(first[-1], first[:-1], output.shape[-1])
             return (*others, made)
         if second is not None:  # weights from the left mix what the second holds along its inner axis
-            return (*second[:-2], resized(second[-2], output.shape[-2]), second[-1])
+            (mixed,) = lost((resized(second[-2], output.shape[-2]),))
+            return (*second[:-2], mixed, second[-1])
         return None
 
     return rule

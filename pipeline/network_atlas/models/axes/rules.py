@@ -1,4 +1,4 @@
-"""What each of torch's operations does to the axes of a tensor. See `network_atlas.models.axes.tracer`.
+"""Rules for the axes of a tensor after each of torch's operations. See `network_atlas.models.axes.tracer`.
 
 Three general rules cover most operations: of the same shape (all that works on single values), of as many axes
 (pooling, padding, slices), and with axes taken out (means, selections). Those that move, split, join or make axes have
@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from network_atlas.models.axes import moves, products
-from network_atlas.models.axes.kinds import Arguments, Axes, Known, Rule, merged, of_same_rank
+from network_atlas.models.axes.kinds import Arguments, Axes, Known, Rule, lost, merged, of_same_rank
 
 
 def axes_after(operation: str, arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     """Return the axes of an output of an operation, named as in torch's schema; None where no rule applies."""
     # `relu_` works in place and `view_copy` is functionalized; both do to the axes what the plain operation does.
-    rule = RULES.get(operation.partition("::")[2].removesuffix("_copy").removesuffix("_"))
-    if rule is not None:
-        return rule(arguments, output, known)
+    name = operation.partition("::")[2].removesuffix("_copy").removesuffix("_")
+    rule = RULES.get(name)
+    after = rule(arguments, output, known) if rule is not None else _by_general_rules(arguments, output, known)
+    return lost(after) if after is not None and name in REORDERING else after
+
+
+def _by_general_rules(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     tensors = [tensor for value in arguments.values() for tensor in _listed(value)]
     first = next((tensor for tensor in tensors if known(tensor) is not None), None)
     if first is None:
@@ -45,8 +49,9 @@ def _listed(value: object) -> list[Tensor]:
 def _of_same_shape(tensors: Sequence[Tensor], output: Tensor, known: Known) -> Axes | None:
     """Return the axes after an operation on single values, whose output has the shape that its inputs broadcast to."""
     try:
-        shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
-    except RuntimeError:
+        # Not torch.broadcast_shapes, which imports SymPy: half a second in each run.
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    except ValueError:
         return None
     if shape != output.shape:
         return None
@@ -60,6 +65,8 @@ def _taken_out(axes: Axes, dim: object, output: Tensor) -> Axes | None:
     return left if dims and len(left) == output.ndim else None
 
 
+REORDERING = frozenset({"roll", "flip", "index", "index_select", "gather", "scatter", "sort", "topk", "rot90"})
+"""Operations after which a position's number no longer says its place."""
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), moves.viewed),
     "permute": moves.permuted(lambda arguments, rank: [number % rank for number in arguments["dims"]]),
@@ -70,6 +77,7 @@ RULES: dict[str, Rule] = {
     "expand": moves.expanded,
     "cat": moves.concatenated,
     "stack": moves.stacked,
+    "slice": moves.sliced,
     "unfold": moves.unfolded,
     **dict.fromkeys(("convolution", "im2col", "col2im", "pixel_shuffle", "pixel_unshuffle"), products.channels_second),
     "linear": products.linear,

@@ -27,11 +27,15 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from network_atlas.models.axes.kinds import Axes, Kind, axis, sizes
+from network_atlas.models.axes.kinds import Axes, Kind, Order, axis, sizes
 from network_atlas.models.axes.rules import axes_after
+from network_atlas.models.faults import fault
 
 PRODUCTS = ("convolution", "linear", "mm", "bmm", "addmm", "baddbmm", "mv", "addmv")
 """Operations of torch's `aten` that make new channels where one of the factors are weights."""
+
+FOLDED = "such as windows or heads; take the block around it, whose output has one row for each"
+"""What the rows are where a network works on parts of an image as if they were images of a batch."""
 
 
 class AxisTracer(TorchDispatchMode):
@@ -42,7 +46,13 @@ class AxisTracer(TorchDispatchMode):
         # Weak, so that activations are freed as without the tracer; by identity, since tensors compare value by value.
         self._axes: Any = WeakTensorKeyDictionary()
         self._made_by: Any = WeakTensorKeyDictionary()
+        self._faults: Any = WeakTensorKeyDictionary()
         self._products = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say that no code is compiled under this tracer, or torch imports its compiler for it: seconds in each run."""
+        return False
 
     def of_images(self, images: Tensor) -> Tensor:
         """Return `images`, (images, channels, rows, columns), as the tensor from which everything is followed."""
@@ -55,6 +65,10 @@ class AxisTracer(TorchDispatchMode):
         """Return a tensor's axes; None where they are not known, or do not come from the images."""
         known: Axes | None = self._axes.get(tensor) if isinstance(tensor, Tensor) else None
         return known if known is not None and len(known) == _ndim(tensor) else None
+
+    def fault(self, tensor: Tensor) -> str:
+        """Return how this package itself failed to follow a tensor's axes; '' where it did not."""
+        return str(self._faults.get(tensor, "")) if self.axes(tensor) is None else ""
 
     def made_by(self, tensor: Tensor) -> frozenset[int]:
         """Return the numbers of the products with weights that made a tensor's channels, several where it is a sum.
@@ -75,16 +89,24 @@ class AxisTracer(TorchDispatchMode):
             numbers = self._numbers_after(func._schema.name, made_by)
             for output in _tensors((result,)):
                 self._made_by[output] = numbers
+        faults = [self.fault(tensor) for tensor in _tensors(args)]
         if any(known is not None for known in before):
             arguments = _arguments(func, args, kwargs or {})
             for output in _tensors((result,)):
-                after = axes_after(func._schema.name, arguments, output, self.axes)
+                try:
+                    after = axes_after(func._schema.name, arguments, output, self.axes)
+                except Exception as error:  # our own fault: it must not end the model's pass
+                    after = None
+                    faults.append(fault(error, f"at the operation {func._schema.name}"))
                 # A rule may be wrong for an odd use of its operation: then sizes and shape differ.
                 if after is not None and sizes(after) == tuple(output.shape):
                     self._axes[output] = after
                 # An operation in place that has no rule: the axes from before would be a guess.
                 elif output in self._axes:
                     del self._axes[output]
+        if any(faults):
+            for output in _tensors((result,)):
+                self._faults[output] = next(filter(None, faults))
         return result
 
     def _numbers_after(self, operation: str, inputs: list[frozenset[int]]) -> frozenset[int]:
@@ -122,24 +144,45 @@ def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
     return named
 
 
+def image_axis(axes: Axes | None) -> int:
+    """Return which axis of a tensor holds the images, if one holds them and nothing else; 0 otherwise."""
+    kinds = [{factor.kind for factor in factors} for factors in axes or ()]
+    holders = [number for number, held in enumerate(kinds) if Kind.IMAGE in held]
+    return holders[0] if len(holders) == 1 and kinds[holders[0]] == {Kind.IMAGE} else 0
+
+
+def images_first(axes: Axes) -> Axes:
+    """Return the axes of a tensor whose images are moved to the front."""
+    number = image_axis(axes)
+    return (axes[number], *axes[:number], *axes[number + 1 :])
+
+
 def channel_axis(axes: Axes | None) -> tuple[int, str]:
     """Return which axis holds the channels, and ''; or 0 and the reason why that can't be said.
 
-    `axes` are those of a layer's output. An axis that holds channels and nothing else is preferred to one that holds
-    positions too (a flattened map), and new channels to former ones.
+    `axes` are those of a layer's output, with the images first. An axis that holds channels and nothing else is
+    preferred to one that holds positions too (a flattened map), and new channels to former ones.
     """
     if axes is None:
         return 0, "which axis of its output holds the channels can't be told from the operations before it"
     if {factor.kind for factor in axes[0]} != {Kind.IMAGE}:
         holders = [number for number, factors in enumerate(axes) if Kind.IMAGE in {f.kind for f in factors}]
         if holders == [0]:
-            return 0, "its first axis holds several rows for each image, such as windows or heads"
+            return 0, f"its first axis holds several rows for each image, {FOLDED}"
         if not holders:
             return 0, "which of its axes holds the images can't be told from the operations before it"
-        return 0, f"its images lie along axis {holders[0]}, not along the first"
+        return 0, f"its axis {holders[0]} holds its images together with something else, such as tokens or heads"
     if len(axes) == 2:
         return 1, ""
     return _holder(axes)
+
+
+def is_raster(axes: Axes) -> bool:
+    """Say whether the positions of tokens are those of the image, row by row, behind others that stand in front.
+
+    `axes` are those of tokens without their images and channels.
+    """
+    return [(factor.kind, factor.order) for factors in axes for factor in factors] == [(Kind.POSITION, Order.RASTER)]
 
 
 def are_lost(axes: Axes | None) -> bool:
@@ -160,6 +203,7 @@ def _holder(axes: Axes) -> tuple[int, str]:
         if len(candidates) == 1:
             return candidates[0], ""
         if candidates:
-            return 0, f"its channels are spread over axes {' and '.join(map(str, candidates))}, as those of heads are"
+            spread = f"its channels are spread over axes {' and '.join(map(str, candidates))}, as those of heads are"
+            return 0, f"{spread}; take the module around it"
     single = [number for number in range(1, len(axes)) if not axes[number]]  # one channel, in an axis of size 1
     return (single[0], "") if len(single) == 1 else (0, "none of its axes holds channels")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall
+from network_atlas.models.frozen.orders import order_of
 
 FEW_CHANNELS = 4
 """Inputs with no more channels (images) get the gradient of all phases from one convolution: reading takes longest."""
@@ -107,7 +108,7 @@ class Kernels:
     def _backward_phases(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:
         """Compute each phase's gradient by a convolution of its own, and put them beside each other."""
         result = torch.empty(
-            input_shape, dtype=gradient.dtype, device=gradient.device, memory_format=_order_of(gradient)
+            input_shape, dtype=gradient.dtype, device=gradient.device, memory_format=order_of(gradient)
         )
         rows, columns = self.geometry.stride
         for phase in self._phases(gradient, input_shape):
@@ -161,7 +162,7 @@ class Kernels:
         batch, channels = input_shape[:2]
         whole = parts.reshape(batch, stride[0], stride[1], channels, rows, columns).permute(0, 3, 4, 1, 5, 2)
         result = whole.reshape(batch, channels, rows * stride[0], columns * stride[1])
-        return result[:, :, : input_shape[2], : input_shape[3]].contiguous(memory_format=_order_of(gradient))
+        return result[:, :, : input_shape[2], : input_shape[3]].contiguous(memory_format=order_of(gradient))
 
     def _joint(self, gradient: Tensor, input_shape: torch.Size) -> tuple[Tensor, Geometry, Pair, Pair]:
         """Return the kernels of all phases in one common window, and where their output begins and how large it is."""
@@ -255,11 +256,6 @@ def _transposed(weight: Tensor, groups: int) -> Tensor:
     return swapped.reshape(groups * inputs, outputs // groups, *kernel)
 
 
-def _order_of(maps: Tensor) -> torch.memory_format:
-    is_last = maps.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if is_last else torch.contiguous_format
-
-
 def _is_packed(maps: Tensor) -> bool:
     """Say whether oneDNN's convolution is called directly: on processors, for maps with their channels last."""
     if maps.device.type != "cpu" or maps.dtype not in (torch.float32, torch.bfloat16):
@@ -269,12 +265,12 @@ def _is_packed(maps: Tensor) -> bool:
 
 def _form(maps: Tensor) -> tuple[object, ...]:
     """Return everything about maps that decides in which form the weights for them are prepared."""
-    return maps.dtype, maps.shape, _order_of(maps), _is_packed(maps)
+    return maps.dtype, maps.shape, order_of(maps), _is_packed(maps)
 
 
 def _packed(weight: Tensor, geometry: Geometry, maps: Tensor) -> Tensor:
     """Return weights in the order in which the library reads them for maps of this shape."""
-    weight = weight.contiguous(memory_format=_order_of(maps))
+    weight = weight.contiguous(memory_format=order_of(maps))
     if not _is_packed(maps):
         return weight
     packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
@@ -330,7 +326,8 @@ class Convolution(torch.autograd.Function):
     ) -> Tensor:
         """Return the convolution of `images` in the number format `dtype`."""
         output = kernels.forward(images.to(dtype), activation)
-        ctx.kernels, ctx.activation, ctx.input_shape, ctx.input_type = kernels, activation, images.shape, images.dtype
+        ctx.kernels, ctx.activation, ctx.order = kernels, activation, order_of(output)
+        ctx.input_shape, ctx.input_type = images.shape, images.dtype
         if activation is not None:
             ctx.save_for_backward(output)
         return output
@@ -338,6 +335,8 @@ class Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """Return the gradient of the images."""
+        # Pooling gives gradients in another order than the maps had, and then every pass over both is slow.
+        gradient = gradient.contiguous(memory_format=ctx.order)
         if ctx.activation is not None:
             (output,) = ctx.saved_tensors
             gradient = gradient_through(gradient, output, ctx.activation)

@@ -60,7 +60,7 @@ def frozen_forward(
     they may see what later modules make of it. A pass may run twice, when the model goes another way than recorded.
     """
     frozen = _FROZEN.get(model)
-    if frozen is not None:
+    if frozen is not None and not _has_faster_way(model):
         frozen_pass = FrozenPass(frozen, frozen.ends_at(outputs, inputs))
         try:
             with frozen_pass:
@@ -72,6 +72,16 @@ def frozen_forward(
         else:
             return result
     return model(images)
+
+
+def _has_faster_way(model: nn.Module) -> bool:
+    """Say whether torch has whole layers of attention in one call, which it leaves out while a mode is on.
+
+    It has for passes without gradients.
+    """
+    if torch.is_grad_enabled():
+        return False
+    return any(isinstance(module, nn.MultiheadAttention | nn.TransformerEncoderLayer) for module in model.modules())
 
 
 def is_frozen(model: nn.Module) -> bool:

@@ -35,9 +35,11 @@ class Linear(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weights: Weights) -> Tensor:
         """Return the linear map of vectors, (..., inputs)."""
         ctx.weights, ctx.dtype = weights, rows.dtype
-        return weights.forward(rows.bfloat16())
+        return weights.forward(rows.to(torch.bfloat16, memory_format=torch.contiguous_format))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Return the gradient of the vectors."""
-        return (gradient @ ctx.weights.weight).to(ctx.dtype), None
+        # As rows: with more axes, in another order in memory, torch would multiply in many small products.
+        rows = gradient.reshape(-1, gradient.shape[-1]) @ ctx.weights.weight
+        return rows.view(*gradient.shape[:-1], rows.shape[-1]).to(ctx.dtype), None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation, NormCall
+from network_atlas.models.frozen.orders import order_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,21 +47,22 @@ class Factors:
 class Norm:
     """One normalization, for all number formats in which it is called."""
 
-    def __init__(self, factors: Factors) -> None:
+    def __init__(self, call: NormCall, factors: Factors) -> None:
+        self._call = call
         self._factors = factors
-        self._prepared: dict[tuple[torch.dtype, int], tuple[Tensor, Tensor]] = {}
+        self._scales: dict[tuple[torch.dtype, int], Tensor] = {}
 
-    def numbers(self, dtype: torch.dtype, axes: int) -> tuple[Tensor, Tensor]:
-        """Return scale and shift for maps with so many axes, of which the second holds the channels."""
-        if (dtype, axes) not in self._prepared:
-            shape = (1, -1, *[1] * (axes - 2))
-            # In bfloat16 the factors themselves stay in float32, as torch has it.
-            exact = torch.float32 if dtype is torch.bfloat16 else dtype
-            self._prepared[dtype, axes] = (
-                self._factors.scale.to(exact).view(shape),
-                self._factors.shift.to(exact).view(shape),
-            )
-        return self._prepared[dtype, axes]
+    def forward(self, maps: Tensor, activation: Activation | None) -> Tensor:
+        """Return the normalized maps, (batch, channels, ...), and what `activation` makes of them."""
+        result = torch.nn.functional.batch_norm(maps, *self._call[1:])  # its forward pass has no waste
+        return result if activation is None else activate(result, activation)
+
+    def scale(self, gradient: Tensor) -> Tensor:
+        """Return the factors by which a gradient, (batch, channels, ...), is multiplied."""
+        key = gradient.dtype, gradient.ndim
+        if key not in self._scales:
+            self._scales[key] = self._factors.scale.to(gradient.dtype).view(1, -1, *[1] * (gradient.ndim - 2))
+        return self._scales[key]
 
 
 class Normalization(torch.autograd.Function):
@@ -69,8 +71,8 @@ class Normalization(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, norm: Norm, activation: Activation | None) -> Tensor:
         """Return the normalized maps, (batch, channels, ...), and what `activation` makes of them."""
-        output = normalized(maps, norm, activation)
-        ctx.norm, ctx.activation = norm, activation
+        output = norm.forward(maps, activation)
+        ctx.norm, ctx.activation, ctx.order = norm, activation, order_of(output)
         if activation is not None:
             ctx.save_for_backward(output)
         return output
@@ -78,18 +80,9 @@ class Normalization(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of the maps."""
-        scale, _ = ctx.norm.numbers(gradient.dtype, gradient.ndim)
+        gradient = gradient.contiguous(memory_format=ctx.order)
+        scale = ctx.norm.scale(gradient)
         if ctx.activation is None:
-            return (gradient * scale).to(gradient.dtype), None, None
+            return gradient * scale, None, None
         (output,) = ctx.saved_tensors
         return gradient_through(gradient, output, ctx.activation).mul_(scale), None, None
-
-
-def normalized(maps: Tensor, norm: Norm, activation: Activation | None) -> Tensor:
-    """Return the normalized maps, (batch, channels, ...), and what `activation` makes of them."""
-    scale, shift = norm.numbers(maps.dtype, maps.ndim)
-    if scale.dtype is maps.dtype:
-        result = torch.addcmul(shift, maps, scale)
-    else:
-        result = (maps * scale).add_(shift).to(maps.dtype)
-    return result if activation is None else activate(result, activation)

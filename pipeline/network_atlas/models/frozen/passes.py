@@ -20,7 +20,7 @@ from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, NormCall
 from network_atlas.models.frozen.convolutions import Convolution, Geometry, Kernels, geometry_of
 from network_atlas.models.frozen.linears import Linear, Weights
-from network_atlas.models.frozen.norms import Factors, Norm, Normalization, normalized
+from network_atlas.models.frozen.norms import Factors, Norm, Normalization
 from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers, Recording
 
 
@@ -66,7 +66,7 @@ class Frozen:
     def norm(self, key: int) -> Norm:
         """Return a normalization by fixed numbers."""
         if key not in self._norms:
-            self._norms[key] = Norm(self.factors[key])
+            self._norms[key] = Norm(self.recording.norms[key], self.factors[key])
         return self._norms[key]
 
     def weights(self, key: int) -> Weights:
@@ -199,7 +199,7 @@ class FrozenPass(TorchFunctionMode):
         if with_gradient:
             output = Normalization.apply(maps, norm, followers.activation)
         else:
-            output = normalized(maps, norm, followers.activation)
+            output = norm.forward(maps, followers.activation)
         return self._mark(output, followers)
 
     def _linear(self, function: Function, arguments: Any, keywords: Any) -> Tensor:

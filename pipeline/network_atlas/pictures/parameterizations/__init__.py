@@ -1,4 +1,4 @@
-"""How a picture is represented while it is learned: a parameterization starts parameters and turns them into images.
+"""Represent a picture while it is learned: a parameterization starts parameters and turns them into images.
 
 To add one, write a class with the three methods of `Parameterization` and a configuration in `config.recipe`, and
 register it in `PARAMETERIZATIONS`.

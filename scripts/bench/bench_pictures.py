@@ -63,9 +63,7 @@ class Studio:
 
     def target(self, layer: str) -> Target:
         """Return the network as pictures of a layer are learned for it."""
-        return Target(
-            model=self.model, layers=[self.layers[layer]], input=self.config.model.input, device=self.device
-        )
+        return Target(model=self.model, layers=[self.layers[layer]], input=self.config.model.input, device=self.device)
 
 
 def _picture(layer: str, channel: int) -> Picture:

@@ -43,6 +43,10 @@ class Seen:
     """How this package itself failed on its output or at an operation before it."""
     same_as: str = ""
     """The first module that returned the very same tensor, if that was another."""
+    normalized_by: int = 0
+    """Of a convolution's output that a batch normalization alone reads: that normalization's key (`models.frozen`)."""
+    normalizes: frozenset[int] = frozenset()
+    """Keys of the batch normalizations whose own output it returns."""
     has_gradient: bool = False
     """Whether a gradient leads from its output to the images."""
     values: Tensor | None = None

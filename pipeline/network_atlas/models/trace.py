@@ -23,6 +23,7 @@ from network_atlas.models.axes.tracer import AxisTracer, image_axis
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
+from network_atlas.models.frozen.recording import recorded
 from network_atlas.models.outputs import described_output
 from network_atlas.models.prepared import to_channels_last
 from network_atlas.models.seen import Seen, Stopped, Trace, hooked, unseen
@@ -51,9 +52,19 @@ def traced(model: nn.Module, config: InputConfig) -> Trace:
         with torch.no_grad():  # not inference_mode, whose tensors a model that keeps them can't use with gradients
             _compare_values(model, images, seen, trace)
             _time(model, images, seen, trace)
+            _note_norms(model, images[:FEW], seen)
     _check_modules(model, seen)
     trace.not_called = [entry for entry in seen.values() if not entry.calls and entry.has_weights]
     return trace
+
+
+def _note_norms(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
+    """Fill in which convolutions a batch normalization follows directly, and which modules return its output."""
+    recording = recorded(model, images)
+    for entry in seen.values():
+        entry.normalizes = recording.outputs.get(id(entry.module), frozenset())
+        followers = [recording.followers[key].norm for key in entry.normalizes if key in recording.followers]
+        entry.normalized_by = next((norm for norm in followers if norm is not None), 0)
 
 
 def _check_modules(model: nn.Module, seen: dict[str, Seen]) -> None:

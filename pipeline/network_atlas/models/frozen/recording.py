@@ -138,10 +138,10 @@ class _Watch:
             followers = self._followers(call, by_number, uses)
             if followers != NOTHING_FOLLOWS:
                 result.followers[call.key] = followers
-        merged = {call.written: call.key for call in self.calls if call.key in result.followers}
+        keys = {call.written: call.key for call in self.calls if isinstance(call.arguments, ConvolutionCall | NormCall)}
         for noted, into in ((self.outputs, result.outputs), (self.inputs, result.inputs)):
             for module, values in noted.items():
-                into[module] = frozenset(merged[value] for value in values if value in merged)
+                into[module] = frozenset(keys[value] for value in values if value in keys)
         return result
 
     def _followers(self, call: _Call, by_number: dict[int, _Call], uses: Counter[int]) -> Followers:
@@ -222,6 +222,11 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, watch: _Watch) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._watch = watch
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say that no code is compiled under this mode, or torch imports its compiler for it: seconds in each run."""
+        return False
 
     def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         keywords = keywords or {}

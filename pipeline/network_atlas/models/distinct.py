@@ -10,6 +10,7 @@ return the very same tensor.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
@@ -28,7 +29,9 @@ def repeats(layers: Sequence[Seen]) -> dict[str, str]:
 
     `layers` are those that can be captured: what a module holds beside them is its own.
     """
-    captured = {entry.module: entry.name for entry in layers}
+    captured: defaultdict[nn.Module, list[Seen]] = defaultdict(list)
+    for entry in layers:
+        captured[entry.module].append(entry)
     shown = frozenset().union(*(entry.made_by for entry in layers if entry.name != OUTPUT and _mixes(entry.module)))
     reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured, shown))}
     for names in _same_tensors(layers).values():
@@ -37,7 +40,7 @@ def repeats(layers: Sequence[Seen]) -> dict[str, str]:
     return reasons
 
 
-def _reason(entry: Seen, captured: Mapping[nn.Module, str], shown: frozenset[int]) -> str:
+def _reason(entry: Seen, captured: Mapping[nn.Module, Sequence[Seen]], shown: frozenset[int]) -> str:
     """Return whose channels a layer has, if it makes none by itself.
 
     `shown` are the products whose channels other layers have. A layer without weights is the first to have those of a
@@ -50,7 +53,12 @@ def _reason(entry: Seen, captured: Mapping[nn.Module, str], shown: frozenset[int
         return "the channels of the layer before" if entry.made_by <= shown else ""
     if len(inside) > 1 or inside[0] is entry.module or inside[0] not in captured:
         return ""
-    return f"the channels of {captured[inside[0]]}"
+    calls = captured[inside[0]]
+    if (
+        calls[0].calls > 1
+    ):  # of several, perhaps beside or behind each other in the layer: the one that made its channels
+        calls = [call for call in calls if call.made_by and call.made_by == entry.made_by]
+    return f"the channels of {calls[0].name}" if calls else ""
 
 
 def _mixes(module: nn.Module) -> bool:

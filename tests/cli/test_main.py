@@ -82,7 +82,7 @@ def test_plan_shows_the_work_and_changes_nothing(
     for words in (
         "conv2",
         "12 x 8 x 8",
-        "3 of 7 layers, 18 channels",
+        "3 of 9 layers, 18 channels",
         "36; 0 done, 36 to do in 9 tasks",
         "12 examples",
     ):

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig
 from network_atlas.errors import ModelError
-from network_atlas.layers import ModelFacts
+from network_atlas.layers import ModelFacts, split_call
 from network_atlas.models.facts import model_facts
 from network_atlas.models.load import load_model, on_device
 

@@ -90,8 +90,8 @@ def _layers(trace: Trace) -> tuple[list[LayerSpec], dict[str, str]]:
 
 
 VARIES = (
-    "which modules run up to it changes from image to image (its forward branches on values, as early exits and loops of "
-    "changing length do, or on chance), so an image's values would depend on the others of its batch"
+    "which modules run up to it changes from image to image (its forward branches on values, as early exits and some "
+    "loops do, or on chance), so an image's values would depend on the others of its batch"
 )
 
 

@@ -72,6 +72,25 @@ def test_the_calls_of_a_block_are_in_their_order_with_their_numbers(tiny: Callab
     assert "blocks.0" not in facts.repeats  # its sum, which the second call returns too, has its name
 
 
+class Normalized(nn.Module):
+    """A convolution and its normalization, both used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Linear(3, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.norm(self.conv(torch.relu(self.norm(self.conv(images))))))
+        logits: Tensor = self.head(maps.mean((2, 3)))
+        return logits
+
+
+def test_each_call_of_a_convolution_is_one_layer_with_its_normalization(tiny: Callable[..., RunConfig]) -> None:
+    facts = facts_of(built(Normalized), tiny().model)
+    before = {f"conv#{number}": f"the channels of norm#{number}, before their normalization" for number in (1, 2)}
+    assert facts.repeats == before | {"head": "the same tensor as output"}
+
+
 def test_calls_have_their_own_sizes_fields_and_hashes(tiny: Callable[..., RunConfig]) -> None:
     model, config = built(Pyramid), sized(tiny().model, 16)
     facts = model_facts(model, config)

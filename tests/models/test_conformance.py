@@ -151,7 +151,7 @@ def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig,
     for layer in (distinct[len(distinct) // 3], distinct[2 * len(distinct) // 3]):
         target = Target(model=model, input=config.input, layers=(layer,), device=torch.device("cpu"))
         unit = Channel(layer=layer.name, channel=layer.channels // 2)
-        recipe = replace(run.optimize, steps=12)
+        recipe = replace(run.optimize, steps=24)
         (result,) = made(target, [picture(unit)], recipe)
         # Not compared with an even image, which excites some channels of random networks more than any pattern.
         assert result.curve[-1]["score"] > result.curve[0]["score"], layer.name

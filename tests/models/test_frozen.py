@@ -140,6 +140,14 @@ class Read(Net):
         self.seen: list[float] = []
 
 
+class OwnBias(Net):
+    """A bias that is computed in each pass."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        bias = self.norm.running_mean * 2
+        return self.act(F.linear(F.conv2d(maps, self.conv.weight, bias).mT, torch.ones(10, 10), bias.sum().expand(10)))
+
+
 class Silu(Net):
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +173,7 @@ class Several(Net):
 
 NETWORKS = [
     Net, ReadTwice, ChangedInPlace, Kept, Twice, SharedNorm, SharedActivation, Residual, Functional, NormFirst, NoNorm,
-    Plain, BatchStatistics, WeightNorm, Hooked, Read, Silu, Depthwise, Several,
+    Plain, BatchStatistics, WeightNorm, Hooked, Read, Silu, Depthwise, Several, OwnBias,
 ]  # fmt: skip
 
 

@@ -182,13 +182,35 @@ def test_without_any_layer_the_model_is_refused_with_the_reasons(listed: Listed)
 def test_every_channel_of_every_layer_is_each_channel_once(listed: Listed) -> None:
     facts, layers = listed(odd.Blocks())
     assert [name for name in layers if name not in facts.repeats] == [
-        "stem.0", "stage.0.body.0", "stage.0", "stage.1.body.0", "stage.1.body.2", "stage.1", "output",
+        "stem.1", "stage.0.body.0", "stage.0", "stage.1.body.0", "stage.1.body.2", "stage.1", "output",
     ]  # fmt: skip
-    assert facts.repeats["stem"] == "the channels of stem.0"
+    assert facts.repeats["stem.0"] == "the channels of stem.1, before their normalization"
+    assert facts.repeats["stem"] == "the channels of stem.1"
     assert facts.repeats["stage.0.body.2"] == "the same tensor as stage.0"
     assert facts.repeats["stage"] == "the same tensor as stage.1"
     assert facts.repeats["fc"] == "the same tensor as output"
     assert facts.repeats["pool"] == "the channels of the layer before"
+
+
+class ReadTwice(nn.Module):
+    """The second normalization is not the only reader of its convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 1)
+        self.norm, self.other = nn.BatchNorm2d(6), nn.BatchNorm2d(6)
+        self.down = nn.Sequential(nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.second(torch.relu(self.norm(self.first(images))))
+        return self.down(self.other(maps) + maps).mean((2, 3))
+
+
+def test_a_convolution_is_one_layer_with_the_normalization_that_alone_reads_it(listed: Listed) -> None:
+    facts, layers = listed(ReadTwice())
+    assert [name for name in layers if name not in facts.repeats] == ["norm", "second", "down.1", "output"]
+    assert facts.repeats["first"] == "the channels of norm, before their normalization"
+    assert facts.repeats["down"] == "the channels of down.1"
 
 
 def test_a_block_is_kept_where_what_it_holds_cannot_be_captured(listed: Listed) -> None:

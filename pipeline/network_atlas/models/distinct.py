@@ -3,9 +3,11 @@
 "Every channel of every layer" means the layers that make channels: those with weights that mix channels (convolutions
 of any kind, linear, attention and recurrent layers), the blocks built from several of them, whose outputs add, join or
 gate theirs, the first layer behind a product with weights that no such layer has, and the model's output.
-Normalizations, activations, pooling, dropout and reshapes are left out: each of their channels is one of the layer
-before, rescaled, clipped or gathered. So are modules that hold a single such layer, and all but one of those that
-return the very same tensor.
+A convolution that only a batch normalization reads is one layer with it: its channels are those behind the
+normalization, as the network uses them (a negative scale turns a channel into its opposite). Other normalizations,
+activations, pooling, dropout and reshapes are left out: each of their channels is one of the layer before, rescaled,
+clipped or gathered. So are modules that hold a single such layer, and all but one of those that return the very same
+tensor.
 """
 
 from __future__ import annotations
@@ -29,24 +31,42 @@ def repeats(layers: Sequence[Seen]) -> dict[str, str]:
 
     `layers` are those that can be captured: what a module holds beside them is its own.
     """
+    norms = _norms(layers)
     captured: defaultdict[nn.Module, list[Seen]] = defaultdict(list)
     for entry in layers:
         captured[entry.module].append(entry)
     shown = frozenset().union(*(entry.made_by for entry in layers if entry.name != OUTPUT and _mixes(entry.module)))
-    reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured, shown))}
+    reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured, shown, norms))}
     for names in _same_tensors(layers).values():
         kept = _kept([entry for entry in layers if entry.name in names and entry.name not in reasons])
         reasons |= {name: f"the same tensor as {kept}" for name in names if name not in reasons and name != kept}
     return reasons
 
 
-def _reason(entry: Seen, captured: Mapping[nn.Module, Sequence[Seen]], shown: frozenset[int]) -> str:
+def _norms(layers: Sequence[Seen]) -> dict[int, str]:
+    """Return the names of the layers that return what a normalization behind a convolution does, by its call."""
+    behind = {entry.normalized_by for entry in layers if entry.normalized_by}
+    names: dict[int, str] = {}
+    for entry in layers:
+        for call in entry.returns_of & behind:
+            names.setdefault(call, entry.name)
+    return names
+
+
+def _reason(
+    entry: Seen, captured: Mapping[nn.Module, Sequence[Seen]], shown: frozenset[int], norms: Mapping[int, str]
+) -> str:
     """Return whose channels a layer has, if it makes none by itself.
 
-    `shown` are the products whose channels other layers have. A layer without weights is the first to have those of a
-    product that stands in the code of a block, or in a module that can't be captured.
+    `norms` are the layers behind normalizations that belong to convolutions. `shown` are the products whose channels
+    other layers have. A layer without weights is the first to have those of a product that stands in the code of a
+    block, or in a module that can't be captured.
     """
     if entry.name == OUTPUT:
+        return ""
+    if entry.normalized_by in norms:
+        return f"the channels of {norms[entry.normalized_by]}, before their normalization"
+    if entry.name in norms.values():
         return ""
     inside = [module for module in entry.module.modules() if _mixes(module)]
     if not inside:
@@ -56,9 +76,9 @@ def _reason(entry: Seen, captured: Mapping[nn.Module, Sequence[Seen]], shown: fr
     calls = captured[inside[0]]
     if (
         calls[0].calls > 1
-    ):  # of several, perhaps beside or behind each other in the layer: the one that made its channels
+    ):  # they may lie beside or behind each other in the layer, or outside: which made its channels?
         calls = [call for call in calls if call.made_by and call.made_by == entry.made_by]
-    return f"the channels of {calls[0].name}" if calls else ""
+    return f"the channels of {norms.get(calls[0].normalized_by, calls[0].name)}" if calls else ""
 
 
 def _mixes(module: nn.Module) -> bool:
@@ -87,5 +107,11 @@ def _kept(candidates: Sequence[Seen]) -> str:
     names = [entry.name for entry in candidates]
     if OUTPUT in names or not names:
         return OUTPUT
-    blocks = [entry for entry in candidates if not _mixes(entry.module) and type(entry.module) is not nn.Sequential]
+    blocks = [entry for entry in candidates if _is_block(entry.module)]
     return blocks[0].name if blocks else names[0]
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Say whether a module is built from layers that make channels, and is more than a sequence of them."""
+    holds = any(_mixes(part) for part in module.modules() if part is not module)
+    return holds and not _mixes(module) and type(module) is not nn.Sequential

@@ -50,6 +50,10 @@ class Seen:
     """How this package itself failed on its output or at an operation before it."""
     same_as: str = ""
     """The first layer that returned the very same tensor, if that was another."""
+    returns_of: frozenset[int] = frozenset()
+    """Numbers of the calls of convolutions and batch normalizations whose own output it returns (`models.frozen`)."""
+    normalized_by: int = 0
+    """Of a convolution's output that a batch normalization alone reads: the number of that normalization's call."""
     has_gradient: bool = False
     """Whether a gradient leads from its output to the images."""
     values: Tensor | None = None

@@ -25,6 +25,7 @@ from network_atlas.models.axes.tracer import AxisTracer, image_axis
 from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
+from network_atlas.models.frozen.recording import recorded
 from network_atlas.models.outputs import described_output
 from network_atlas.models.prepared import to_channels_last
 from network_atlas.models.seen import Seen, Stopped, Trace, hooked, unseen
@@ -53,6 +54,7 @@ def traced(model: nn.Module, config: InputConfig) -> Trace:
         with torch.no_grad():  # not inference_mode, whose tensors a model that keeps them can't use with gradients
             _compare_values(model, images, seen, trace)
             _time(model, images, seen, trace)
+            _note_norms(model, images[:FEW], seen)
     _check_modules(model, seen)
     called = {entry.name for entry in trace.order}
     trace.not_called = [entry for entry in seen if entry.name not in called and entry.has_weights]
@@ -66,6 +68,16 @@ def _counted(model: nn.Module, images: Tensor, trace: Trace) -> list[Seen]:
     seen = unseen(model, called)
     trace.note_calls(called, seen)
     return seen
+
+
+def _note_norms(model: nn.Module, images: Tensor, seen: Sequence[Seen]) -> None:
+    """Fill in which convolutions a batch normalization follows directly, and which layers return its output."""
+    recording = recorded(model, images)
+    for entry in seen:
+        returned = recording.returned.get(id(entry.module), [])[entry.number - 1 : entry.number]
+        entry.returns_of = frozenset().union(*returned)
+        norms = [recording.norm_behind[call] for call in entry.returns_of if call in recording.norm_behind]
+        entry.normalized_by = next(iter(norms), 0)
 
 
 def _check_modules(model: nn.Module, seen: Sequence[Seen]) -> None:

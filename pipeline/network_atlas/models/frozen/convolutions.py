@@ -19,7 +19,7 @@ from torch import Tensor
 
 from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall
-from network_atlas.models.frozen.orders import order_of
+from network_atlas.models.frozen.memory_order import onednn_formats, order_of
 
 FEW_CHANNELS = 4
 """Inputs with no more channels (images) get the gradient of all phases from one convolution: reading takes longest."""
@@ -55,7 +55,7 @@ class Kernels:
 
     def backward(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:
         """Return the gradient of the input, of shape `input_shape`, from that of the output."""
-        way = self._way_back
+        way = self._way_back if gradient.device.type == "cpu" else "torch"  # cuDNN's own is fast for all kernels
         if way == "stride 1":
             return self._backward_dense(gradient, input_shape)
         if way == "joint":
@@ -258,9 +258,8 @@ def _transposed(weight: Tensor, groups: int) -> Tensor:
 
 def _is_packed(maps: Tensor) -> bool:
     """Say whether oneDNN's convolution is called directly: on processors, for maps with their channels last."""
-    if maps.device.type != "cpu" or maps.dtype not in (torch.float32, torch.bfloat16):
-        return False
-    return bool(torch.backends.mkldnn.is_available()) and maps.is_contiguous(memory_format=torch.channels_last)  # type: ignore[no-untyped-call]
+    is_last = maps.device.type == "cpu" and maps.is_contiguous(memory_format=torch.channels_last)
+    return is_last and maps.dtype in onednn_formats()
 
 
 def _form(maps: Tensor) -> tuple[object, ...]:

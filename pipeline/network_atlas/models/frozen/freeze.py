@@ -30,6 +30,9 @@ GRADIENTS_DIFFER = 5e-2
 networks differ by 1e-6, those with normalization by small numbers by 1e-4. Gradients differ by more, since a value near
 zero may be on the other side of a ReLU (1e-3 for random networks of 50 layers); an error of ours differs by tenths."""
 
+ATTENTION = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+"""Modules that torch computes in one call where no gradients are needed, but not while a mode is on."""
+
 _FROZEN: WeakKeyDictionary[nn.Module, Frozen] = WeakKeyDictionary()
 
 
@@ -41,6 +44,7 @@ def freeze(model: nn.Module, images: Tensor) -> bool:
     """
     try:
         frozen = Frozen.of(recorded(model, images))
+        frozen.has_attention = any(isinstance(module, ATTENTION) for module in model.modules())
         problem = _problem(model, frozen, images)
     except Exception as error:  # foreign code: any exception is possible, and the model's own pass is still there
         problem = f"{type(error).__name__}: {error}"
@@ -60,7 +64,7 @@ def frozen_forward(
     they may see what later modules make of it. A pass may run twice, when the model goes another way than recorded.
     """
     frozen = _FROZEN.get(model)
-    if frozen is not None and not _has_faster_way(model):
+    if frozen is not None and (torch.is_grad_enabled() or not frozen.has_attention):
         frozen_pass = FrozenPass(frozen, frozen.ends_at(outputs, inputs))
         try:
             with frozen_pass:
@@ -72,16 +76,6 @@ def frozen_forward(
         else:
             return result
     return model(images)
-
-
-def _has_faster_way(model: nn.Module) -> bool:
-    """Say whether torch has whole layers of attention in one call, which it leaves out while a mode is on.
-
-    It has for passes without gradients.
-    """
-    if torch.is_grad_enabled():
-        return False
-    return any(isinstance(module, nn.MultiheadAttention | nn.TransformerEncoderLayer) for module in model.modules())
 
 
 def is_frozen(model: nn.Module) -> bool:

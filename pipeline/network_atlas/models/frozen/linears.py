@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from network_atlas.models.frozen.calls import LinearCall
+from network_atlas.models.frozen.memory_order import onednn_formats
 
 
 class Weights:
@@ -20,7 +21,7 @@ class Weights:
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the linear map of vectors, (..., inputs)."""
-        if rows.device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if rows.device.type != "cpu" or torch.bfloat16 not in onednn_formats():
             return torch.nn.functional.linear(rows, self.weight, self._bias)
         if self._packed is None:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows.numel() // rows.shape[-1])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation, NormCall
-from network_atlas.models.frozen.orders import order_of
+from network_atlas.models.frozen.memory_order import order_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,6 +33,8 @@ class Frozen:
     """A model's calls with fixed weights, made ready. Keys are `id`s of tensors that `recording` keeps."""
 
     recording: Recording
+    has_attention: bool = False
+    """Whether a pass without gradients is faster by the model's own code."""
     geometries: dict[int, Geometry] = field(default_factory=dict)
     factors: dict[int, Factors] = field(default_factory=dict)
     _kernels: dict[tuple[int, int | None], Kernels] = field(default_factory=dict)
@@ -173,7 +175,7 @@ class FrozenPass(TorchFunctionMode):
         call = ConvolutionCall(*arguments, **keywords)
         key, images = id(call.weight), call.input
         known = self._frozen.recording.convolutions.get(key)
-        if key not in self._frozen.geometries or known is None or call[2:] != known[2:] or images.ndim != 4:
+        if key not in self._frozen.geometries or known is None or not _is_same(call, known) or images.ndim != 4:
             result: Tensor = function(*arguments, **keywords)
             return result
         dtype = _number_format(images)
@@ -190,7 +192,7 @@ class FrozenPass(TorchFunctionMode):
         call = NormCall(*arguments, **keywords)
         key, maps = id(call.running_mean), call.input
         known = self._frozen.recording.norms.get(key)
-        if key not in self._frozen.factors or known is None or call[1:] != known[1:]:
+        if key not in self._frozen.factors or known is None or not _is_same(call, known):
             result: Tensor = function(*arguments, **keywords)
             return result
         with_gradient = maps.requires_grad and torch.is_grad_enabled()
@@ -206,7 +208,7 @@ class FrozenPass(TorchFunctionMode):
         call = calls.LinearCall(*arguments, **keywords)
         key = id(call.weight)
         known = self._frozen.recording.linears.get(key)
-        if known is None or call.bias is not known.bias or _number_format(call.input) is not torch.bfloat16:
+        if known is None or not _is_same(call, known) or _number_format(call.input) is not torch.bfloat16:
             result: Tensor = function(*arguments, **keywords)
             return result
         weights = self._frozen.weights(key)
@@ -214,6 +216,14 @@ class FrozenPass(TorchFunctionMode):
             linear: Tensor = Linear.apply(call.input, weights)
             return linear
         return weights.forward(call.input.bfloat16())
+
+
+def _is_same(call: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
+    """Say whether a call has the recorded weights and numbers; its input, which comes first, may be any."""
+    return all(
+        now is then or (not isinstance(now, Tensor) and not isinstance(then, Tensor) and now == then)
+        for now, then in zip(call[1:], known[1:], strict=True)
+    )
 
 
 def _flat(arguments: Any, keywords: Any) -> Iterable[Any]:

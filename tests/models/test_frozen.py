@@ -253,6 +253,43 @@ def test_what_follows_a_convolution_directly_is_merged_with_it() -> None:
         assert merged(kind) == (False, False), kind
 
 
+class Attention(nn.Module):
+    """Tokens that attend to each other, by a module that has the images first or second."""
+
+    def __init__(self, *, batch_first: bool, need_weights: bool, mask: bool = False) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 3, stride=3)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=batch_first)
+        self.first, self.need_weights, self.mask, self.head = batch_first, need_weights, mask, nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).permute((0, 2, 1) if self.first else (2, 0, 1))
+        mask = torch.ones(16, 16).triu(1).bool() if self.mask else None
+        mixed, _ = self.attention(tokens, tokens, tokens, need_weights=self.need_weights, attn_mask=mask)
+        return self.head(mixed).mean(1 if self.first else 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("batch_first", "need_weights", "mask"),
+    [(True, False, False), (False, False, False), (True, True, False), (True, False, True)],
+)
+def test_attention_has_its_own_values_and_gradient(
+    dtype: torch.dtype, batch_first: bool, need_weights: bool, mask: bool
+) -> None:
+    def build() -> nn.Module:
+        return Attention(batch_first=batch_first, need_weights=need_weights, mask=mask)
+
+    model, reference = built(build), built(build)
+    assert freeze(model, IMAGES)
+    exact = outputs_and_gradient(reference, None, reference)
+    received = outputs_and_gradient(model, None, lambda images: frozen_forward(model, images), dtype)
+    for mine, true in zip(received, exact, strict=True):
+        assert (mine - true).norm() <= (1e-5 if dtype is torch.float32 else 3e-2) * true.norm()
+    with torch.no_grad():
+        torch.testing.assert_close(frozen_forward(model, IMAGES), reference(IMAGES))
+
+
 def test_what_goes_into_an_activation_is_seen_as_it_is() -> None:
     model = built(Net)
     assert freeze(model, IMAGES)

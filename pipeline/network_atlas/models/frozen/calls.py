@@ -140,3 +140,8 @@ def is_norm(function: Function) -> bool:
 def is_linear(function: Function) -> bool:
     """Say whether a function is torch's linear map."""
     return function is F.linear
+
+
+def is_attention(function: Function) -> bool:
+    """Say whether a function is that of torch's MultiheadAttention."""
+    return function is F.multi_head_attention_forward

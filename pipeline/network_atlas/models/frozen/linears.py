@@ -7,16 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from network_atlas.models.frozen.calls import LinearCall
 from network_atlas.models.frozen.memory_order import onednn_formats
 
 
 class Weights:
     """The weights of one linear map, (outputs, inputs), in bfloat16."""
 
-    def __init__(self, call: LinearCall) -> None:
-        self.weight = call.weight.to(torch.bfloat16)
-        self._bias = None if call.bias is None else call.bias.to(torch.bfloat16)
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.exact = weight, bias
+        """As they were given; kept, so that no other tensors can take their identity."""
+        self.weight = weight.to(torch.bfloat16)
+        self._bias = None if bias is None else bias.to(torch.bfloat16)
         self._packed: Tensor | None = None
 
     def forward(self, rows: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from network_atlas.models.frozen import calls
+from network_atlas.models.frozen.attention import self_attention
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, NormCall
 from network_atlas.models.frozen.convolutions import Convolution, Geometry, Kernels, geometry_of
 from network_atlas.models.frozen.linears import Linear, Weights
@@ -39,7 +40,7 @@ class Frozen:
     factors: dict[int, Factors] = field(default_factory=dict)
     _kernels: dict[tuple[int, int | None], Kernels] = field(default_factory=dict)
     _norms: dict[int, Norm] = field(default_factory=dict)
-    _weights: dict[int, Weights] = field(default_factory=dict)
+    _weights: dict[tuple[int, int], Weights] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recording: Recording) -> Frozen:
@@ -71,10 +72,11 @@ class Frozen:
             self._norms[key] = Norm(self.recording.norms[key], self.factors[key])
         return self._norms[key]
 
-    def weights(self, key: int) -> Weights:
-        """Return the weights of a linear map in bfloat16."""
+    def weights(self, weight: Tensor, bias: Tensor | None) -> Weights:
+        """Return the weights of a linear map, (outputs, inputs), and its bias in bfloat16."""
+        key = id(weight), id(bias)
         if key not in self._weights:
-            self._weights[key] = Weights(self.recording.linears[key])
+            self._weights[key] = Weights(weight, bias)
         return self._weights[key]
 
     def ends_at(self, outputs: Iterable[nn.Module], inputs: Iterable[nn.Module]) -> frozenset[int]:
@@ -129,6 +131,8 @@ class FrozenPass(TorchFunctionMode):
             return self._normalize(function, arguments, keywords)
         if calls.is_linear(function):
             return self._linear(function, arguments, keywords)
+        if calls.is_attention(function):
+            return self._attend(function, arguments, keywords)
         return function(*arguments, **keywords)
 
     def _take_over(self, function: Function, arguments: Any, keywords: Any) -> Tensor | None:
@@ -211,11 +215,23 @@ class FrozenPass(TorchFunctionMode):
         if known is None or not _is_same(call, known) or _number_format(call.input) is not torch.bfloat16:
             result: Tensor = function(*arguments, **keywords)
             return result
-        weights = self._frozen.weights(key)
-        if call.input.requires_grad and torch.is_grad_enabled():
-            linear: Tensor = Linear.apply(call.input, weights)
-            return linear
-        return weights.forward(call.input.bfloat16())
+        return self._linear_map(call.input, call.weight, call.bias)
+
+    def _linear_map(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        weights = self._frozen.weights(weight, bias)
+        if rows.requires_grad and torch.is_grad_enabled():
+            result: Tensor = Linear.apply(rows, weights)
+            return result
+        return weights.forward(rows.bfloat16())
+
+    def _attend(self, function: Function, arguments: Any, keywords: Any) -> Any:
+        first = calls.input_of(arguments, {"input": keywords.get("query")})
+        fixed = [weight for weight in _flat(arguments, keywords) if isinstance(weight, nn.Parameter)]
+        if _number_format(first) is torch.bfloat16 and _is_fixed(*fixed) and len(fixed) >= 2:
+            result = self_attention(arguments, keywords, self._linear_map)
+            if result is not None:
+                return result
+        return function(*arguments, **keywords)
 
 
 def _is_same(call: tuple[Any, ...], known: tuple[Any, ...]) -> bool:

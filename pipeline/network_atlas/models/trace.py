@@ -12,6 +12,7 @@ the images.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ from network_atlas.models.frozen.recording import recorded
 from network_atlas.models.outputs import described_output
 from network_atlas.models.prepared import to_channels_last
 from network_atlas.models.seen import Seen, Stopped, Trace, hooked, unseen
+
+log = logging.getLogger(__name__)
 
 FEW = 2
 """Images of the pass that follows axes. Not `BATCH`: an output has one row per image only if it has in both."""
@@ -72,7 +75,11 @@ def _counted(model: nn.Module, images: Tensor, trace: Trace) -> list[Seen]:
 
 def _note_norms(model: nn.Module, images: Tensor, seen: Sequence[Seen]) -> None:
     """Fill in which convolutions a batch normalization follows directly, and which layers return its output."""
-    recording = recorded(model, images)
+    try:
+        recording = recorded(model, images)
+    except RuntimeError as error:  # tensors of torch's inference mode don't count their changes
+        log.debug("which normalizations follow convolutions is not known: %s", error)
+        return
     for entry in seen:
         returned = recording.returned.get(id(entry.module), [])[entry.number - 1 : entry.number]
         entry.returns_of = frozenset().union(*returned)

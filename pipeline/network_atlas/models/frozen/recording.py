@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, LinearCall, NormCall
+from network_atlas.models.seen import is_scripted
 
 END = -1
 """The number of the call that stands for the end of the pass: it reads what the model returns."""
@@ -272,6 +273,8 @@ class _hooked:  # noqa: N801 - a context manager
             watch.is_noting = False
 
         for module in self._model.modules():
+            if is_scripted(module):
+                continue
             self._handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
     def __exit__(self, *_: object) -> None:

@@ -34,14 +34,17 @@ class Checked:
 
 
 def plain_outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return a copy of what each module returns, the first tensor of a tuple, by plain hooks."""
-    outputs: dict[str, Tensor] = {}
+    """Return a copy of what each module returns, the first tensor of a tuple, by plain hooks.
+
+    Of a module that runs more than once, each call is one: 'relu#1', 'relu#2'.
+    """
+    outputs: dict[str, list[Tensor]] = {}
 
     def hook(name: str) -> Callable[[nn.Module, object, object], None]:
         def keep(module: nn.Module, inputs: object, output: object) -> None:
             first = output[0] if isinstance(output, tuple) else output
             if isinstance(first, Tensor):
-                outputs.setdefault(name, first.detach().clone())
+                outputs.setdefault(name, []).append(first.detach().clone())
 
         return keep
 
@@ -52,7 +55,14 @@ def plain_outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     finally:
         for handle in handles:
             handle.remove()
-    return outputs
+    single = {name: calls[0] for name, calls in outputs.items() if len(calls) == 1}
+    several = {
+        f"{name}#{number}": output
+        for name, calls in outputs.items()
+        if len(calls) > 1
+        for number, output in enumerate(calls, start=1)
+    }
+    return several | single  # a name of its own goes before a call
 
 
 def check_values(model: nn.Module, facts: ModelFacts, images: Tensor, checked: Checked) -> None:
@@ -128,7 +138,7 @@ def check_axes(
     for layer in facts.layers:
         shape = outputs[layer.name].shape
         axis = layer.channel_axis % len(shape)
-        by_parameters = channels_by_parameters(modules[layer.name])
+        by_parameters = channels_by_parameters(modules[layer.name.partition("#")[0]])
         if by_parameters is not None:
             right = (by_parameters[0] % len(shape), by_parameters[1]) == (axis, layer.channels)
         elif layer.name in larger and larger[layer.name].ndim == len(shape):

@@ -7,11 +7,34 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 OUTPUT = "output"
 """Name of the pseudo-layer that holds the model's own output (class logits)."""
+CALL = "#"
+"""Stands between a module's name and the number of its call, where it runs more than once in a forward pass."""
+
+
+def call_name(module: str, number: int) -> str:
+    """Return the name of the layer that one call of a module is, counted from 1: 'layer1.0.relu#2'."""
+    return f"{module}{CALL}{number}"
+
+
+def split_call(layer: str) -> tuple[str, int | None]:
+    """Return the module's name and the number of its call: ('layer1.0.relu', 2); None for a name without a number."""
+    module, _, number = layer.rpartition(CALL)
+    return (module, int(number)) if module and number.isdecimal() else (layer, None)
+
+
+def calls_meant(name: str, layers: Iterable[str]) -> str:
+    """Return " 'relu' runs more than once ..." where layers are calls of the module that a name means, else ''."""
+    module, _ = split_call(name)
+    calls = [layer for layer in layers if split_call(layer)[0] == module and layer != module]
+    if not calls:
+        return ""
+    listed = ", ".join(calls) if len(calls) < 4 else f"{calls[0]}, {calls[1]} ... {calls[-1]}"
+    return f" The module {module!r} runs more than once in a pass; its calls are the layers {listed}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +63,7 @@ class ReceptiveField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSpec:
-    """A module whose output can be captured.
+    """A module whose output can be captured, or one call of a module that runs more than once in a forward pass.
 
     A feature map has `height` and `width`; a token layer has `tokens`; a vector (a linear layer, the
     model's output) has none of them. `index` counts the model's modules in the order in which they

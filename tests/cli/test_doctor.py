@@ -291,9 +291,6 @@ def test_a_plan_that_times_a_calibration_loads_and_lists_once(
 
 
 def test_modules_that_cannot_be_captured_are_counted_with_a_reason(tiny: Tiny) -> None:
-    assert checked(tiny())["model"].says.endswith(
-        "; 1 module can't be captured, such as shared (runs 2 times in one forward pass); "
-        "atlas layers lists all with their reasons"
-    )
+    assert "can't be captured" not in checked(tiny())["model"].says
     says = checked(tiny("model.name=odd_networks:Random", "sweep.select.0.include=[conv]"))["model"].says
     assert "; 2 modules can't be captured, such as output (two passes over the same images differ" in says

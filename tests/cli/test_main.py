@@ -82,7 +82,7 @@ def test_plan_shows_the_work_and_changes_nothing(
     for words in (
         "conv2",
         "12 x 8 x 8",
-        "3 of 7 layers, 18 channels",
+        "3 of 9 layers, 18 channels",
         "36; 0 done, 36 to do in 9 tasks",
         "12 examples",
     ):
@@ -159,7 +159,7 @@ def test_layers_lists_the_layers_that_a_sweep_can_name(
 ) -> None:
     assert main(["layers", *arguments]) == 0
     output = capsys.readouterr().out
-    for words in ("conv2", "Conv2d", "12 x 8 x 8", "output", "shared: runs 2 times in one forward pass"):
+    for words in ("conv2", "Conv2d", "12 x 8 x 8", "output", "shared#1", "shared#2"):
         assert words in output
 
 
@@ -195,7 +195,8 @@ def test_reasons_that_differ_in_numbers_only_are_of_one_kind() -> None:
     ("overrides", "words"),
     [
         (["sweep.select.0.include=[conv22]"], ["conv22", "Did you mean 'conv2'", "atlas layers"]),
-        (["sweep.select.0.include=[shared]"], ["shared", "runs 2 times"]),
+        (["sweep.select.0.include=[shared]"], ["'shared' runs more than once", "shared#1, shared#2"]),
+        (["sweep.select.0.include=[shared#1]"], ["'#'", "needs quotes"]),
         (["sweep.select.0.channels=[3,99]"], ["99", "conv1"]),
         (["sweep.select.0.types=[Conv3d]"], ["Conv3d", "Conv2d"]),
         (["optimise.steps=3"], ["optimise", "optimize"]),

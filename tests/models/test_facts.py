@@ -44,7 +44,7 @@ def hooks(model: nn.Module) -> int:
 def test_layers_come_in_order_of_execution_with_shapes(tiny: Callable[..., RunConfig]) -> None:
     facts = model_facts(build(), tiny().model)
     names = [layer.name for layer in facts.layers]
-    assert names == ["conv1", "act", "conv2", "conv3", "pool", "fc", "output"]
+    assert names == ["conv1", "act", "conv2", "shared#1", "shared#2", "conv3", "pool", "fc", "output"]
     conv2 = by_name(facts)["conv2"]
     assert (conv2.type, conv2.channels, conv2.height, conv2.width) == ("Conv2d", 12, 8, 8)
     assert conv2.centre == (4, 4)
@@ -52,15 +52,16 @@ def test_layers_come_in_order_of_execution_with_shapes(tiny: Callable[..., RunCo
     assert by_name(facts)["output"].height is None
 
 
-def test_a_module_that_runs_twice_is_refused_by_name(tiny: Callable[..., RunConfig]) -> None:
+def test_a_module_that_runs_twice_is_a_layer_for_each_call(tiny: Callable[..., RunConfig]) -> None:
     facts = model_facts(build(), tiny().model)
-    assert facts.unsupported == {"shared": "runs 2 times in one forward pass"}
+    assert facts.unsupported == {}
+    assert [facts.repeats[f"shared#{number}"] for number in (1, 2)] == ["the channels of the layer before"] * 2
 
 
 def test_numbers_stay_when_other_layers_cannot_be_captured(tiny: Callable[..., RunConfig]) -> None:
     facts = model_facts(build(), tiny().model)
     assert by_name(facts)["conv2"].index == 2
-    assert by_name(facts)["conv3"].index == 4  # 3 is the shared module
+    assert by_name(facts)["conv3"].index == 5  # 3 and 4 are the shared module's calls
 
 
 def test_hooks_are_gone_afterwards_also_after_errors(tiny: Callable[..., RunConfig]) -> None:

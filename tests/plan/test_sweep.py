@@ -321,3 +321,40 @@ def test_distinct_leaves_out_layers_without_channels_of_their_own_but_never_the_
     distinct = names(select("**", distinct=True), select("output", distinct=True))
     assert set(everything) - set(distinct) == {"layer1.0", "fc"}
     assert "output" in distinct
+
+
+CALLS = tuple(
+    layer(index, name, "ReLU" if "relu" in name else "Conv2d")
+    for index, name in enumerate(("stem", "layer1.0.relu#1", "layer1.0.relu#2", "layer1.0.relu#3", "layer1.0.conv"))
+)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["layer1.0.relu#2"], ["layer1.0.relu#2"]),
+        (["layer1.0.relu#[12]"], ["layer1.0.relu#1", "layer1.0.relu#2"]),
+        (["**.relu"], ["layer1.0.relu#1", "layer1.0.relu#2", "layer1.0.relu#3"]),
+        (["layer1.*.relu"], ["layer1.0.relu#1", "layer1.0.relu#2", "layer1.0.relu#3"]),
+        (["layer1.0.*"], ["layer1.0.relu#1", "layer1.0.relu#2", "layer1.0.relu#3", "layer1.0.conv"]),
+    ],
+)
+def test_calls_of_a_module_are_chosen_by_their_name_and_by_globs_of_the_modules(
+    patterns: list[str], names: list[str]
+) -> None:
+    chosen = expand(SelectConfig(include=tuple(patterns)), layers=CALLS)
+    assert [selection.layer.name for selection in chosen.selections] == names
+
+
+@pytest.mark.parametrize("name", ["layer1.0.relu", "layer1.0.relu#4"])
+@pytest.mark.parametrize("side", ["include", "exclude"])
+def test_the_module_of_several_calls_is_no_layer_and_the_message_lists_these(name: str, side: str) -> None:
+    sides = {"include": ("**",), side: (name,)}
+    message = f"no layer '{name}'.* 'layer1.0.relu' runs more than once .*#1, layer1.0.relu#2, layer1.0.relu#3"
+    with pytest.raises(SelectionError, match=message):
+        expand(SelectConfig(**sides), layers=CALLS)
+
+
+def test_a_glob_leaves_all_calls_of_a_module_out() -> None:
+    chosen = expand(SelectConfig(include=("**",), exclude=("**.relu",)), layers=CALLS)
+    assert [selection.layer.name for selection in chosen.selections] == ["stem", "layer1.0.conv"]

@@ -10,6 +10,7 @@ from network_atlas.units import Channel, ClassLogit, ClassProbability, Layer, Ne
 LAYERS = {
     "layer3.5": LayerSpec(index=0, name="layer3.5", type="Conv2d", channels=8, height=4, width=6),
     "a-b/c": LayerSpec(index=1, name="a-b/c", type="Conv2d", channels=8, height=4, width=4),
+    "relu#2": LayerSpec(index=3, name="relu#2", type="ReLU", channels=8, height=4, width=4),
     OUTPUT: LayerSpec(index=2, name=OUTPUT, type="Net", channels=10),
 }
 
@@ -24,6 +25,8 @@ LAYERS = {
         ("output:9", ClassLogit(layer=OUTPUT, channel=9)),
         ("probability:9", ClassProbability(layer=OUTPUT, channel=9)),
         ("a-b/c:1", Channel(layer="a-b/c", channel=1)),
+        ("relu#2:5", Channel(layer="relu#2", channel=5)),
+        ("relu#2:5@1,2", Neuron(layer="relu#2", channel=5, row=1, column=2)),
     ],
 )
 def test_single_units_are_read(text: str, unit: object) -> None:
@@ -52,6 +55,7 @@ def test_a_units_label_reads_back_as_the_unit(text: str) -> None:
     ("text", "message"),
     [
         ("layer3.4:1", "Did you mean 'layer3.5'"),
+        ("relu:1", "'relu' runs more than once in a pass; its calls are the layers relu#2"),
         ("layer3.5:8", "0..7, not 8"),
         ("layer3.5:1@4,0", "rows 0..3 and columns 0..5, not 4,0"),
         ("layer3.5", "can't read 'layer3.5'"),

@@ -53,7 +53,7 @@ KINDS = ["top", "class", "top_mean", "slightly_positive", "zero", "slightly_nega
 
 def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> None:
     by_layer = tables(finished)
-    assert list(by_layer) == ["layer=0000-conv1.parquet", "layer=0002-conv2.parquet", "layer=0004-conv3.parquet"]
+    assert list(by_layer) == ["layer=0000-conv1.parquet", "layer=0002-conv2.parquet", "layer=0005-conv3.parquet"]
     for rows in by_layer.values():
         assert [row["channel"] for row in rows] == list(range(6))
         for row in rows:

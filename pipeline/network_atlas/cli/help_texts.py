@@ -86,7 +86,9 @@ examples:
   atlas layers
   atlas layers model=torchvision model.name=resnet50 model.weights=none
 
-sweep.select.N.include and exclude match these names, and sweep.select.N.types these types.""",
+sweep.select.N.include and exclude match these names, and sweep.select.N.types these types. A module that runs more than
+once in a forward pass is a layer for each of its calls, numbered in their order; '#' needs quotes inside the shell's:
+  atlas plan model=torchvision model.name=resnet18 sweep=select 'sweep.select.0.include=["layer1.0.relu#2"]'""",
     "status": """\
 examples:
   atlas status

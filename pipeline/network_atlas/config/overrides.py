@@ -24,8 +24,8 @@ from network_atlas.config.suggest import choice_meant, word_meant
 from network_atlas.errors import ConfigError, did_you_mean
 
 GRAMMAR = (
-    "Write key=value, for example optimize.steps=64 or model=torchvision; a value with brackets, commas, spaces or "
-    "other signs needs quotes inside the shell's: 'key=\"value\"', 'sweep.select.0.include=[\"layer3.*\"]'."
+    "Write key=value, for example optimize.steps=64 or model=torchvision; a value with brackets, commas, spaces, '#' "
+    "or other signs needs quotes inside the shell's: 'key=\"value\"', 'sweep.select.0.include=[\"layer3.*\"]'."
 )
 SEVERAL = "names several values: add -m to run them all, or put them in quotes to mean one text"
 CHOICES = "a grid needs the values themselves: write {key}=a,b,c or {key}=range(1,5), with -m"

@@ -13,13 +13,14 @@ Hooks are gone when the context ends, however it ends.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from network_atlas.errors import ModelError
-from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.layers import OUTPUT, LayerSpec, split_call
 from network_atlas.models.frozen.freeze import frozen_forward
 from network_atlas.models.outputs import parts_of, with_part
 
@@ -70,7 +71,28 @@ def _with_tensor(output: object, tensor: Tensor) -> object:
 
 def module_of(model: nn.Module, name: str) -> nn.Module:
     """Return the module of a layer; the output's module is the model itself."""
-    return model if name == OUTPUT else model.get_submodule(name)
+    return call_of(model, name)[0]
+
+
+def call_of(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
+    """Return a layer's module, and which of its calls in a pass the layer is: 2 for 'relu#2', None for 'relu'.
+
+    A module whose own name ends in a number sign and a number goes before another's call of that name.
+    """
+    if name == OUTPUT:
+        return model, None
+    module, number = split_call(name)
+    if number is None or _has_submodule(model, name):
+        return model.get_submodule(name), None
+    return model.get_submodule(module), number
+
+
+def _has_submodule(model: nn.Module, name: str) -> bool:
+    try:
+        model.get_submodule(name)
+    except AttributeError:
+        return False
+    return True
 
 
 def as_maps(output: Tensor, layer: LayerSpec) -> Tensor:
@@ -94,6 +116,39 @@ def is_activation(module: nn.Module) -> bool:
     return isinstance(module, ACTIVATIONS)
 
 
+class _Turns:
+    """Counts the calls of modules in a pass, for layers that are one call of several."""
+
+    def __init__(self, model: nn.Module, layers: Sequence[LayerSpec]) -> None:
+        self._model = model
+        numbers = {layer.name: call_of(model, layer.name)[1] for layer in layers}
+        self._numbers = {name: number for name, number in numbers.items() if number is not None}
+        self._calls: Counter[str] = Counter()
+
+    def is_turn_of(self, layer: LayerSpec) -> bool:
+        """Say whether this call of a layer's module, which it counts, is the layer."""
+        self._calls[layer.name] += 1
+        return self._numbers.get(layer.name, self._calls[layer.name]) == self._calls[layer.name]
+
+    @contextlib.contextmanager
+    def counted(self, images: Tensor) -> Iterator[None]:
+        """Count from 1 again whenever the model starts with `images`: a frozen pass that fails is run anew."""
+
+        def start(module: nn.Module, inputs: tuple[object, ...]) -> None:
+            if inputs and inputs[0] is images:  # not where a model calls itself with a part of them
+                self._calls.clear()
+
+        self._calls.clear()
+        if not self._numbers:  # torch leaves out its faster ways where a module has hooks
+            yield
+            return
+        handle = self._model.register_forward_pre_hook(start, prepend=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
 @contextlib.contextmanager
 def capture(
     model: nn.Module,
@@ -108,10 +163,11 @@ def capture(
 
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
     get a copy. With `before`, layers that are activations hand over their input. The model runs frozen where it can
-    (`models.frozen`). A layer may be handed over twice in one pass; the second time counts. Raises ModelError when a
-    layer did not run.
+    (`models.frozen`), and anew as it is where it can't: a layer that is handed over twice counts the second time.
+    Raises ModelError when a layer did not run.
     """
     waiting: set[str] = set()
+    turns = _Turns(model, layers)
 
     def hand_over(layer: LayerSpec, value: object) -> None:
         assert isinstance(value, Tensor)
@@ -122,22 +178,23 @@ def capture(
 
     def hook(layer: LayerSpec) -> RemovableHandle:
         module = module_of(model, layer.name)
-        if before and is_activation(module):
-            return module.register_forward_pre_hook(lambda _, inputs: hand_over(layer, inputs[0].clone()))
+        is_entered = before and is_activation(module)
 
-        def after(module: nn.Module, inputs: object, output: object) -> object:
-            tensor = tensor_of(module, output)
+        def look(module: nn.Module, inputs: tuple[Tensor, ...], output: object = None) -> object:
+            if not turns.is_turn_of(layer):
+                return None
+            tensor = inputs[0].clone() if is_entered else tensor_of(module, output)
             hand_over(layer, tensor)
-            return _with_tensor(output, tensor.clone()) if keep and tensor is not None else None
+            return None if is_entered or not keep or tensor is None else _with_tensor(output, tensor.clone())
 
-        return module.register_forward_hook(after)
+        return module.register_forward_pre_hook(look) if is_entered else module.register_forward_hook(look)
 
     modules = [module_of(model, layer.name) for layer in layers]
     entered = [module for module in modules if before and is_activation(module)]
 
     def run(images: Tensor) -> None:
         waiting.update(layer.name for layer in layers)
-        with contextlib.suppress(_Stopped):
+        with turns.counted(images), contextlib.suppress(_Stopped):
             frozen_forward(model, images, outputs=modules, inputs=entered)
         if waiting:
             raise ModelError(f"layers {sorted(waiting)} did not run in this forward pass")

@@ -12,6 +12,7 @@ tensor.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
@@ -31,7 +32,9 @@ def repeats(layers: Sequence[Seen]) -> dict[str, str]:
     `layers` are those that can be captured: what a module holds beside them is its own.
     """
     norms = _norms(layers)
-    captured = {entry.module: norms.get(entry.normalized_by, entry.name) for entry in layers}
+    captured: defaultdict[nn.Module, list[Seen]] = defaultdict(list)
+    for entry in layers:
+        captured[entry.module].append(entry)
     shown = frozenset().union(*(entry.made_by for entry in layers if entry.name != OUTPUT and _mixes(entry.module)))
     reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured, shown, norms))}
     for names in _same_tensors(layers).values():
@@ -41,16 +44,18 @@ def repeats(layers: Sequence[Seen]) -> dict[str, str]:
 
 
 def _norms(layers: Sequence[Seen]) -> dict[int, str]:
-    """Return the names of the layers that return what a normalization behind a convolution does, by its key."""
-    keys = {entry.normalized_by for entry in layers if entry.normalized_by}
+    """Return the names of the layers that return what a normalization behind a convolution does, by its call."""
+    behind = {entry.normalized_by for entry in layers if entry.normalized_by}
     names: dict[int, str] = {}
     for entry in layers:
-        for key in entry.normalizes & keys:
-            names.setdefault(key, entry.name)
+        for call in entry.returns_of & behind:
+            names.setdefault(call, entry.name)
     return names
 
 
-def _reason(entry: Seen, captured: Mapping[nn.Module, str], shown: frozenset[int], norms: Mapping[int, str]) -> str:
+def _reason(
+    entry: Seen, captured: Mapping[nn.Module, Sequence[Seen]], shown: frozenset[int], norms: Mapping[int, str]
+) -> str:
     """Return whose channels a layer has, if it makes none by itself.
 
     `norms` are the layers behind normalizations that belong to convolutions. `shown` are the products whose channels
@@ -68,7 +73,12 @@ def _reason(entry: Seen, captured: Mapping[nn.Module, str], shown: frozenset[int
         return "the channels of the layer before" if entry.made_by <= shown else ""
     if len(inside) > 1 or inside[0] is entry.module or inside[0] not in captured:
         return ""
-    return f"the channels of {captured[inside[0]]}"
+    calls = captured[inside[0]]
+    if (
+        calls[0].calls > 1
+    ):  # they may lie beside or behind each other in the layer, or outside: which made its channels?
+        calls = [call for call in calls if call.made_by and call.made_by == entry.made_by]
+    return f"the channels of {norms.get(calls[0].normalized_by, calls[0].name)}" if calls else ""
 
 
 def _mixes(module: nn.Module) -> bool:

@@ -1,7 +1,8 @@
 """List the layers of a model: run it on generated images and record the output of each module.
 
-A layer is any module that runs exactly once in a forward pass and returns one tensor of real numbers, of which one axis
-holds channels and from which a gradient leads to the image. Others are listed with the reason why they can't be
+A layer is any module that runs in a forward pass and returns one tensor of real numbers, of which one axis holds
+channels and from which a gradient leads to the image. A module that runs more than once is a layer for each of its
+calls, 'relu#1', 'relu#2', in the order in which they finish. Others are listed with the reason why they can't be
 captured. The model's own output is the last layer, named 'output'.
 """
 
@@ -89,8 +90,8 @@ def _layers(trace: Trace) -> tuple[list[LayerSpec], dict[str, str]]:
 
 
 VARIES = (
-    "which modules run up to it changes from image to image (its forward branches on values, as early exits do, or on "
-    "chance), so an image's values would depend on the others of its batch"
+    "which modules run up to it changes from image to image (its forward branches on values, as early exits and some "
+    "loops do, or on chance), so an image's values would depend on the others of its batch"
 )
 
 
@@ -119,11 +120,11 @@ def _channel_axis(seen: Seen) -> tuple[int, str]:
 
 def _form_problem(seen: Seen) -> str:
     if seen.taken:
-        return "has the name that is reserved for the model's own output"
+        return f"has {seen.taken}"
     if seen.varies:
         return VARIES
-    if seen.calls > 1:
-        return f"runs {seen.calls} times in one forward pass"
+    if seen.calls > 1 and seen.name == OUTPUT:
+        return f"the model runs itself: {seen.calls} times in one forward pass"
     if seen.shape is None or seen.shape_of_few is None:
         return _returns_problem(seen) if seen.returns else "does not run in every forward pass"
     shape, few = (_images_first(sizes, seen.batch_axis) for sizes in (seen.shape, seen.shape_of_few))

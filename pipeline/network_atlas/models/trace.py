@@ -1,18 +1,21 @@
-"""Run a model on generated images and record what each of its modules returns.
+"""Run a model on generated images and record what each of its modules returns, in each of its calls.
 
     trace = traced(model, config)
-    for seen in trace.order: ...          # the modules in the order in which they finish
+    for seen in trace.order: ...          # the modules, or their calls, in the order in which they finish
 
-Four kinds of passes, since no single one shows everything: one of two images that follows the axes and the gradients,
-three of a full batch whose values are compared, a third kind that is timed, and, where the backward pass fails, one for
-each module, to find those from which a gradient does reach the images.
+A first pass counts the calls of each module. Then there are four kinds of passes, since no single one shows everything:
+one of two images that follows the axes and the gradients, three of a full batch whose values are compared, a third kind
+that is timed, and, where the backward pass fails, one for each layer, to find those from which a gradient does reach
+the images.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +30,8 @@ from network_atlas.models.frozen.recording import recorded
 from network_atlas.models.outputs import described_output
 from network_atlas.models.prepared import to_channels_last
 from network_atlas.models.seen import Seen, Stopped, Trace, hooked, unseen
+
+log = logging.getLogger(__name__)
 
 FEW = 2
 """Images of the pass that follows axes. Not `BATCH`: an output has one row per image only if it has in both."""
@@ -43,33 +48,48 @@ ALIKE = 1e-3
 
 def traced(model: nn.Module, config: InputConfig) -> Trace:
     """Return what every module of `model` returns. Raises ModelError, with the reason, when the model can't run."""
-    seen = {entry.name: entry for name, module in model.named_modules() for entry in [unseen(name, module)]}
     trace = Trace()
     with failures_named(config):
         images = example_input(config).contiguous(memory_format=torch.channels_last)
         to_channels_last(model)  # as workers run it, so that the measured time is theirs
+        seen = _counted(model, images, trace)
         _follow(model, example_input(config, FEW), seen)  # first: comparing needs the axis that holds the images
         with torch.no_grad():  # not inference_mode, whose tensors a model that keeps them can't use with gradients
             _compare_values(model, images, seen, trace)
             _time(model, images, seen, trace)
             _note_norms(model, images[:FEW], seen)
     _check_modules(model, seen)
-    trace.not_called = [entry for entry in seen.values() if not entry.calls and entry.has_weights]
+    called = {entry.name for entry in trace.order}
+    trace.not_called = [entry for entry in seen if entry.name not in called and entry.has_weights]
     return trace
 
 
-def _note_norms(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
-    """Fill in which convolutions a batch normalization follows directly, and which modules return its output."""
-    recording = recorded(model, images)
-    for entry in seen.values():
-        entry.normalizes = recording.outputs.get(id(entry.module), frozenset())
-        followers = [recording.followers[key].norm for key in entry.normalizes if key in recording.followers]
-        entry.normalized_by = next((norm for norm in followers if norm is not None), 0)
+def _counted(model: nn.Module, images: Tensor, trace: Trace) -> list[Seen]:
+    """Return a record of each module, or of each of its calls in a pass where it runs more than once."""
+    with torch.no_grad(), hooked(unseen(model), lambda entry, output: None) as called:
+        model(images)
+    seen = unseen(model, called)
+    trace.note_calls(called, seen)
+    return seen
 
 
-def _check_modules(model: nn.Module, seen: dict[str, Seen]) -> None:
+def _note_norms(model: nn.Module, images: Tensor, seen: Sequence[Seen]) -> None:
+    """Fill in which convolutions a batch normalization follows directly, and which layers return its output."""
+    try:
+        recording = recorded(model, images)
+    except RuntimeError as error:  # tensors of torch's inference mode don't count their changes
+        log.debug("which normalizations follow convolutions is not known: %s", error)
+        return
+    for entry in seen:
+        returned = recording.returned.get(id(entry.module), [])[entry.number - 1 : entry.number]
+        entry.returns_of = frozenset().union(*returned)
+        norms = [recording.norm_behind[call] for call in entry.returns_of if call in recording.norm_behind]
+        entry.normalized_by = next(iter(norms), 0)
+
+
+def _check_modules(model: nn.Module, seen: Sequence[Seen]) -> None:
     """Raise ModelError when passes put other modules into the model."""
-    known = {entry.module for entry in seen.values()}
+    known = {entry.module for entry in seen}
     built = [name for name, module in model.named_modules() if module not in known]
     if built:
         raise ModelError(
@@ -78,15 +98,12 @@ def _check_modules(model: nn.Module, seen: dict[str, Seen]) -> None:
         )
 
 
-def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
+def _compare_values(model: nn.Module, images: Tensor, seen: Sequence[Seen], trace: Trace) -> None:
     """Fill in what the modules return, and whether they return the same again, and for an image among others."""
 
-    def first(name: str, module: nn.Module, output: object) -> None:
-        entry = seen[name]
-        entry.calls += 1
-        if entry.calls == 1:
-            trace.order.append(entry)
-        tensor = tensor_of(module, output)
+    def first(entry: Seen, output: object) -> None:
+        trace.order.append(entry)
+        tensor = tensor_of(entry.module, output)
         if tensor is None:
             entry.returns = described_output(output)
         else:
@@ -94,15 +111,15 @@ def _compare_values(model: nn.Module, images: Tensor, seen: dict[str, Seen], tra
             has_images = tensor.ndim > entry.batch_axis and tensor.shape[entry.batch_axis] == BATCH
             entry.values_of_last = _some_values(tensor.select(entry.batch_axis, -1)) if has_images else None
 
-    def again(name: str, module: nn.Module, output: object) -> None:
-        entry, tensor = seen[name], tensor_of(module, output)
-        if tensor is not None and entry.values is not None and entry.calls == 1:
+    def again(entry: Seen, output: object) -> None:
+        tensor = tensor_of(entry.module, output)
+        if tensor is not None and entry.values is not None:
             entry.is_random = _differ(entry.values, _some_values(tensor), SAME)
         entry.values = None
 
-    def among_others(name: str, module: nn.Module, output: object) -> None:
-        entry, tensor = seen[name], tensor_of(module, output)
-        if tensor is not None and entry.values_of_last is not None and entry.calls == 1 and tensor.shape == entry.shape:
+    def among_others(entry: Seen, output: object) -> None:
+        tensor = tensor_of(entry.module, output)
+        if tensor is not None and entry.values_of_last is not None and tensor.shape == entry.shape:
             entry.depends_on_others = _differ(
                 entry.values_of_last, _some_values(tensor.select(entry.batch_axis, 0)), ALIKE
             )
@@ -130,18 +147,16 @@ def _differ(first: Tensor, second: Tensor, part: float) -> bool:
     return bool((first - second).abs().amax() > part * first.abs().amax()) if len(first) else False
 
 
-def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace) -> None:
-    """Fill in when each module was done, in the fastest of several passes."""
+def _time(model: nn.Module, images: Tensor, seen: Sequence[Seen], trace: Trace) -> None:
+    """Fill in when each module, or each of its calls, was done, in the fastest of several passes."""
     trace.total_seconds = float("inf")
     for contrast in TIMED_CONTRASTS:
         batch = images * contrast
-        ends: dict[str, float] = {}
+        ends: list[tuple[Seen, float]] = []
         start = time.perf_counter()
 
-        def note(
-            name: str, module: nn.Module, output: object, start: float = start, ends: dict[str, float] = ends
-        ) -> None:
-            ends[name] = time.perf_counter() - start
+        def note(entry: Seen, output: object, start: float = start, ends: list[tuple[Seen, float]] = ends) -> None:
+            ends.append((entry, time.perf_counter() - start))
 
         with hooked(seen, note) as called:
             model(batch)
@@ -149,28 +164,27 @@ def _time(model: nn.Module, images: Tensor, seen: dict[str, Seen], trace: Trace)
         trace.note_calls(called, seen)
         if total < trace.total_seconds:
             trace.total_seconds = total
-            for name, seconds in ends.items():
-                seen[name].end_seconds = seconds
+            for entry, seconds in ends:
+                entry.end_seconds = seconds
 
 
-def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
-    """Fill in axes, gradients and which modules return the same tensor, by one pass that keeps every output."""
+def _follow(model: nn.Module, images: Tensor, seen: Sequence[Seen]) -> None:
+    """Fill in axes, gradients and which layers return the same tensor, by one pass that keeps every output."""
     tracer = AxisTracer()
     first_of: dict[tuple[int, int], str] = {}
     kept: list[Tensor] = []  # a tensor that is freed may give its identity to another
     total = torch.zeros(())
 
-    def receive(name: str, module: nn.Module, output: object) -> None:
+    def receive(entry: Seen, output: object) -> None:
         nonlocal total
-        tensor = tensor_of(module, output)
+        tensor = tensor_of(entry.module, output)
         if tensor is None:
             return
-        entry = seen[name]
         entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
         entry.fault = entry.fault or tracer.fault(tensor)
         entry.batch_axis = image_axis(entry.axes)
         entry.made_by = tracer.made_by(tensor)
-        entry.same_as = first_of.setdefault((id(tensor), _version(tensor)), name)
+        entry.same_as = first_of.setdefault((id(tensor), _version(tensor)), entry.name)
         entry.has_gradient = tensor.requires_grad and tensor.is_floating_point()
         kept.append(tensor)
         if entry.has_gradient:
@@ -187,7 +201,7 @@ def _follow(model: nn.Module, images: Tensor, seen: dict[str, Seen]) -> None:
             "give one whose forward is differentiable"
         )
     if not _goes_back(total, leaf):
-        for entry in seen.values():
+        for entry in seen:
             entry.has_gradient = entry.has_gradient and _reaches(model, leaf, entry)
 
 
@@ -200,12 +214,12 @@ def _reaches(model: nn.Module, leaf: Tensor, entry: Seen) -> bool:
     """Say whether the backward pass from one module's output works when the forward pass ends there."""
     output: Tensor | None = None
 
-    def receive(name: str, module: nn.Module, value: object) -> None:
+    def receive(entry: Seen, value: object) -> None:
         nonlocal output
-        output = tensor_of(module, value)
+        output = tensor_of(entry.module, value)
         raise Stopped
 
-    with torch.enable_grad(), hooked({entry.name: entry}, receive), contextlib.suppress(Stopped):
+    with torch.enable_grad(), hooked([entry], receive), contextlib.suppress(Stopped):
         model(leaf * 1.0)
     return output is not None and _goes_back(output.sum(), leaf)
 

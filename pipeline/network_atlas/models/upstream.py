@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import logging
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
@@ -26,7 +27,7 @@ from torch import Tensor, fx, nn
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT
-from network_atlas.models.capture import module_of
+from network_atlas.models.capture import call_of, module_of
 from network_atlas.models.code import code_hash
 from network_atlas.models.outputs import picked_output
 
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 def upstream_hashes(model: nn.Module, layers: Sequence[str], order: Sequence[str]) -> dict[str, str]:
-    """Return each layer's upstream hash. `order` lists all modules in the order in which they finish."""
+    """Return each layer's upstream hash. `order` lists all modules, or their calls, as they finish."""
     try:
         hashes = _by_graph(model, layers)
     except Exception as error:  # fx raises whatever the model's own code raises on proxies
@@ -56,17 +57,26 @@ def upstream_hashes(model: nn.Module, layers: Sequence[str], order: Sequence[str
 
 
 class _Tracer(fx.Tracer):
-    """Records which node is the output of each module, containers included."""
+    """Records which node is the output of each call of each module, containers included."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.outputs: dict[str, fx.Node] = {}
+        self.outputs: defaultdict[nn.Module, list[fx.Node | None]] = defaultdict(list)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         result = super().call_module(m, forward, args, kwargs)
-        if isinstance(result, fx.Proxy):
-            self.outputs[self.path_of_module(m)] = result.node
+        self.outputs[m].append(result.node if isinstance(result, fx.Proxy) else None)
         return result
+
+    def output(self, module: nn.Module, number: int | None) -> fx.Node | None:
+        """Return the node of one call, counted from 1; without a number that of the only call; None if there is none.
+
+        A graph may have other calls than a pass: it is made without images.
+        """
+        outputs = self.outputs[module]
+        if number is None:
+            return outputs[0] if len(outputs) == 1 else None
+        return outputs[number - 1] if number <= len(outputs) else None
 
 
 def _by_graph(model: nn.Module, layers: Sequence[str]) -> dict[str, str]:
@@ -75,7 +85,8 @@ def _by_graph(model: nn.Module, layers: Sequence[str]) -> dict[str, str]:
     hashes: dict[fx.Node, str] = {}
     for node in graph.nodes:
         hashes[node] = _node_hash(model, node, hashes)
-    result = {name: hashes[tracer.outputs[name]] for name in layers if name in tracer.outputs}
+    nodes = {name: tracer.output(*call_of(model, name)) for name in layers}
+    result = {name: hashes[node] for name, node in nodes.items() if node is not None}
     # By its node, not by name: a module called 'output' may be something else.
     result[OUTPUT] = hashes[next(node for node in graph.nodes if node.op == "output")]
     missing = [name for name in layers if name not in result]
@@ -110,9 +121,9 @@ def _by_order(model: nn.Module, layers: Sequence[str], order: Sequence[str]) -> 
 
     Parents run before they finish, and a module whose weights another reads never does: both count from the start.
     """
-    finished = {name for name in order if not _is_parent(module_of(model, name))}
+    finished = {module for name in order for module in [module_of(model, name)] if not _is_parent(module)}
     running = fingerprint(
-        [(name, _module_only_hash(module)) for name, module in model.named_modules() if name not in finished]
+        [(name, _module_only_hash(module)) for name, module in model.named_modules() if module not in finished]
     )
     result: dict[str, str] = {}
     for name in order:

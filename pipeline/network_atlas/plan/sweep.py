@@ -5,7 +5,8 @@
 
 A layer's selection depends only on the selects that match it: neither their order nor the number of other layers
 changes it. Patterns of names are described in `network_atlas.plan.patterns`, channels in `network_atlas.plan.channels`.
-The pseudo-layer 'output' is matched only by its exact name, and `types` do not apply to it.
+The pseudo-layer 'output' is matched only by its exact name, and `types` do not apply to it. Of a module that runs more
+than once in a pass, each call is a layer: 'relu#1', 'relu#2'. Globs match these by their name, and by the module's.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from dataclasses import dataclass, field, fields, replace
 
 from network_atlas.config.sweep import SelectConfig, SweepConfig, VariantConfig
 from network_atlas.errors import ConfigError, SelectionError, did_you_mean
-from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
+from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts, calls_meant, split_call
 from network_atlas.plan.channels import check_channels, choose_channels
 from network_atlas.plan.patterns import is_glob, literal, matches
 from network_atlas.plan.variants import variants_for
 
 LISTED = "run `atlas layers` to list them"
+OWN_NAMES = f"The names are the model's own: {LISTED}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,15 +157,20 @@ def _named(select: SelectConfig, name: str) -> bool:
 
 
 def _any_matches(patterns: Iterable[str], name: str) -> bool:
-    return any(pattern == name if name == OUTPUT else matches(pattern, name) for pattern in patterns)
+    return any(pattern == name if name == OUTPUT else _matches(pattern, name) for pattern in patterns)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    module, number = split_call(name)
+    return matches(pattern, name) or (number is not None and is_glob(pattern) and matches(pattern, module))
 
 
 def _name_problems(select: SelectConfig, setting_path: str, model: _Model) -> Iterable[str]:
     for side, patterns in (("include", select.include), ("exclude", select.exclude)):
         for name in (pattern for pattern in patterns if not is_glob(pattern)):
             if name not in model.names:
-                problem = f"the model has no layer '{name}'.{did_you_mean(name, model.names)}"
-                yield f"{setting_path}.{side}: {problem} The names are the model's own: {LISTED}"
+                meant = calls_meant(name, model.names) or did_you_mean(name, model.names)
+                yield f"{setting_path}.{side}: the model has no layer '{name}'.{meant} {OWN_NAMES}"
             elif side == "include" and name in model.unsupported and name != OUTPUT:
                 yield f"{setting_path}.include: layer '{name}' cannot be captured: {model.unsupported[name]}"
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from network_atlas.errors import ConfigError, did_you_mean
-from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.layers import OUTPUT, LayerSpec, calls_meant
 from network_atlas.units import Channel, ClassLogit, ClassProbability, Layer, Neuron, Single, Sum, Term
 
 FORMS = "'layer:12', 'layer:12@row,column', 'layer:*', 'logit:12', 'probability:12', or sums: 'a:1 + b:2 - 0.5*c:3'"
@@ -51,7 +51,7 @@ def _unit(match: re.Match[str], full_text: str, layers: Mapping[str, LayerSpec])
     of_class = name in ("logit", "probability") and name not in layers
     layer = layers.get(OUTPUT if of_class else name)
     if layer is None:
-        guess = did_you_mean(name, layers)
+        guess = calls_meant(name, layers) or did_you_mean(name, layers)
         raise ConfigError(
             f"{full_text!r}: the model has no layer {name!r} that can be captured.{guess} "
             "In sums, write spaces around + and -"

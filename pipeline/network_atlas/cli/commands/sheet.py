@@ -11,6 +11,7 @@ from network_atlas.cli.console import output
 from network_atlas.cli.exit_codes import DONE
 from network_atlas.cli.roots import root_of
 from network_atlas.errors import ConfigError, StoreError, counted, did_you_mean
+from network_atlas.layers import calls_meant
 from network_atlas.site.contact import contact_sheet
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
@@ -46,7 +47,8 @@ def shown_rows(store: Store, root: str, *, layers: Collection[str], units: int) 
         rows += [row for row in of_layer[:units] if (not layers or row["layer"] in layers) and row["visualizations"]]
     unknown = [name for name in layers if name not in names]
     if unknown:
-        raise StoreError(f"{root!r} has no layer {unknown[0]!r}.{did_you_mean(unknown[0], names)}")
+        meant = calls_meant(unknown[0], names) or did_you_mean(unknown[0], names)
+        raise StoreError(f"{root!r} has no layer {unknown[0]!r}.{meant}")
     if not rows:
         raise StoreError(f"{root!r} has no pictures; make an atlas with: atlas run store.root={root}")
     return rows

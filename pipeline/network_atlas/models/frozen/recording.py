@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, LinearCall, NormCall
+from network_atlas.models.seen import is_scripted
 
 END = -1
 """The number of the call that stands for the end of the pass: it reads what the model returns."""
@@ -75,6 +76,10 @@ class Recording:
     """By a module's `id`: keys of the convolutions and normalizations whose own output is also the module's output."""
     inputs: dict[int, frozenset[int]] = field(default_factory=dict)
     """The same for the inputs of modules."""
+    returned: dict[int, list[frozenset[int]]] = field(default_factory=dict)
+    """By a module's `id`, for each of its calls: the numbers of those calls whose own output it returns."""
+    norm_behind: dict[int, int] = field(default_factory=dict)
+    """By the number of a convolution's call: that of the normalization that alone reads its output."""
 
 
 def recorded(model: nn.Module, images: Tensor) -> Recording:
@@ -97,8 +102,9 @@ class _Watch:
         self._kept: dict[int, Tensor] = {}
         """Written tensors by their memory: while they are kept, no other value can take their memory."""
         self._readers: defaultdict[Value, set[int]] = defaultdict(set)
-        self.outputs: defaultdict[int, set[Value]] = defaultdict(set)
-        self.inputs: defaultdict[int, set[Value]] = defaultdict(set)
+        self.outputs: defaultdict[int, list[set[Value]]] = defaultdict(list)
+        """By a module's `id`, a set for each of its calls."""
+        self.inputs: defaultdict[int, list[set[Value]]] = defaultdict(list)
 
     def value(self, tensor: Tensor) -> Value | None:
         """Return the watched value that a tensor holds now."""
@@ -138,11 +144,22 @@ class _Watch:
             followers = self._followers(call, by_number, uses)
             if followers != NOTHING_FOLLOWS:
                 result.followers[call.key] = followers
-        keys = {call.written: call.key for call in self.calls if isinstance(call.arguments, ConvolutionCall | NormCall)}
+            norm = self._only_reader(call, by_number) if isinstance(call.arguments, ConvolutionCall) else None
+            if norm is not None and isinstance(norm.arguments, NormCall):
+                result.norm_behind[call.number] = norm.number
+        self._note_modules(result)
+        return result
+
+    def _note_modules(self, result: Recording) -> None:
+        """Fill in whose own output the modules return and get."""
+        makers = {call.written: call for call in self.calls if isinstance(call.arguments, ConvolutionCall | NormCall)}
         for noted, into in ((self.outputs, result.outputs), (self.inputs, result.inputs)):
             for module, values in noted.items():
-                into[module] = frozenset(keys[value] for value in values if value in keys)
-        return result
+                into[module] = frozenset(makers[value].key for value in set().union(*values) if value in makers)
+        for module, values in self.outputs.items():
+            result.returned[module] = [
+                frozenset(makers[value].number for value in of if value in makers) for of in values
+            ]
 
     def _followers(self, call: _Call, by_number: dict[int, _Call], uses: Counter[int]) -> Followers:
         """Return what alone reads the output of a call; nothing where its weights are used again in the pass."""
@@ -247,15 +264,17 @@ class _hooked:  # noqa: N801 - a context manager
 
         def before(module: nn.Module, inputs: Any) -> None:
             watch.is_noting = True
-            watch.inputs[id(module)].update(watch.values(tree_leaves(inputs)))
+            watch.inputs[id(module)].append(set(watch.values(tree_leaves(inputs))))
             watch.is_noting = False
 
         def after(module: nn.Module, inputs: Any, output: Any) -> None:
             watch.is_noting = True
-            watch.outputs[id(module)].update(watch.values(tree_leaves(output)))
+            watch.outputs[id(module)].append(set(watch.values(tree_leaves(output))))
             watch.is_noting = False
 
         for module in self._model.modules():
+            if is_scripted(module):
+                continue
             self._handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
     def __exit__(self, *_: object) -> None:

@@ -161,8 +161,8 @@ def test_every_layer_that_is_listed_is_right(name: str, size: int, larger: int, 
 def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig, run: RunConfig) -> None:
     """Learn pictures of three channels of three layers: in two layers at least, one of the three must climb.
 
-    Not all do: first steps may be too long for a random network, and some means are constant (over the features behind a
-    layer norm, over the keys of attention).
+    Not all do: first steps may be too long for a random network, and some means are constant (over the features behind
+    a layer norm, over the keys of attention).
     """
     distinct = [layer for layer in facts.layers if layer.name not in facts.repeats]
     climbed = []

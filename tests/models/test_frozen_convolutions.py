@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall
-from network_atlas.models.frozen.convolutions import Convolution, Kernels, geometry_of
+from network_atlas.models.frozen.convolutions import Convolution, Kernels
+from network_atlas.models.frozen.geometry import geometry_of
 from network_atlas.models.frozen.norms import Factors
 
 RELU6 = Activation("hardtanh", (0.0, 6.0))

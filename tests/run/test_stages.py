@@ -356,14 +356,19 @@ class Command:
         self.root = root
         self.mark = uuid.uuid4().hex
         overrides = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS, *executor]
+        self._before = {folder.name: _receipts(folder) for folder in (root / "receipts").glob("*")}
         self.process = forking.atlas("run", *TINY, *overrides, environment={"ATLAS_TEST_MARK": self.mark})
 
     def wait_for(self, stage: str, receipts: int, *, seconds: float = 120) -> None:
-        """Wait until `count` receipts of a stage are committed."""
-        folder, end = self.root / "receipts" / stage, time.monotonic() + seconds
-        while len(list(folder.glob("*.json"))) < receipts:
+        """Wait until this command has committed a number of receipts of a stage."""
+        folder = self.root / "receipts" / stage
+        self._wait(lambda: _receipts(folder) - self._before.get(stage, 0) >= receipts, seconds)
+
+    def _wait(self, is_done: Callable[[], bool], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not is_done():
             assert self.process.poll() is None, self.process.output
-            assert time.monotonic() < end, f"no {receipts} receipts of {stage} in {seconds} s"
+            assert time.monotonic() < end, f"not in {seconds} s"
             time.sleep(0.005)
 
     def workers(self) -> list[int]:
@@ -371,6 +376,8 @@ class Command:
         return ray_hosts(self.mark)
 
     def kill_a_worker(self) -> None:
+        """Kill a worker, as soon as there is one."""
+        self._wait(lambda: bool(self.workers()), 60)
         os.kill(self.workers()[0], signal.SIGKILL)
 
     def stop(self, number: signal.Signals) -> None:
@@ -386,6 +393,10 @@ class Command:
 
     def finish(self) -> None:
         assert self.process.wait() == 0, self.process.output
+
+
+def _receipts(folder: Path) -> int:
+    return len(list(folder.glob("*.json")))
 
 
 @pytest.fixture
@@ -432,9 +443,9 @@ def test_on_ray_neither_kills_of_workers_and_drivers_nor_stops_change_anything(
     first.wait_for("optimize", 1)
     first.stop(signal.SIGINT)
     second = start(RAY)
-    second.wait_for("optimize", 3)
+    second.wait_for("optimize", 2)
     second.kill_a_worker()
-    second.wait_for("optimize", 6)
+    second.wait_for("optimize", 4)
     second.process.kill()
     third = start([*RAY, "executor.grace_seconds=2"])
     third.wait_for("calibrate", 1)

@@ -149,6 +149,53 @@ class _Turns:
             handle.remove()
 
 
+class _Capture:
+    """One use of `capture`: the layers that a pass still has to hand over, and how."""
+
+    def __init__(
+        self, model: nn.Module, layers: Sequence[LayerSpec], receive: Receive, *, stop: bool, keep: bool, before: bool
+    ) -> None:
+        self._model = model
+        self._layers = layers
+        self._receive = receive
+        self._stop, self._keep, self._before = stop, keep, before
+        self._turns = _Turns(model, layers)
+        self._waiting: set[str] = set()
+        self._modules = {layer.name: module_of(model, layer.name) for layer in layers}
+
+    def hook(self, layer: LayerSpec) -> RemovableHandle:
+        """Hook a layer's module, so that its call hands over the layer's maps."""
+        module, is_entered = self._modules[layer.name], self._is_entered(layer)
+
+        def look(module: nn.Module, inputs: tuple[Tensor, ...], output: object = None) -> object:
+            if not self._turns.is_turn_of(layer):
+                return None
+            tensor = inputs[0].clone() if is_entered else tensor_of(module, output)
+            self._hand_over(layer, tensor)
+            return None if is_entered or not self._keep or tensor is None else _with_tensor(output, tensor.clone())
+
+        return module.register_forward_pre_hook(look) if is_entered else module.register_forward_hook(look)
+
+    def run(self, images: Tensor) -> None:
+        """Run the model on images, (batch, channels, height, width)."""
+        self._waiting.update(layer.name for layer in self._layers)
+        entered = [self._modules[layer.name] for layer in self._layers if self._is_entered(layer)]
+        with self._turns.counted(images), contextlib.suppress(_Stopped):
+            frozen_forward(self._model, images, outputs=self._modules.values(), inputs=entered)
+        if self._waiting:
+            raise ModelError(f"layers {sorted(self._waiting)} did not run in this forward pass")
+
+    def _hand_over(self, layer: LayerSpec, value: object) -> None:
+        assert isinstance(value, Tensor)
+        self._receive(layer, as_maps(value, layer))
+        self._waiting.discard(layer.name)
+        if self._stop and not self._waiting:
+            raise _Stopped
+
+    def _is_entered(self, layer: LayerSpec) -> bool:
+        return self._before and is_activation(self._modules[layer.name])
+
+
 @contextlib.contextmanager
 def capture(
     model: nn.Module,
@@ -166,42 +213,10 @@ def capture(
     (`models.frozen`), and anew as it is where it can't: a layer that is handed over twice counts the second time.
     Raises ModelError when a layer did not run.
     """
-    waiting: set[str] = set()
-    turns = _Turns(model, layers)
-
-    def hand_over(layer: LayerSpec, value: object) -> None:
-        assert isinstance(value, Tensor)
-        receive(layer, as_maps(value, layer))
-        waiting.discard(layer.name)
-        if stop and not waiting:
-            raise _Stopped
-
-    def hook(layer: LayerSpec) -> RemovableHandle:
-        module = module_of(model, layer.name)
-        is_entered = before and is_activation(module)
-
-        def look(module: nn.Module, inputs: tuple[Tensor, ...], output: object = None) -> object:
-            if not turns.is_turn_of(layer):
-                return None
-            tensor = inputs[0].clone() if is_entered else tensor_of(module, output)
-            hand_over(layer, tensor)
-            return None if is_entered or not keep or tensor is None else _with_tensor(output, tensor.clone())
-
-        return module.register_forward_pre_hook(look) if is_entered else module.register_forward_hook(look)
-
-    modules = [module_of(model, layer.name) for layer in layers]
-    entered = [module for module in modules if before and is_activation(module)]
-
-    def run(images: Tensor) -> None:
-        waiting.update(layer.name for layer in layers)
-        with turns.counted(images), contextlib.suppress(_Stopped):
-            frozen_forward(model, images, outputs=modules, inputs=entered)
-        if waiting:
-            raise ModelError(f"layers {sorted(waiting)} did not run in this forward pass")
-
-    handles = [hook(layer) for layer in layers]
+    layers_of_pass = _Capture(model, layers, receive, stop=stop, keep=keep, before=before)
+    handles = [layers_of_pass.hook(layer) for layer in layers]
     try:
-        yield run
+        yield layers_of_pass.run
     finally:
         for handle in handles:
             handle.remove()

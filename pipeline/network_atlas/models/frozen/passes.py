@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.attention import self_attention
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, NormCall
-from network_atlas.models.frozen.convolutions import Convolution, Geometry, Kernels, geometry_of
+from network_atlas.models.frozen.convolutions import Convolution, Kernels
+from network_atlas.models.frozen.geometry import Geometry, geometry_of
 from network_atlas.models.frozen.linears import Linear, Weights
 from network_atlas.models.frozen.norms import Factors, Norm, Normalization
 from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers, Recording

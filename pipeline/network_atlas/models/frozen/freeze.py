@@ -65,17 +65,19 @@ def frozen_forward(
     """
     frozen = _FROZEN.get(model)
     if frozen is not None and (torch.is_grad_enabled() or not frozen.has_attention):
-        frozen_pass = FrozenPass(frozen, frozen.ends_at(outputs, inputs))
         try:
-            with frozen_pass:
-                result = model(images)
-            frozen_pass.finish()
+            return _whole_pass(model, images, FrozenPass(frozen, frozen.ends_at(outputs, inputs)))
         except NotAsRecordedError as error:
             log.warning("the network runs as it is from now on, not frozen: %s", error)
             del _FROZEN[model]
-        else:
-            return result
     return model(images)
+
+
+def _whole_pass(model: nn.Module, images: Tensor, frozen_pass: FrozenPass) -> Any:
+    with frozen_pass:
+        result = model(images)
+    frozen_pass.finish()
+    return result
 
 
 def is_frozen(model: nn.Module) -> bool:
@@ -103,13 +105,7 @@ def _numbers(model: nn.Module, images: Tensor, frozen: Frozen | None) -> tuple[l
     """Return the tensors that a model returns, and the gradient of a sum of them at the images."""
     images = images.clone().requires_grad_()
     with torch.enable_grad():
-        if frozen is None:
-            outputs = model(images)
-        else:
-            frozen_pass = FrozenPass(frozen)
-            with frozen_pass:
-                outputs = model(images)
-            frozen_pass.finish()
+        outputs = model(images) if frozen is None else _whole_pass(model, images, FrozenPass(frozen))
         tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
         total = torch.stack([(tensor * _weights_like(tensor)).sum().float() for tensor in tensors]).sum()
         gradient = torch.autograd.grad(total, images)[0] if total.requires_grad else torch.zeros_like(images)

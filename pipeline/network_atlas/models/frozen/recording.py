@@ -10,6 +10,7 @@ memory of the values and not by the names or kinds of modules, so it holds for f
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ from network_atlas.models.seen import is_scripted
 
 END = -1
 """The number of the call that stands for the end of the pass: it reads what the model returns."""
-
+OUTSIDE = -2
+"""The number for operations outside of any call, as in scripted modules."""
 
 NO_INPUT = torch.empty(0)
 """In the place of inputs, which recordings don't keep."""
@@ -247,36 +249,27 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         keywords = keywords or {}
-        self._watch.read(tree_leaves((arguments, keywords)), self._watch.current or -2)
+        self._watch.read(tree_leaves((arguments, keywords)), self._watch.current or OUTSIDE)
         return operation(*arguments, **keywords)
 
 
-class _hooked:  # noqa: N801 - a context manager
-    """Notes the inputs and the outputs of all modules."""
+@contextlib.contextmanager
+def _hooked(model: nn.Module, watch: _Watch) -> Iterator[None]:
+    """Note the inputs and the outputs of all modules."""
 
-    def __init__(self, model: nn.Module, watch: _Watch) -> None:
-        self._model = model
-        self._watch = watch
-        self._handles: list[Any] = []
+    def before(module: nn.Module, inputs: Any) -> None:
+        watch.is_noting = True
+        watch.inputs[id(module)].append(set(watch.values(tree_leaves(inputs))))
+        watch.is_noting = False
 
-    def __enter__(self) -> None:
-        watch = self._watch
+    def after(module: nn.Module, inputs: Any, output: Any) -> None:
+        watch.is_noting = True
+        watch.outputs[id(module)].append(set(watch.values(tree_leaves(output))))
+        watch.is_noting = False
 
-        def before(module: nn.Module, inputs: Any) -> None:
-            watch.is_noting = True
-            watch.inputs[id(module)].append(set(watch.values(tree_leaves(inputs))))
-            watch.is_noting = False
-
-        def after(module: nn.Module, inputs: Any, output: Any) -> None:
-            watch.is_noting = True
-            watch.outputs[id(module)].append(set(watch.values(tree_leaves(output))))
-            watch.is_noting = False
-
-        for module in self._model.modules():
-            if is_scripted(module):
-                continue
-            self._handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
+    with contextlib.ExitStack() as hooks:
+        for module in model.modules():
+            if not is_scripted(module):
+                hooks.enter_context(module.register_forward_pre_hook(before))
+                hooks.enter_context(module.register_forward_hook(after))
+        yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 OUTPUT = "output"
 """Name of the pseudo-layer that holds the model's own output (class logits)."""
@@ -141,3 +141,7 @@ class ModelFacts:
     forward_seconds: float
     """Seconds that a forward pass took per image, on this machine."""
     class_names: tuple[str, ...]
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Name of each parameter, buffer and module to a hash of it, a module's without its tensors: says what changed."""
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Layer name to the names in `contents` that its `upstream` covers."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 OUTPUT = "output"
+FORM = "()"
+"""Ends the name of a module where its class, code and settings are meant, and not its tensors."""
 """Name of the pseudo-layer that holds the model's own output (class logits)."""
 CALL = "#"
 """Stands between a module's name and the number of its call, where it runs more than once in a forward pass."""

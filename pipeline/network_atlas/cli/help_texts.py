@@ -65,7 +65,9 @@ same root, so that a scheduler can refuse a second job for them. --json prints a
   root, model, examples
   dataset_notices    sentences about files that the listing of the dataset left out
   passed_over        layers that a glob matched but that can't be captured, with the reason
-  layers             [{layer, type, shape, channels, pictures, done}]
+  layers             [{layer, type, shape, channels, pictures, done, state, reason, changed}]; state is 'reused',
+                     'new' or 'recomputed', against the newest snapshot; changed names parameters, buffers and modules
+                     (with '()') up to the layer
   stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
   forward_passes     work left, in passes of one image through the whole network; a step counts as three
   bytes_written      bytes that the missing results add to the root

@@ -2,7 +2,7 @@
 
     hashes = ModuleHashes()
     hashes.of(model.layer1)              # children included
-    hashes.contents(model)["conv1.weight"]
+    hashes.contents(model)["conv1.weight"], hashes.contents(model)["conv1()"]
 
 Each tensor is hashed once, however many modules and layers it counts for.
 """
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from network_atlas.fingerprints import fingerprint
+from network_atlas.layers import FORM
 from network_atlas.models.code import code_hash
 
 IGNORED_BUFFERS = ("num_batches_tracked",)
@@ -58,13 +59,14 @@ class ModuleHashes:
         return self._alone[module]
 
     def contents(self, model: nn.Module) -> dict[str, str]:
-        """Return a short hash of each parameter and buffer by its name, and of each module's form by the module's.
+        """Return a short hash of each parameter and buffer by its name, and of each module's form by the module's
+        and FORM.
 
-        A form is all that a module is without its tensors and children: class, code, settings. The model's own is ''.
+        A form is all that a module is without its tensors and children: class, code, settings.
         """
         contents: dict[str, str] = {}
         for name, module in model.named_modules():
-            contents[name] = self._form(module)[:SHORT]
+            contents[name + FORM] = self._form(module)[:SHORT]
             contents |= {joined(name, key): self.tensor(value)[:SHORT] for key, value in _state(module).items()}
         return contents
 
@@ -135,7 +137,7 @@ class ModuleHashes:
 def content_names(name: str, module: nn.Module, *, children: bool = True) -> frozenset[str]:
     """Return the names under which `ModuleHashes.contents` has the module called `name`, and with `children` theirs."""
     modules = module.named_modules(prefix=name) if children else [(name, module)]
-    return frozenset(of for path, part in modules for of in (path, *(joined(path, key) for key in _state(part))))
+    return frozenset(of for path, part in modules for of in (path + FORM, *(joined(path, key) for key in _state(part))))
 
 
 def joined(path: str, name: str) -> str:

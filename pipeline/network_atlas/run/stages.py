@@ -18,9 +18,11 @@ from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
+from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.run.basis import put_basis, reasons_of
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
 from network_atlas.run.prepare import Prepared, prepare
@@ -63,6 +65,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
             log.note("model", message=line)
             progress.message(f"model: {line}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
+        _explain(current)
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
@@ -76,6 +79,15 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         _show(current, manifest)
         current.stop_if_failed()
     return result_of(prepared, done, manifest)
+
+
+def _explain(current: Run) -> None:
+    """Say what is reused and why the rest is made; only in the log where nothing is published yet."""
+    manifest, each = latest(current.store), reasons_of(current.prepared, current.done().keys)
+    for line in in_groups(each):
+        current.log.note("layers", message=line)
+        if manifest is not None:
+            current.progress.message(line)
 
 
 def _stop_if_nothing_was_readable(current: Run) -> None:
@@ -168,6 +180,7 @@ def _publish(current: Run, done: Done) -> Manifest:
         upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
         files=list(files.values()),
     )
+    put_basis(prepared, manifest)
     if before is None or before.number != manifest.number:
         current.log.event("published", snapshot=manifest.number, files=len(files))
     return manifest

@@ -21,7 +21,7 @@ from network_atlas.cli.exit_codes import USAGE
 from network_atlas.cli.help_texts import ARGUMENTS, DESCRIPTION, EXAMPLES, SUMMARIES
 from network_atlas.errors import did_you_mean
 
-OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers")
+OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers", "watch")
 OF_A_ROOT = ("status", "view", "sheet")
 LIKE_HELP = "help"
 LIKE_COMMANDS = {
@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = {name: _command(subparsers, name) for name in SUMMARIES}
     for name in ("run", "plan"):
         commands[name].add_argument("-m", "--multirun", action="store_true", help=ARGUMENTS["multirun"])
+    commands["watch"].add_argument("pattern", metavar="PATTERN", help=ARGUMENTS["pattern"])
     for name in OF_A_CONFIGURATION:
         commands[name].add_argument("overrides", nargs="*", metavar="OVERRIDE", help=ARGUMENTS["overrides"])
         commands[name].add_argument("--config-dir", metavar="DIR", help=ARGUMENTS["config_dir"])
@@ -114,9 +115,22 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("plan", "doctor", "status"):
         commands[name].add_argument("--json", action="store_true", help=ARGUMENTS["json"])
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
+    _add_watch_options(commands["watch"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])
     return parser
+
+
+def _add_watch_options(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("--once", action="store_true", help=ARGUMENTS["once"])
+    watch.add_argument("--interval", type=float, default=60.0, metavar="SECONDS", help=ARGUMENTS["interval"])
+    watch.add_argument("--marker", default="", metavar="ENDING", help=ARGUMENTS["marker"])
+    watch.add_argument("--every", action="store_true", help=ARGUMENTS["every"])
+    watch.add_argument("--tries", type=int, default=3, help=ARGUMENTS["tries"])
+    watch.add_argument("--copies", default="", metavar="DIR", help=ARGUMENTS["copies"])
+    for event in ("success", "failure", "drift"):
+        watch.add_argument(f"--on-{event}", default="", metavar="COMMAND", help=ARGUMENTS[f"on_{event}"])
+    watch.add_argument("--webhook", default="", metavar="URL", help=ARGUMENTS["webhook"])
 
 
 def _add_view_options(view: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ SUMMARIES = {
     "plan": "show what a run would make and cost; change nothing",
     "doctor": "check everything that a run needs; say how to fix each fault",
     "layers": "list a model's layers: names, types, shapes, channels",
+    "watch": "run for each new checkpoint, and compare",
     "status": "show how far an atlas is",
     "view": "look at an atlas in the browser",
     "sheet": "put pictures of an atlas side by side in one PNG",
@@ -22,6 +23,18 @@ ARGUMENTS = {
     "root": "the atlas: a folder, or a URI such as s3://bucket/atlas (default: the only atlas below ./atlases)",
     "json": "print JSON, for other programs",
     "id": "print only a name for the run's results, for schedulers",
+    "pattern": "checkpoints to watch for: a path, a URI or a pattern in quotes, such as 'runs/exp1/*.ckpt'",
+    "once": "work off what is there now, and end (for cron); otherwise until stopped",
+    "interval": "seconds between two looks (default: 60)",
+    "marker": "a checkpoint is complete when a file of its name and this ENDING is there, such as .done; "
+    "otherwise when its size and time are the same at two looks",
+    "every": "take every checkpoint, oldest first (default: the newest one; those before it are passed over)",
+    "tries": "runs that a checkpoint may fail before it is left alone (default: 3)",
+    "copies": "folder for copies of the checkpoints, the last two of which are kept (default: ROOT.checkpoints)",
+    "on_success": "run this in a shell after each snapshot, with a JSON object on its standard input",
+    "on_failure": "the same after each run that failed",
+    "on_drift": "the same if atlas diff finds a change over its threshold",
+    "webhook": "send the same object to this address by POST, for all three",
     "port": "port to serve on (default: a free one)",
     "no_browser": "only print the address",
     "layer": "only this layer (may be given several times)",
@@ -91,6 +104,24 @@ examples:
 sweep.select.N.include and exclude match these names, and sweep.select.N.types these types. A module that runs more than
 once in a forward pass is a layer for each of its calls, numbered in their order; '#' needs quotes inside the shell's:
   atlas plan model=torchvision model.name=resnet18 sweep=select 'sweep.select.0.include=["layer1.0.relu#2"]'""",
+    "watch": """\
+examples:
+  atlas watch 'runs/exp1/*.ckpt' model=torchvision model.name=resnet18 dataset=folder dataset.root=photos/
+  atlas watch 's3://bucket/runs/*.pt' --marker .done --on-failure 'mail -s atlas me@example.org' sweep=all
+  atlas watch 'runs/exp1/*.ckpt' --once sweep=all           from cron
+
+Takes the overrides of atlas run, without model.weights: each run gets a copy of the checkpoint, named by its content.
+One run at a time. A file that is still written waits. A checkpoint that can't be read, or whose run fails, is tried
+--tries times and then left alone until its content changes; the snapshot before stays the newest one. What was done
+is in ROOT/logs/watch.jsonl, an object a line, and is what a watch that starts again goes by. SIGTERM stops the run too;
+the next watch resumes it. The object for hooks:
+  event              success, failure or drift
+  at, root, exit_code, seconds, snapshot_before, snapshot
+  checkpoint         {path, size_bytes, changed_ns}; sha256, copy: its content's hash and the path of the copy
+  error, tries, final     of a failure; final: it is not tried again
+  diff               {before, after, exit_code, drifted, error}, or null
+
+exit codes: 0 done (--once), 1 a run failed (--once) or an error, 2 wrong usage, 75 stopped""",
     "status": """\
 examples:
   atlas status

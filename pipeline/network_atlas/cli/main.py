@@ -68,6 +68,10 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
             from network_atlas.cli.commands.status import command as status
 
             return status
+        case "watch":
+            from network_atlas.cli.commands.watch import command as watch
+
+            return watch
         case "view":
             from network_atlas.cli.commands.view import command as view
 

@@ -68,8 +68,11 @@ def _post(address: str, data: bytes) -> Iterator[str]:
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 - checked above
 
     def once() -> None:
-        with urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS):  # noqa: S310
-            pass
+        try:
+            urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS).close()  # noqa: S310
+        except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
+            raise
 
     retrying = Retrying(
         retry=retry_if_exception(_may_pass),

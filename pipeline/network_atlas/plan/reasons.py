@@ -18,6 +18,8 @@ from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.plan import Plan
 
 State = Literal["reused", "new", "recomputed"]
+LINES = 12
+"""Groups of layers that are shown; the others are counted."""
 NAMED = 2
 """Settings that a reason names; it counts the others."""
 ALGORITHMS = {"scan": "the scan", "pictures": "making pictures", "statistics": "the images' statistics"}
@@ -69,17 +71,21 @@ def reasons(
 
 def in_groups(each: Sequence[Reason]) -> list[str]:
     """Return a line for each run of layers that have one reason: 'recomputed  conv2 to output (3 layers): ...'."""
-    lines = []
-    for (state, text, missing), group in groupby(each, lambda reason: (reason.state, reason.text, reason.missing)):
-        members = list(group)
-        names = members[0].layer + (f" to {members[-1].layer}" if len(members) > 1 else "")
-        what = f", {missing[0]} only" if state != "new" and len(missing) == 1 else ""
-        others = len({name for member in members for name in member.changed}) - 1
-        more = f", and {counted(others, 'other part')} of the network up to there" if others > 0 else ""
-        lines.append(
-            f"{state:<10}  {names} ({counted(len(members), 'layer')}{what})" + (f": {text}{more}" if text else "")
-        )
+    groups = [list(group) for _, group in groupby(each, lambda reason: (reason.state, reason.text, reason.missing))]
+    lines = [_line(group) for group in groups[:LINES]]
+    if others := sum(map(len, groups[LINES:])):
+        lines.append(f"and {counted(others, 'other layer')}: atlas plan --json names the reason of each")
     return lines
+
+
+def _line(group: Sequence[Reason]) -> str:
+    first, last = group[0], group[-1]
+    names = first.layer + (f" to {last.layer}" if len(group) > 1 else "")
+    what = f", {first.missing[0]} only" if first.state != "new" and len(first.missing) == 1 else ""
+    others = len({name for member in group for name in member.changed}) - 1
+    more = f", and {counted(others, 'other part')} of the network up to there" if others > 0 else ""
+    reason = f": {first.text}{more}" if first.text else ""
+    return f"{first.state:<10}  {names} ({counted(len(group), 'layer')}{what}){reason}"
 
 
 def _reason(

@@ -26,6 +26,7 @@ from network_atlas.run.basis import put_basis, reasons_of
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
+from network_atlas.run.number_format import keep
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
@@ -56,6 +57,8 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
     log = RunLog(prepared.store)
     # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
+        if not keep(prepared.config, prepared.store, prepared.plan.dtypes):
+            prepared = prepare(config)
         record_plan(prepared)
         prepared.store.clear_staging()
         if config.retry_failed:

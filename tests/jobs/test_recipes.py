@@ -28,7 +28,9 @@ BATCHES = [file for file in FILES if file.suffix == ".sbatch"]
 PAGES = sorted(
     [JOBS.parent / "README.md", *(page for name in ("conf", "pipeline") for page in (JOBS.parent / name).glob("*.md"))]
 )
-COMMAND = re.compile(r"""(?:\batlas"?|-m\ network_atlas)\ (?:run|plan|doctor|layers)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )""")
+COMMAND = re.compile(
+    r"""(?:\batlas"?|-m\ network_atlas)\ (?:run|plan|doctor|layers|watch)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )"""
+)
 OVERRIDE = re.compile(r"[+~]?[a-z_][\w./@]*=")
 INLINE = re.compile(r"`([^`\n]+)`")
 

@@ -105,7 +105,7 @@ class ScanConfig:
     class_k: Count = setting(SCAN, ASSEMBLE)
     """Number of classes of which each channel's record has an example; 0 leaves classes out altogether."""
     sample: Positive = setting(HASHED, ASSEMBLE)
-    """Number of examples, chosen by hash of their ids, whose values are all kept, for percentiles."""
+    """Least number of examples, chosen by hash of their ids, whose values are all kept, for percentiles."""
 
 
 @settings

@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         commands[name].add_argument("root", nargs="?", metavar="ROOT", help=ARGUMENTS["root"])
     for name in ("plan", "doctor", "status"):
         commands[name].add_argument("--json", action="store_true", help=ARGUMENTS["json"])
+    commands["layers"].add_argument("--all", action="store_true", help=ARGUMENTS["all"])
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
     _add_watch_options(commands["watch"])
     _add_view_options(commands["view"])

@@ -12,7 +12,7 @@ from scipy.stats import wasserstein_distance
 
 from network_atlas.rerun.alignment import correlations, linear_cka
 from network_atlas.rerun.distributions import Buckets, shift, wasserstein
-from network_atlas.rerun.likeness import picture_similarity
+from network_atlas.rerun.likeness import similarity, small_version
 from network_atlas.rerun.matching import chance_correlation, identity_of, index_test, match
 from network_atlas.rerun.rankings import among, jaccard, rank_biased_overlap
 from network_atlas.stats.histogram import Histogram
@@ -185,6 +185,10 @@ def _png(values: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(values.astype(np.uint8)).save(stream, format="PNG")
     return stream.getvalue()
+
+
+def picture_similarity(old: bytes, new: bytes) -> float | None:
+    return similarity(small_version(old), small_version(new))
 
 
 def test_pictures_are_alike_up_to_brightness_contrast_and_grain() -> None:

@@ -27,9 +27,6 @@ def small_version(encoded: bytes) -> NDArray[np.float32]:
     return small
 
 
-def picture_similarity(old: bytes, new: bytes) -> float | None:
-    """Return the cosine similarity of two encoded pictures' small versions, -1..1; None if one has a single colour."""
-    if old == new:
-        return 1.0
-    first, second = small_version(old), small_version(new)
-    return float(np.clip(first @ second, -1.0, 1.0)) if first.any() and second.any() else None
+def similarity(old: NDArray[np.float32], new: NDArray[np.float32]) -> float | None:
+    """Return the cosine similarity of two small versions, -1..1; None if one is of a single colour."""
+    return float(np.clip(old @ new, -1.0, 1.0)) if old.any() and new.any() else None

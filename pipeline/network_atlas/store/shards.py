@@ -132,9 +132,13 @@ def entry_for(path: str, data: Data, rows: int) -> FileEntry:
 def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
     """Write the bytes of a Parquet file as `<directory>/part-<content hash>.parquet`."""
     entry = entry_for("", data, rows)
-    entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
+    entry = replace(entry, path=_content_path(directory, entry))
     store.write(entry.path, data)
     return entry
+
+
+def _content_path(directory: str, entry: FileEntry) -> str:
+    return f"{directory}/part-{entry.sha256[:32]}.parquet"
 
 
 def put_shard(
@@ -142,6 +146,14 @@ def put_shard(
 ) -> FileEntry:
     """Write `rows` as `<directory>/part-<content hash>.parquet`. Another writer of these rows writes the same file."""
     return put_encoded(store, directory, encode(rows, schema, sorted_by=sorted_by), len(rows))
+
+
+def put_new_shard(store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema) -> FileEntry:
+    """Write `rows` as `put_shard` does, unless the same file is there already."""
+    data = encode(rows, schema)
+    entry = entry_for("", data, len(rows))
+    entry = replace(entry, path=_content_path(directory, entry))
+    return entry if store.size(entry.path) == entry.size_bytes else put_encoded(store, directory, data, len(rows))
 
 
 def put_table(
@@ -168,6 +180,14 @@ def read_table(
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
     names = list(columns) if columns else None
     return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters))
+
+
+def read_leaves(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a shard, or parts of columns by their Parquet path: 'visualizations.list.element.key'.
+
+    Those that the file does not have are left out.
+    """
+    return _use(store, path, lambda file: pq.ParquetFile(file).read(columns=list(columns)))
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:

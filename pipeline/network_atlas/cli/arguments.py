@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])
+    _add_diff_options(commands["diff"])
     return parser
 
 
@@ -129,6 +130,14 @@ def _add_sheet_options(sheet: argparse.ArgumentParser) -> None:
     sheet.add_argument("--units", type=int, default=12, help=ARGUMENTS["units"])
     sheet.add_argument("--size", type=int, default=160, metavar="PX", help=ARGUMENTS["size"])
     sheet.add_argument("--output", default="sheet.png", metavar="FILE", help=ARGUMENTS["output"])
+
+
+def _add_diff_options(diff: argparse.ArgumentParser) -> None:
+    diff.add_argument("old", nargs="?", metavar="OLD", help=ARGUMENTS["old"])
+    diff.add_argument("new", nargs="?", metavar="NEW", help=ARGUMENTS["new"])
+    diff.add_argument("--out", metavar="FOLDER", help=ARGUMENTS["out"])
+    diff.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["fail_over"])
+    diff.add_argument("--json", action="store_true", help=ARGUMENTS["json"])
 
 
 def _command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:

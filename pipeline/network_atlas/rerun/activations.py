@@ -38,9 +38,7 @@ def compare_activations(old: Sample | None, new: Sample | None) -> Activations:
         )
     between = correlations(*sides)
     matching = match(between, chance=chance_correlation(*sides))
-    return Activations(
-        images=images, alignment=linear_cka(*sides), matching=matching, identity=identity_of(matching)
-    )
+    return Activations(images=images, alignment=linear_cka(*sides), matching=matching, identity=identity_of(matching))
 
 
 def _shared(old: Sample, new: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -16,10 +16,10 @@ from network_atlas.rerun.likeness import similarity
 from network_atlas.rerun.pictures import Record
 from network_atlas.rerun.rankings import among, jaccard, rank_biased_overlap
 from network_atlas.rerun.sides import KINDS, Statistics
+from network_atlas.store.diff_schemas import DIFF_CHANNELS
 
 Row = dict[str, Any]
 DISTANCES = {"spatial_maximum": "maximum_distance", "spatial_mean": "mean_distance"}
-UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +53,13 @@ def channel_rows(old: LayerSide, new: LayerSide, activations: Activations, datas
         **_of_one_side("dead", old, new, lambda side, channel: _dead(side, channel)),
     }
     rows = [
-        {
+        dict.fromkeys(DIFF_CHANNELS.names)
+        | {
             "layer_index": new.layer.index,
             "layer": new.layer.name,
             "channel": channel,
             "presence": "both" if channel < both else "old" if channel < old.layer.channels else "new",
             **{name: plain(values[channel]) if channel < len(values) else None for name, values in columns.items()},
-            "old_picture_in_new": None,
-            "new_picture_in_old": None,
         }
         for channel in range(either)
     ]
@@ -81,12 +80,11 @@ def _drift(row: Row) -> float | None:
 
 def _statistics(old: Statistics | None, new: Statistics | None, both: int) -> dict[str, Any]:
     if old is None or new is None:
-        return dict.fromkeys(("mean_shift", "spread_shift", *DISTANCES.values()), [])
-    first, second = slice(None, both), slice(None, both)
-    spread = np.sqrt(old.variance[first])
+        return {}
+    spread = np.sqrt(old.variance[:both])
     columns: dict[str, Any] = {
-        "mean_shift": shift(old.mean[first], new.mean[second], spread),
-        "spread_shift": shift(spread, np.sqrt(new.variance[second]), spread),
+        "mean_shift": shift(old.mean[:both], new.mean[:both], spread),
+        "spread_shift": shift(spread, np.sqrt(new.variance[:both]), spread),
     }
     for kind in KINDS:
         before, after = old.spreads[kind], new.spreads[kind]
@@ -97,7 +95,7 @@ def _statistics(old: Statistics | None, new: Statistics | None, both: int) -> di
 
 def _rankings(old: Statistics | None, new: Statistics | None, both: int, datasets: Datasets) -> dict[str, Any]:
     if old is None or new is None or not datasets.share:
-        return dict.fromkeys(("jaccard", "rank_biased_overlap"), [])
+        return {}
     pairs = [
         (among(old.top[channel], datasets.shared), among(new.top[channel], datasets.shared)) for channel in range(both)
     ]
@@ -112,7 +110,7 @@ def _rankings(old: Statistics | None, new: Statistics | None, both: int, dataset
 def _matching(activations: Activations) -> dict[str, Any]:
     matching = activations.matching
     if matching is None:
-        return dict.fromkeys(("correlation", "match", "match_correlation", "moved"), [])
+        return {}
     partners = [int(partner) if partner >= 0 else None for partner in matching.partners]
     return {
         "correlation": matching.at_index,
@@ -129,12 +127,16 @@ def _pictures(
     partners = matching.partners if matching is not None else np.full(channels, -1)
     moved = matching.moved if matching is not None else np.zeros(channels, bool)
     return {
-        "variant": [old[n].picture.variant if n in old and old[n].picture else None for n in range(channels)],
+        "variant": [_variant(old.get(n)) for n in range(channels)],
         "picture_similarity": [_similarity(old.get(n), new.get(n)) for n in range(channels)],
         "match_picture_similarity": [
             _similarity(old.get(n), new.get(int(partners[n]))) if moved[n] else None for n in range(channels)
         ],
     }
+
+
+def _variant(record: Record | None) -> str | None:
+    return record.picture.variant if record and record.picture else None
 
 
 def _similarity(old: Record | None, new: Record | None) -> float | None:

@@ -59,7 +59,8 @@ class Matching:
         """Say of each channel whether another new one does its work, better than that of the same number."""
         elsewhere = self.partners != np.arange(len(self.partners))
         gain = self.correlations - np.nan_to_num(self.at_index, nan=0.0)
-        return elsewhere & self.alike & (np.nan_to_num(gain, nan=0.0) >= MARGIN)
+        moved: NDArray[np.bool_] = elsewhere & self.alike & (np.nan_to_num(gain, nan=0.0) >= MARGIN)
+        return moved
 
 
 def match(between: Floats, *, chance: float) -> Matching:

@@ -1,7 +1,7 @@
 """One side of a diff: a snapshot, read layer by layer.
 
-    side = open_side("atlases/resnet50@2")          # or without a number: the newest one
-    side.layers["layer4.1"], side.statistics(layer), side.sample(layer), side.records(layer)
+side = open_side("atlases/resnet50@2")          # or without a number: the newest one
+side.layers["layer4.1"], side.statistics(layer), side.sample(layer), side.records(layer)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from network_atlas.layers import LayerSpec
 from network_atlas.rerun.distributions import Buckets
-from network_atlas.stats.files import SAMPLES, read_sample
+from network_atlas.stats.files import EXAMPLES, SAMPLES, read_sample
 from network_atlas.stats.sample import Sample
 from network_atlas.store.columns import Lists, read_columns
 from network_atlas.store.manifest import Manifest, read_manifest
@@ -80,10 +80,20 @@ class Side:
         ]
         names = ("type", "channels", "height", "width", "tokens")
         return {
-            row["layer"]: LayerSpec(
-                index=row["layer_index"], name=row["layer"], **{name: row[name] for name in names}
-            )
+            row["layer"]: LayerSpec(index=row["layer_index"], name=row["layer"], **{name: row[name] for name in names})
             for row in sorted(rows, key=lambda row: row["layer_index"])
+        }
+
+    @property
+    def examples(self) -> frozenset[str]:
+        """The files that list the examples. They are named by their content."""
+        return frozenset(file.path for file in self.manifest.under(EXAMPLES))
+
+    def example_ids(self) -> set[str]:
+        """Return the ids of all examples of the dataset."""
+        files = sorted(self.examples)
+        return {
+            name for path in files for name in read_columns(self.store, path, ["example_id"])["example_id"].tolist()
         }
 
     def tables(self, layer: LayerSpec) -> list[FileEntry]:

@@ -22,7 +22,7 @@ DIFF_CHANNELS = table_schema(
             "1 - correlation, at most 1; 0 if it is dead in both snapshots, 1 if only in one; null if not comparable",
         ),
         field("correlation", pa.float64(), f"of the old and the new channel of this number, {_CORRELATION}"),
-        field("match", pa.int32(), "the new channel that this old one is assigned to, by correlation; null without one"),
+        field("match", pa.int32(), "the new channel to which this old one is assigned, by correlation"),
         field("match_correlation", pa.float64(), f"of the old channel and its match, {_CORRELATION}"),
         field(
             "moved",
@@ -59,7 +59,7 @@ DIFF_CHANNELS = table_schema(
         field(
             "old_picture_in_new",
             pa.float64(),
-            "percentile of the old picture among sampled images, for the new channel; null unless the new model was run",
+            "percentile of the old picture among sampled images, for the new channel; null if it was not run",
             "%",
         ),
         field("new_picture_in_old", pa.float64(), "percentile of the new picture for the old channel", "%"),
@@ -73,8 +73,8 @@ DIFF_LAYERS = table_schema(
         field(
             "state",
             pa.string(),
-            "reused (same weights, settings and images: nothing to compare), recomputed (other weights at or before the "
-            "layer), same_weights (other settings or images), added, removed",
+            "reused (same weights, settings and images: nothing to compare), recomputed (other weights at or before "
+            "it), same_weights (other settings or images), added, removed",
         ),
         field("channels_old", pa.int32(), "channels of the old layer; null for added ones"),
         field("channels_new", pa.int32(), "channels of the new layer; null for removed ones"),
@@ -91,15 +91,17 @@ DIFF_LAYERS = table_schema(
         field(
             "identity",
             pa.string(),
-            "what channel numbers mean: kept; partly (fewer than half of the channels do the same work); lost (channels "
-            "of the same number are no more alike than random pairs); unknown (too few channels or images)",
+            "what channel numbers mean: kept; partly (fewer than half of the channels do the same work); lost "
+            "(channels of the same number are no more alike than random pairs); unknown (too few channels or images)",
         ),
         field("index_correlation", pa.float64(), "mean correlation of channels of the same number"),
         field("random_correlation", pa.float64(), "mean correlation of random pairs of channels"),
         field("p_value", pa.float64(), "share of 999 random renumberings that correlate as well as the same numbers"),
         field("match_correlation", pa.float64(), "mean correlation of channels with their matches"),
         field("chance_correlation", pa.float64(), "correlation that the best partner of a channel reaches by chance"),
-        field("matched", pa.int32(), "channels whose match does the same work: .5 or more, and not by chance", "channels"),
+        field(
+            "matched", pa.int32(), "channels whose match does the same work: .5 or more, and not by chance", "channels"
+        ),
         field("moved", pa.int32(), "channels whose work another number does now", "channels"),
         field("died", pa.int32(), "channels that are dead in the new snapshot only", "channels"),
         field("woke", pa.int32(), "channels that are dead in the old snapshot only", "channels"),

@@ -147,7 +147,7 @@ def commit_some(root: str) -> None:
     """Commit three tasks, fold their receipts, publish a snapshot: each kind of commit there is."""
     import pyarrow as pa
 
-    from network_atlas.store.manifest import publish
+    from network_atlas.store.manifest import Manifest, publish
     from network_atlas.store.receipts import Receipt, commit, fold
     from network_atlas.store.root import Store
     from network_atlas.store.shards import put_shard
@@ -158,7 +158,7 @@ def commit_some(root: str) -> None:
         files.append(put_shard(store, "visualizations", [{"key": name}], schema))
         commit(store, Receipt(stage="optimize", task=name, keys=(name,), files=(files[-1],), seconds=1.0))
     fold(store, "optimize", at_least=2)
-    publish(store, created="now", version="1", config={}, upstream={}, files=files)
+    publish(store, Manifest(created="now", version="1", config={}, upstream={}, files=tuple(files)))
 
 
 def worked(kind: str, order: dict[str, Any]) -> int:

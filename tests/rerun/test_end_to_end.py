@@ -80,7 +80,16 @@ def test_training_further_is_followed_by_runs_and_a_half_written_checkpoint_harm
     train(model, steps=20)
     torch.save(model.state_dict(), runs / "epoch=1.pt")
     watch = watching(
-        "--interval", "1", "--tries", "2", "--on-success", f"cat >> {tmp_path}/told; echo >> {tmp_path}/told"
+        "--interval",
+        "1",
+        "--fail-over",
+        "drift=0",
+        "--on-drift",
+        f"cat > {tmp_path}/drifted",
+        "--tries",
+        "2",
+        "--on-success",
+        f"cat >> {tmp_path}/told; echo >> {tmp_path}/told",
     )
     store = Store.open(str(root))
 
@@ -112,6 +121,9 @@ def test_training_further_is_followed_by_runs_and_a_half_written_checkpoint_harm
     assert [(each["event"], each["snapshot"]) for each in told] == [("success", 1), ("success", 2)]
     last = [event for event in Record(store).events if event["event"] == "succeeded"][-1]
     assert last["checkpoint"]["path"].endswith("epoch=2.pt")
+    assert json.loads((tmp_path / "drifted").read_text())["diff"] == last["diff"]
+    assert (last["diff"]["exit_code"], last["diff"]["drifted"], last["diff"]["error"]) == (4, True, None)
+    assert (Path(last["diff"]["out"]) / "summary.md").is_file()
     watch.terminate()
     assert watch.wait(30) == 75
     # Another watch, as cron would start it, finds nothing to do.

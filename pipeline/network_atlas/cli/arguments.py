@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_watch_options(commands["watch"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])
+    _add_diff_options(commands["diff"])
     return parser
 
 
@@ -129,6 +130,7 @@ def _add_watch_options(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--every", action="store_true", help=ARGUMENTS["every"])
     watch.add_argument("--tries", type=int, default=3, help=ARGUMENTS["tries"])
     watch.add_argument("--copies", default="", metavar="DIR", help=ARGUMENTS["copies"])
+    watch.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["drift_over"])
     for event in ("success", "failure", "drift"):
         watch.add_argument(f"--on-{event}", default="", metavar="COMMAND", help=ARGUMENTS[f"on_{event}"])
     watch.add_argument("--webhook", default="", metavar="URL", help=ARGUMENTS["webhook"])
@@ -144,6 +146,14 @@ def _add_sheet_options(sheet: argparse.ArgumentParser) -> None:
     sheet.add_argument("--units", type=int, default=12, help=ARGUMENTS["units"])
     sheet.add_argument("--size", type=int, default=160, metavar="PX", help=ARGUMENTS["size"])
     sheet.add_argument("--output", default="sheet.png", metavar="FILE", help=ARGUMENTS["output"])
+
+
+def _add_diff_options(diff: argparse.ArgumentParser) -> None:
+    diff.add_argument("old", nargs="?", metavar="OLD", help=ARGUMENTS["old"])
+    diff.add_argument("new", nargs="?", metavar="NEW", help=ARGUMENTS["new"])
+    diff.add_argument("--out", metavar="FOLDER", help=ARGUMENTS["out"])
+    diff.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["fail_over"])
+    diff.add_argument("--json", action="store_true", help=ARGUMENTS["json"])
 
 
 def _command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ SUMMARIES = {
     "watch": "run for each new checkpoint, and compare",
     "status": "show how far an atlas is",
     "view": "look at an atlas in the browser",
+    "diff": "say what changed between two snapshots, or two atlases",
     "sheet": "put pictures of an atlas side by side in one PNG",
 }
 """The commands, in the order of the help, each with what it does."""
@@ -32,9 +33,10 @@ ARGUMENTS = {
     "every": "take every checkpoint, oldest first (default: the newest one; those before it are passed over)",
     "tries": "runs that a checkpoint may fail before it is left alone (default: 3)",
     "copies": "folder for copies of the checkpoints, the last two of which are kept (default: ROOT.checkpoints)",
+    "drift_over": "it counts as drift if a measure of atlas diff is above this number (may be given several times)",
     "on_success": "run this in a shell after each snapshot, with a JSON object on its standard input",
     "on_failure": "the same after each run that failed",
-    "on_drift": "the same if atlas diff finds a change over its threshold",
+    "on_drift": "the same if a measure is above what --fail-over allows",
     "webhook": "send the same object to this address by POST, for all three",
     "port": "port to serve on (default: a free one)",
     "no_browser": "only print the address",
@@ -42,6 +44,10 @@ ARGUMENTS = {
     "units": "units of each layer, at most (default: 12)",
     "size": "side of a picture (default: 160)",
     "output": "file to write (default: sheet.png)",
+    "old": "the old atlas, or one of its snapshots: ROOT@2 (default: the only atlas below ./atlases)",
+    "new": "the new one (default: the newest snapshot of OLD, which is compared with the one before)",
+    "out": "folder or URI to write to (default: NEW.diff/<old>-<new>, beside the newer root)",
+    "fail_over": "end with exit code 4 if a measure is above this number (may be given several times)",
 }
 
 EXAMPLES = {
@@ -122,7 +128,7 @@ the next watch resumes it. The object for hooks:
   at, root, exit_code, seconds, snapshot_before, snapshot
   checkpoint         {path, size_bytes, changed_ns}; sha256, copy: its content's hash and the path of the copy
   error, tries, final     of a failure; final: it is not tried again
-  diff               {before, after, exit_code, drifted, error}, or null
+  diff               {before, after, exit_code, drifted, out, error}, or null; out is the folder of its tables and pages
 
 exit codes: 0 done (--once), 1 a run failed (--once) or an error, 2 wrong usage, 75 stopped""",
     "status": """\
@@ -148,6 +154,26 @@ examples:
   atlas view s3://bucket/atlas --port 8080 --no-browser
 
 The pages also open from disk: ROOT/site/index.html.""",
+    "diff": """\
+examples:
+  atlas diff atlases/resnet50                          the newest snapshot against the one before
+  atlas diff atlases/resnet50@2 atlases/resnet50@5     two snapshots of a root
+  atlas diff atlases/before atlases/after --out what-changed
+  atlas diff atlases/resnet50 --fail-over drift=.3 --fail-over died=10
+
+Writes layers.parquet, channels/*.parquet, summary.md, diff.json and pages (index.html). Layers of the same weights,
+settings and images are reused, and not compared. Measures for --fail-over, over the whole network:
+  drift         mean drift of all channels: 1 - correlation with what the channel was, over the same images; 0 if reused
+  layer_drift   largest mean drift of a layer
+  changed       share of the channels whose drift is above .5
+  moved         share of the channels whose work another number does now
+  lost          layers in which channel numbers mean nothing any more (after a training from another start, for example)
+  died          channels that are dead now and were not
+  worse         channels whose status was ok and is not
+A measure that is not known, since nothing is comparable, counts as above. --json prints what diff.json holds, with
+{thresholds, exceeded}.
+
+exit codes: 0 done, 1 an error, 2 wrong usage, 4 a measure is above what --fail-over allows""",
     "sheet": """\
 examples:
   atlas sheet atlases/efficientnet_lite0

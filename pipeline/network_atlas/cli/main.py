@@ -76,6 +76,10 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
             from network_atlas.cli.commands.view import command as view
 
             return view
+        case "diff":
+            from network_atlas.cli.commands.diff import command as diff
+
+            return diff
         case _:
             from network_atlas.cli.commands.sheet import command as sheet
 

@@ -48,6 +48,8 @@ class Options:
     """Take every checkpoint, oldest first; otherwise the newest one, and pass over those before it."""
     tries: int = 3
     """Runs that a checkpoint may fail."""
+    fail_over: tuple[str, ...] = ()
+    """Thresholds of `atlas diff`, such as 'drift=.3'."""
     copies: Path
     codes: Codes
     hooks: Hooks = field(default_factory=Hooks)
@@ -161,10 +163,19 @@ class Watch:
         """Compare two snapshots by `atlas diff`, and return its exit code, and what it says."""
         if self._codes.drifted is None:
             return None
-        ended = atlas("diff", self._store.root)
+        out = f"{self._store.root.rstrip('/')}.diff/{before}-{after}"
+        thresholds = [word for threshold in self._options.fail_over for word in ("--fail-over", threshold)]
+        ended = atlas("diff", self._store.root, "--out", out, *thresholds)
         drifted = ended.code == self._codes.drifted
         error = None if drifted or ended.code == self._codes.done else ended.error
-        return {"before": before, "after": after, "exit_code": ended.code, "drifted": drifted, "error": error}
+        return {
+            "before": before,
+            "after": after,
+            "exit_code": ended.code,
+            "drifted": drifted,
+            "out": out,
+            "error": error,
+        }
 
     def _tell(self, event: Event, message: dict[str, Any]) -> None:
         for problem in self._options.hooks.tell(event, message):

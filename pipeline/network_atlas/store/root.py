@@ -42,7 +42,8 @@ REMEDIES = {
     errno.EPERM: "let this user write there",
 }
 """The advice for an error of the filesystem, by its errno."""
-
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+"""Error numbers of filesystems, and of files, that can't have another hard link."""
 
 Data: TypeAlias = bytes | pa.Buffer
 _T = TypeVar("_T")
@@ -140,6 +141,32 @@ class Store:
             in_its_folder(final, lambda: os.replace(temporary, final))
         finally:
             with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    def copy(self, source: str, target: str) -> None:
+        """Give a file a second name, atomically, replacing what was there: a hard link, or a copy without such links.
+
+        The two may be one file: neither may be changed in place.
+        """
+        work = self._link if self.is_local else self._copy
+        self._done("copy", source, lambda: work(source, target))
+
+    def _copy(self, source: str, target: str) -> None:
+        self.filesystem.copy_file(self._full(source), self._full(target))
+
+    def _link(self, source: str, target: str) -> None:
+        final, temporary = self._full(target), os.path.join(self.base, STAGING, uuid.uuid4().hex)
+        try:
+            in_its_folder(temporary, lambda: os.link(self._full(source), temporary))
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            self._write_local(target, self.read(source))
+            return
+        try:
+            in_its_folder(final, lambda: os.replace(temporary, final))
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # also there where both names were one file before
                 os.unlink(temporary)
 
     def clear_staging(self) -> None:

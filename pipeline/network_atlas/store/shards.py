@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -132,9 +132,13 @@ def entry_for(path: str, data: Data, rows: int) -> FileEntry:
 def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
     """Write the bytes of a Parquet file as `<directory>/part-<content hash>.parquet`."""
     entry = entry_for("", data, rows)
-    entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
+    entry = replace(entry, path=_content_path(directory, entry))
     store.write(entry.path, data)
     return entry
+
+
+def _content_path(directory: str, entry: FileEntry) -> str:
+    return f"{directory}/part-{entry.sha256[:32]}.parquet"
 
 
 def put_shard(
@@ -142,6 +146,14 @@ def put_shard(
 ) -> FileEntry:
     """Write `rows` as `<directory>/part-<content hash>.parquet`. Another writer of these rows writes the same file."""
     return put_encoded(store, directory, encode(rows, schema, sorted_by=sorted_by), len(rows))
+
+
+def put_new_shard(store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema) -> FileEntry:
+    """Write `rows` as `put_shard` does, unless the same file is there already."""
+    data = encode(rows, schema)
+    entry = entry_for("", data, len(rows))
+    entry = replace(entry, path=_content_path(directory, entry))
+    return entry if store.size(entry.path) == entry.size_bytes else put_encoded(store, directory, data, len(rows))
 
 
 def put_table(
@@ -170,6 +182,14 @@ def read_table(
     return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters))
 
 
+def read_leaves(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a shard, or parts of columns by their Parquet path: 'visualizations.list.element.key'.
+
+    Those that the file does not have are left out.
+    """
+    return _use(store, path, lambda file: pq.ParquetFile(file).read(columns=list(columns)))
+
+
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
     """Return the first `count` rows of a shard; read only the row groups that hold them."""
 
@@ -178,6 +198,20 @@ def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[st
         return next((batch.to_pylist() for batch in batches), [])
 
     return _use(store, path, first)
+
+
+def read_row_groups(store: Store, path: str, leaves: Sequence[str]) -> Iterator[list[dict[str, object]]]:
+    """Yield the rows of a shard, a row group at a time: only parts of columns, by their Parquet path.
+
+    Such a path is 'visualizations.list.element.image'.
+    """
+    for number in range(_use(store, path, lambda file: pq.ParquetFile(file).num_row_groups)):
+        yield _use(store, path, lambda file, n=number: _row_group(file, n, leaves))  # type: ignore[misc]
+
+
+def _row_group(file: pa.NativeFile, number: int, leaves: Sequence[str]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pq.ParquetFile(file).read_row_group(number, columns=list(leaves)).to_pylist()
+    return rows
 
 
 def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from network_atlas.cli.console import messages
-from network_atlas.cli.exit_codes import DONE, FAILED, INCOMPLETE, STOPPED
+from network_atlas.cli.exit_codes import DONE, DRIFTED, FAILED, INCOMPLETE, STOPPED
 from network_atlas.config.compose import compose
 from network_atlas.config.overrides import sets
 from network_atlas.errors import ConfigError
 from network_atlas.rerun.children import Codes
 from network_atlas.rerun.hooks import Hooks
+from network_atlas.rerun.summary import parse_thresholds
 from network_atlas.rerun.watch import Options, Watch, watch_for_ever, watch_once
 from network_atlas.store.root import Store
 
@@ -22,6 +23,7 @@ def command(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"--interval {options.interval:g} --tries {options.tries}: give seconds above 0, and 1 or more"
         )
+    parse_thresholds(options.fail_over or ())  # a mistake in them ends the command now, not after the first run
     store = Store.open(_root(options))
     folder = ["--config-dir", options.config_dir] if options.config_dir else []
     watch = Watch(
@@ -50,8 +52,9 @@ def _options(options: argparse.Namespace, store: Store) -> Options:
         marker=options.marker,
         every=options.every,
         tries=options.tries,
+        fail_over=tuple(options.fail_over or ()),
         copies=Path(options.copies or beside).absolute(),
-        codes=Codes(done=DONE, incomplete=INCOMPLETE, stopped=STOPPED, drifted=None),
+        codes=Codes(done=DONE, incomplete=INCOMPLETE, stopped=STOPPED, drifted=DRIFTED),
         hooks=Hooks(
             success=options.on_success,
             failure=options.on_failure,

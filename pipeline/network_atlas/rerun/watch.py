@@ -163,7 +163,8 @@ class Watch:
         """Compare two snapshots by `atlas diff`, and return its exit code, and what it says."""
         if self._codes.drifted is None:
             return None
-        out = f"{self._store.root.rstrip('/')}.diff/{before}-{after}"
+        root, mark, query = self._store.root.partition("?")  # of a URI
+        out = f"{root.rstrip('/')}.diff/{before}-{after}{mark}{query}"
         thresholds = [word for threshold in self._options.fail_over for word in ("--fail-over", threshold)]
         ended = atlas("diff", self._store.root, "--out", out, *thresholds)
         drifted = ended.code == self._codes.drifted

@@ -211,10 +211,18 @@ class Store:
 
     def sizes(self, directory: str) -> dict[str, int]:
         """Return the size in bytes of every file below a directory, by path."""
+        return {path: size for path, (size, _) in self.stamps(directory).items()}
+
+    def stamps(self, directory: str) -> dict[str, tuple[int, float]]:
+        """Return of every file below a directory the size in bytes and the time of its last change, since 1970."""
         selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
         infos = self._done("list", directory, lambda: self.filesystem.get_file_info(selector))
         prefix = len(self.base) + 1
-        return {info.path[prefix:]: int(info.size) for info in infos if info.type == fs.FileType.File}
+        return {
+            info.path[prefix:]: (int(info.size), (info.mtime_ns or 0) / 1e9)
+            for info in infos
+            if info.type == fs.FileType.File
+        }
 
     def _full(self, path: str) -> str:
         return f"{self.base}/{path}" if path else self.base

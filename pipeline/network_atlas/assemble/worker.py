@@ -21,10 +21,10 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import schemas
-from network_atlas.store.paths import atlas_path, statistics_path
+from network_atlas.store.paths import atlas_directory, statistics_directory
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
-from network_atlas.store.shards import put_table, read_rows
+from network_atlas.store.shards import put_shard, read_checked_rows
 
 
 class AssembleWorker:
@@ -52,10 +52,10 @@ class AssembleWorker:
             reference_k=self._config.scan.top_k,
             crops=self._crops(task, scan, calibrations) if scan else {},
         )
-        files = [put_table(self._store, atlas_path(layer), layer_rows(task.plan, sources), schemas.ATLAS)]
+        files = [put_shard(self._store, atlas_directory(layer), layer_rows(task.plan, sources), schemas.ATLAS)]
         if scan:
             rows = statistics_rows(layer, sources)
-            files.append(put_table(self._store, statistics_path(layer), rows, schemas.CHANNEL_STATS))
+            files.append(put_shard(self._store, statistics_directory(layer), rows, schemas.CHANNEL_STATS))
         seconds = time.monotonic() - started
         receipt = Receipt(stage="assemble", task=task.id, keys=(task.key,), files=tuple(files), seconds=seconds)
         return commit(self._store, receipt)
@@ -80,10 +80,10 @@ class AssembleWorker:
 
     def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = {picture.key for picture in task.plan.pictures}
-        rows = (row for path in task.picture_files for row in read_rows(self._store, path))
+        rows = (row for path in task.picture_files for row in read_checked_rows(self._store, path))
         return {str(row["key"]): row for row in rows if row["key"] in keys}
 
     def _calibrations(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = set(task.calibrations)
-        rows = (row for path in task.calibration_files for row in read_rows(self._store, path))
+        rows = (row for path in task.calibration_files for row in read_checked_rows(self._store, path))
         return {str(row["key"]): row for row in rows if row["calibration"] in keys}

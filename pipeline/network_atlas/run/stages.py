@@ -40,7 +40,7 @@ from network_atlas.store.paths import DERIVED, atlas_directory
 from network_atlas.store.receipts import is_whole, read_receipts
 from network_atlas.store.results import Done
 from network_atlas.store.root import Store
-from network_atlas.store.verified import verified_sizes
+from network_atlas.store.touched import committed_sizes
 
 
 def make_atlas(config: RunConfig, progress: Progress) -> Result:
@@ -136,7 +136,7 @@ def _assemble(current: Run, done: Done) -> None:
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
     """Return the tasks whose last receipt has another key, or whose files are missing or not as committed."""
     receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
-    sizes = verified_sizes(store, receipts.values(), DERIVED)
+    sizes = committed_sizes(store, receipts.values(), DERIVED)
 
     def current(task: AssembleTask | SiteTask) -> bool:
         receipt = receipts.get(task.id)

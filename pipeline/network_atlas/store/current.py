@@ -18,7 +18,7 @@ from network_atlas.store.paths import CURRENT, current_path
 from network_atlas.store.receipts import Receipt, commit, read_receipts
 from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
-from network_atlas.store.verified import verified_sizes
+from network_atlas.store.touched import committed_sizes
 
 STAGE = "current"
 RECEIPT = f"receipts/{STAGE}/tables.json"
@@ -47,5 +47,5 @@ def _shown(store: Store) -> dict[str, str]:
     """Return the hash of the content of each fixed name, of those that are there as they were set."""
     receipts = read_receipts(store, STAGE)
     files: Collection[FileEntry] = [file for receipt in receipts for file in receipt.files]
-    sizes = verified_sizes(store, receipts, CURRENT)
+    sizes = committed_sizes(store, receipts, CURRENT)
     return {file.path: file.sha256 for file in files if sizes.get(file.path) == file.size_bytes}

@@ -14,7 +14,7 @@ from conftest import quietly
 from network_atlas.config.schema import RunConfig
 from network_atlas.run.basis import reasons_of
 from network_atlas.run.prepare import prepare
-from network_atlas.store import verified
+from network_atlas.store import touched
 from network_atlas.store.results import what_is_done
 from network_atlas.store.root import Store
 
@@ -54,13 +54,13 @@ def test_a_copied_root_is_read_whole_once_and_reused(
 ) -> None:
     copy = Path(shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copyfile))
     read: list[str] = []
-    original = verified._has
+    original = touched._has
 
     def noted(store: Store, path: str, sha256: str) -> bool:
         read.append(path)
         return original(store, path, sha256)
 
-    monkeypatch.setattr(verified, "_has", noted)
+    monkeypatch.setattr(touched, "_has", noted)
     assert what_is_done(Store.open(str(finished))).keys == what_is_done(Store.open(str(copy))).keys
     assert read == []  # the copy was made within a minute
     for path in copy.rglob("*.parquet"):

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from network_atlas.errors import StoreError
 from network_atlas.store.receipts import Receipt
-from network_atlas.store.root import Store
+from network_atlas.store.root import Info, Store
 
 SLACK_SECONDS = 60.0
 """A file server's clock may be ahead of the worker's by this much."""
@@ -23,28 +23,28 @@ PART_BYTES = 8 << 20
 log = logging.getLogger(__name__)
 
 
-def verified_sizes(store: Store, receipts: Collection[Receipt], folders: Iterable[str]) -> dict[str, int]:
+def committed_sizes(store: Store, receipts: Collection[Receipt], folders: Iterable[str]) -> dict[str, int]:
     """Return the size of each file below `folders`, without those whose content is not that of their receipt."""
-    stamps = {path: stamp for folder in folders for path, stamp in store.stamps(folder).items()}
-    sizes = {path: size for path, (size, _) in stamps.items()}
+    infos = {info.path: info for folder in folders for info in store.infos(folder)}
+    sizes = {path: info.size_bytes for path, info in infos.items()}
     if not store.is_local:
         return sizes
-    for path, sha256 in _touched(receipts, stamps).items():
+    for path, sha256 in _touched(receipts, infos).items():
         if not _has(store, path, sha256):
             log.warning("%s under %r is not what was committed: its results are made again", path, store.root)
             del sizes[path]
     return sizes
 
 
-def _touched(receipts: Iterable[Receipt], stamps: dict[str, tuple[int, float]]) -> dict[str, str]:
+def _touched(receipts: Iterable[Receipt], infos: Mapping[str, Info]) -> dict[str, str]:
     """Return the files that are newer than all receipts that name them, each with its checksum."""
     newest: dict[str, tuple[float, str]] = {}
     for receipt in receipts:
         for file in receipt.files:
-            size, _ = stamps.get(file.path, (-1, 0.0))
-            if size == file.size_bytes:  # others are known to be damaged
+            info = infos.get(file.path)
+            if info and info.size_bytes == file.size_bytes:  # others are known to be damaged
                 newest[file.path] = max(newest.get(file.path, (0.0, "")), (receipt.finished, file.sha256))
-    return {path: sha256 for path, (time, sha256) in newest.items() if stamps[path][1] > time + SLACK_SECONDS}
+    return {path: sha256 for path, (time, sha256) in newest.items() if infos[path].modified > time + SLACK_SECONDS}
 
 
 def _has(store: Store, path: str, sha256: str) -> bool:

@@ -122,17 +122,15 @@ def test_a_run_says_why_in_its_log_and_keeps_the_basis_of_its_snapshot(
         "reused      conv1 to conv2 (2 layers)",
         "recomputed  conv3 (1 layer): conv3.weight changed",
     ]
-    assert [path.name for path in sorted((finished / "basis").iterdir())] == ["00001.json", "00002.json"]
+    assert [path.name[:6] for path in sorted((finished / "basis").iterdir())] == ["00001-", "00002-"]
     assert in_groups(why(config)) == ["reused      conv1 to conv3 (3 layers)"]
 
 
 def test_a_lost_basis_costs_only_the_names(finished: Path, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(checkpoint(tmp_path, lambda model: changed(model, "conv2.bias")))
-    for content in (None, "{", '{"spans": 5}'):
-        if content is None:
-            (finished / "basis/00001.json").unlink()
-        else:
-            (finished / "basis/00001.json").write_text(content)
+    (basis,) = (finished / "basis").iterdir()
+    for content in ("{", '{"spans": 5}', ""):
+        basis.write_text(content)
         each = why(config)
         assert [reason.state for reason in each] == ["reused", "recomputed", "recomputed"]
         assert each[1].text == "the network up to it changed"

@@ -1,4 +1,4 @@
-"""Keep what a snapshot's results follow from, and compare the next run with it: `basis/00003.json` for snapshot 3.
+"""Keep what a snapshot's results follow from, and compare the next run with it: `basis/00003-….json` for snapshot 3.
 
 The manifest has settings and upstream hashes. This file adds the parts of the network and of the dataset one by one,
 so that a run can name what changed. It explains and decides nothing: what is missing follows from keys alone.
@@ -78,4 +78,5 @@ def _of_manifest(manifest: Manifest) -> Basis:
 
 
 def _path(manifest: Manifest) -> str:
-    return f"basis/{manifest.number:05d}.json"
+    # With its identity: a number is given again where the newest manifest was deleted.
+    return f"basis/{manifest.number:05d}-{manifest.identity[:8]}.json"

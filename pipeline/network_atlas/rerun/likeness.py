@@ -6,8 +6,6 @@ colours at their places. Textures that moved sideways count as different.
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -17,10 +15,9 @@ SIDE = 32
 BLUR_PX = 1.0
 
 
-def small_version(encoded: bytes) -> NDArray[np.float32]:
+def small_version(picture: Image.Image) -> NDArray[np.float32]:
     """Return a picture as it is compared, (SIDE * SIDE * colours,): length 1, or all zeros if it is of one colour."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        reduced = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+    reduced = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
     values = np.asarray(reduced.filter(ImageFilter.GaussianBlur(BLUR_PX)), np.float32)
     centred = values - values.mean(axis=(0, 1))
     small: NDArray[np.float32] = (centred / max(1e-6, float(np.linalg.norm(centred)))).reshape(-1)

@@ -67,13 +67,16 @@ def _picture(stored: Mapping[str, Any]) -> Picture:
     data: bytes = stored["image"]["bytes"]
     if stored["opacity"]:
         data = see_through(data, stored["opacity"]["bytes"])
-    return Picture(key=stored["key"], variant=stored["variant"], small=small_version(data), thumbnail=_thumbnail(data))
+    with Image.open(io.BytesIO(data)) as image:
+        picture = image.convert("RGB")
+    return Picture(
+        key=stored["key"], variant=stored["variant"], small=small_version(picture), thumbnail=_thumbnail(picture)
+    )
 
 
-def _thumbnail(encoded: bytes) -> bytes:
+def _thumbnail(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    with Image.open(io.BytesIO(encoded)) as image:
-        shown = image.convert("RGB")
-        shown.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-        shown.save(stream, format="JPEG", quality=88)
+    shown = picture.copy()
+    shown.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+    shown.save(stream, format="JPEG", quality=88)
     return stream.getvalue()

@@ -131,12 +131,10 @@ def sentences(summary: Summary, layers: Sequence[Row]) -> list[str]:
 
 
 def number_text(value: float | None, digits: int = 2) -> str:
-    """Return a number for people: whole ones as they are, others rounded; '–' for None."""
+    """Return a number for people: counts as they are, others rounded; '–' for None."""
     if value is None:
         return "–"
-    if float(value).is_integer() and abs(value) >= 1:
-        return f"{int(value):,}"
-    return f"{round(value, digits) or 0.0:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else f"{round(value, digits) or 0.0:.{digits}f}"
 
 
 def markdown(title: str, facts: Sequence[tuple[str, str]], summary: Summary, layers: Sequence[Row]) -> str:

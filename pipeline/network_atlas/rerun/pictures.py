@@ -56,7 +56,7 @@ def _record(row: Mapping[str, Any], variant: str | None) -> Record:
     crops = [example["crop"]["bytes"] for example in row["examples"] or () if example["kind"] == "top"]
     stored = next((picture for picture in row["visualizations"] or () if picture["variant"] == variant), None)
     return Record(
-        caption=row["class_name"] or str(row["channel"]),
+        caption=row["class_name"] or f"channel {row['channel']}",
         status=row["status"],
         picture=_picture(stored) if stored else None,
         crops=tuple(crops[:CROPS]),

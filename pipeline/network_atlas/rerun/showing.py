@@ -14,7 +14,7 @@ from network_atlas.site.diff_pages import LayerLine, Pair, Shown, Versus
 
 PAIRS = 100
 """Channels that a layer's page shows, those that changed most; the tables have all."""
-COVERS = 6
+COVERS = 8
 
 CHANNEL_FACTS = {
     "drift": ("drift", "1 - correlation with what it was, over the same images"),

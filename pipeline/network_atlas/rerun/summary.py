@@ -134,7 +134,8 @@ def number_text(value: float | None, digits: int = 2) -> str:
     """Return a number for people: counts as they are, others rounded; '–' for None."""
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{round(value, digits) or 0.0:.{digits}f}"
+    text = f"{value:,}" if isinstance(value, int) else f"{round(value, digits) or 0.0:.{digits}f}"
+    return text.replace("-", "−")
 
 
 def markdown(title: str, facts: Sequence[tuple[str, str]], summary: Summary, layers: Sequence[Row]) -> str:

@@ -56,13 +56,6 @@ DIFF_CHANNELS = table_schema(
             "cosine of both pictures, made 32 px small, blurred and mean-free: 1 looks the same, 0 unrelated",
         ),
         field("match_picture_similarity", pa.float64(), "the same of the old picture and the match's new one"),
-        field(
-            "old_picture_in_new",
-            pa.float64(),
-            "percentile of the old picture among sampled images, for the new channel; null if it was not run",
-            "%",
-        ),
-        field("new_picture_in_old", pa.float64(), "percentile of the new picture for the old channel", "%"),
     ],
 )
 

@@ -25,7 +25,10 @@ CHANNEL_FACTS = {
     "mean_shift": ("mean moved", "in standard deviations of the old channel"),
     "spread_shift": ("spread changed", "in standard deviations of the old channel"),
     "maximum_distance": ("maxima moved", "Wasserstein-1 distance of the histograms, in old standard deviations"),
-    "picture_similarity": ("pictures alike", "cosine of both pictures, small, blurred and mean-free"),
+    "picture_similarity": (
+        "pictures alike",
+        "cosine of both pictures, small, blurred and mean-free; low values say little",
+    ),
 }
 LAYER_FACTS = {
     "drift": ("Drift", "mean over the channels"),
@@ -108,7 +111,7 @@ def _badges(row: Row) -> list[str]:
 def layer_facts(row: Row) -> list[tuple[str, str, str]]:
     """Return a layer's numbers as (name, value, explanation)."""
     return [
-        (name, number_text(row[column], digits=3 if column == "p_value" else 2), help_text)
+        (name, number_text(row[column]), help_text)
         for column, (name, help_text) in LAYER_FACTS.items()
         if row[column] is not None
     ]

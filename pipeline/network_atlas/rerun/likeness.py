@@ -1,9 +1,9 @@
 """How alike two stored pictures look. Pure.
 
 A plain measure: both are made small, blurred and mean-free, and compared point by point. It sees coarse shapes and
-colours at their places, and textures that moved sideways count as different. New weights also start from other noise: of
-channels that did not change (drift .001) it was .02 on average (ResNet-20, two epochs of one training). So a low value
-says little, a high one that both look the same.
+colours at their places, and textures that moved sideways count as different. New weights also start from other noise:
+of channels that hardly changed (drift .001) it was .02 on average (ResNet-20, an epoch more). So a low value says
+little, a high one that both look the same.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ DIFF_CHANNELS = table_schema(
         field(
             "picture_similarity",
             pa.float64(),
-            "cosine of both pictures, made 32 px small, blurred and mean-free: 1 looks the same; low values say little, "
-            "since new weights start from other noise",
+            "cosine of both pictures, made 32 px small, blurred and mean-free: 1 looks the same; low values say "
+            "little, since new weights start from other noise",
         ),
         field("match_picture_similarity", pa.float64(), "the same of the old picture and the match's new one"),
     ],

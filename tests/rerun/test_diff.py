@@ -16,7 +16,7 @@ from tiny_network import Tiny, build
 
 from network_atlas.cli.main import main
 from network_atlas.config.compose import compose
-from network_atlas.errors import ConfigError, StoreError
+from network_atlas.errors import ConfigError, ModelError, StoreError
 from network_atlas.rerun.diff import make_diff
 from network_atlas.rerun.sides import named, open_side
 from network_atlas.store.diff_schemas import DIFF_CHANNELS, DIFF_LAYERS
@@ -212,3 +212,27 @@ def test_names_of_snapshots() -> None:
 def test_a_snapshot_that_does_not_exist_is_named(retrained: Path) -> None:
     with pytest.raises(StoreError, match="no snapshot 9"):
         open_side(f"{retrained}@9")
+
+
+def test_old_pictures_still_excite_channels_that_did_not_change(retrained: Path, tmp_path: Path) -> None:
+    """Of conv3, which computes the same, a picture has the same percentile for both networks."""
+    names = f"{retrained}@1", f"{retrained}@2"
+    assert main(["diff", *names, "--out", str(tmp_path), "--cross"]) == 0
+    rows = {row["channel"]: row for row in _channels(tmp_path, "conv3")}
+    for name, column in zip(names, ("old_picture_in_new", "new_picture_in_old"), strict=True):
+        files = open_side(name).manifest.files
+        table = next(file.path for file in files if file.path.startswith("tables/atlas") and "conv3" in file.path)
+        for row in pq.read_table(retrained / table, partitioning=None).to_pylist():
+            assert rows[row["channel"]][column] == pytest.approx(row["visualizations"][0]["percentile"], abs=1e-3)
+    assert _channels(tmp_path, "conv2")[2]["old_picture_in_new"] is None  # dead
+
+
+def test_a_checkpoint_that_was_replaced_is_named(retrained: Path, tmp_path: Path) -> None:
+    path = retrained.parent / "_swap.pt"
+    kept = path.read_bytes()
+    torch.save(build().state_dict(), path)
+    try:
+        with pytest.raises(ModelError, match="snapshot 2"):
+            make_diff(open_side(f"{retrained}@1"), open_side(f"{retrained}@2"), out=str(tmp_path), cross=True)
+    finally:
+        path.write_bytes(kept)

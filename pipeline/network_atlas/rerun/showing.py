@@ -25,6 +25,11 @@ CHANNEL_FACTS = {
     "mean_shift": ("mean moved", "in standard deviations of the old channel"),
     "spread_shift": ("spread changed", "in standard deviations of the old channel"),
     "maximum_distance": ("maxima moved", "Wasserstein-1 distance of the histograms, in old standard deviations"),
+    "old_picture_in_new": (
+        "old picture now",
+        "percentile of the old picture among the images, for the new channel",
+    ),
+    "new_picture_in_old": ("new picture before", "percentile of the new picture among them, for the old channel"),
     "picture_similarity": (
         "pictures alike",
         "cosine of both pictures, small, blurred and mean-free; low values say little",

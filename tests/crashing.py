@@ -41,7 +41,7 @@ class Ended:
 
 
 class Crashing:
-    """Work of one kind ('commit' or 'run'), each time in a process of its own."""
+    """Work of one kind ('commit', 'run' or 'prune'), each time in a process of its own."""
 
     def __init__(self, forking: Forking, folder: Path, kind: str) -> None:
         self._forking, self._steps, self._kind = forking, folder / f"{kind}-steps.json", kind
@@ -161,6 +161,15 @@ def commit_some(root: str) -> None:
     publish(store, Manifest(created="now", version="1", config={}, upstream={}, files=tuple(files)))
 
 
+def prune_to_one(root: str) -> None:
+    """Remove all snapshots but the newest one."""
+    from network_atlas.store.prune import plan_prune, prune
+    from network_atlas.store.root import Store
+
+    store = Store.open(root)
+    prune(store, plan_prune(store, keep=1))
+
+
 def worked(kind: str, order: dict[str, Any]) -> int:
     """Do a piece of work, and return the exit code."""
     steps = Steps(order["root"], order["fail_at"], order["how"])
@@ -168,6 +177,9 @@ def worked(kind: str, order: dict[str, Any]) -> int:
     try:
         if kind == "commit":
             commit_some(order["root"])
+            return 0
+        if kind == "prune":
+            prune_to_one(order["root"])
             return 0
         from network_atlas.cli.main import main
 

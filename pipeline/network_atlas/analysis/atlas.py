@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from network_atlas.analysis import tables
+from network_atlas.layers import LayerSpec, ReceptiveField
 from network_atlas.store.manifest import Manifest, read_manifest
 from network_atlas.store.root import Store
 
@@ -52,6 +54,21 @@ class Atlas:
     def layers(self) -> tuple[str, ...]:
         """Return the names of the layers, in order of execution."""
         return tuple(self.table("layers", ["layer"]).column("layer").to_pylist())
+
+    @property
+    def specs(self) -> tuple[LayerSpec, ...]:
+        """Return the layers as values, in order of execution."""
+        return tuple(map(_spec, self.table("layers").to_pylist()))
+
+
+def _spec(row: dict[str, Any]) -> LayerSpec:
+    field, sizes = row["receptive_field"], ("type", "channels", "height", "width", "tokens", "receptive_field_px")
+    return LayerSpec(
+        index=row["layer_index"],
+        name=row["layer"],
+        receptive_field=ReceptiveField(**{name: tuple(pair) for name, pair in field.items()}) if field else None,
+        **{name: row[name] for name in sizes},
+    )
 
 
 def open_atlas(root: str, snapshot: int | None = None) -> Atlas:

@@ -24,7 +24,7 @@ from network_atlas.store import schemas
 from network_atlas.store.paths import atlas_directory, statistics_directory
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
-from network_atlas.store.shards import put_shard, read_rows
+from network_atlas.store.shards import put_shard, read_checked_rows
 
 
 class AssembleWorker:
@@ -80,10 +80,10 @@ class AssembleWorker:
 
     def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = {picture.key for picture in task.plan.pictures}
-        rows = (row for path in task.picture_files for row in read_rows(self._store, path))
+        rows = (row for path in task.picture_files for row in read_checked_rows(self._store, path))
         return {str(row["key"]): row for row in rows if row["key"] in keys}
 
     def _calibrations(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = set(task.calibrations)
-        rows = (row for path in task.calibration_files for row in read_rows(self._store, path))
+        rows = (row for path in task.calibration_files for row in read_checked_rows(self._store, path))
         return {str(row["key"]): row for row in rows if row["calibration"] in keys}

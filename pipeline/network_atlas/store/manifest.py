@@ -117,7 +117,12 @@ def encoded(manifest: Manifest) -> bytes:
 
 
 def _read(store: Store, number: int) -> Manifest:
-    path = manifest_path(number)
+    return parse_manifest(store, manifest_path(number))
+
+
+def parse_manifest(store: Store, path: str) -> Manifest:
+    """Return the manifest in a file whose name is its number. Raises CorruptShardError if it was cut or changed."""
+    number = _number(path)
     try:
         raw = json.loads(store.read(path))
         checksum = raw.pop("checksum")
@@ -135,6 +140,6 @@ def _read(store: Store, number: int) -> Manifest:
 
 def _number(path: str) -> int:
     stem = path.rsplit("/", 1)[-1].removesuffix(".json")
-    if not stem.isdigit() or path != manifest_path(int(stem)):
+    if not stem.isdigit() or stem != f"{int(stem):05d}":
         raise CorruptShardError(f"{path!r} is not a manifest: names are numbers such as 00001.json. Remove it.")
     return int(stem)

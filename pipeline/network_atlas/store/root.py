@@ -16,9 +16,9 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -47,6 +47,15 @@ NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, er
 
 Data: TypeAlias = bytes | pa.Buffer
 _T = TypeVar("_T")
+
+
+class Info(NamedTuple):
+    """A file: a named tuple, since a root has a hundred thousand."""
+
+    path: str
+    size_bytes: int
+    modified: float
+    """In seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +220,18 @@ class Store:
 
     def sizes(self, directory: str) -> dict[str, int]:
         """Return the size in bytes of every file below a directory, by path."""
+        return {info.path: info.size_bytes for info in self.infos(directory)}
+
+    def infos(self, directory: str) -> Sequence[Info]:
+        """Return path, size and time of every file below a directory, which need not exist."""
         selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
         infos = self._done("list", directory, lambda: self.filesystem.get_file_info(selector))
         prefix = len(self.base) + 1
-        return {info.path[prefix:]: int(info.size) for info in infos if info.type == fs.FileType.File}
+        return [
+            Info(info.path[prefix:], int(info.size), (info.mtime_ns or 0) / 1e9)
+            for info in infos
+            if info.type == fs.FileType.File
+        ]
 
     def _full(self, path: str) -> str:
         return f"{self.base}/{path}" if path else self.base

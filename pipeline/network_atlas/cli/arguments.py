@@ -159,6 +159,7 @@ def _add_diff_options(diff: argparse.ArgumentParser) -> None:
     diff.add_argument("old", nargs="?", metavar="OLD", help=ARGUMENTS["old"])
     diff.add_argument("new", nargs="?", metavar="NEW", help=ARGUMENTS["new"])
     diff.add_argument("--out", metavar="FOLDER", help=ARGUMENTS["out"])
+    diff.add_argument("--cross", action="store_true", help=ARGUMENTS["cross"])
     diff.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["fail_over"])
     diff.add_argument("--json", action="store_true", help=ARGUMENTS["json"])
 

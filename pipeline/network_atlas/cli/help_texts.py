@@ -53,6 +53,7 @@ ARGUMENTS = {
     "old": "the old atlas, or one of its snapshots: ROOT@2 (default: the only atlas below ./atlases)",
     "new": "the new one (default: the newest snapshot of OLD, which is compared with the one before)",
     "out": "folder or URI to write to (default: NEW.diff/<old>-<new>, beside the newer root)",
+    "cross": "also run both networks, each on the other's pictures: needs the checkpoints of both",
     "fail_over": "end with exit code 4 if a measure is above this number (may be given several times)",
 }
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from network_atlas.errors import ConfigError, counted
 from network_atlas.layers import LayerSpec
 from network_atlas.rerun.channels import Datasets, Row
+from network_atlas.rerun.cross import open_networks
 from network_atlas.rerun.layer_diff import LayerDiff, diff_layer
 from network_atlas.rerun.showing import layer_facts, line_of, pairs_of, versus
 from network_atlas.rerun.sides import Side
@@ -46,18 +47,22 @@ class DiffResult:
     sentences: Sequence[str]
 
 
-def make_diff(old: Side, new: Side, *, out: str, progress: Callable[[str], None] = lambda _: None) -> DiffResult:
+def make_diff(
+    old: Side, new: Side, *, out: str, cross: bool = False, progress: Callable[[str], None] = lambda _: None
+) -> DiffResult:
     """Compare two snapshots, write tables, summary and pages below `out`, and return the result.
 
+    With `cross`, both networks are loaded, and each is run on the other's pictures.
     `progress` is told of each layer that has to be compared. Raises ConfigError if `out` holds something else.
     """
     store = Store.open(out)
     _claim(store)
+    networks = open_networks(old, new) if cross else None
     about, datasets = versus(old, new), datasets_of(old, new)
     lines, written = [], set[str]()
     for name in names_of(old, new):
         progress(name)
-        diff = diff_layer(name, old, new, datasets)
+        diff = diff_layer(name, old, new, datasets, networks)
         pairs = pairs_of(diff)
         if diff.channels:
             pages = diff_layer_files(about, diff.layer, layer_facts(diff.row), diff.row["notes"], pairs)

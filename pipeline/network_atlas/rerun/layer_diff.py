@@ -14,6 +14,7 @@ import numpy as np
 from network_atlas.layers import LayerSpec
 from network_atlas.rerun.activations import Activations, compare_activations
 from network_atlas.rerun.channels import Datasets, LayerSide, Row, channel_rows, plain
+from network_atlas.rerun.cross import Networks, cross_columns
 from network_atlas.rerun.pictures import Record, records_of
 from network_atlas.rerun.sides import Side
 from network_atlas.store.diff_schemas import DIFF_LAYERS
@@ -21,6 +22,7 @@ from network_atlas.store.diff_schemas import DIFF_LAYERS
 CHANGED_ABOVE = 0.5
 """Drift above which a channel counts as changed: less than half of its correlation with what it was is left."""
 REUSED, RECOMPUTED, SAME_WEIGHTS, ADDED, REMOVED = "reused", "recomputed", "same_weights", "added", "removed"
+CROSS = ("old_picture_in_new", "new_picture_in_old")
 NOT_OF_A_LAYER = ("model.weights", "model.classes", "sweep.")
 """Settings of snapshots that make no difference to a layer of the same weights. Names of classes are shown only."""
 
@@ -37,8 +39,8 @@ class LayerDiff:
     new: Mapping[int, Record]
 
 
-def diff_layer(name: str, old: Side, new: Side, datasets: Datasets) -> LayerDiff:
-    """Return what changed in a layer that one or both snapshots have."""
+def diff_layer(name: str, old: Side, new: Side, datasets: Datasets, networks: Networks | None = None) -> LayerDiff:
+    """Return what changed in a layer that one or both snapshots have; with networks, also cross-activation."""
     state = state_of(name, old, new)
     layer = new.layers.get(name) or old.layers[name]
     row = _empty_row(name, old, new) | {"state": state}
@@ -50,6 +52,10 @@ def diff_layer(name: str, old: Side, new: Side, datasets: Datasets) -> LayerDiff
     sides = _read(old, name, variant), _read(new, name, variant)
     activations = compare_activations(old.sample(old.layers[name]), new.sample(layer))
     channels = channel_rows(*sides, activations, datasets)
+    if networks is not None and variant is not None:
+        crossed = cross_columns(old, new, networks, layer, variant)
+        of_row = {name: values.get for name, values in crossed.items()}
+        channels = [{**row, **{name: of(row["channel"]) for name, of in of_row.items()}} for row in channels]
     row |= _activation_columns(activations) | _channel_columns(channels)
     row["notes"] = notes(sides, activations, datasets, variant)
     return LayerDiff(layer=layer, row=row, channels=channels, old=sides[0].records, new=sides[1].records)
@@ -130,7 +136,7 @@ def _channel_columns(rows: Sequence[Row]) -> Row:
         "worse": sum(row["status_old"] == "ok" and row["status_new"] not in ("ok", None) for row in rows),
         **{
             name: mean([row[name] for row in rows if row[name] is not None])
-            for name in ("jaccard", "rank_biased_overlap", "picture_similarity")
+            for name in ("jaccard", "rank_biased_overlap", "picture_similarity", *CROSS)
         },
     }
 

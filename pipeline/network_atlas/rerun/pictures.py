@@ -56,7 +56,7 @@ def _record(row: Mapping[str, Any], variant: str | None) -> Record:
     crops = [example["crop"]["bytes"] for example in row["examples"] or () if example["kind"] == "top"]
     stored = next((picture for picture in row["visualizations"] or () if picture["variant"] == variant), None)
     return Record(
-        caption=row["class_name"] or str(row["channel"]),
+        caption=row["class_name"] or f"channel {row['channel']}",
         status=row["status"],
         picture=_picture(stored) if stored else None,
         crops=tuple(crops[:CROPS]),
@@ -67,13 +67,16 @@ def _picture(stored: Mapping[str, Any]) -> Picture:
     data: bytes = stored["image"]["bytes"]
     if stored["opacity"]:
         data = see_through(data, stored["opacity"]["bytes"])
-    return Picture(key=stored["key"], variant=stored["variant"], small=small_version(data), thumbnail=_thumbnail(data))
+    with Image.open(io.BytesIO(data)) as image:
+        picture = image.convert("RGB")
+    return Picture(
+        key=stored["key"], variant=stored["variant"], small=small_version(picture), thumbnail=_thumbnail(picture)
+    )
 
 
-def _thumbnail(encoded: bytes) -> bytes:
+def _thumbnail(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    with Image.open(io.BytesIO(encoded)) as image:
-        shown = image.convert("RGB")
-        shown.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-        shown.save(stream, format="JPEG", quality=88)
+    shown = picture.copy()
+    shown.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+    shown.save(stream, format="JPEG", quality=88)
     return stream.getvalue()

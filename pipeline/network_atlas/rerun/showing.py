@@ -14,7 +14,7 @@ from network_atlas.site.diff_pages import LayerLine, Pair, Shown, Versus
 
 PAIRS = 100
 """Channels that a layer's page shows, those that changed most; the tables have all."""
-COVERS = 6
+COVERS = 8
 
 CHANNEL_FACTS = {
     "drift": ("drift", "1 - correlation with what it was, over the same images"),
@@ -25,7 +25,15 @@ CHANNEL_FACTS = {
     "mean_shift": ("mean moved", "in standard deviations of the old channel"),
     "spread_shift": ("spread changed", "in standard deviations of the old channel"),
     "maximum_distance": ("maxima moved", "Wasserstein-1 distance of the histograms, in old standard deviations"),
-    "picture_similarity": ("pictures alike", "cosine of both pictures, small, blurred and mean-free"),
+    "old_picture_in_new": (
+        "old picture now",
+        "percentile of the old picture among the images, for the new channel",
+    ),
+    "new_picture_in_old": ("new picture before", "percentile of the new picture among them, for the old channel"),
+    "picture_similarity": (
+        "pictures alike",
+        "cosine of both pictures, small, blurred and mean-free; low values say little",
+    ),
 }
 LAYER_FACTS = {
     "drift": ("Drift", "mean over the channels"),
@@ -108,7 +116,7 @@ def _badges(row: Row) -> list[str]:
 def layer_facts(row: Row) -> list[tuple[str, str, str]]:
     """Return a layer's numbers as (name, value, explanation)."""
     return [
-        (name, number_text(row[column], digits=3 if column == "p_value" else 2), help_text)
+        (name, number_text(row[column]), help_text)
         for column, (name, help_text) in LAYER_FACTS.items()
         if row[column] is not None
     ]

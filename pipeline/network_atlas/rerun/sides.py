@@ -31,6 +31,7 @@ RECORD = (
     *(f"examples.list.element.{name}" for name in ("kind", "example_id", "label", "crop")),
 )
 """The parts of a joined row that are compared and shown."""
+PICTURES = ("channel", *(f"visualizations.list.element.{name}" for name in ("variant", "objective", "image")))
 VARIANTS = ("channel", "visualizations.list.element.variant")
 KINDS = ("spatial_maximum", "spatial_mean")
 SNAPSHOT = re.compile(r"(?P<root>.+)@(?P<number>\d+)")
@@ -130,6 +131,12 @@ class Side:
                         return [picture["variant"] for picture in row["visualizations"]]  # type: ignore[attr-defined]
         return []
 
+    def pictures(self, layer: LayerSpec, variant: str) -> Iterator[tuple[int, bytes]]:
+        """Yield the channels of a layer and their pictures of a variant whose score is a channel's mean, as PNGs."""
+        for file in self.manifest.under(atlas_directory(layer)):
+            for rows in read_row_groups(self.store, file.path, PICTURES):
+                yield from _pictures(rows, variant)
+
     def records(self, layer: LayerSpec) -> Iterator[dict[str, Any]]:
         """Yield the joined rows of a layer's channels, a row group at a time: status, pictures, best examples."""
         for file in self.manifest.under(atlas_directory(layer)):
@@ -146,6 +153,14 @@ def _spread(columns: Mapping[str, Any]) -> Spread:
         Buckets(*(part[end - length : end] for part in parts)) for end, length in zip(ends, lists.lengths, strict=True)
     ]
     return Spread(variance=columns["variance"], histograms=histograms)
+
+
+def _pictures(rows: Sequence[Mapping[str, Any]], variant: str) -> Iterator[tuple[int, bytes]]:
+    for row in rows:
+        if row["channel"] is not None:
+            for picture in row["visualizations"] or ():
+                if picture["variant"] == variant and picture["objective"] == "channel":
+                    yield row["channel"], picture["image"]["bytes"]
 
 
 def _top(examples: Lists) -> list[list[str]]:

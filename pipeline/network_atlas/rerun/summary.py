@@ -26,6 +26,9 @@ MEASURES = {
 ROWS_SHOWN = 40
 """Layers that the Markdown summary lists, those with the largest drift first."""
 
+SMALLEST_SHOWN = 0.0001
+"""Numbers nearer to zero are shown as zero: activations are known to about this much of themselves."""
+
 Row = Mapping[str, Any]
 
 
@@ -130,13 +133,17 @@ def sentences(summary: Summary, layers: Sequence[Row]) -> list[str]:
     return [*texts, *([f"{'; '.join(happened)}."] if happened else [])]
 
 
-def number_text(value: float | None, digits: int = 2) -> str:
-    """Return a number for people: whole ones as they are, others rounded; '–' for None."""
+def number_text(value: float | None) -> str:
+    """Return a number for people: counts as they are, others to hundredths, or to two digits below; '–' for None."""
     if value is None:
         return "–"
-    if float(value).is_integer() and abs(value) >= 1:
-        return f"{int(value):,}"
-    return f"{round(value, digits) or 0.0:.{digits}f}"
+    if isinstance(value, int):
+        text = f"{value:,}"
+    elif SMALLEST_SHOWN <= abs(value) < 0.01:
+        text = f"{value:.2g}"
+    else:
+        text = f"{round(value, 2) or 0.0:.2f}"
+    return text.replace("-", "−")
 
 
 def markdown(title: str, facts: Sequence[tuple[str, str]], summary: Summary, layers: Sequence[Row]) -> str:

@@ -53,16 +53,17 @@ DIFF_CHANNELS = table_schema(
         field(
             "picture_similarity",
             pa.float64(),
-            "cosine of both pictures, made 32 px small, blurred and mean-free: 1 looks the same, 0 unrelated",
+            "cosine of both pictures, made 32 px small, blurred and mean-free: 1 looks the same; low values say "
+            "little, since new weights start from other noise",
         ),
         field("match_picture_similarity", pa.float64(), "the same of the old picture and the match's new one"),
         field(
             "old_picture_in_new",
             pa.float64(),
-            "percentile of the old picture among sampled images, for the new channel; null if it was not run",
+            "percentile of the old picture among sampled images, for the new channel of this number (--cross)",
             "%",
         ),
-        field("new_picture_in_old", pa.float64(), "percentile of the new picture for the old channel", "%"),
+        field("new_picture_in_old", pa.float64(), "percentile of the new picture for the old channel (--cross)", "%"),
     ],
 )
 
@@ -109,6 +110,8 @@ DIFF_LAYERS = table_schema(
         field("jaccard", pa.float64(), "mean over channels"),
         field("rank_biased_overlap", pa.float64(), "mean over channels"),
         field("picture_similarity", pa.float64(), "mean over channels"),
+        field("old_picture_in_new", pa.float64(), "mean over channels", "%"),
+        field("new_picture_in_old", pa.float64(), "mean over channels", "%"),
         field("notes", pa.list_(pa.string()), "why something is null"),
     ],
 )

@@ -26,7 +26,9 @@ def command(options: argparse.Namespace) -> int:
     old, new = sides(options.old, options.new)
     out = options.out or default_out(old, new)
     with messages().status("comparing") as status:
-        result = make_diff(old, new, out=out, progress=lambda name: status.update(f"comparing {name}"))
+        result = make_diff(
+            old, new, out=out, cross=options.cross, progress=lambda name: status.update(f"comparing {name}")
+        )
     over = exceeded(result.summary, thresholds)
     if options.json:
         print_json({**record_of(result, old, new), "thresholds": thresholds, "exceeded": over})

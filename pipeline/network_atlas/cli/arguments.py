@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     commands["status"].add_argument("--verify", action="store_true", help=ARGUMENTS["verify"])
     commands["prune"].add_argument("--keep", type=int, required=True, metavar="N", help=ARGUMENTS["keep"])
     commands["prune"].add_argument("--yes", action="store_true", help=ARGUMENTS["yes"])
+    commands["layers"].add_argument("--all", action="store_true", help=ARGUMENTS["all"])
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])

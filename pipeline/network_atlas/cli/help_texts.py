@@ -22,6 +22,7 @@ ARGUMENTS = {
     "config_dir": "a folder with configuration groups of your own",
     "multirun": "run every combination of comma-separated values",
     "root": "the atlas: a folder, or a URI such as s3://bucket/atlas (default: the only atlas below ./atlases)",
+    "all": "also list the layers that have no channels of their own, and whose they have",
     "json": "print JSON, for other programs",
     "id": "print only a name for the run's results, for schedulers",
     "snapshot": "this snapshot instead of the newest one; `atlas snapshots` lists them",
@@ -84,13 +85,15 @@ examples:
   atlas doctor executor=ray executor.address=10.0.0.7:6379 store.root=s3://bucket/atlas
 
 Takes the same overrides as atlas run, and checks everything that this run needs: versions, device, threads, cluster,
-store, model, repeatable, dataset, plan, space. Each line says ok, or names the fault and its fix; the exit code is 1 if
-any line is not ok. 'repeatable' is always ok: it says whether an image's numbers depend on the others in its batch.
+store, model, frozen, repeatable, dataset, plan, space. Each line says ok, or names the fault and its fix; the exit
+code is 1 if any line is not ok. Two lines are always ok: 'frozen' says whether the network runs in merged passes
+(model.frozen), 'repeatable' whether an image's numbers depend on the others in its batch.
 A small file is written under the root and removed. --json prints {format, ok, checks: [{name, ok, says}]}.""",
     "layers": """\
 examples:
   atlas layers
   atlas layers model=torchvision model.name=resnet50 model.weights=none
+  atlas layers --all                             also those that only pass on, rescale or clip the channels of others
 
 sweep.select.N.include and exclude match these names, and sweep.select.N.types these types. A module that runs more than
 once in a forward pass is a layer for each of its calls, numbered in their order; '#' needs quotes inside the shell's:

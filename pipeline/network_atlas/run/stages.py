@@ -18,12 +18,14 @@ from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
 from network_atlas.run.prepare import prepare
 from network_atlas.run.publishing import publish_snapshot
+from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
-from network_atlas.run.result import Result, result_of, unreadable
+from network_atlas.run.result import Result
 from network_atlas.run.running import Progress, Run
 from network_atlas.site.pages import VERSION as SITE_VERSION
 from network_atlas.site.worker import put_index, remove_stale_pages
@@ -46,6 +48,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
     everything else is done and committed, if a span, a table or a page could not be made.
     """
     prepared = prepare(config)
+    stop_watching()  # what was read so far is what the plan is derived from
     log = RunLog(prepared.store)
     # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:

@@ -10,7 +10,7 @@ from network_atlas.rerun.layer_diff import LayerDiff
 from network_atlas.rerun.pictures import Record
 from network_atlas.rerun.sides import Side
 from network_atlas.rerun.summary import number_text
-from network_atlas.site.diff_pages import LayerLine, Pair, Shown, Versus
+from network_atlas.site.diff_pages import IDENTITIES, LayerLine, Pair, Shown, Versus
 
 PAIRS = 100
 """Channels that a layer's page shows, those that changed most; the tables have all."""
@@ -114,8 +114,10 @@ def _badges(row: Row) -> list[str]:
 
 
 def layer_facts(row: Row) -> list[tuple[str, str, str]]:
-    """Return a layer's numbers as (name, value, explanation)."""
-    return [
+    """Return what a layer's channel numbers mean, and its measures, as (name, value, explanation)."""
+    identity = IDENTITIES.get(row["identity"], "")
+    meaning = [("Channels", identity, "whether channels of the same number are more alike than random pairs")]
+    return (meaning if identity else []) + [
         (name, number_text(row[column]), help_text)
         for column, (name, help_text) in LAYER_FACTS.items()
         if row[column] is not None

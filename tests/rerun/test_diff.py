@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,17 @@ def test_datasets_without_a_common_example_are_not_ranked(retrained: Path, image
     assert {row["drift"] for row in rows} == {None}  # the samples share no image either
     assert rows[0]["mean_shift"] == pytest.approx(0, abs=1e-6)  # the same images under other names
     assert rows[0]["picture_similarity"] == 1
+
+
+def test_images_that_changed_under_their_names_are_not_called_the_same(images: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(images, tmp_path / "mine"))
+    _run(tmp_path, mine, _nothing)
+    first, *_, last = sorted(mine.iterdir())
+    shutil.copy(last, first)
+    _run(tmp_path, mine, _nothing)
+    layers = _diff(f"{tmp_path}/atlas@1", f"{tmp_path}/atlas@2", tmp_path / "diff")
+    assert {row["state"] for row in layers.values()} == {"same_weights"}
+    assert 0 < (layers["conv1"]["drift"] or 0) < 1
 
 
 def test_thresholds_set_the_exit_code_and_json_says_which(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from network_atlas.store.changes import changes, own_bytes
-from network_atlas.store.manifest import Manifest
+from network_atlas.store.manifest import Manifest, ScanGroup
 from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
@@ -26,6 +26,7 @@ FIRST = Manifest(
     config={"optimize.steps": 4, "model.weights": "a"},
     upstream={"conv1": "x", "conv2": "y"},
     files=(file("examples/1"), file("visualizations/1", rows=6)),
+    scans=(ScanGroup(layers=("conv1", "conv2"), files=("scan/partials/1", "examples/1")),),
 )
 
 
@@ -40,6 +41,8 @@ FIRST = Manifest(
         ({"files": (file("examples/2"), file("visualizations/1", rows=6))}, "other examples"),
         ({"files": (*FIRST.files, file("visualizations/2", rows=2))}, "2 new pictures"),
         ({"files": (*FIRST.files, file("tables/atlas/1"))}, "tables only"),
+        ({"scans": (ScanGroup(layers=("conv1", "conv2"), files=("scan/partials/2", "examples/1")),)},
+         "conv1, conv2 scanned again, with other results"),
         ({"upstream": {f"conv{number}": "" for number in range(1, 6)}},
          "conv1, conv2 recomputed (2 of 5 layers); conv3, conv4, conv5 added"),
     ],

@@ -203,7 +203,7 @@ examples:
 'network' is the start of a hash of the network's weights and code. 'only here' counts the bytes of files that no other
 snapshot uses: what removing this one alone would free. --json prints {format, root, snapshots: [{number, damage,
 created, version, network, run, command, layers, files, size_bytes, own_bytes, changes: {recomputed, added, removed,
-layers, settings, dataset, version, pictures}}]}; changes are against the snapshot before, null for the first.""",
+layers, settings, dataset, rescanned, version, pictures}}]}; changes are against the snapshot before, null for the first.""",
     "prune": """\
 examples:
   atlas prune atlases/efficientnet_lite0 --keep 5          what would go; removes nothing

@@ -80,7 +80,8 @@ def state_of(name: str, old: Side, new: Side) -> str:
         return RECOMPUTED
     # Tables are named by their content.
     tables = ([file.path for file in side.tables(side.layers[name])] for side in (old, new))
-    return REUSED if len({*map(tuple, tables)}) == 1 or made_alike(old, new) else SAME_WEIGHTS
+    alike = made_alike(old, new) and old.manifest.scan_of(name) == new.manifest.scan_of(name)
+    return REUSED if len({*map(tuple, tables)}) == 1 or alike else SAME_WEIGHTS
 
 
 def made_alike(old: Side, new: Side) -> bool:

@@ -27,6 +27,8 @@ class Changes:
     """Dotted paths of settings that differ."""
     dataset: bool
     """Whether the examples are others, by id, label or order."""
+    rescanned: tuple[str, ...]
+    """Layers of the same upstream hash whose scan has other results: the content of images changed, or the machine."""
     version: str
     """'0.1.0 -> 0.2.0' if the package's version differs, else ''."""
     pictures: int
@@ -42,6 +44,9 @@ class Changes:
             f"{_listed(self.added)} added" if self.added else "",
             f"{_listed(self.removed)} removed" if self.removed else "",
             "other examples" if self.dataset else "",
+            f"{_listed(self.rescanned)} scanned again, with other results"
+            if self.rescanned and not self.dataset
+            else "",
             f"settings: {_listed(self.settings)}" if self.settings else "",
             f"network-atlas {self.version}" if self.version else "",
             counted(self.pictures, "new picture") if self.pictures else "",
@@ -62,6 +67,9 @@ def changes(before: Manifest, after: Manifest) -> Changes:
         layers=len(new),
         settings=tuple(path for path in paths if before.config.get(path, ...) != after.config.get(path, ...)),
         dataset=examples[0] != examples[1],
+        rescanned=tuple(
+            layer for layer in new if new[layer] == old.get(layer) and before.scan_of(layer) != after.scan_of(layer)
+        ),
         version=f"{before.version} -> {after.version}" if before.version != after.version else "",
         pictures=sum(file.rows for file in after.under("visualizations") if file.path not in known),
     )

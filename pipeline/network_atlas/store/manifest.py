@@ -60,6 +60,14 @@ class Manifest:
         """Return the bytes of all files of the snapshot; other snapshots may use the same files."""
         return sum(file.size_bytes for file in self.files)
 
+    def scan_of(self, layer: str) -> frozenset[str]:
+        """Return the files with a layer's part of the scan, without those that list the examples.
+
+        They are named by their content: the same network gives others only if images or the machine are others.
+        """
+        files = (path for group in self.scans if layer in group.layers for path in group.files)
+        return frozenset(path for path in files if not path.startswith("examples/"))
+
     def under(self, folder: str) -> tuple[FileEntry, ...]:
         """Return the snapshot's files below a folder of the root."""
         return tuple(file for file in self.files if file.path.startswith(f"{folder}/"))

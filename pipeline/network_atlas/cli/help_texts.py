@@ -132,7 +132,7 @@ One run at a time. A file that is still written waits. A checkpoint that can't b
 is in ROOT/logs/watch.jsonl, an object a line, and is what a watch that starts again goes by. SIGTERM stops the run too;
 the next watch resumes it. The object for hooks:
   event              success, failure or drift
-  at, root, exit_code, seconds, snapshot_before, snapshot
+  time, root, exit_code, seconds, snapshot_before, snapshot
   checkpoint         {path, size_bytes, changed_ns}; sha256, copy: its content's hash and the path of the copy
   error, tries, final     of a failure; final: it is not tried again
   diff               {before, after, exit_code, drifted, out, error}, or null; out is the folder of its tables and pages
@@ -203,7 +203,8 @@ examples:
 'network' is the start of a hash of the network's weights and code. 'only here' counts the bytes of files that no other
 snapshot uses: what removing this one alone would free. --json prints {format, root, snapshots: [{number, damage,
 created, version, network, run, command, layers, files, size_bytes, own_bytes, changes: {recomputed, added, removed,
-layers, settings, dataset, rescanned, version, pictures}}]}; changes are against the snapshot before, null for the first.""",
+layers, settings, dataset, rescanned, version, pictures}}]}; changes are against the snapshot before, null for the
+first.""",
     "prune": """\
 examples:
   atlas prune atlases/efficientnet_lite0 --keep 5          what would go; removes nothing

@@ -30,7 +30,7 @@ from network_atlas.rerun.hooks import Hooks
 from network_atlas.rerun.record import FILE, Record
 from network_atlas.rerun.watch import Options, Watch, watch_once
 from network_atlas.store.lease import Lease
-from network_atlas.store.manifest import latest
+from network_atlas.store.manifest import latest, read_manifest
 from network_atlas.store.root import Store
 
 CODES = Codes(done=0, incomplete=3, stopped=75, drifted=None)
@@ -107,6 +107,19 @@ def test_a_checkpoint_is_run_once_also_after_a_restart_and_under_another_name(
         again.look()
     assert events(root) == ["started", "succeeded", "unchanged"]
     assert newest(root) == 2
+
+
+def test_an_earlier_content_that_is_put_back_is_taken_again(make: Make, root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "runs/last.pth"
+    watch = make()
+    for bias, seconds in ((0.5, 1), (0.6, 2), (0.5, 1), (0.5, 3)):  # put back with its time; then saved once more
+        save(path, bias, seconds=seconds)
+        watch.look()
+        watch.look()
+    assert events(root) == [*["started", "succeeded"] * 3, "unchanged"]
+    assert newest(root) == 4
+    store = Store.open(str(root))
+    assert read_manifest(store, 4).upstream == read_manifest(store, 2).upstream
 
 
 def test_a_file_that_is_no_checkpoint_is_tried_a_few_times_and_the_last_snapshot_stays(

@@ -43,13 +43,24 @@ class Record:
         return line
 
     def has_ended(self, checkpoint: Checkpoint) -> bool:
-        """Say whether the file of this name, size and time needs no further look."""
+        """Say whether the file of this name, size and time needs no further look.
+
+        Only the last end of a name counts: a file that is put back as it was before is a new checkpoint.
+        """
         same = (checkpoint.path, checkpoint.size_bytes, checkpoint.changed_ns)
-        return any(_is_end(event) and _file(event) == same for event in self.events)
+        ends = (_file(event) for event in reversed(self.events) if _is_end(event))
+        return next((file == same for file in ends if file[0] == checkpoint.path), False)
 
     def done_with(self, sha256: str) -> dict[str, Any] | None:
-        """Return the last event of a content that needs no further look; None if it does."""
-        return next((e for e in reversed(self.events) if _is_end(e) and e.get("sha256") == sha256), None)
+        """Return the last event of a content that needs no further look; None if it does.
+
+        That is a content which failed for good, or which the newest snapshot shows: after another one was taken, an
+        earlier content is taken again, which reuses all that was made of it.
+        """
+        taken = [event for event in self.events if _is_end(event) and event.get("sha256")]
+        shown = [event for event in taken if not event.get("final")]
+        left = [event for event in taken if event.get("final")]
+        return next((event for event in reversed([*left, *shown[-1:]]) if event["sha256"] == sha256), None)
 
     def failures(self, sha256: str) -> int:
         """Return how often runs with a content failed."""

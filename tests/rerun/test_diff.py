@@ -15,11 +15,12 @@ import torch
 from conftest import INLINE, TINY, quietly
 from tiny_network import Tiny, build
 
+from network_atlas.cli.commands.diff import default_out
 from network_atlas.cli.main import main
 from network_atlas.config.compose import compose
 from network_atlas.errors import ConfigError, ModelError, StoreError
 from network_atlas.rerun.diff import make_diff
-from network_atlas.rerun.sides import named, open_side
+from network_atlas.rerun.sides import Side, named, open_side
 from network_atlas.store.diff_schemas import DIFF_CHANNELS, DIFF_LAYERS
 
 Change = Callable[[Tiny], None]
@@ -214,6 +215,16 @@ def test_a_second_diff_replaces_the_first_whole(retrained: Path, anew: Path, tmp
     _diff(f"{retrained}@1", f"{retrained}@2", tmp_path)
     assert not list(tmp_path.rglob("*conv1*"))
     assert json.loads((tmp_path / "diff.json").read_text())["new"]["snapshot"] == 2
+
+
+def test_the_default_folder_lies_beside_a_uri_with_a_query(retrained: Path) -> None:
+    class There(Side):
+        root = "s3://bucket/atlas?scheme=http"
+
+    old, new = (open_side(f"{retrained}@{number}") for number in (1, 2))
+    sides = [There(side.store, side.manifest) for side in (old, new)]
+    assert default_out(sides[0], sides[1]) == "s3://bucket/atlas.diff/1-2?scheme=http"
+    assert default_out(old, sides[1]) == "s3://bucket/atlas.diff/atlas@1-atlas@2?scheme=http"
 
 
 def test_names_of_snapshots() -> None:

@@ -174,6 +174,22 @@ def test_a_root_that_another_run_works_on_makes_the_watch_wait(make: Make, root:
     assert events(root) == ["started", "succeeded"]
 
 
+def test_losing_a_race_for_the_root_is_no_failure_and_spares_the_other_watchs_copy(
+    make: Make, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "runs/a.pth", 0.5)
+    monkeypatch.setattr(Watch, "_holder", lambda _: "")  # the other one begins after this look
+    watch = make(tries=1)
+    with Lease(Store.open(str(root))):
+        watch.look()
+        watch.look()
+    assert (events(root), watch.waiting, watch.failed) == (["started", "busy"], 1, 0)
+    (copy,) = (tmp_path / "copies").iterdir()
+    assert Record(Store.open(str(root))).copies_in_use == [str(copy)]
+    watch.look()
+    assert events(root)[2:] == ["started", "succeeded"]
+
+
 def test_a_hook_that_fails_is_recorded_and_the_watch_goes_on(make: Make, root: Path, tmp_path: Path) -> None:
     save(tmp_path / "runs/a.pth", 0.5)
     watch_once(make(hooks=Hooks(success="exit 9")), interval_seconds=0.01)

@@ -71,6 +71,12 @@ class Record:
         """Return the copies of the checkpoints that succeeded, oldest first."""
         return [str(event["copy"]) for event in self.events if event["event"] == "succeeded" and "copy" in event]
 
+    @property
+    def copies_in_use(self) -> list[str]:
+        """Return the copies whose run has not ended: another watch's may be reading one now."""
+        last = {str(event["copy"]): str(event["event"]) for event in self.events if "copy" in event}
+        return [copy for copy, event in last.items() if event in ("started", "busy", "stopped")]
+
 
 def _is_end(event: dict[str, Any]) -> bool:
     return event["event"] in ENDED or bool(event.get("final"))

@@ -30,7 +30,7 @@ from network_atlas.rerun.checkpoints import (
 from network_atlas.rerun.children import Codes, Ended, atlas, quoted
 from network_atlas.rerun.hooks import Event, Hooks
 from network_atlas.rerun.record import Record
-from network_atlas.store.lease import is_gone, lease_files, read_lease
+from network_atlas.store.lease import BUSY, is_gone, lease_files, read_lease
 from network_atlas.store.manifest import latest
 from network_atlas.store.root import Store
 
@@ -110,11 +110,14 @@ class Watch:
             self._record.add("unchanged", **facts, same_as=same_as)
             self._say(f"{checkpoint.name}: nothing to do, the content is that of {same_as}, which {same['event']}")
             return True
-        self._run(checkpoint, copy, facts)
-        remove_copies(self._options.copies, keep=self._record.copies[-COPIES_KEPT:])
+        if not self._run(checkpoint, copy, facts):
+            return False
+        keep = [*self._record.copies[-COPIES_KEPT:], *self._record.copies_in_use]
+        remove_copies(self._options.copies, keep=keep)
         return True
 
-    def _run(self, checkpoint: Checkpoint, copy: Copy, facts: dict[str, Any]) -> None:
+    def _run(self, checkpoint: Checkpoint, copy: Copy, facts: dict[str, Any]) -> bool:
+        """Run for a copy and return True, or False if the root is another's now."""
         self._say(f"{checkpoint.name}: running")
         self._record.add("started", **facts)
         before, began = self._newest(), time.monotonic()
@@ -135,8 +138,13 @@ class Watch:
         elif ended.code == self._codes.stopped:
             self._record.add("stopped", **facts)
             self._say(f"{checkpoint.name}: stopped; goes on at the next look")
+        elif BUSY in ended.error:  # another watch or run took the root after this look
+            self._record.add("busy", **facts, error=ended.error)
+            self._say(f"{checkpoint.name} waits: {ended.error}")
+            return False
         else:
             self._failed(checkpoint, ended, facts)
+        return True
 
     def _succeeded(self, checkpoint: Checkpoint, facts: dict[str, Any]) -> None:
         before, after = facts["snapshot_before"], facts["snapshot"]
@@ -166,7 +174,9 @@ class Watch:
         root, mark, query = self._store.root.partition("?")  # of a URI
         out = f"{root.rstrip('/')}.diff/{before}-{after}{mark}{query}"
         thresholds = [word for threshold in self._options.fail_over for word in ("--fail-over", threshold)]
-        ended = atlas("diff", self._store.root, "--out", out, *thresholds)
+        # With numbers: by now another run may have ended, and a root's own name may end in '@2'.
+        sides = [f"{self._store.root}@{number}" for number in (before, after)]
+        ended = atlas("diff", *sides, "--out", out, *thresholds)
         drifted = ended.code == self._codes.drifted
         error = None if drifted or ended.code == self._codes.done else ended.error
         return {

@@ -39,6 +39,8 @@ from network_atlas.store.swap import Content, open_swap
 LEASE_FILE = "lease.json"
 SHARE_FOLDER = "leases"
 HEARTBEAT_SECONDS = 10.0
+BUSY = "is being worked on by"
+"""In the message of a run that another one keeps from a root."""
 STALE_SECONDS = 60.0
 """Six heartbeats: a holder may miss some of them while its storage fails for a moment."""
 BEAT_RETRY_SECONDS = 5.0
@@ -219,7 +221,7 @@ def _busy(root: str, holder: dict[str, Any], path: str) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(holder.get("since", time.time()))))
     heard = max(0.0, time.time() - float(holder.get("heartbeat", time.time())))
     return (
-        f"store.root={root!r} is being worked on by {who} since {since} (heard of {heard:.0f} s ago). Wait for it, "
+        f"store.root={root!r} {BUSY} {who} since {since} (heard of {heard:.0f} s ago). Wait for it, "
         "stop it, or give another store.root. A run that died frees its root "
         f"{STALE_SECONDS:.0f} s after it was last heard of."
     )

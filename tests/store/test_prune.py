@@ -17,7 +17,7 @@ from forked import Forking
 from network_atlas import open_atlas
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
-from network_atlas.errors import ConfigError, CorruptShardError
+from network_atlas.errors import ConfigError, CorruptShardError, StoreError
 from network_atlas.store import schemas
 from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import Manifest, numbers, publish, read_manifest
@@ -175,3 +175,8 @@ def test_it_is_refused_while_a_run_works_on_the_root(root: Path, capsys: pytest.
     assert "is being worked on by process" in capsys.readouterr().err
     check_listed_snapshots_are_whole(root)
     assert there(root)["snapshots"] == ["1", "2", "3"]
+
+
+def test_a_root_without_snapshots_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="has no snapshot"):
+        plan_prune(Store.open(str(tmp_path / "mistyped")), keep=2)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from network_atlas.errors import ConfigError
+from network_atlas.errors import ConfigError, StoreError
 from network_atlas.store.manifest import FOLDER, Manifest, manifest_path, numbers, parse_manifest, read_manifest
 from network_atlas.store.paths import TABLES
 from network_atlas.store.receipts import Receipt, each, read_receipts, receipt_path
@@ -62,6 +62,8 @@ def plan_prune(store: Store, *, keep: int) -> PrunePlan:
     if keep < 1:
         raise ConfigError(f"--keep={keep}: give the number of snapshots to keep, 1 or more.")
     there = numbers(store)
+    if not there and not store.list(PRUNING):
+        raise StoreError(f"{store.root!r} has no snapshot: nothing to remove. Is this the root of an atlas?")
     kept, removed = there[-keep:], there[:-keep]
     interrupted = [parse_manifest(store, path) for path in store.list(PRUNING)]
     going = [

@@ -31,7 +31,7 @@ def committed_sizes(store: Store, receipts: Collection[Receipt], folders: Iterab
         return sizes
     for path, sha256 in _touched(receipts, infos).items():
         if not _has(store, path, sha256):
-            log.warning("%s under %r is not what was committed: its results are made again", path, store.root)
+            log.warning("%s under %r is not what was committed: its results count as missing", path, store.root)
             del sizes[path]
     return sizes
 

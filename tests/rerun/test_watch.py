@@ -190,6 +190,17 @@ def test_losing_a_race_for_the_root_is_no_failure_and_spares_the_other_watchs_co
     assert events(root)[2:] == ["started", "succeeded"]
 
 
+def test_a_pattern_without_files_is_said_once(root: Path, make: Make) -> None:
+    said: list[str] = []
+    watch = make("*.nothing")
+    watch._say = said.append
+    watch.look()
+    watch.look()
+    assert len(said) == 1
+    assert "no file matches" in said[0]
+    assert "*.nothing" in said[0]
+
+
 def test_a_hook_that_fails_is_recorded_and_the_watch_goes_on(make: Make, root: Path, tmp_path: Path) -> None:
     save(tmp_path / "runs/a.pth", 0.5)
     watch_once(make(hooks=Hooks(success="exit 9")), interval_seconds=0.01)

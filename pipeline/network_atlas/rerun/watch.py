@@ -71,6 +71,7 @@ class Watch:
         self._codes = options.codes
         self._before: dict[str, Checkpoint] = {}
         self._record = Record(store)
+        self._none_said = False
         self.waiting = 0
         """Checkpoints at the last look that may still be written, or could not be taken."""
         self.failed = 0
@@ -80,6 +81,9 @@ class Watch:
         """Look once, and work off what is complete. Raises ConfigError if the place can't be listed."""
         now, marked = list_checkpoints(self._pattern, self._options.marker)
         ready = complete(now, {} if self._options.marker else self._before, marked)
+        if not now and not self._none_said:
+            self._say(f"no file matches {self._pattern} so far")
+        self._none_said = not now
         self._before = {checkpoint.path: checkpoint for checkpoint in now}
         self._record.read()
         open_ = [checkpoint for checkpoint in now if not self._record.has_ended(checkpoint)]

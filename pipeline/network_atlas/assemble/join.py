@@ -25,7 +25,7 @@ KEPT = (
     *("attempt", "start", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
-MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
+MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile")
 """Columns that calibration fills."""
 SMALLEST = 1e-12
 """Instead of a norm of zero: a picture that excites nothing then agrees with no other (cosine 0)."""

@@ -63,7 +63,7 @@ class AssembleWorker:
     def _scan(self, task: AssembleTask) -> LayerScan | None:
         if not task.examples:
             return None  # dataset=none
-        scan, layer = self._config.scan, task.plan.layer
+        scan, layer = self._config.kept, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
 
     def _crops(

@@ -8,6 +8,7 @@ Each field says which results it determines (`config.declare`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -82,6 +83,8 @@ class ModelConfig:
     classes: str = setting(HASHED, may_change=True)
     """'imagenet', 'none', or the path of a text file with one class name a line."""
     main_layers: tuple[str, ...] = setting(NOTHING)
+    main_classes: str | tuple[Count, ...] = setting(NOTHING, default="sample:10")
+    """The classes whose logits `sweep=demo` shows, in the form of a select's `channels`."""
     frozen: bool = setting(NOTHING)
     """Let convolutions, what follows them, and their gradients run in fewer passes; numbers change by rounding alone.
     False: the network's own code, for a check."""
@@ -149,6 +152,16 @@ class RunConfig:
                 f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "
                 "several; leave sweep.share out"
             )
+
+    @property
+    def kept(self) -> ScanConfig:
+        """Return the scan with as many examples of each kind as it keeps.
+
+        With views these are more than lists show: the best `k` images are among the best `k * views` examples, as each
+        image has so many views.
+        """
+        lists = {name: getattr(self.scan, name) * self.dataset.views for name in ("top_k", "bottom_k", "spectrum_k")}
+        return replace(self.scan, **lists)
 
     def recipe(self, name: str) -> OptimizeConfig:
         """Return a recipe by name; '' stands for `optimize`."""

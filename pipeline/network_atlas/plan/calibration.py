@@ -12,12 +12,12 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import spread
 from network_atlas.plan.tasks import CalibrateTask
 
-CALIBRATION_ALGORITHM = 2
+CALIBRATION_ALGORITHM = 3
 """Raise this number when the same picture is measured differently: all measurements then count as missing."""
 PATH_LAYERS = 4
 """Number of earlier layers in which a picture is compared with its unit's best examples."""
-RANDOM_EXAMPLES = 16
-"""Number of examples that are compared with each other: the likeness of unrelated images, the zero of the scale."""
+RANDOM_EXAMPLES = 64
+"""Number of examples, chosen by chance, that are compared with a unit's best ones: the likeness of any image."""
 
 
 def calibration_keys(plan: Plan, layer: LayerPlan) -> dict[str, str]:

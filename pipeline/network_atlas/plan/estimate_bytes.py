@@ -84,7 +84,7 @@ def _picture_bytes(config: RunConfig, plan: Plan, count: int) -> float:
 
 def _scan_bytes(config: RunConfig, plan: Plan, count: int) -> float:
     """Return the size of the partials, samples and statistics of `count` spans."""
-    scan, image = config.scan, config.model.input
+    scan, image = config.kept, config.model.input
     channels = sum(layer.layer.channels for layer in plan.layers)
     kept = scan.top_k + scan.bottom_k + 2 * scan.spectrum_k + scan.class_k
     labels = sum(len(set(span.labels) - {""}) for span in plan.spans) if scan.class_k else 0

@@ -77,7 +77,15 @@ MEASUREMENTS = [
         "path_similarity",
         pa.float32(),
         "likeness of the picture and the unit's best examples in the layers before (after Geirhos et al. 2024): "
-        "1 as alike as these among themselves, 0 as any image",
+        "1 as alike as these among themselves, 0 as any image; without bounds, as a picture may show what the examples "
+        "share and nothing else. For a number with a range see path_percentile",
+    ),
+    field(
+        "path_percentile",
+        pa.float32(),
+        "share of images chosen by chance that are less like the unit's best examples than the picture is, in the "
+        "layers before, 0 to 100: about 50 where the picture has nothing in common with them",
+        "%",
     ),
 ]
 

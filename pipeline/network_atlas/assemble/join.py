@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from network_atlas.assemble.examples import Location, Row, Shown, examples_of, examples_of_reference, location_of
+from network_atlas.assemble.examples import Location, Row, Shown, location_of
+from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.standing import picture_status, sampled_scores, standing
+from network_atlas.assemble.verdict import standardized_rank, verdict, worst
+from network_atlas.config.verdict import VerdictConfig
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
@@ -45,10 +48,8 @@ class Sources:
     """Picture key to the row of its calibration."""
     label: Callable[[str], str]
     """From an example_id."""
-    spectrum_k: int
-    """Examples of each kind from the middle of the range."""
-    reference_k: int
-    """Examples at each end, for units that are not a channel."""
+    lists: ExampleLists
+    limits: VerdictConfig
     crops: Mapping[Location, Shown]
 
 
@@ -67,16 +68,16 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
     scan = sources.scan[channel] if sources.scan and channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
-    shown = [_visualization(picture, row, sources, agreements.get(picture.key)) for picture, row in made]
-    names = sources.class_names if layer.name == OUTPUT else ()
+    shown = [_visualization(layer, picture, row, sources, agreements.get(picture.key)) for picture, row in made]
     return {
         "model": sources.model,
         "layer_index": layer.index,
         "layer": layer.name,
         "channel": channel,
         "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
-        "class_name": names[channel] if channel is not None and channel < len(names) else None,
+        "class_name": _class_name(layer, channel, sources),
         "status": _status(scan, shown, planned=len(pictures)),
+        "verdict": worst([picture["verdict"] for picture in shown]),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
         **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
@@ -87,6 +88,11 @@ def unit_label(layer: LayerSpec, channel: int) -> str:
     """Return the text form of the channel that a row is about."""
     kind = ClassLogit if layer.name == OUTPUT else Channel
     return kind(layer=layer.name, channel=channel).label
+
+
+def _class_name(layer: LayerSpec, channel: int | None, sources: Sources) -> str | None:
+    names = sources.class_names if layer.name == OUTPUT else ()
+    return names[channel] if channel is not None and channel < len(names) else None
 
 
 def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> str:
@@ -101,14 +107,19 @@ def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> s
     return "missing" if len(made) < planned else "ok"
 
 
-def _visualization(picture: Picture, row: Mapping[str, Any], sources: Sources, agreed: float | None) -> Row:
+def _visualization(
+    layer: LayerSpec, picture: Picture, row: Mapping[str, Any], sources: Sources, agreed: float | None
+) -> Row:
     # Its names are the plan's: the shard may be of an earlier sweep that called the same picture otherwise.
     names = {name: getattr(picture, name) for name in ("variant", "objective", "recipe", "seed")}
     measured = sources.calibrations.get(picture.key, {})
     percentile, times = standing(picture, row["score"], sampled_scores(picture, sources.scan, measured))
     shown = {name: row[name] for name in KEPT} | names | {"percentile": percentile, "times_maximum": times}
     shown |= {name: measured.get(name) for name in MEASURED} | {"agreement": agreed}
-    return shown | {"picture_status": picture_status(picture, row["status"], shown)}
+    shown["standardized_rank"] = standardized_rank(picture, measured.get("activations"), sources.scan)
+    shown["picture_status"] = picture_status(picture, row["status"], shown)
+    judged = verdict(picture, shown, channels=layer.channels, limits=sources.limits)
+    return shown | {"verdict": judged.word, "verdict_reasons": list(judged.reasons)}
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
@@ -139,12 +150,12 @@ def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources
     if sources.scan is None:
         return []
     if channel is not None:
-        return examples_of(sources.scan, channel, sources.spectrum_k)
+        return sources.lists.of_channel(sources.scan, channel)
     # The pictures of an interpolation describe one unit each, so no examples are those of their row.
     if len({picture.unit for picture in pictures}) != 1:
         return []
     measured = sources.calibrations.get(pictures[0].key, {})
-    return examples_of_reference(measured.get("reference") or [], sources.reference_k)
+    return sources.lists.of_reference(measured.get("reference") or [])
 
 
 def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
@@ -183,21 +194,29 @@ NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*STATISTICS, *CHANNE
 """The columns of a unit that is not a channel, or of any unit where there is no dataset."""
 
 
-def statistics_rows(layer: LayerSpec, sources: Sources) -> list[Row]:
-    """Return one row per channel of a layer, selected or not, with the columns of `schemas.CHANNEL_STATS`."""
-    scan = sources.scan
+def statistics_rows(plan: LayerPlan, statuses: Mapping[int, str], sources: Sources) -> list[Row]:
+    """Return one row per channel of a layer, selected or not, with the columns of `schemas.CHANNEL_STATS`.
+
+    `statuses` are those of the channels that the sweep selects.
+    """
+    scan, layer = sources.scan, plan.layer
     if scan is None:
         return []
+    # Near-copies are not looked for: it would decode the best images of channels that no page shows.
+    lists = replace(sources.lists, looks=None)
     return [
         {
             "model": sources.model,
             "layer_index": layer.index,
             "layer": layer.name,
             "channel": channel,
+            "unit": unit_label(layer, channel),
+            "class_name": _class_name(layer, channel, sources),
+            "status": statuses.get(channel) or _status(scan[channel], [], planned=0),
             **channel_statistics(scan, channel),
             "examples": [
                 {**example, "label": sources.label(example["example_id"])}
-                for example in examples_of(scan, channel, sources.spectrum_k)
+                for example in lists.of_channel(scan, channel)
             ],
         }
         for channel in scan

@@ -167,9 +167,7 @@ def _percentage_below(picture: Vectors, top: Vectors, random: Vectors) -> float 
     return float(100 * np.mean((random @ top.T).mean(axis=1) < likeness))
 
 
-def _standardized(
-    picture: Vectors, top: Vectors, random: Vectors
-) -> tuple[Vectors, Vectors, Vectors, float] | None:
+def _standardized(picture: Vectors, top: Vectors, random: Vectors) -> tuple[Vectors, Vectors, Vectors, float] | None:
     """Return the vectors in standard deviations from any images' mean, of length 1, and how alike the examples are.
 
     None where the examples have nothing in common that could be compared.

@@ -38,13 +38,14 @@ from network_atlas.store import schemas
 from network_atlas.store.png import decode_png
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import put_shard, read_rows
+from network_atlas.units import Neuron
 
 Pixels = UInt8[NDArray[np.uint8], "height width channels"]
 Vector = Float64[NDArray[np.float64], " channels"]
 
 AT_ONCE = 16
 """Images that are measured together, as far as the device's memory allows."""
-TOP_EXAMPLES = 5
+TOP_EXAMPLES = 9
 """Best examples that a picture is compared with."""
 
 
@@ -183,11 +184,14 @@ class _Calibration:
     def _best(self, picture: Picture) -> list[str]:
         if self._scan is None or picture.channel is None or picture.objective == "coactive":
             return []
-        scan = self._scan[picture.channel]
-        best = scan.top if picture.sign > 0 else scan.bottom
+        whole, channel = self._scan.whole, picture.channel
+        if isinstance(picture.unit, Neuron):
+            best = whole.top if picture.sign > 0 else whole.bottom
+        else:  # by what the picture's score is: a mean over positions
+            best = whole.top_mean if picture.sign > 0 else whole.bottom_mean
         # One view of each image: five views of one photo would say what is alike in that photo.
         of_images: dict[str, str] = {}
-        for example in best:
+        for example in self._scan.examples(best, channel):
             of_images.setdefault(self._worker.image_of(example["example_id"]), example["example_id"])
         return list(of_images.values())[:TOP_EXAMPLES]
 

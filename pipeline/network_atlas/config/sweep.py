@@ -46,7 +46,7 @@ class VariantConfig:
     start: Literal["noise", "example"] = setting(HASHED, may_change=True, default="noise")
     """'example' starts from the channel's top example."""
     channels: str | tuple[Count, ...] = setting(HASHED, may_change=True, default="all")
-    """Which of the selected channels get it, in the form of a select's `channels`: 'sample:4' for four of each layer."""
+    """Which of the selected channels get it, in the form of a select's `channels`: 'sample:4' is four a layer."""
     directions: Count = setting(HASHED, may_change=True, default=0)
     """Number of random directions, for objective 'direction'."""
 

@@ -12,7 +12,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import spread
 from network_atlas.plan.tasks import CalibrateTask
 
-CALIBRATION_ALGORITHM = 3
+CALIBRATION_ALGORITHM = 4
 """Raise this number when the same picture is measured differently: all measurements then count as missing."""
 PATH_LAYERS = 4
 """Number of earlier layers in which a picture is compared with its unit's best examples."""

@@ -95,3 +95,17 @@ AGREEMENT = field(
     "likeness of what this picture and those of other seeds excite in the layer: mean cosine of their activations, "
     "counted from the dataset's mean; null with one seed",
 )
+
+STANDARDIZED_RANK = field(
+    "standardized_rank",
+    pa.int32(),
+    "rank of the unit's channel among all channels of the layer on this picture, from 1, each activation counted in "
+    "standard deviations from the channel's mean over the dataset; null for units that are no channel or class logit",
+)
+
+VERDICT_WORDS = "trusted, doubtful, or not to be trusted"
+
+VERDICT = [
+    field("verdict", pa.string(), f"how far to trust the picture: {VERDICT_WORDS}; limits are in assemble.verdict"),
+    field("verdict_reasons", pa.list_(pa.string()), "what speaks against the picture, the weightiest first"),
+]

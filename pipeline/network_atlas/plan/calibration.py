@@ -71,9 +71,20 @@ def calibrate_tasks(
 
 
 def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
-    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced."""
+    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced.
+
+    Layers inside of it, such as the last convolution of a block, and those that only pass on another's channels may
+    hold its own channels: there every picture would be like the images that excite the unit.
+    """
     earlier = sorted(
-        (spec for spec in plan.model_layers.values() if spec.index < layer.index), key=lambda spec: spec.index
+        (
+            spec
+            for spec in plan.model_layers.values()
+            if spec.index < layer.index
+            and not spec.name.startswith(f"{layer.name}.")
+            and spec.name not in plan.repeats
+        ),
+        key=lambda spec: spec.index,
     )
     # `spread` always includes the first layer: it is one too many, and dropped.
     return tuple(spread(earlier, PATH_LAYERS + 1)[1:]) if len(earlier) > PATH_LAYERS else tuple(earlier)

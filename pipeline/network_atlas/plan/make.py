@@ -79,6 +79,7 @@ def make_plan(
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash)),
         model_layers={layer.name: layer for layer in facts.layers},
+        repeats=frozenset(facts.repeats),
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
         share=Share.of(config.sweep.share),
     )

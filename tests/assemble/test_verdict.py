@@ -81,7 +81,13 @@ def shown_in(root: Path, layer: str) -> list[tuple[dict[str, Any], dict[str, Any
     return [(row, shown) for row in pq.read_table(table).to_pylist() for shown in row["visualizations"]]
 
 
-SELECTED = ["sweep.select.0.types=[]", "sweep.select.0.channels=all", "sweep.variants=[{objective: channel}]", "optimize.steps=192", "optimize.learning_rate=0.1"]
+SELECTED = [
+    "sweep.select.0.types=[]",
+    "sweep.select.0.channels=all",
+    "sweep.variants=[{objective: channel}]",
+    "optimize.steps=192",
+    "optimize.learning_rate=0.1",
+]
 
 
 def test_a_channel_made_to_fool_is_not_trusted_and_its_honest_neighbour_is(
@@ -101,13 +107,10 @@ def test_a_channel_made_to_fool_is_not_trusted_and_its_honest_neighbour_is(
     assert fooling[1]["standardized_rank"] == 1
     assert fooling[1]["verdict"] == fooling[0]["verdict"] == DISTRUSTED, fooling[1]
     assert ["in another way than images do" in reason for reason in fooling[1]["verdict_reasons"]] == [True]
-    assert honest[1]["verdict"] == TRUSTED, honest[1]
-    assert honest[1]["verdict_reasons"] == []
+    assert honest[1]["verdict"] == TRUSTED, honest[1]["verdict_reasons"]
 
 
-def test_another_limit_joins_anew_and_makes_nothing_again(
-    tiny: Callable[..., RunConfig], finished: Path
-) -> None:
+def test_another_limit_joins_anew_and_makes_nothing_again(tiny: Callable[..., RunConfig], finished: Path) -> None:
     def files(folder: str) -> set[Path]:
         return set((finished / folder).rglob("*.parquet"))
 

@@ -80,9 +80,7 @@ def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
         (
             spec
             for spec in plan.model_layers.values()
-            if spec.index < layer.index
-            and not spec.name.startswith(f"{layer.name}.")
-            and spec.name not in plan.repeats
+            if spec.index < layer.index and not spec.name.startswith(f"{layer.name}.") and spec.name not in plan.repeats
         ),
         key=lambda spec: spec.index,
     )

@@ -80,7 +80,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "verdict": worst([picture["verdict"] for picture in shown]),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
-        **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
+        **(channel_statistics(layer, channel, sources) if sources.scan and channel is not None else NO_STATISTICS),
     }
 
 
@@ -172,8 +172,10 @@ def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
     ]
 
 
-def channel_statistics(scan: LayerScan, channel: int) -> Row:
+def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
     """Return the statistics of a channel: the columns `STATISTICS` and `CHANNEL_STATISTICS`."""
+    scan = sources.scan
+    assert scan is not None
     of_channel = scan[channel]
     return {
         **{
@@ -183,11 +185,15 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
         "spatial_maximum": scan.spatial_maximum(channel),
         "spatial_mean": scan.spatial_mean(channel),
         "noise_floor": scan.noise_floor,
-        "partners": scan.partners(channel),
+        "partners": [partner | _names(layer, partner["channel"], sources) for partner in scan.partners(channel)],
         "duplicates": scan.duplicates(channel),
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
     }
+
+
+def _names(layer: LayerSpec, channel: int, sources: Sources) -> Row:
+    return {"unit": unit_label(layer, channel), "class_name": _class_name(layer, channel, sources)}
 
 
 NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*STATISTICS, *CHANNEL_STATISTICS))
@@ -213,7 +219,7 @@ def statistics_rows(plan: LayerPlan, statuses: Mapping[int, str], sources: Sourc
             "unit": unit_label(layer, channel),
             "class_name": _class_name(layer, channel, sources),
             "status": statuses.get(channel) or _status(scan[channel], [], planned=0),
-            **channel_statistics(scan, channel),
+            **channel_statistics(layer, channel, sources),
             "examples": [
                 {**example, "label": sources.label(example["example_id"])}
                 for example in lists.of_channel(scan, channel)

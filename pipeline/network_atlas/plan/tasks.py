@@ -263,6 +263,8 @@ class SiteTask(_WholeLayerTask):
     layer: LayerSpec
     previous: LayerSpec | None
     following: LayerSpec | None
+    upstream: str = ""
+    """Hash of everything that determines the layer's output: the network up to it, with its weights."""
 
     @property
     def id(self) -> str:

@@ -184,6 +184,7 @@ def _show(current: Run, manifest: Manifest) -> None:
             layer=layer,
             previous=before,
             following=after,
+            upstream=manifest.upstream.get(layer.name, ""),
         )
         for before, layer, after in neighbours
     ]

@@ -20,6 +20,7 @@ CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".png": "image/png",
     ".jpg": "image/jpeg",
+    ".webp": "image/webp",
 }
 """Fixed here, not taken from `mimetypes`: some machines call scripts plain text, which browsers refuse to run."""
 
@@ -64,6 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
+        if not is_own_host(self.headers.get("Host", "")):
+            self.send_error(
+                HTTPStatus.FORBIDDEN, explain="This server answers requests to this machine's own name only."
+            )
+            return
         path = site_path(self.path)
         try:
             data = self.pages.read(path) if "\0" not in path and self.pages.exists(path) else None
@@ -77,6 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", CONTENT_TYPES.get(posixpath.splitext(path)[1], "application/octet-stream"))
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Cache-Control", "no-cache")
+        self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         if with_body:
             self.wfile.write(data)
@@ -87,6 +94,15 @@ class _Handler(BaseHTTPRequestHandler):
         *args: object,
     ) -> None:
         """Stay quiet: a page view is not an event."""
+
+
+def is_own_host(host: str) -> bool:
+    """Say whether a request's Host header names this machine as such; one without the header does.
+
+    Another name that leads to this address is a page of someone else's (DNS rebinding), which could read the atlas.
+    """
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    return name.lower() in ("", HOST, "localhost", "[::1]")
 
 
 def site_path(request: str) -> str:

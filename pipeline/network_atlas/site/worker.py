@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+import network_atlas
+from network_atlas.assemble.verdict import WORDS as VERDICTS
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
@@ -31,7 +35,9 @@ class SiteWorker:
         """Write the pages of one layer and commit them."""
         started = time.monotonic()
         rows = read_rows(self._store, atlas_path(task.layer))
-        pages = layer_files(atlas_info(self._config), task.layer, rows, task.previous, task.following)
+        info = atlas_info(self._config)
+        info = replace(info, provenance=(*info.provenance, ("Network up to this layer, with weights", task.upstream)))
+        pages = layer_files(info, task.layer, rows, task.previous, task.following)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         for path, data in pages.items():
             self._store.write(f"site/{path}", data)
@@ -59,7 +65,22 @@ def atlas_info(config: RunConfig, *, examples: int = 0, created: str = "", snaps
         examples=examples,
         created=created,
         facts=tuple((name, value) for name, value in facts.items() if value),
+        provenance=(
+            ("Model", f"{config.model.source}: {config.model.name}, weights {config.model.weights}"),
+            ("Recipe", f"{facts['Recipe']}, learning rate {recipe.learning_rate:g}, {recipe.ascent}"),
+            ("Images", dataset),
+            ("Version", f"network_atlas {network_atlas.__version__}"),
+        ),
+        command=f"atlas run {_model_words(config)} sweep=select",
+        input_size=(config.model.input.height, config.model.input.width),
     )
+
+
+def _model_words(config: RunConfig) -> str:
+    """Return the overrides that choose the network."""
+    if config.model.source == "packaged":
+        return f"model={config.model.name}"
+    return " ".join([f"model={config.model.source}", shlex.quote(f"model.name={config.model.name}")])
 
 
 def put_index(store: Store, config: RunConfig, layers: Sequence[LayerSpec], manifest: Manifest, examples: int) -> None:
@@ -71,12 +92,15 @@ def put_index(store: Store, config: RunConfig, layers: Sequence[LayerSpec], mani
 
 def _summary(store: Store, layer: LayerSpec) -> LayerSummary:
     path = atlas_path(layer)
-    statuses = Counter(str(row["status"]) for row in read_rows(store, path, columns=["status"]))
+    rows = read_rows(store, path, columns=["status", "verdict"])
+    statuses = Counter(str(row["status"]) for row in rows)
+    verdicts = Counter(str(row["verdict"]) for row in rows if row["verdict"])
     first = read_first_rows(store, path, COVERS, columns=["visualizations"])
     return LayerSummary(
         spec=layer,
         channels_shown=statuses.total(),
         status_counts=dict(sorted(statuses.items())),
+        verdict_counts={word: verdicts[word] for word in VERDICTS if verdicts[word]},
         covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in first if row["visualizations"]),  # type: ignore[index]
     )
 

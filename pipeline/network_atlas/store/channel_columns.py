@@ -112,7 +112,16 @@ CHANNEL_STATISTICS = [
     ),
     field(
         "partners",
-        pa.list_(pa.struct([pa.field("channel", pa.int32()), pa.field("correlation", pa.float64())])),
+        pa.list_(
+            pa.struct(
+                [
+                    pa.field("channel", pa.int32()),
+                    pa.field("correlation", pa.float64()),
+                    field("unit", pa.string(), "text form of the unit"),
+                    field("class_name", pa.string(), "name of the class, for class logits"),
+                ]
+            )
+        ),
         "channels of the layer whose spatial means correlate most with this one's over the sample",
     ),
     field("duplicates", pa.list_(pa.int32()), "channels that correlate at least .98: near-duplicates"),

@@ -28,10 +28,12 @@ def serving(root: Path) -> Iterator[Callable[..., Answer]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
-    def ask(address: str, method: str = "GET") -> Answer:
+    def ask(address: str, method: str = "GET", host: str | None = None) -> Answer:
         connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=10)
         try:
             connection.putrequest(method, address, skip_host=True)
+            if host is not None:
+                connection.putheader("Host", host)
             connection.endheaders()
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
@@ -54,7 +56,7 @@ def root(tmp_path: Path) -> Path:
     for name in ("index.html", "layers/0001-a.html", "layers/0001-a.js", "assets/atlas.css"):
         store.write(f"site/{name}", name.encode())
     store.write("site/layers/0001-a/pictures-000.png", b"png")
-    store.write("site/layers/0001-a/examples-000.jpg", b"jpg")
+    store.write("site/layers/0001-a/examples-000.webp", b"jpg")
     store.write("secret.html", b"secret")
     return root
 
@@ -68,7 +70,7 @@ def root(tmp_path: Path) -> Path:
         ("/layers/0001%2Da.js", b"layers/0001-a.js", "text/javascript; charset=utf-8"),
         ("/assets/atlas.css", b"assets/atlas.css", "text/css; charset=utf-8"),
         ("/layers/0001-a/pictures-000.png", b"png", "image/png"),
-        ("/layers/0001-a/examples-000.jpg", b"jpg", "image/jpeg"),
+        ("/layers/0001-a/examples-000.webp", b"jpg", "image/webp"),
     ],
 )
 def test_files_come_whole_with_their_content_type(root: Path, address: str, body: bytes, content_type: str) -> None:
@@ -170,3 +172,22 @@ def test_no_address_leaves_site(address: str) -> None:
     assert path.startswith("site/")
     assert ".." not in path.replace("\\", "/").split("/")
     assert posixpath.normpath(path) == path
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (None, 200),
+        ("127.0.0.1:8000", 200),
+        ("localhost:8000", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 403),
+        ("evil.example:8000", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example:80", 403),
+    ],
+)
+def test_a_request_under_another_name_is_refused(root: Path, host: str | None, status: int) -> None:
+    with serving(root) as ask:
+        assert ask("/index.html", host=host)[0] == status

@@ -91,7 +91,7 @@ class ExampleLists:
     def chosen(self, examples: Sequence[Mapping[str, Any]], count: int) -> list[Row]:
         """Return the first `count` examples that are not like an earlier one, each with the number of those like it.
 
-        `alike` counts those that would have stood in the list, between the first and the last that do.
+        `alike` counts those that stand before the first example for which there is no room.
         """
         listed: list[Row] = []
         for example in examples:

@@ -21,7 +21,7 @@
     ["Among images", (shown) => shown.percentile === null ? null : shown.percentile === 100 ? "beyond every sampled image" : `beyond ${number(shown.percentile, 3)} % of the sampled images`, "How many images of the dataset excite the same thing less than the picture does."],
     ["Against the best image", (shown) => shown.times_maximum === null ? null : `${number(shown.times_maximum, 2)} times as much`, "The picture's score over that of the best sampled image."],
     ["Rank in its layer", (shown) => shown.standardized_rank === null ? (shown.rank === null ? null : number(shown.rank)) : number(shown.standardized_rank), "1: the picture excites no other channel of the layer more, each counted by how much it varies over the dataset."],
-    ["Likeness to its best images", (shown) => shown.path_percentile === null ? null : `more than ${number(shown.path_percentile, 3)} % of other images`, "In the layers before. About 50 % would be no likeness: then another path leads to the channel for pictures than for images."],
+    ["Likeness to its best images", (shown) => shown.path_percentile === null ? null : shown.path_percentile === 100 ? "more than any other image" : `more than ${number(shown.path_percentile, 3)} % of other images`, "In the layers before. About 50 % would be no likeness: then another path leads to the channel for pictures than for images."],
     ["Agreement of seeds", (shown) => shown.agreement === null ? null : number(shown.agreement, 2), "1: pictures that start from other noise excite the same channels; 0: they have nothing in common."],
     ["When moved", (shown) => shown.robustness_loss === null ? null : shown.robustness_loss > 0 ? `loses ${share(shown.robustness_loss)} of its score` : "loses nothing", "On average of eight random shifts, zooms and turns. Noise loses most of its score."],
     ["Frequencies", (shown) => shown.frequency_distance === null ? null : `differ from those of images by a factor of ${number(10 ** shown.frequency_distance, 2)}`, "How strong fine and coarse detail are, compared with the images of the dataset, on average."],
@@ -141,8 +141,8 @@
       drawing.append(shape("circle", { cx: place.middle[1], cy: place.middle[0], r: width / 22 }));
       open.append(drawing);
     }
-    return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(example.value, 3) }), ` ${example.label || ""}`,
-      example.alike ? element("small", { textContent: `and ${example.alike} alike`, title: "Left out of the list: other views of the image, or images that look nearly the same" }) : null));
+    return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(example.value, withPlace ? 3 : 2) }), ` ${example.label || ""}`,
+      example.alike && withPlace ? element("small", { textContent: `and ${example.alike} alike`, title: "Left out of the list: other views of the image, or images that look nearly the same" }) : null));
   }
 
   const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
@@ -159,7 +159,7 @@
     const chart = histogram({ ...channel.spatial_mean, count: channel.numbers.count }, channel.pictures.filter((shown) => ["channel", "logit"].includes(shown.objective)));
     const perKind = window.innerWidth < 700 ? 1 : 3;
     const strip = BY_MEAN.flatMap((kind) => channel.examples.filter((example) => example.kind === kind && example.rank <= perKind)).sort((a, b) => a.value - b.value);
-    const words = [inactive(channel), chart ? "Each image by the channel's mean over all positions, as a picture's score is; the height is how many images." : null].filter(Boolean);
+    const words = [inactive(channel), chart ? `Each image by ${onePosition ? "its value" : "the channel's mean over all positions"}, as a picture's score is; the height is how many images.` : null].filter(Boolean);
     if (!chart && !strip.length) return [];
     const shown = strip.length ? element("div", { className: "strip-row" }, ...strip.map((example) => figure(example, false))) : null;
     if (shown) shown.style.setProperty("--count", strip.length);

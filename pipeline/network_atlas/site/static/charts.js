@@ -4,7 +4,7 @@
 window.ATLAS = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const BINS = 60;
-  const WIDTH = 1000;
+  const WIDTH = window.innerWidth < 700 ? 440 : 1000; // texts keep their size on a phone
   const HEIGHT = 170;
   const FLOOR = HEIGHT - 4;
 
@@ -90,7 +90,7 @@ window.ATLAS = (() => {
       }
     });
     drawing.append(shape("line", { x1: 0, x2: WIDTH, y1: FLOOR, y2: FLOOR, class: "axis" }));
-    for (const value of ticks(axis.low, axis.high, 8)) {
+    for (const value of ticks(axis.low, axis.high, WIDTH / 125)) {
       const x = axis.x(value);
       drawing.append(shape("line", { x1: x, x2: x, y1: FLOOR, y2: FLOOR + 6, class: "axis" }));
       drawing.append(shape("text", { x, y: FLOOR + 22, class: value === 0 ? "label zero" : "label", "text-anchor": x < 20 ? "start" : x > WIDTH - 20 ? "end" : "middle" }, number(value)));

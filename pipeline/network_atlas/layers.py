@@ -122,6 +122,18 @@ def channel_slices(layers: Sequence[LayerSpec]) -> list[slice]:
     return [slice(end - layer.channels, end) for layer, end in zip(layers, ends, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Why a layer has no channels of its own; its text says it in words: 'the channels of conv1'."""
+
+    text: str
+    of: str = ""
+    """The layer whose channels it has; '' where no single layer has them."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """The facts about a model that planning uses: plain values, no tensors."""
@@ -132,8 +144,8 @@ class ModelFacts:
     """Layer name to the names of its module's class and that class's bases."""
     unsupported: Mapping[str, str]
     """Name of a module that can't be captured to the reason."""
-    repeats: Mapping[str, str]
-    """Layer name to the source of its channels, for layers that only repeat others, such as 'the channels of conv1'."""
+    repeats: Mapping[str, Repeat]
+    """Layer name to the source of its channels, for layers that only repeat others."""
     upstream: Mapping[str, str]
     """Layer name to the hash of everything that determines its output."""
     share: Mapping[str, float]

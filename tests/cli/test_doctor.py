@@ -27,7 +27,19 @@ from network_atlas.errors import SetupError
 from network_atlas.models import load
 from network_atlas.models.first_pass import run_once
 
-LINES = ["versions", "device", "threads", "cluster", "store", "model", "repeatable", "dataset", "plan", "space"]
+LINES = [
+    "versions",
+    "device",
+    "threads",
+    "cluster",
+    "store",
+    "model",
+    "frozen",
+    "repeatable",
+    "dataset",
+    "plan",
+    "space",
+]
 Tiny = Callable[..., RunConfig]
 
 
@@ -192,6 +204,15 @@ def test_nothing_is_measured_without_a_model(tiny: Tiny) -> None:
     assert check.says.startswith("not measured: ")
 
 
+def test_frozen_passes_are_tried_and_what_hinders_them_is_said(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checked(tiny())["frozen"].says.startswith("yes: ")
+    assert checked(tiny("model.frozen=false"))["frozen"].says == "no: model.frozen=false"
+    monkeypatch.setattr("network_atlas.models.frozen.freeze.VALUES_DIFFER", -1.0)
+    check = checked(tiny())["frozen"]
+    assert check.ok
+    assert check.says.startswith("no, the network runs as it is, which takes longer: its values would differ by ")
+
+
 @pytest.fixture
 def mixed(tmp_path: Path, images: Path) -> Callable[[int, int], str]:
     """Return a function that makes a folder of broken images followed by good ones."""
@@ -293,4 +314,4 @@ def test_a_plan_that_times_a_calibration_loads_and_lists_once(
 def test_modules_that_cannot_be_captured_are_counted_with_a_reason(tiny: Tiny) -> None:
     assert "can't be captured" not in checked(tiny())["model"].says
     says = checked(tiny("model.name=odd_networks:Random", "sweep.select.0.include=[conv]"))["model"].says
-    assert "; 2 modules can't be captured, such as output (two passes over the same images differ" in says
+    assert "; 2 modules can't be captured, such as output: two passes over the same images differ" in says

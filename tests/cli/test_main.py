@@ -128,7 +128,7 @@ def test_an_unknown_flag_is_refused(unknown: str, arguments: list[str], capsys: 
 
 def test_nothing_is_cut_when_another_program_reads(capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ["model=torchvision", "model.name=mobilenet_v3_small", "model.weights=none", "dataset.root=x"]
-    assert main(["layers", *overrides]) == 0
+    assert main(["layers", "--all", *overrides]) == 0
     output = capsys.readouterr().out
     assert "…" not in output
     assert "Conv2dNormActivation" in output
@@ -157,10 +157,21 @@ def test_status_shows_every_stage(arguments: list[str], tmp_path: Path, capsys: 
 def test_layers_lists_the_layers_that_a_sweep_can_name(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["layers", *arguments]) == 0
+    assert main(["layers", "--all", *arguments]) == 0
     output = capsys.readouterr().out
     for words in ("conv2", "Conv2d", "12 x 8 x 8", "output", "shared#1", "shared#2"):
         assert words in output
+
+
+def test_layers_lists_each_unit_layer_once_with_its_parts(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["layers", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    layers = [line.split() for line in lines[1 : lines.index("")]]
+    assert [words[1] for words in layers] == ["conv1", "conv2", "conv3", "output"]
+    assert " ".join(layers[1][3:]) == "12 x 8 x 8 shared#1, shared#2 12"
+    assert lines[-1].startswith("Not listed: 5 layers without")
 
 
 def test_modules_that_cannot_be_captured_are_counted_by_reason(

@@ -12,7 +12,7 @@ from torchvision.models import VisionTransformer
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.errors import ConfigError, ModelError
-from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
+from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField, Repeat
 from network_atlas.models.capture import capture
 from network_atlas.models.facts import model_facts
 from network_atlas.models.first_pass import example_input
@@ -55,7 +55,7 @@ def test_layers_come_in_order_of_execution_with_shapes(tiny: Callable[..., RunCo
 def test_a_module_that_runs_twice_is_a_layer_for_each_call(tiny: Callable[..., RunConfig]) -> None:
     facts = model_facts(build(), tiny().model)
     assert facts.unsupported == {}
-    assert [facts.repeats[f"shared#{number}"] for number in (1, 2)] == ["the channels of the layer before"] * 2
+    assert [facts.repeats[f"shared#{number}"] for number in (1, 2)] == [Repeat("the channels of conv2", "conv2")] * 2
 
 
 def test_numbers_stay_when_other_layers_cannot_be_captured(tiny: Callable[..., RunConfig]) -> None:

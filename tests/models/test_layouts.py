@@ -184,12 +184,12 @@ def test_every_channel_of_every_layer_is_each_channel_once(listed: Listed) -> No
     assert [name for name in layers if name not in facts.repeats] == [
         "stem.1", "stage.0.body.0", "stage.0", "stage.1.body.0", "stage.1.body.2", "stage.1", "output",
     ]  # fmt: skip
-    assert facts.repeats["stem.0"] == "the channels of stem.1, before their normalization"
-    assert facts.repeats["stem"] == "the channels of stem.1"
-    assert facts.repeats["stage.0.body.2"] == "the same tensor as stage.0"
-    assert facts.repeats["stage"] == "the same tensor as stage.1"
-    assert facts.repeats["fc"] == "the same tensor as output"
-    assert facts.repeats["pool"] == "the channels of the layer before"
+    assert str(facts.repeats["stem.0"]) == "the channels of stem.1, before their normalization"
+    assert str(facts.repeats["stem"]) == "the channels of stem.1"
+    assert str(facts.repeats["stage.0.body.2"]) == "the same tensor as stage.0"
+    assert str(facts.repeats["stage"]) == "the same tensor as stage.1"
+    assert str(facts.repeats["fc"]) == "the same tensor as output"
+    assert str(facts.repeats["pool"]) == "the channels of the layer before"
 
 
 class ReadTwice(nn.Module):
@@ -209,8 +209,8 @@ class ReadTwice(nn.Module):
 def test_a_convolution_is_one_layer_with_the_normalization_that_alone_reads_it(listed: Listed) -> None:
     facts, layers = listed(ReadTwice())
     assert [name for name in layers if name not in facts.repeats] == ["norm", "second", "down.1", "output"]
-    assert facts.repeats["first"] == "the channels of norm, before their normalization"
-    assert facts.repeats["down"] == "the channels of down.1"
+    assert str(facts.repeats["first"]) == "the channels of norm, before their normalization"
+    assert str(facts.repeats["down"]) == "the channels of down.1"
 
 
 def test_a_block_is_kept_where_what_it_holds_cannot_be_captured(listed: Listed) -> None:
@@ -223,7 +223,7 @@ def test_the_first_layer_behind_a_product_that_no_layer_has_shows_its_channels(l
     facts, layers = listed(odd.OwnWeights())
     assert "volume" in facts.unsupported
     assert [name for name in layers if name not in facts.repeats] == ["flat", "conv", "act", "output"]
-    assert facts.repeats["norm"] == "the channels of the layer before"
+    assert str(facts.repeats["norm"]) == "the channels of the layer before"
     assert facts.unsupported["softmax"] == "none of its axes holds channels"
 
 

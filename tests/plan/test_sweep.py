@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from network_atlas.config.compose import compose
 from network_atlas.config.sweep import SelectConfig, SweepConfig, VariantConfig
 from network_atlas.errors import SelectionError
-from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.layers import LayerSpec, ModelFacts, Repeat
 from network_atlas.plan.patterns import matches
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep, spread
 from network_atlas.plan.variants import unit_of
@@ -50,7 +50,7 @@ def facts(layers: Sequence[LayerSpec] = LAYERS, unsupported: Mapping[str, str] =
         layers=tuple(layers),
         bases=BASES,
         unsupported=unsupported,
-        repeats={"layer1.0": "the channels of layer1.0.conv1", "fc": "the same tensor as output"},
+        repeats={"layer1.0": Repeat("the channels of layer1.0.conv1"), "fc": Repeat("the same tensor as output")},
         upstream={},
         share={},
         forward_seconds=0.01,

@@ -104,7 +104,7 @@ def test_a_dead_channel_says_so(finished: Path) -> None:
 def test_the_manifest_lists_exactly_what_is_there(finished: Path) -> None:
     manifest = latest(Store.open(str(finished)))
     assert manifest is not None
-    parts = ("atlas", "visualizations", "scan", "calibrations", "statistics", "channel_stats", "examples")
+    parts = ("tables", "visualizations", "scan", "calibrations", "statistics", "examples")
     parts = (*parts, "activation_samples")
     there = {str(path.relative_to(finished)) for part in parts for path in (finished / part).rglob("*.parquet")}
     assert {file.path for file in manifest.files} == there
@@ -194,7 +194,7 @@ def test_a_damaged_record_of_the_run_is_named(finished: Path, tiny: Callable[...
 
 
 def test_status_checks_the_files(finished: Path) -> None:
-    (finished / "atlas" / "layer=0002-conv2.parquet").unlink()
+    next((finished / "tables/atlas/layer_slug=0002-conv2").iterdir()).unlink()
     (finished / "site" / "layers" / "0000-conv1.html").unlink()
     (finished / "failures" / "scan").mkdir(parents=True)
     (finished / "failures" / "scan" / "x.json").write_text("{")

@@ -16,10 +16,10 @@ from network_atlas.dataset.looks import looks
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import schemas
-from network_atlas.store.paths import atlas_path, statistics_path
+from network_atlas.store.paths import atlas_directory, statistics_directory
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
-from network_atlas.store.shards import put_table, read_rows
+from network_atlas.store.shards import put_shard, read_checked_rows
 
 LOOKS_KEPT = 1_000_000
 """Hashes of images that a worker remembers: 100 MB at most."""
@@ -61,11 +61,11 @@ class AssembleWorker:
             crops=self._crops(task, scan, calibrations) if scan else {},
         )
         rows = layer_rows(task.plan, sources)
-        files = [put_table(self._store, atlas_path(layer), rows, schemas.ATLAS)]
+        files = [put_shard(self._store, atlas_directory(layer), rows, schemas.ATLAS)]
         if scan:
             statuses = {row["channel"]: row["status"] for row in rows if row["channel"] is not None}
             rows = statistics_rows(task.plan, statuses, sources)
-            files.append(put_table(self._store, statistics_path(layer), rows, schemas.CHANNEL_STATS))
+            files.append(put_shard(self._store, statistics_directory(layer), rows, schemas.CHANNEL_STATS))
         seconds = time.monotonic() - started
         receipt = Receipt(stage="assemble", task=task.id, keys=(task.key,), files=tuple(files), seconds=seconds)
         return commit(self._store, receipt)
@@ -87,10 +87,10 @@ class AssembleWorker:
 
     def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = {picture.key for picture in task.plan.pictures}
-        rows = (row for path in task.picture_files for row in read_rows(self._store, path))
+        rows = (row for path in task.picture_files for row in read_checked_rows(self._store, path))
         return {str(row["key"]): row for row in rows if row["key"] in keys}
 
     def _calibrations(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = set(task.calibrations)
-        rows = (row for path in task.calibration_files for row in read_rows(self._store, path))
+        rows = (row for path in task.calibration_files for row in read_checked_rows(self._store, path))
         return {str(row["key"]): row for row in rows if row["calibration"] in keys}

@@ -22,11 +22,13 @@ from network_atlas.cli.help_texts import ARGUMENTS, DESCRIPTION, EXAMPLES, SUMMA
 from network_atlas.errors import did_you_mean
 
 OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers")
-OF_A_ROOT = ("status", "view", "sheet")
+OF_A_ROOT = ("status", "view", "sheet", "snapshots", "prune")
 LIKE_HELP = "help"
 LIKE_COMMANDS = {
     "version": "--version",
     "list": "layers",
+    **dict.fromkeys(("history", "log", "versions"), "snapshots"),
+    **dict.fromkeys(("clean", "gc", "forget"), "prune --keep 5"),
     **dict.fromkeys(("show", "serve", "open", "browse"), "view"),
     **dict.fromkeys(("check", "diagnose"), "doctor"),
     **dict.fromkeys(("make", "build", "start", "resume", "continue"), "run"),
@@ -111,8 +113,14 @@ def _parser() -> argparse.ArgumentParser:
         commands[name].add_argument("--config-dir", metavar="DIR", help=ARGUMENTS["config_dir"])
     for name in OF_A_ROOT:
         commands[name].add_argument("root", nargs="?", metavar="ROOT", help=ARGUMENTS["root"])
-    for name in ("plan", "doctor", "status"):
+    for name in ("plan", "doctor", "status", "snapshots"):
         commands[name].add_argument("--json", action="store_true", help=ARGUMENTS["json"])
+    commands["layers"].add_argument("--all", action="store_true", help=ARGUMENTS["all"])
+    for name in ("status", "view", "sheet"):
+        commands[name].add_argument("--snapshot", type=int, metavar="N", help=ARGUMENTS["snapshot"])
+    commands["status"].add_argument("--verify", action="store_true", help=ARGUMENTS["verify"])
+    commands["prune"].add_argument("--keep", type=int, required=True, metavar="N", help=ARGUMENTS["keep"])
+    commands["prune"].add_argument("--yes", action="store_true", help=ARGUMENTS["yes"])
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])

@@ -44,9 +44,11 @@ def checkup(config: RunConfig) -> Iterator[Check]:
     model = _tried("model", lambda: run_checks.model_in_words(config, loaded.facts))
     yield model
     if model.ok and device.ok:
-        # Always ok: a run also works on a device whose rounding depends on the position in the batch.
+        # Always ok: a run also works without frozen passes, and on a device whose rounding depends on the batch.
+        yield Check("frozen", True, run_checks.frozen_in_words(config, loaded.model))
         yield Check("repeatable", True, run_checks.repeatability(config, loaded.model))
     else:
+        yield Check("frozen", True, "not tried: this needs the device and the model above")
         yield Check("repeatable", True, "not measured: this needs the device and the model above")
     dataset = _tried("dataset", lambda: run_checks.dataset_is_readable(loaded))
     yield dataset

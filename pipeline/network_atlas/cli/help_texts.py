@@ -12,6 +12,8 @@ SUMMARIES = {
     "status": "show how far an atlas is",
     "view": "look at an atlas in the browser",
     "sheet": "put pictures of an atlas side by side in one PNG",
+    "snapshots": "list the snapshots of an atlas, and what each changed",
+    "prune": "remove old snapshots, with the files that nothing else uses",
 }
 """The commands, in the order of the help, each with what it does."""
 
@@ -20,8 +22,13 @@ ARGUMENTS = {
     "config_dir": "a folder with configuration groups of your own",
     "multirun": "run every combination of comma-separated values",
     "root": "the atlas: a folder, or a URI such as s3://bucket/atlas (default: the only atlas below ./atlases)",
+    "all": "also list the layers that have no channels of their own, and whose they have",
     "json": "print JSON, for other programs",
     "id": "print only a name for the run's results, for schedulers",
+    "snapshot": "this snapshot instead of the newest one; `atlas snapshots` lists them",
+    "verify": "read every file of the snapshot, and compare it with its checksum",
+    "keep": "number of snapshots to keep: the newest ones",
+    "yes": "remove; without it, only say what would be removed",
     "port": "port to serve on (default: a free one)",
     "no_browser": "only print the address",
     "layer": "only this layer (may be given several times)",
@@ -78,13 +85,15 @@ examples:
   atlas doctor executor=ray executor.address=10.0.0.7:6379 store.root=s3://bucket/atlas
 
 Takes the same overrides as atlas run, and checks everything that this run needs: versions, device, threads, cluster,
-store, model, repeatable, dataset, plan, space. Each line says ok, or names the fault and its fix; the exit code is 1 if
-any line is not ok. 'repeatable' is always ok: it says whether an image's numbers depend on the others in its batch.
+store, model, frozen, repeatable, dataset, plan, space. Each line says ok, or names the fault and its fix; the exit
+code is 1 if any line is not ok. Two lines are always ok: 'frozen' says whether the network runs in merged passes
+(model.frozen), 'repeatable' whether an image's numbers depend on the others in its batch.
 A small file is written under the root and removed. --json prints {format, ok, checks: [{name, ok, says}]}.""",
     "layers": """\
 examples:
   atlas layers
   atlas layers model=torchvision model.name=resnet50 model.weights=none
+  atlas layers --all                             also those that only pass on, rescale or clip the channels of others
 
 sweep.select.N.include and exclude match these names, and sweep.select.N.types these types. A module that runs more than
 once in a forward pass is a layer for each of its calls, numbered in their order; '#' needs quotes inside the shell's:
@@ -104,14 +113,21 @@ stretch of work; the time left follows from it. --json prints one object:
   holder             the run that works on the root: {host, pid, run, since, heartbeat, alive}, or null
   holders            all such runs: several if each does a share of the sweep (sweep.share)
   unreadable         [{example_id, reason}]
-  snapshot           {number, created} of the newest one, or null""",
+  snapshot           {number, created} of the newest one, or null
+  faults             with --verify, [{path, reason}] of the snapshot's files that are not as they were written
+
+--snapshot 3 shows that snapshot instead: when and how it was made. --verify reads every file of the snapshot; the exit
+code is 1 if one is damaged. Delete that file and run again: its results are made again.""",
     "view": """\
 examples:
   atlas view
   atlas view atlases/efficientnet_lite0
   atlas view s3://bucket/atlas --port 8080 --no-browser
 
-The pages also open from disk: ROOT/site/index.html.""",
+  atlas view atlases/efficientnet_lite0 --snapshot 3
+
+The pages also open from disk: ROOT/site/index.html. With --snapshot they are made from the snapshot's tables while you
+look; nothing is written.""",
     "sheet": """\
 examples:
   atlas sheet atlases/efficientnet_lite0
@@ -119,5 +135,22 @@ examples:
 
 The sheet has a row for each unit and a column for each variant, to compare recipes, signs, seeds and sets side by side.
 With a single variant it is a grid of units.""",
+    "snapshots": """\
+examples:
+  atlas snapshots atlases/efficientnet_lite0
+  atlas snapshots s3://bucket/atlas --json | jq '.snapshots[-1].changes'
+
+'network' is the start of a hash of the network's weights and code. 'only here' counts the bytes of files that no other
+snapshot uses: what removing this one alone would free. --json prints {format, root, snapshots: [{number, damage,
+created, version, network, run, command, layers, files, size_bytes, own_bytes, changes: {recomputed, added, removed,
+layers, settings, dataset, version, pictures}}]}; changes are against the snapshot before, null for the first.""",
+    "prune": """\
+examples:
+  atlas prune atlases/efficientnet_lite0 --keep 5          what would go; removes nothing
+  atlas prune atlases/efficientnet_lite0 --keep 5 --yes
+
+Keeps the newest snapshots with all their files, and all results of the last run, finished or not. Removes older
+snapshots, the files that only they use, and files that killed writers left behind more than a day ago. If it is
+stopped, the same command goes on. Refused while a run works on the root.""",
 }
 """The end of the help of each command; "" is for `atlas` itself."""

@@ -72,6 +72,14 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
             from network_atlas.cli.commands.view import command as view
 
             return view
+        case "snapshots":
+            from network_atlas.cli.commands.snapshots import command as snapshots
+
+            return snapshots
+        case "prune":
+            from network_atlas.cli.commands.prune import command as prune
+
+            return prune
         case _:
             from network_atlas.cli.commands.sheet import command as sheet
 

@@ -18,8 +18,10 @@ from network_atlas.layers import OUTPUT, ModelFacts
 from network_atlas.models.batches import place_difference, sizes_for
 from network_atlas.models.device import device_of
 from network_atlas.models.first_pass import example_input
+from network_atlas.models.frozen.freeze import is_frozen, why_not_frozen
 from network_atlas.models.load import ready
 from network_atlas.plan.estimate_bytes import bytes_of
+from network_atlas.plan.refusals import in_short
 from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.store.results import what_is_done
 from network_atlas.store.root import STAGING, Store
@@ -72,9 +74,21 @@ def _refused_in_words(facts: ModelFacts) -> str:
     refused = facts.unsupported
     if not refused:
         return ""
-    name = OUTPUT if OUTPUT in refused else next(iter(refused))  # without its output a model has no class pictures
-    modules = counted(len(refused), "module")
-    return f"; {modules} can't be captured, such as {name} ({refused[name]}); atlas layers lists all with their reasons"
+    # Without its output a model has no class pictures.
+    first = {OUTPUT: refused[OUTPUT]} if OUTPUT in refused else {}
+    return "; ".join(["", *in_short(first | dict(refused)), "atlas layers lists all with their reasons"])
+
+
+def frozen_in_words(config: RunConfig, model: nn.Module) -> str:
+    """Return whether workers run the network in frozen passes, compared with its own numbers on this machine."""
+    if not config.model.frozen:
+        return "no: model.frozen=false"
+    if gpus_are_elsewhere(config):
+        return "not tried: the GPUs are in the cluster"
+    ready(model, config.model, device_of(config.executor))
+    if is_frozen(model):
+        return "yes: values and gradients are the network's own but for rounding"
+    return f"no, the network runs as it is, which takes longer: {why_not_frozen(model)}"
 
 
 def repeatability(config: RunConfig, model: nn.Module) -> str:

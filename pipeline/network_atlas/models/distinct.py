@@ -18,15 +18,17 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from network_atlas.layers import OUTPUT
+from network_atlas.layers import OUTPUT, Repeat
 from network_atlas.models.capture import FIRST_OF_SEVERAL
 from network_atlas.models.seen import Seen
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """Their weights may have several axes and still mix nothing."""
+BEFORE = Repeat("the channels of the layer before")
+"""Of a layer behind a sum of others, such as the activation that ends a residual block."""
 
 
-def repeats(layers: Sequence[Seen]) -> dict[str, str]:
+def repeats(layers: Sequence[Seen]) -> dict[str, Repeat]:
     """Return the layers that have no channels of their own, each with those that it has: 'the channels of conv1'.
 
     `layers` are those that can be captured: what a module holds beside them is its own.
@@ -37,9 +39,16 @@ def repeats(layers: Sequence[Seen]) -> dict[str, str]:
         captured[entry.module].append(entry)
     shown = frozenset().union(*(entry.made_by for entry in layers if entry.name != OUTPUT and _mixes(entry.module)))
     reasons = {entry.name: reason for entry in layers if (reason := _reason(entry, captured, shown, norms))}
+    makers: dict[frozenset[int], str] = {}
+    for entry in layers:
+        if entry.name not in reasons and (_mixes(entry.module) or entry.name in norms.values()):
+            makers[entry.made_by] = entry.name
+        elif reasons.get(entry.name) == BEFORE and entry.made_by in makers:
+            reasons[entry.name] = _channels_of(makers[entry.made_by])
     for names in _same_tensors(layers).values():
         kept = _kept([entry for entry in layers if entry.name in names and entry.name not in reasons])
-        reasons |= {name: f"the same tensor as {kept}" for name in names if name not in reasons and name != kept}
+        same = Repeat(f"the same tensor as {kept}", kept)
+        reasons |= {name: same for name in names if name not in reasons and name != kept}
     return reasons
 
 
@@ -55,7 +64,7 @@ def _norms(layers: Sequence[Seen]) -> dict[int, str]:
 
 def _reason(
     entry: Seen, captured: Mapping[nn.Module, Sequence[Seen]], shown: frozenset[int], norms: Mapping[int, str]
-) -> str:
+) -> Repeat | None:
     """Return whose channels a layer has, if it makes none by itself.
 
     `norms` are the layers behind normalizations that belong to convolutions. `shown` are the products whose channels
@@ -63,22 +72,27 @@ def _reason(
     block, or in a module that can't be captured.
     """
     if entry.name == OUTPUT:
-        return ""
+        return None
     if entry.normalized_by in norms:
-        return f"the channels of {norms[entry.normalized_by]}, before their normalization"
+        norm = norms[entry.normalized_by]
+        return Repeat(f"the channels of {norm}, before their normalization", norm)
     if entry.name in norms.values():
-        return ""
+        return None
     inside = [module for module in entry.module.modules() if _mixes(module)]
     if not inside:
-        return "the channels of the layer before" if entry.made_by <= shown else ""
+        return BEFORE if entry.made_by <= shown else None
     if len(inside) > 1 or inside[0] is entry.module or inside[0] not in captured:
-        return ""
+        return None
     calls = captured[inside[0]]
     if (
         calls[0].calls > 1
     ):  # they may lie beside or behind each other in the layer, or outside: which made its channels?
         calls = [call for call in calls if call.made_by and call.made_by == entry.made_by]
-    return f"the channels of {norms.get(calls[0].normalized_by, calls[0].name)}" if calls else ""
+    return _channels_of(norms.get(calls[0].normalized_by, calls[0].name)) if calls else None
+
+
+def _channels_of(layer: str) -> Repeat:
+    return Repeat(f"the channels of {layer}", layer)
 
 
 def _mixes(module: nn.Module) -> bool:

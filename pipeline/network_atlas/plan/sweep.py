@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from network_atlas.config.sweep import SelectConfig, SweepConfig, VariantConfig
 from network_atlas.errors import ConfigError, SelectionError, did_you_mean
-from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts, calls_meant, split_call
+from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts, Repeat, calls_meant, split_call
 from network_atlas.plan.channels import check_channels, choose_channels
 from network_atlas.plan.patterns import is_glob, literal, matches
 from network_atlas.plan.variants import variants_for
@@ -52,7 +52,7 @@ class _Model:
     layers: Mapping[str, LayerSpec]
     bases: Mapping[str, tuple[str, ...]]
     unsupported: Mapping[str, str]
-    repeats: Mapping[str, str]
+    repeats: Mapping[str, Repeat]
 
     @property
     def names(self) -> list[str]:

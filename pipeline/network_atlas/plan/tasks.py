@@ -261,6 +261,8 @@ class SiteTask(_WholeLayerTask):
     stage: ClassVar[str] = "site"
     key: str
     layer: LayerSpec
+    table: str
+    """The layer's joined table, by its path in the root."""
     previous: LayerSpec | None
     following: LayerSpec | None
     upstream: str = ""

@@ -8,35 +8,35 @@ a run is resumed by running it again, and a killed run loses only the tasks in p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
-import network_atlas
-from network_atlas.config.determines import recorded
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
-from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
+from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
-from network_atlas.run.prepare import Prepared, prepare
+from network_atlas.run.prepare import prepare
+from network_atlas.run.publishing import publish_snapshot
+from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
-from network_atlas.run.result import Result, result_of, unreadable
+from network_atlas.run.result import Result
 from network_atlas.run.running import Progress, Run
 from network_atlas.site.pages import VERSION as SITE_VERSION
 from network_atlas.site.worker import put_index, remove_stale_pages
+from network_atlas.store.current import show
 from network_atlas.store.failures import quarantined, release
 from network_atlas.store.lease import Lease
-from network_atlas.store.manifest import Manifest, latest, publish
-from network_atlas.store.paths import DERIVED, atlas_path, statistics_path
-from network_atlas.store.receipts import Receipt, is_whole, read_receipts
+from network_atlas.store.manifest import Manifest, latest
+from network_atlas.store.paths import DERIVED, atlas_directory
+from network_atlas.store.receipts import is_whole, read_receipts
 from network_atlas.store.results import Done
 from network_atlas.store.root import Store
-from network_atlas.store.shards import FileEntry
 
 
 def make_atlas(config: RunConfig, progress: Progress) -> Result:
@@ -48,6 +48,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
     everything else is done and committed, if a span, a table or a page could not be made.
     """
     prepared = prepare(config)
+    stop_watching()  # what was read so far is what the plan is derived from
     log = RunLog(prepared.store)
     # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
@@ -114,16 +115,6 @@ def _assemble(current: Run, done: Done) -> None:
     tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
     missing = _outdated(current.store, "assemble", tasks)
     current.stage(STAGES["assemble"], missing, total=len(tasks))
-    layers = [layer.layer for layer in current.prepared.plan.layers]
-    dropped = set(current.store.list("atlas")) - {atlas_path(layer) for layer in layers}
-    statistics = set(current.store.list("channel_stats")) - {statistics_path(layer) for layer in layers}
-    for path in dropped | statistics:
-        current.store.delete(path)
-    if dropped:
-        current.progress.message(
-            f"{counted(len(dropped), 'table')} removed from atlas/, of layers that are not in this sweep; "
-            "the shards behind them are kept"
-        )
 
 
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
@@ -138,50 +129,30 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
     return [task for task in tasks if not current(task)]
 
 
-def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
-    """Yield the receipts of the measurements of pictures, and of the statistics of images."""
-    plan = prepared.plan
-    planned = {key for layer in plan.layers for key in calibration_keys(plan, layer).values()}
-    yield from (done.calibrate[key] for key in sorted(planned & set(done.calibrate)))
-    yield from (done.scan[key] for key in plan.statistics_keys if key in done.scan)
-    if plan.statistics_key in done.statistics:
-        yield done.statistics[plan.statistics_key]
-
-
 def _publish(current: Run, done: Done) -> Manifest:
-    prepared = current.prepared
-    slugs = {layer.layer.slug for layer in prepared.plan.layers}
-    # Only what this plan needs: results of other sweeps stay in the root, but are not part of the snapshot.
-    receipts: list[Receipt] = [
-        *(done.scan[key] for key in prepared.plan.scan_keys),
-        *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
-        *_measured(prepared, done),
-        *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
-    ]
-    files: dict[str, FileEntry] = {file.path: file for receipt in receipts for file in receipt.files}
-    before = latest(prepared.store)
-    manifest = publish(
-        prepared.store,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=network_atlas.__version__,
-        config=recorded(prepared.config),
-        upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
-        files=list(files.values()),
-    )
+    before = latest(current.store)
+    manifest = publish_snapshot(current.prepared, done, current.log.run)
     if before is None or before.number != manifest.number:
-        current.log.event("published", snapshot=manifest.number, files=len(files))
+        current.log.event("published", snapshot=manifest.number, files=len(manifest.files))
+    dropped = [path for path in show(current.store, manifest) if path.startswith("atlas/")]
+    if dropped:
+        current.progress.message(
+            f"{counted(len(dropped), 'table')} removed from atlas/, of layers that are not in this sweep; "
+            "earlier snapshots keep them"
+        )
     return manifest
 
 
 def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
-    hashes = {file.path: file.sha256 for file in manifest.files}
+    tables = {layer.slug: manifest.under(atlas_directory(layer))[0] for layer in layers}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
     # The key covers both neighbours, since each page links to them.
     tasks = [
         SiteTask(
-            key=fingerprint("site", SITE_VERSION, hashes[atlas_path(layer)], layer, before, after),
+            key=fingerprint("site", SITE_VERSION, tables[layer.slug].sha256, layer, before, after),
             layer=layer,
+            table=tables[layer.slug].path,
             previous=before,
             following=after,
             upstream=manifest.upstream.get(layer.name, ""),
@@ -190,5 +161,5 @@ def _show(current: Run, manifest: Manifest) -> None:
     ]
     missing = _outdated(current.store, "site", tasks)
     current.stage(STAGES["site"], missing, total=len(tasks))
-    put_index(current.prepared.store, current.prepared.config, layers, manifest, len(current.prepared.examples))
+    put_index(current.prepared.store, layers, manifest)
     remove_stale_pages(current.prepared.store, layers)

@@ -1,4 +1,4 @@
-"""The data file of a layer's page: a script that hands the layer's numbers to `static/atlas.js`. Pure.
+"""The data file of a layer's page: a script that hands the layer's numbers to the scripts in `static/`. Pure.
 
 A script and not JSON: browsers refuse to fetch a file beside a page that is opened from disk.
 """
@@ -71,7 +71,7 @@ def layer_script(
         "columns": columns,
         "channels": channels,
         "seen": _seen(info, spec),
-        "table": f"atlas/{spec.slug}.parquet",
+        "table": info.table,
         "provenance": info.provenance,
         "command": info.command,
     }
@@ -83,6 +83,9 @@ class AtlasFacts(Protocol):
 
     @property
     def provenance(self) -> tuple[tuple[str, str], ...]: ...
+
+    @property
+    def table(self) -> str: ...
 
     @property
     def command(self) -> str: ...

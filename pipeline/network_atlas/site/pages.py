@@ -77,6 +77,8 @@ class AtlasInfo:
     """What every picture was made with, as (label, text)."""
     command: str = ""
     """The command that makes a picture of this atlas again, but for its unit."""
+    table: str = ""
+    """Path of the layer's table in the root."""
     input_size: tuple[int, int] = (0, 0)
     """Height and width of the network's input, in pixels."""
 

@@ -8,9 +8,9 @@ import urllib.parse
 import webbrowser
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
 
 from network_atlas.errors import ConfigError, StoreError
-from network_atlas.store.root import Store
 
 HOST = "127.0.0.1"
 
@@ -25,7 +25,19 @@ CONTENT_TYPES = {
 """Fixed here, not taken from `mimetypes`: some machines call scripts plain text, which browsers refuse to run."""
 
 
-def serve(store: Store, *, port: int, browser: bool) -> int:
+class Pages(Protocol):
+    """Whatever has the files below `site/`: a store, or the pages of an older snapshot."""
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a file of that name."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Return a file. Raises StoreError if it can't be read."""
+        ...
+
+
+def serve(store: Pages, *, port: int, browser: bool) -> int:
     """Serve `site/` until interrupted; return 0."""
     with make_server(store, port=port) as server:
         address = f"http://{HOST}:{server.server_address[1]}/"
@@ -39,7 +51,7 @@ def serve(store: Store, *, port: int, browser: bool) -> int:
     return 0
 
 
-def make_server(store: Store, *, port: int) -> ThreadingHTTPServer:
+def make_server(store: Pages, *, port: int) -> ThreadingHTTPServer:
     """Return a server that only this machine can reach; port 0 takes a free one."""
 
     class Handler(_Handler):
@@ -54,7 +66,7 @@ def make_server(store: Store, *, port: int) -> ThreadingHTTPServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    pages: Store
+    pages: Pages
 
     def do_GET(self) -> None:
         with contextlib.suppress(ConnectionError):  # browsers close the connection when they no longer need a file

@@ -16,26 +16,46 @@ from network_atlas.cli.progress import Progress
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import counted
 from network_atlas.run.result import Result
-from network_atlas.run.stages import make_atlas
+from network_atlas.run.unchanged import Watching
 
 
 def command(options: argparse.Namespace) -> int:
     """Make the atlas of each configuration; return the exit code."""
-    return for_each(configs_of(options), make_and_report)
+    configs = configs_of(options)
+    # Of several, the files that each one reads can't be told apart.
+    return for_each(configs, _unless_unchanged if len(configs) == 1 else make_and_report)
 
 
-def make_and_report(config: RunConfig) -> int:
+def _unless_unchanged(config: RunConfig) -> int:
+    """Make one atlas, or say that nothing has changed since it was made; return the exit code."""
+    started, watching = time.monotonic(), Watching(config)
+    result = watching.answer()
+    if result is None:
+        return make_and_report(config, watching)
+    messages().print(f"{config.model.name} -> {config.store.root}: nothing has changed", markup=False)
+    _report(config, result, started)
+    return DONE
+
+
+def make_and_report(config: RunConfig, watching: Watching | None = None) -> int:
     """Make one atlas, show the progress, and print where the result is; return the exit code."""
-    console = messages()
-    console.print(f"{config.model.name} -> {config.store.root}", markup=False)
+    from network_atlas.run.stages import make_atlas  # imported late, since it loads torch
+
+    messages().print(f"{config.model.name} -> {config.store.root}", markup=False)
     started = time.monotonic()
     with Progress() as progress:
         result = make_atlas(config, progress)
+    if watching is not None:
+        watching.keep(result)
+    _report(config, result, started)
+    return INCOMPLETE if result.quarantined else DONE
+
+
+def _report(config: RunConfig, result: Result, started: float) -> None:
     for line in outcome(config, result, seconds=time.monotonic() - started):
         output().print(line, markup=False)
     for line in shortfalls(config, result):
-        console.print(line, markup=False)
-    return INCOMPLETE if result.quarantined else DONE
+        messages().print(line, markup=False)
 
 
 def outcome(config: RunConfig, result: Result, *, seconds: float) -> list[str]:

@@ -34,6 +34,7 @@ ATTENTION = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 """Modules that torch computes in one call where no gradients are needed, but not while a mode is on."""
 
 _FROZEN: WeakKeyDictionary[nn.Module, Frozen] = WeakKeyDictionary()
+_PROBLEMS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
 def freeze(model: nn.Module, images: Tensor) -> bool:
@@ -50,6 +51,7 @@ def freeze(model: nn.Module, images: Tensor) -> bool:
         problem = f"{type(error).__name__}: {error}"
     if problem:
         log.info("the network runs as it is, not frozen: %s", problem)
+        _PROBLEMS[model] = problem
         return False
     _FROZEN[model] = frozen
     return True
@@ -83,6 +85,11 @@ def _whole_pass(model: nn.Module, images: Tensor, frozen_pass: FrozenPass) -> An
 def is_frozen(model: nn.Module) -> bool:
     """Say whether a model runs frozen."""
     return model in _FROZEN
+
+
+def why_not_frozen(model: nn.Module) -> str:
+    """Return the reason for which `freeze` left a model as it is; '' if it did not."""
+    return _PROBLEMS.get(model, "")
 
 
 def _problem(model: nn.Module, frozen: Frozen, images: Tensor) -> str:

@@ -50,7 +50,8 @@ def test_equal_examples_are_a_sample_of_all_that_are_equal() -> None:
     tied = [{"example_id": name, "value": 0.0} for name in "mnop"]
     assert [example["example_id"] for example in with_fair_ties(listed, tied)] == ["x", "m", "n"]
     assert [example["example_id"] for example in with_fair_ties(listed, tied[:2])] == ["x", "a", "b"]
-    assert with_fair_ties([], tied) == []
+    assert [example["example_id"] for example in with_fair_ties(listed[1:], tied[:1], alone=True)] == ["m"]
+    assert with_fair_ties([], []) == []
 
 
 def test_copies_of_an_image_look_alike_and_other_images_do_not(images: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
         "class_name": _class_name(layer, channel, sources),
         "status": _status(scan, shown, planned=len(pictures)),
-        "verdict": worst([picture["verdict"] for picture in shown]),
+        "verdict": _verdict([picture for picture, _ in made], shown),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
         **(channel_statistics(layer, channel, sources) if sources.scan and channel is not None else NO_STATISTICS),
@@ -88,6 +88,16 @@ def unit_label(layer: LayerSpec, channel: int) -> str:
     """Return the text form of the channel that a row is about."""
     kind = ClassLogit if layer.name == OUTPUT else Channel
     return kind(layer=layer.name, channel=channel).label
+
+
+def _verdict(pictures: Sequence[Picture], shown: Sequence[Row]) -> str | None:
+    """Return the worst verdict on a row's maximized pictures; on its minimized ones if it has no others.
+
+    What excites a channel least says little of what it is for: behind a ReLU, many pictures leave it at zero.
+    """
+    judged = list(zip(pictures, shown, strict=True))
+    maximized = [row["verdict"] for picture, row in judged if picture.sign > 0]
+    return worst(maximized or [row["verdict"] for _, row in judged])
 
 
 def _class_name(layer: LayerSpec, channel: int | None, sources: Sources) -> str | None:

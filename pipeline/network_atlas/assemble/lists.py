@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,18 +45,17 @@ class ExampleLists:
         """Yield the examples of a channel with `kind`, `rank` and `alike`; kinds from the highest to the lowest."""
         whole, sample, config = scan.whole, scan.sample, self.config
         means, maxima = sample.spatial_mean[:, channel], sample.spatial_maximum[:, channel]
-        images = [self.image_of(example_id) for example_id in sample.ids]
+        images = _images(sample.ids, self.image_of)
         middle = spectrum(means, config.spectrum_k, images=images, views=self.views or len(images))
 
         def sampled(indices: Iterable[int], values: NDArray[np.float32]) -> list[Row]:
             at = sample.spatial_maximum_at[:, channel]
             return [dict(scan.example(sample.ids[n], float(values[n]), int(at[n]))) for n in indices]
 
-        def fair(best: Sequence[Mapping[str, Any]], values: NDArray[np.float32]) -> list[Row]:
-            return with_fair_ties(best, sampled(_tied(best, values, sample.ids), values))
+        def fair(best: Sequence[Mapping[str, Any]], values: NDArray[np.float32], *, alone: bool = False) -> list[Row]:
+            return with_fair_ties(best, sampled(_tied(best, values, sample.ids), values), alone=alone)
 
         kinds = {
-            # A map whose largest value is the smallest of all has this value everywhere.
             "top": (config.top_k, fair(scan.examples(whole.top, channel), maxima)),
             "class": (config.class_k, scan.class_examples(channel)),
             "top_mean": (config.spectrum_k, fair(scan.examples(whole.top_mean, channel), means)),
@@ -64,7 +64,9 @@ class ExampleLists:
                 for kind in ("slightly_positive", "zero", "slightly_negative")
             },
             "bottom_mean": (config.spectrum_k, fair(scan.examples(whole.bottom_mean, channel), means)),
-            "bottom": (config.bottom_k, fair(scan.examples(whole.bottom, channel), maxima)),
+            # A map whose largest value is the smallest of all has this value everywhere: it is inactive. Behind a ReLU
+            # nearly every map is zero somewhere, so that these come before others whose smallest value is zero.
+            "bottom": (config.bottom_k, fair(scan.examples(whole.bottom, channel), maxima, alone=True)),
         }
         for kind, (count, examples) in kinds.items():
             # Of a class there is one example, whatever it looks like.
@@ -117,6 +119,12 @@ class ExampleLists:
         return differing.bit_count() <= self.differing_bits
 
 
+@lru_cache(maxsize=4)
+def _images(ids: tuple[str, ...], image_of: Callable[[str], str]) -> tuple[str, ...]:
+    """Return the image of each example; cached, as every channel of a layer asks for the same ones."""
+    return tuple(image_of(example_id) for example_id in ids)
+
+
 def _tied(best: Sequence[Mapping[str, Any]], values: NDArray[np.float32], ids: Sequence[str]) -> list[int]:
     """Return the sampled examples that share the last value of a list, in an order that favours none."""
     if not best:
@@ -124,13 +132,13 @@ def _tied(best: Sequence[Mapping[str, Any]], values: NDArray[np.float32], ids: S
     return sorted(np.flatnonzero(values == np.float32(best[-1]["value"])).tolist(), key=lambda n: sample_hash(ids[n]))
 
 
-def with_fair_ties(best: Sequence[Mapping[str, Any]], tied: Sequence[Row]) -> list[Row]:
+def with_fair_ties(best: Sequence[Mapping[str, Any]], tied: Sequence[Row], *, alone: bool = False) -> list[Row]:
     """Return a list whose last, equal examples are a fair sample of all that have this value.
 
     Without that they would be those with the smallest ids. `tied` are the sampled examples with the value; where there
-    are no more of them than in the list, the list stays as it is.
+    are no more of them than in the list, it stays as it is. With `alone` they stand there alone, if there are any.
     """
     before = [dict(example) for example in best if example["value"] != best[-1]["value"]]
-    if len(tied) <= len(best) - len(before):
+    if not tied or (len(tied) <= len(best) - len(before) and not alone):
         return [dict(example) for example in best]
     return [*before, *tied[: len(best) - len(before)]]

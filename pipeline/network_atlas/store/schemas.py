@@ -109,7 +109,9 @@ ATLAS = table_schema(
             "ok; dead (constant on the dataset); missing (no picture); non_finite (examples are left out, since the "
             "layer's values on them are not all finite); or the worst of its pictures",
         ),
-        field("verdict", pa.string(), f"the worst of its pictures' verdicts: {VERDICT_WORDS}; null without pictures"),
+        field(
+            "verdict", pa.string(), f"the worst verdict on its maximized pictures: {VERDICT_WORDS}; null without any"
+        ),
         field(
             "visualizations",
             pa.list_(

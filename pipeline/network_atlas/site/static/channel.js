@@ -170,6 +170,9 @@
   function examples(channel) {
     const section = ([kind, [name, help]]) => {
       const listed = channel.examples.filter((example) => example.kind === kind);
+      const same = listed.length > 1 && listed.every((example) => example.value === listed[0].value);
+      if (kind === "bottom" && same && inactive(channel) === null) // the choice among equals would say nothing
+        return [element("h3", { textContent: name }), element("p", { className: "hint small", textContent: `Many images have positions at which it is ${number(listed[0].value)}, its smallest value; the smallest means stand above.` })];
       return listed.length ? [element("h3", { textContent: name }), element("p", { className: "hint small", textContent: help }), element("div", { className: "examples" }, ...listed.map((example) => figure(example, true)))] : [];
     };
     const parts = Object.entries(KINDS).flatMap(section);

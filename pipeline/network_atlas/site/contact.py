@@ -154,7 +154,7 @@ def _foot(sheet: Image.Image, rows: Sequence[Row], cell_px: int) -> None:
     """Write at the lower edge what the sheet shows, at which scale, and whom the method is from."""
     first = next(picture for row in rows for picture in row["visualizations"])
     with Image.open(io.BytesIO(first["image"]["bytes"])) as image:
-        size = f"{image.width} × {image.height} px, shown at {round(100 * cell_px / max(image.size))} %"
+        size = f"{image.width} x {image.height} px, shown at {round(100 * cell_px / max(image.size))} %"
     model = f"{rows[0]['model']}: " if rows[0].get("model") else ""
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
     text = f"{model}{counted(len(rows), 'unit')}; pictures of {size}. {CREDITS}"

@@ -14,7 +14,7 @@ from tiny_network import build
 
 from network_atlas import open_atlas
 from network_atlas.config.schema import RunConfig
-from network_atlas.errors import CorruptShardError
+from network_atlas.errors import CorruptShardError, StoreError
 from network_atlas.run.prepare import prepare
 from network_atlas.store import schemas
 from network_atlas.store.manifest import numbers
@@ -34,9 +34,7 @@ def test_a_shard_that_was_edited_is_named_and_made_again_once_it_is_deleted(fini
     edited = encode(rows, schemas.VISUALIZATIONS, sorted_by=("layer_index", "channel"))
     assert len(edited) == path.stat().st_size
     path.write_bytes(edited)
-    with pytest.raises(
-        CorruptShardError, match=rf"{path.name}.*content is not that of its name.*Delete it and run again"
-    ):
+    with pytest.raises(StoreError, match=rf"{path.name}.*content is not that of its name.*Delete it and run again"):
         quietly(tiny("assemble.crop_px=20"))  # joins the tables anew
     assert numbers(Store.open(str(finished))) == [1]
     path.unlink()

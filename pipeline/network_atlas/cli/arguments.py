@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from network_atlas import __version__
 from network_atlas.cli.exit_codes import USAGE
@@ -34,6 +34,15 @@ LIKE_COMMANDS = {
     **dict.fromkeys(("make", "build", "start", "resume", "continue"), "run"),
 }
 """Words of other tools, with our command of the same meaning."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help whose examples keep their lines, with room for the longest command beside its summary."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # argparse counts the names of commands without the indentation that it gives them.
+        self._action_max_length = max(map(len, SUMMARIES)) + 2 * self._indent_increment
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,11 +89,11 @@ def not_a_command(word: str, words: Sequence[str]) -> str:
     """Return the message for a first word that is not a command, with the command line that was probably meant."""
     if "=" in word:
         return f"{word!r} is a setting; a command comes first. Write: atlas run {shlex.join(words)}"
+    if word in LIKE_COMMANDS:
+        return f"{word!r} is not a command. Write: atlas {LIKE_COMMANDS[word]}"
     close = did_you_mean(word, SUMMARIES, limit=1)
     if close:
         return f"{word!r} is not a command.{close} Write: atlas {close.split(chr(39))[1]}"
-    if word in LIKE_COMMANDS:
-        return f"{word!r} is not a command. Write: atlas {LIKE_COMMANDS[word]}"
     if "/" in word or os.path.isdir(word):
         return f"{word!r} is not a command. To look at the atlas there, write: atlas view {shlex.quote(word)}"
     names = ", ".join(SUMMARIES)
@@ -115,12 +124,12 @@ def _parser() -> argparse.ArgumentParser:
         commands[name].add_argument("root", nargs="?", metavar="ROOT", help=ARGUMENTS["root"])
     for name in ("plan", "doctor", "status", "snapshots"):
         commands[name].add_argument("--json", action="store_true", help=ARGUMENTS["json"])
-    commands["layers"].add_argument("--all", action="store_true", help=ARGUMENTS["all"])
     for name in ("status", "view", "sheet"):
         commands[name].add_argument("--snapshot", type=int, metavar="N", help=ARGUMENTS["snapshot"])
     commands["status"].add_argument("--verify", action="store_true", help=ARGUMENTS["verify"])
     commands["prune"].add_argument("--keep", type=int, required=True, metavar="N", help=ARGUMENTS["keep"])
     commands["prune"].add_argument("--yes", action="store_true", help=ARGUMENTS["yes"])
+    commands["layers"].add_argument("--all", action="store_true", help=ARGUMENTS["all"])
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])
@@ -146,5 +155,5 @@ def _command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], na
 
 
 def _formatted(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter  # the examples keep their lines
+    parser.formatter_class = _Formatter
     return parser

@@ -211,6 +211,15 @@ def read_leaves(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
     return _use(store, path, lambda file: pq.ParquetFile(file, **CHECKED).read(columns=list(columns)))
 
 
+def read_where(store: Store, path: str, column: str, value: object) -> list[dict[str, object]]:
+    """Return the rows of a shard that have a value in a column; row groups that can't hold it are not read."""
+    filters = [(column, "=", value)]
+    rows: list[dict[str, object]] = _use(
+        store, path, lambda file: pq.read_table(file, filters=filters, **CHECKED).to_pylist()
+    )
+    return rows
+
+
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
     """Return the first `count` rows of a shard; read only the row groups that hold them."""
 

@@ -14,9 +14,10 @@ from conftest import quietly
 from fooling_network import write_colours
 from optimizing import picture
 
-from network_atlas.assemble.verdict import DISTRUSTED, DOUBTFUL, TRUSTED, verdict, worst
+from network_atlas.assemble.verdict import verdict, worst
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.verdict import DISTRUSTED, DOUBTFUL, TRUSTED
 from network_atlas.units import Channel, ClassLogit
 
 GOOD = {

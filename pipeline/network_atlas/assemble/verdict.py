@@ -23,14 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from network_atlas.config.verdict import Limit, VerdictConfig
+from network_atlas.config.verdict import DISTRUSTED, DOUBTFUL, TRUSTED, WORDS, Limit, VerdictConfig
 from network_atlas.plan.pictures import Picture
 from network_atlas.stats.merge import LayerScan
 from network_atlas.units import Channel, ClassLogit
 
-TRUSTED, DOUBTFUL, DISTRUSTED = "trusted", "doubtful", "not to be trusted"
-WORDS = (TRUSTED, DOUBTFUL, DISTRUSTED)
-"""The best first."""
 SPOILT = {
     "dead": "nothing excites the unit",
     "diverged": "its numbers did not stay finite",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from network_atlas.config.declare import ASSEMBLE, setting, settings
 
+TRUSTED, DOUBTFUL, DISTRUSTED = "trusted", "doubtful", "not to be trusted"
+WORDS = (TRUSTED, DOUBTFUL, DISTRUSTED)
+"""The verdicts, the best first."""
 Limit = tuple[float, float]
 """Beyond the first value a picture is doubtful, beyond the second not to be trusted."""
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import network_atlas
-from network_atlas.assemble.verdict import WORDS as VERDICTS
 from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.verdict import WORDS as VERDICTS
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files

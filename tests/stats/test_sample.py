@@ -20,9 +20,19 @@ from network_atlas.stats.sample import (
 IDS = [f"folder/{number}.jpg" for number in range(50)]
 
 
-def test_the_limit_admits_exactly_the_sample_size() -> None:
-    limit = sample_limit(IDS, 7)
-    assert sum(sample_hash(example_id) <= limit for example_id in IDS) == 7
+@pytest.mark.parametrize("size", [1, 7, 50, 99])
+def test_the_limit_admits_the_sample_size_or_few_more(size: int) -> None:
+    ids = [f"{number}.png" for number in range(2000)]
+    limit = sample_limit(ids, 10 * size)
+    assert 10 * size <= sum(sample_hash(example_id) <= limit for example_id in ids) <= 13 * size + 3
+    assert sum(sample_hash(example_id) <= sample_limit(IDS, 1) for example_id in IDS) >= 1
+
+
+def test_a_dataset_that_grows_keeps_its_sample_for_long() -> None:
+    ids = [f"{number}.png" for number in range(2000)]
+    limits = [sample_limit(ids[:count], 100) for count in range(101, 2001, 50)]
+    assert limits == sorted(limits, reverse=True)
+    assert len(set(limits)) <= 4 * 5  # the dataset doubled less than five times
 
 
 def test_a_sample_larger_than_the_dataset_is_the_dataset() -> None:

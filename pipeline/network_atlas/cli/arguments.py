@@ -21,7 +21,7 @@ from network_atlas.cli.exit_codes import USAGE
 from network_atlas.cli.help_texts import ARGUMENTS, DESCRIPTION, EXAMPLES, SUMMARIES
 from network_atlas.errors import did_you_mean
 
-OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers")
+OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers", "watch")
 OF_A_ROOT = ("status", "view", "sheet", "snapshots", "prune")
 LIKE_HELP = "help"
 LIKE_COMMANDS = {
@@ -117,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = {name: _command(subparsers, name) for name in SUMMARIES}
     for name in ("run", "plan"):
         commands[name].add_argument("-m", "--multirun", action="store_true", help=ARGUMENTS["multirun"])
+    commands["watch"].add_argument("pattern", metavar="PATTERN", help=ARGUMENTS["pattern"])
     for name in OF_A_CONFIGURATION:
         commands[name].add_argument("overrides", nargs="*", metavar="OVERRIDE", help=ARGUMENTS["overrides"])
         commands[name].add_argument("--config-dir", metavar="DIR", help=ARGUMENTS["config_dir"])
@@ -131,9 +132,24 @@ def _parser() -> argparse.ArgumentParser:
     commands["prune"].add_argument("--yes", action="store_true", help=ARGUMENTS["yes"])
     commands["layers"].add_argument("--all", action="store_true", help=ARGUMENTS["all"])
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
+    _add_watch_options(commands["watch"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])
+    _add_diff_options(commands["diff"])
     return parser
+
+
+def _add_watch_options(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("--once", action="store_true", help=ARGUMENTS["once"])
+    watch.add_argument("--interval", type=float, default=60.0, metavar="SECONDS", help=ARGUMENTS["interval"])
+    watch.add_argument("--marker", default="", metavar="ENDING", help=ARGUMENTS["marker"])
+    watch.add_argument("--every", action="store_true", help=ARGUMENTS["every"])
+    watch.add_argument("--tries", type=int, default=3, help=ARGUMENTS["tries"])
+    watch.add_argument("--copies", default="", metavar="DIR", help=ARGUMENTS["copies"])
+    watch.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["drift_over"])
+    for event in ("success", "failure", "drift"):
+        watch.add_argument(f"--on-{event}", default="", metavar="COMMAND", help=ARGUMENTS[f"on_{event}"])
+    watch.add_argument("--webhook", default="", metavar="URL", help=ARGUMENTS["webhook"])
 
 
 def _add_view_options(view: argparse.ArgumentParser) -> None:
@@ -146,6 +162,15 @@ def _add_sheet_options(sheet: argparse.ArgumentParser) -> None:
     sheet.add_argument("--units", type=int, default=12, help=ARGUMENTS["units"])
     sheet.add_argument("--size", type=int, default=160, metavar="PX", help=ARGUMENTS["size"])
     sheet.add_argument("--output", default="sheet.png", metavar="FILE", help=ARGUMENTS["output"])
+
+
+def _add_diff_options(diff: argparse.ArgumentParser) -> None:
+    diff.add_argument("old", nargs="?", metavar="OLD", help=ARGUMENTS["old"])
+    diff.add_argument("new", nargs="?", metavar="NEW", help=ARGUMENTS["new"])
+    diff.add_argument("--out", metavar="FOLDER", help=ARGUMENTS["out"])
+    diff.add_argument("--cross", action="store_true", help=ARGUMENTS["cross"])
+    diff.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["fail_over"])
+    diff.add_argument("--json", action="store_true", help=ARGUMENTS["json"])
 
 
 def _command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:

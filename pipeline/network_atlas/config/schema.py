@@ -80,6 +80,9 @@ class ModelConfig:
     """Of a model that returns several tensors, the name of the one that is its output: a key, a field or a number, with
     dots for those inside others ('logits', 'features.0')."""
     allow_code: bool = setting(NOTHING)
+    version: str = setting(HASHED, may_change=True, default="")
+    """A text of the user's that says which network this is: another one makes everything anew. While it stands, edits
+    of the code do not: it counts in place of the code's own hash."""
     input: InputConfig
     classes: str = setting(HASHED, may_change=True)
     """'imagenet', 'none', or the path of a text file with one class name a line."""
@@ -106,7 +109,7 @@ class ScanConfig:
     class_k: Count = setting(SCAN, ASSEMBLE)
     """Number of classes of which each channel's record has an example; 0 leaves classes out altogether."""
     sample: Positive = setting(HASHED, ASSEMBLE)
-    """Number of examples, chosen by hash of their ids, whose values are all kept, for percentiles."""
+    """Least number of examples, chosen by hash of their ids, whose values are all kept, for percentiles."""
 
 
 @settings

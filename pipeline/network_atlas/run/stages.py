@@ -15,12 +15,15 @@ from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.run.basis import put_basis, reasons_of
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
+from network_atlas.run.number_format import keep
 from network_atlas.run.prepare import prepare
 from network_atlas.run.publishing import publish_snapshot
 from network_atlas.run.read_files import stop_watching
@@ -37,6 +40,7 @@ from network_atlas.store.paths import DERIVED, atlas_directory
 from network_atlas.store.receipts import is_whole, read_receipts
 from network_atlas.store.results import Done
 from network_atlas.store.root import Store
+from network_atlas.store.touched import committed_sizes
 
 
 def make_atlas(config: RunConfig, progress: Progress) -> Result:
@@ -52,6 +56,8 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
     log = RunLog(prepared.store)
     # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
+        if not keep(prepared.config, prepared.store, prepared.plan.dtypes):
+            prepared = prepare(config)
         record_plan(prepared)
         prepared.store.clear_staging()
         if config.retry_failed:
@@ -64,6 +70,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
             log.note("model", message=line)
             progress.message(f"model: {line}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
+        _explain(current)
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
@@ -77,6 +84,15 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         _show(current, manifest)
         current.stop_if_failed()
     return result_of(prepared, done, manifest)
+
+
+def _explain(current: Run) -> None:
+    """Say what is reused and why the rest is made; only in the log where nothing is published yet."""
+    manifest, each = latest(current.store), reasons_of(current.prepared, current.done().keys)
+    for line in in_groups(each):
+        current.log.note("layers", message=line)
+        if manifest is not None:
+            current.progress.message(line)
 
 
 def _stop_if_nothing_was_readable(current: Run) -> None:
@@ -118,9 +134,9 @@ def _assemble(current: Run, done: Done) -> None:
 
 
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
-    """Return the tasks whose last receipt has another key, or whose files are missing or of another size."""
+    """Return the tasks whose last receipt has another key, or whose files are missing or not as committed."""
     receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
-    sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
+    sizes = committed_sizes(store, receipts.values(), DERIVED)
 
     def current(task: AssembleTask | SiteTask) -> bool:
         receipt = receipts.get(task.id)
@@ -132,6 +148,7 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
 def _publish(current: Run, done: Done) -> Manifest:
     before = latest(current.store)
     manifest = publish_snapshot(current.prepared, done, current.log.run)
+    put_basis(current.prepared, manifest)
     if before is None or before.number != manifest.number:
         current.log.event("published", snapshot=manifest.number, files=len(manifest.files))
     dropped = [path for path in show(current.store, manifest) if path.startswith("atlas/")]

@@ -27,6 +27,12 @@ median of all above zero would be one of these, and its pictures would show noth
 DECIMALS = 9
 """Of correlations and cosines; see `Sample.correlations`."""
 
+LARGEST = "f" * 16
+"""The largest hash of an example."""
+STEP_BITS = 32
+STEPS = tuple(int(2 ** (number / 4) * 2**STEP_BITS) for number in range(4))
+"""The four steps of a doubling, as whole numbers: the same on every machine."""
+
 Floats = NDArray[np.float32]
 
 
@@ -41,9 +47,18 @@ def _digest(example_id: str) -> bytes:
 
 
 def sample_limit(example_ids: Sequence[str], size: int) -> str:
-    """Return the largest hash in a sample of `size` examples: those with a hash up to it belong."""
+    """Return the largest hash in a sample of at least `size` examples: those with a hash up to it belong.
+
+    Rounded up to one of four steps in each doubling, so that up to a fifth more belong. The limit is a part of a scan's
+    key: an exact one would change with nearly every new example, and a grown dataset would be scanned anew.
+    """
     hashes = sorted(sample_hash(example_id) for example_id in example_ids)
-    return hashes[min(size, len(hashes)) - 1] if hashes else ""
+    if len(hashes) <= size:
+        return LARGEST if hashes else ""
+    exact = int(hashes[size - 1], 16)
+    shifts = range(max(0, exact.bit_length() - 1), exact.bit_length() + 1)
+    steps = (step << shift >> STEP_BITS for shift in shifts for step in STEPS)
+    return f"{min(step for step in steps if step >= exact):016x}" if exact <= STEPS[-1] << 63 >> STEP_BITS else LARGEST
 
 
 def position_of(example_id: str, rows: int, columns: int) -> tuple[int, int]:

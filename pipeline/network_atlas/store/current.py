@@ -18,6 +18,7 @@ from network_atlas.store.paths import CURRENT, current_path
 from network_atlas.store.receipts import Receipt, commit, read_receipts
 from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
+from network_atlas.store.touched import committed_sizes
 
 STAGE = "current"
 RECEIPT = f"receipts/{STAGE}/tables.json"
@@ -27,7 +28,7 @@ def show(store: Store, manifest: Manifest) -> tuple[str, ...]:
     """Make the fixed names show this snapshot; return those that are removed, of layers that it does not have."""
     sources = {path: file for file in manifest.files if (path := current_path(file.path)) is not None}
     sizes = {path: size for folder in CURRENT for path, size in store.sizes(folder).items()}
-    shown = _shown(store, sizes)
+    shown = _shown(store)
     stale = [path for path, file in sources.items() if shown.get(path) != file.sha256]
     dropped = tuple(sorted(sizes.keys() - sources.keys()))
     if not stale and not dropped:
@@ -42,7 +43,9 @@ def show(store: Store, manifest: Manifest) -> tuple[str, ...]:
     return dropped
 
 
-def _shown(store: Store, sizes: dict[str, int]) -> dict[str, str]:
-    """Return the hash of the content of each fixed name, of those that are there in their full size."""
-    files: Collection[FileEntry] = [file for receipt in read_receipts(store, STAGE) for file in receipt.files]
+def _shown(store: Store) -> dict[str, str]:
+    """Return the hash of the content of each fixed name, of those that are there as they were set."""
+    receipts = read_receipts(store, STAGE)
+    files: Collection[FileEntry] = [file for receipt in receipts for file in receipt.files]
+    sizes = committed_sizes(store, receipts, CURRENT)
     return {file.path: file.sha256 for file in files if sizes.get(file.path) == file.size_bytes}

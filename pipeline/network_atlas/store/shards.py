@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -228,6 +228,20 @@ def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[st
         return next((batch.to_pylist() for batch in batches), [])
 
     return _use(store, path, first)
+
+
+def read_row_groups(store: Store, path: str, leaves: Sequence[str]) -> Iterator[list[dict[str, object]]]:
+    """Yield the rows of a shard, a row group at a time: only parts of columns, by their Parquet path.
+
+    Such a path is 'visualizations.list.element.image'.
+    """
+    for number in range(_use(store, path, lambda file: pq.ParquetFile(file).num_row_groups)):
+        yield _use(store, path, lambda file, n=number: _row_group(file, n, leaves))  # type: ignore[misc]
+
+
+def _row_group(file: pa.NativeFile, number: int, leaves: Sequence[str]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pq.ParquetFile(file).read_row_group(number, columns=list(leaves)).to_pylist()
+    return rows
 
 
 def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import posixpath
 import socket
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network_atlas.errors import ConfigError
-from network_atlas.site.server import HOST, make_server, site_path
+from network_atlas.site.server import HOST, PORT, PORTS_TRIED, make_server, site_path
 from network_atlas.store.root import Store
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -28,12 +29,14 @@ def serving(root: Path) -> Iterator[Callable[..., Answer]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
-    def ask(address: str, method: str = "GET", host: str | None = None) -> Answer:
+    def ask(address: str, method: str = "GET", host: str | None = None, accept: str = "") -> Answer:
         connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=10)
         try:
-            connection.putrequest(method, address, skip_host=True)
+            connection.putrequest(method, address, skip_host=True, skip_accept_encoding=True)
             if host is not None:
                 connection.putheader("Host", host)
+            if accept:
+                connection.putheader("Accept-Encoding", accept)
             connection.endheaders()
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
@@ -191,3 +194,25 @@ def test_no_address_leaves_site(address: str) -> None:
 def test_a_request_under_another_name_is_refused(root: Path, host: str | None, status: int) -> None:
     with serving(root) as ask:
         assert ask("/index.html", host=host)[0] == status
+
+
+def test_long_text_is_packed_for_browsers_that_take_it_and_pictures_never_are(root: Path) -> None:
+    text = b"<p>channel</p>" * 1000
+    Store.open(str(root)).write("site/long.html", text)
+    Store.open(str(root)).write("site/long.png", text)
+    with serving(root) as ask:
+        _, headers, body = ask("/long.html", accept="br;q=1.0, gzip;q=0.8")
+        assert headers["Content-Encoding"] == "gzip"
+        assert int(headers["Content-Length"]) == len(body) < len(text) / 10
+        assert gzip.decompress(body) == text
+        for address, accept in [("/long.html", "br"), ("/long.html", ""), ("/long.png", "gzip"), ("/", "gzip")]:
+            _, headers, body = ask(address, accept=accept)
+            assert "Content-Encoding" not in headers
+        assert ask("/long.html")[2] == text
+
+
+def test_without_a_port_the_first_free_one_of_a_fixed_row_is_taken(root: Path) -> None:
+    store = Store.open(str(root))
+    with make_server(store, port=None) as first, make_server(store, port=None) as second:
+        ports = [server.server_address[1] for server in (first, second)]
+        assert PORT <= ports[0] < ports[1] < PORT + PORTS_TRIED

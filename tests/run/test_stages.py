@@ -65,8 +65,9 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
             for example in row["examples"]:
                 ranks.setdefault(example["kind"], []).append(example["rank"])
             assert list(ranks) == sorted(ranks, key=KINDS.index)
-            assert all(numbers == list(range(len(numbers))) for numbers in ranks.values())
-            always = {"top": 4, "class": 5, "top_mean": 3, "zero": 3, "bottom_mean": 3, "bottom": 3}
+            assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in ranks.values())
+            always = {"top": 4, "class": 5, "top_mean": 3, "bottom_mean": 3, "bottom": 3}
+            always |= {"zero": 3} if row["spatial_mean"]["minimum"] < 0 < row["spatial_mean"]["maximum"] else {}
             assert {kind: len(numbers) for kind, numbers in ranks.items() if kind in always} == always
             assert {example["label"] for example in row["examples"]} <= {f"{n:02d}" for n in range(12)}
             for picture in row["visualizations"]:
@@ -92,7 +93,7 @@ def test_every_channel_has_its_statistics_selected_or_not(finished: Path) -> Non
         if row["channel"] in atlas:
             atlas_row = atlas[row["channel"]]
             assert all(row[name] == atlas_row[name] for name in row if name != "examples")
-            names = ("kind", "rank", "example_id", "value", "row", "column", "label")
+            names = ("kind", "rank", "example_id", "value", "row", "column", "alike", "label")
             assert row["examples"] == [{name: example[name] for name in names} for example in atlas_row["examples"]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -114,6 +115,18 @@ def test_other_settings_environment_or_modules_send_it_the_long_way(
     (tmp_path / "torch.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     assert Watching(config).answer() is None
+
+
+def test_the_folder_of_the_root_is_not_taken_for_a_new_package(
+    run: tuple[RunConfig, Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = replace(run[0], store=replace(run[0].store, root="atlases/tiny"))
+    watching = Watching(config)
+    shutil.copytree(run[0].store.root, tmp_path / "atlases" / "tiny")
+    watching.keep(replace(run[1], examples=open_source(config.dataset).examples()))
+    assert Watching(config).answer() is not None
 
 
 def test_incomplete_results_and_shares_leave_no_record(run: tuple[RunConfig, Result]) -> None:

@@ -107,13 +107,19 @@ def test_the_middle_behind_a_relu_is_that_of_what_responds() -> None:
     assert {kind: values[indices].tolist() for kind, indices in kinds.items()} == {
         "slightly_positive": [4.0, 3.0, 2.0],
         "slightly_negative": [],
-        "zero": [0.0, 0.0, 0.0],
+        "zero": [],  # it is the end of the range, not its middle
     }
     assert {kind: (-values)[indices].tolist() for kind, indices in spectrum(-values, 3).items()} == {
         "slightly_positive": [],
         "slightly_negative": [-2.0, -3.0, -4.0],
-        "zero": [0.0, 0.0, 0.0],
+        "zero": [],
     }
+
+
+def test_a_kind_has_no_more_views_of_an_image_than_asked_for() -> None:
+    values = np.array([1.0, 1.0, 1.0, 2.0, 5.0, -1.0], np.float32)
+    assert spectrum(values, 3, images="aaabcd")["slightly_positive"] == [4, 3, 0]
+    assert spectrum(values, 3, images="aaabcd", views=2)["slightly_positive"] == [3, 0, 1]
 
 
 @given(st.lists(st.floats(-9, 9, width=32), max_size=30), st.integers(0, 5))

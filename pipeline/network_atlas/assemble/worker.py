@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from network_atlas.assemble.examples import (
-    Crops,
-    Location,
-    Shown,
-    examples_of,
-    examples_of_reference,
-    location_of,
-)
+from network_atlas.assemble.examples import Crops, Location, Shown, location_of
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
+from network_atlas.assemble.lists import ExampleLists
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.dataset.looks import looks
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import schemas
@@ -25,6 +20,9 @@ from network_atlas.store.paths import atlas_directory, statistics_directory
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard, read_checked_rows
+
+LOOKS_KEPT = 1_000_000
+"""Hashes of images that a worker remembers: 100 MB at most."""
 
 
 class AssembleWorker:
@@ -35,6 +33,16 @@ class AssembleWorker:
         self._store = Store.open(config.store.root)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
+        # Kept between layers: they list the same images again and again.
+        self._looks = lru_cache(maxsize=LOOKS_KEPT)(lambda example_id: looks(self._source.read(example_id)))
+        bits = config.assemble.near_copy_bits
+        self._lists = ExampleLists(
+            config=config.scan,
+            views=config.assemble.views_per_image,
+            image_of=self._source.image,
+            looks=self._looks if bits >= 0 else None,
+            differing_bits=bits,
+        )
 
     def run(self, task: AssembleTask) -> Receipt:
         """Join one layer and commit its tables."""
@@ -48,13 +56,15 @@ class AssembleWorker:
             pictures=self._pictures(task),
             calibrations=calibrations,
             label=cache(self._source.label),
-            spectrum_k=self._config.scan.spectrum_k,
-            reference_k=self._config.scan.top_k,
+            lists=self._lists,
+            limits=self._config.assemble.verdict,
             crops=self._crops(task, scan, calibrations) if scan else {},
         )
-        files = [put_shard(self._store, atlas_directory(layer), layer_rows(task.plan, sources), schemas.ATLAS)]
+        rows = layer_rows(task.plan, sources)
+        files = [put_shard(self._store, atlas_directory(layer), rows, schemas.ATLAS)]
         if scan:
-            rows = statistics_rows(layer, sources)
+            statuses = {row["channel"]: row["status"] for row in rows if row["channel"] is not None}
+            rows = statistics_rows(task.plan, statuses, sources)
             files.append(put_shard(self._store, statistics_directory(layer), rows, schemas.CHANNEL_STATS))
         seconds = time.monotonic() - started
         receipt = Receipt(stage="assemble", task=task.id, keys=(task.key,), files=tuple(files), seconds=seconds)
@@ -63,18 +73,15 @@ class AssembleWorker:
     def _scan(self, task: AssembleTask) -> LayerScan | None:
         if not task.examples:
             return None  # dataset=none
-        scan, layer = self._config.scan, task.plan.layer
+        scan, layer = self._config.kept, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
 
     def _crops(
         self, task: AssembleTask, scan: LayerScan, calibrations: Mapping[str, Mapping[str, Any]]
     ) -> dict[Location, Shown]:
         crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
-        of_channels = (examples_of(scan, channel, self._config.scan.spectrum_k) for channel in task.plan.channels)
-        of_others = (
-            examples_of_reference(measured["reference"] or [], self._config.scan.top_k)
-            for measured in calibrations.values()
-        )
+        of_channels = (self._lists.of_channel(scan, channel) for channel in task.plan.channels)
+        of_others = (self._lists.of_reference(measured["reference"] or []) for measured in calibrations.values())
         locations = (location_of(example) for examples in (*of_channels, *of_others) for example in examples)
         return crops.shown(task.plan.layer, locations)
 

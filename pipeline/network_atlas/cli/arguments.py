@@ -153,7 +153,7 @@ def _add_watch_options(watch: argparse.ArgumentParser) -> None:
 
 
 def _add_view_options(view: argparse.ArgumentParser) -> None:
-    view.add_argument("--port", type=int, default=0, help=ARGUMENTS["port"])
+    view.add_argument("--port", type=int, help=ARGUMENTS["port"])
     view.add_argument("--no-browser", action="store_true", help=ARGUMENTS["no_browser"])
 
 

@@ -44,7 +44,7 @@ ARGUMENTS = {
     "verify": "read every file of the snapshot, and compare it with its checksum",
     "keep": "number of snapshots to keep: the newest ones",
     "yes": "remove; without it, only say what would be removed",
-    "port": "port to serve on (default: a free one)",
+    "port": "port to serve on (default: 8642 or the next free one; 0: any free one)",
     "no_browser": "only print the address",
     "layer": "only this layer (may be given several times)",
     "units": "units of each layer, at most (default: 12)",

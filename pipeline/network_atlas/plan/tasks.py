@@ -265,6 +265,8 @@ class SiteTask(_WholeLayerTask):
     """The layer's joined table, by its path in the root."""
     previous: LayerSpec | None
     following: LayerSpec | None
+    upstream: str = ""
+    """Hash of everything that determines the layer's output: the network up to it, with its weights."""
 
     @property
     def id(self) -> str:

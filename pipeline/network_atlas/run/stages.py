@@ -172,6 +172,7 @@ def _show(current: Run, manifest: Manifest) -> None:
             table=tables[layer.slug].path,
             previous=before,
             following=after,
+            upstream=manifest.upstream.get(layer.name, ""),
         )
         for before, layer, after in neighbours
     ]

@@ -17,7 +17,7 @@ from typing import Any
 from network_atlas.analysis.atlas import Atlas
 from network_atlas.layers import LayerSpec
 from network_atlas.site.pages import layer_files
-from network_atlas.site.worker import atlas_info, index_of
+from network_atlas.site.worker import atlas_info, index_of, layer_info
 from network_atlas.store.paths import PAGES, atlas_directory
 from network_atlas.store.shards import read_rows
 
@@ -65,7 +65,9 @@ class SnapshotPages:
         specs = list(self._specs.values())
         previous = next((before for before, after in pairwise(specs) if after == spec), None)
         following = next((after for before, after in pairwise(specs) if before == spec), None)
-        return layer_files(atlas_info(config), spec, read_rows(self._atlas.store, table.path), previous, following)
+        upstream = self._atlas.manifest.upstream.get(spec.name, "")
+        info = layer_info(atlas_info(config), table=table.path, upstream=upstream)
+        return layer_files(info, spec, read_rows(self._atlas.store, table.path), previous, following)
 
 
 def _belongs(name: str, slug: str) -> bool:

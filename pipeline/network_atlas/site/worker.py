@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import network_atlas
 from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.verdict import WORDS as VERDICTS
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
@@ -33,7 +37,8 @@ class SiteWorker:
         """Write the pages of one layer and commit them."""
         started = time.monotonic()
         rows = read_rows(self._store, task.table)
-        pages = layer_files(atlas_info(to_plain(self._config)), task.layer, rows, task.previous, task.following)
+        info = layer_info(atlas_info(to_plain(self._config)), table=task.table, upstream=task.upstream)
+        pages = layer_files(info, task.layer, rows, task.previous, task.following)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         for path, data in pages.items():
             self._store.write(f"site/{path}", data)
@@ -48,21 +53,43 @@ def atlas_info(config: Mapping[str, Any], *, examples: int = 0, created: str = "
 
     Layer pages are called without what changes with every snapshot, or each snapshot would write all of them anew.
     """
-    recipe, dataset = config["optimize"], config["dataset"]
+    model, recipe, dataset = config["model"], config["optimize"], config["dataset"]
     images = " ".join(part for part in (dataset["source"], dataset["root"]) if part)
     size = f"{recipe['height_px']} x {recipe['width_px']} px"
     facts = {
-        "Weights": config["model"]["weights"],
+        "Weights": model["weights"],
         "Recipe": f"{recipe['parameterization']['name']}, {recipe['steps']} steps, {size}",
         "Snapshot": str(snapshot) if snapshot else "",
     }
     return AtlasInfo(
-        model=config["model"]["name"],
+        model=model["name"],
         dataset=f"{images} ({examples} examples)" if examples else images,
         examples=examples,
         created=created,
         facts=tuple((name, value) for name, value in facts.items() if value),
+        provenance=(
+            ("Model", f"{model['source']}: {model['name']}, weights {model['weights']}"),
+            ("Recipe", f"{facts['Recipe']}, learning rate {recipe['learning_rate']:g}, {recipe['ascent']}"),
+            ("Images", images),
+            ("Version", f"network_atlas {network_atlas.__version__}"),
+        ),
+        command=f"atlas run {_model_words(model)} sweep=select",
+        input_size=(model["input"]["height"], model["input"]["width"]),
     )
+
+
+def layer_info(info: AtlasInfo, *, table: str, upstream: str) -> AtlasInfo:
+    """Return the facts for the page of one layer: with its table, and the hash of the network up to it."""
+    return replace(
+        info, table=table, provenance=(*info.provenance, ("Network up to this layer, with weights", upstream))
+    )
+
+
+def _model_words(model: Mapping[str, Any]) -> str:
+    """Return the overrides that choose the network."""
+    if model["source"] == "packaged":
+        return f"model={model['name']}"
+    return " ".join([f"model={model['source']}", shlex.quote(f"model.name={model['name']}")])
 
 
 def put_index(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> None:
@@ -81,12 +108,15 @@ def index_of(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> d
 
 
 def _summary(store: Store, layer: LayerSpec, path: str) -> LayerSummary:
-    statuses = Counter(str(row["status"]) for row in read_rows(store, path, columns=["status"]))
+    rows = read_rows(store, path, columns=["status", "verdict"])
+    statuses = Counter(str(row["status"]) for row in rows)
+    verdicts = Counter(str(row["verdict"]) for row in rows if row["verdict"])
     first = read_first_rows(store, path, COVERS, columns=["visualizations"])
     return LayerSummary(
         spec=layer,
         channels_shown=statuses.total(),
         status_counts=dict(sorted(statuses.items())),
+        verdict_counts={word: verdicts[word] for word in VERDICTS if verdicts[word]},
         covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in first if row["visualizations"]),  # type: ignore[index]
     )
 

@@ -18,7 +18,7 @@ from network_atlas.store.paths import atlas_directory
 from network_atlas.store.shards import read_first_rows
 
 SMALLEST_PX = 16
-COLUMNS = ["layer", "unit", "class_name", "visualizations"]
+COLUMNS = ["model", "layer", "unit", "class_name", "visualizations"]
 
 
 def command(options: argparse.Namespace) -> int:
@@ -30,7 +30,8 @@ def command(options: argparse.Namespace) -> int:
         )
     root = root_of(options.root, command="sheet")
     rows = shown_rows(open_atlas(root, options.snapshot), layers=options.layer or (), units=options.units)
-    Path(options.output).expanduser().write_bytes(contact_sheet(rows, cell_px=options.size))
+    form = "PDF" if options.output.lower().endswith(".pdf") else "PNG"
+    Path(options.output).expanduser().write_bytes(contact_sheet(rows, cell_px=options.size, form=form))
     output().print(f"{options.output}: {counted(len(rows), 'unit')}", markup=False)
     return DONE
 

@@ -121,7 +121,20 @@ def _print(status: Status, now: float) -> None:
     for holder in status.holders or (None,):
         console.print(_holder_line(holder, now), markup=False)
     snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
-    console.print(snapshot, markup=False)
+    console.print(f"{snapshot}; {_how_far(status)}", markup=False)
+
+
+def _how_far(status: Status) -> str:
+    """Return whether the last run's plan is done, in words."""
+    left = sum(max(0, stage.total - stage.done) for stage in status.stages)
+    failed = sum(len(stage.failures) for stage in status.stages)
+    if any(_is_alive(holder) for holder in status.holders):
+        return "not finished"
+    if status.snapshot and not left:
+        return "finished"
+    if left and left == failed:
+        return f"finished but for {counted(failed, 'failure')}: retry_failed=true tries again"
+    return "not finished: the same command goes on"
 
 
 def _cells(stage: StageStatus, now: float) -> tuple[str, ...]:

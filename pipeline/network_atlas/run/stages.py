@@ -9,6 +9,7 @@ a run is resumed by running it again, and a killed run loses only the tasks in p
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import network_atlas
@@ -17,24 +18,28 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
+from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
+from network_atlas.plan.layouts import layout_tasks
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.plan.tasks import AssembleTask, MapLinks, SiteTask
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
+from network_atlas.run.maps import with_finished_maps
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
 from network_atlas.run.result import Result
 from network_atlas.run.running import Progress, Run
+from network_atlas.site.map_pages import VERSION as MAP_VERSION
 from network_atlas.site.pages import VERSION as SITE_VERSION
 from network_atlas.site.worker import put_index, remove_stale_pages
 from network_atlas.store.failures import quarantined, release
 from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import Manifest, latest, publish
-from network_atlas.store.paths import DERIVED, atlas_path, statistics_path
+from network_atlas.store.paths import DERIVED, activation_atlas_path, atlas_path, statistics_path
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.results import Done
 from network_atlas.store.root import Store
@@ -72,13 +77,13 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         # Only now: pictures that do not use the scan are made even if a span failed.
         current.stop_if_failed("scan")
         if config.sweep.share:
-            return result_of(prepared, done, manifest=None)
+            return result_of(current.prepared, done, manifest=None)
         _assemble(current, done)
         current.stop_if_failed("assemble")
         manifest = _publish(current, done)
         _show(current, manifest)
         current.stop_if_failed()
-    return result_of(prepared, done, manifest)
+    return result_of(current.prepared, done, manifest)
 
 
 def _stop_if_nothing_was_readable(current: Run) -> None:
@@ -96,10 +101,29 @@ def _scan_and_optimize(current: Run) -> None:
     current.stage(STAGES["scan"], plan.scan_tasks(current.done().scan), total=len(plan.share_spans))
     _stop_if_nothing_was_readable(current)
     current.merge_statistics()
-    done = current.done()
+    _lay_out(current)
+    plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "optimize")
     optimize = plan.optimize_tasks({*done.optimize, *left_out}, StoredFiles(current.prepared, done))
     current.stage(STAGES["optimize"], optimize, total=len(plan.share_pictures))
+
+
+def _lay_out(current: Run) -> None:
+    """Lay out the maps, and add the pictures of their cells to the plan."""
+    prepared = current.prepared
+    maps = [
+        layer.layout for layer in prepared.plan.layers if layer.layout and prepared.plan.share.has(layer.layout.key)
+    ]
+    if not maps:
+        return
+    done = current.done()
+    current.stage(
+        STAGES["layout"], layout_tasks(prepared.plan, done.layout, StoredFiles(prepared, done)), total=len(maps)
+    )
+    plan = with_finished_maps(prepared.plan, current.done().layout, prepared.store, prepared.config)
+    if plan != prepared.plan:
+        current.prepared = replace(prepared, plan=plan)
+        record_plan(current.prepared)
 
 
 def _calibrate(current: Run) -> None:
@@ -120,7 +144,10 @@ def _assemble(current: Run, done: Done) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
     dropped = set(current.store.list("atlas")) - {atlas_path(layer) for layer in layers}
     statistics = set(current.store.list("channel_stats")) - {statistics_path(layer) for layer in layers}
-    for path in dropped | statistics:
+    maps = set(current.store.list("activation_atlas")) - {
+        activation_atlas_path(task.plan.layer) for task in tasks if task.cells_file
+    }
+    for path in dropped | statistics | maps:
         current.store.delete(path)
     if dropped:
         current.progress.message(
@@ -157,6 +184,11 @@ def _publish(current: Run, done: Done) -> Manifest:
     # Only what this plan needs: results of other sweeps stay in the root, but are not part of the snapshot.
     receipts: list[Receipt] = [
         *(done.scan[key] for key in prepared.plan.scan_keys),
+        *(
+            done.layout[layer.layout.key]
+            for layer in prepared.plan.layers
+            if layer.layout and layer.layout.key in done.layout
+        ),
         *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
         *_measured(prepared, done),
         *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
@@ -176,17 +208,31 @@ def _publish(current: Run, done: Done) -> Manifest:
     return manifest
 
 
+def _map_links(mapped: Sequence[LayerSpec]) -> dict[str, MapLinks]:
+    """Return what the map of each layer links to, by the layer's name."""
+    around = zip([None, *mapped[:-1]], mapped, [*mapped[1:], None], strict=True)
+    return {layer.name: MapLinks(previous=before, following=after) for before, layer, after in around}
+
+
 def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
     hashes = {file.path: file.sha256 for file in manifest.files}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
-    # The key covers both neighbours, since each page links to them.
+    maps = _map_links([layer for layer in layers if activation_atlas_path(layer) in hashes])
+    # The key covers both neighbours, since each page links to them, and those of the map.
     tasks = [
         SiteTask(
-            key=fingerprint("site", SITE_VERSION, hashes[atlas_path(layer)], layer, before, after),
+            key=fingerprint(
+                "site",
+                (SITE_VERSION, MAP_VERSION),
+                hashes[atlas_path(layer)],
+                hashes.get(activation_atlas_path(layer)),
+                (layer, before, after, maps.get(layer.name)),
+            ),
             layer=layer,
             previous=before,
             following=after,
+            map=maps.get(layer.name),
         )
         for before, layer, after in neighbours
     ]

@@ -56,13 +56,19 @@ class LayerSummary:
 
 
 def layer_files(
-    info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], previous: LayerSpec | None, following: LayerSpec | None
+    info: AtlasInfo,
+    spec: LayerSpec,
+    rows: Sequence[Row],
+    previous: LayerSpec | None,
+    following: LayerSpec | None,
+    *,
+    has_map: bool = False,
 ) -> dict[str, bytes]:
     """Return the page of one layer with its data and sheets, by path below `site/`."""
     rows = _numbered(rows, spec)
     columns = columns_of(rows)
     pictures, crops = picture_parts(rows, columns), crop_parts(rows)
-    html = _template("layer.html").render(
+    html = template("layer.html").render(
         info=info,
         layer=spec,
         facts=layer_facts(spec),
@@ -73,6 +79,7 @@ def layer_files(
         size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
+        has_map=has_map,
     )
     folder = f"layers/{spec.slug}"
     script = layer_script(spec, rows, columns, pictures=pictures, crops=crops)
@@ -132,7 +139,7 @@ def _cell_styles(row: Row, columns: Sequence[str], sheet: Sheet, *, first_cell: 
 def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, bytes]:
     """Return the index page, its covers, and the style sheet and script that all pages share."""
     sheets = {layer.spec.slug: pack(layer.covers, form="PNG") for layer in layers if layer.covers}
-    html = _template("index.html").render(
+    html = template("index.html").render(
         info=info,
         layers=[
             {
@@ -169,5 +176,5 @@ def _environment() -> Environment:
     return environment
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
     return _environment().get_template(name)

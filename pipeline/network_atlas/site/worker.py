@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
+from network_atlas.site.map_pages import map_files
 from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
 from network_atlas.store.manifest import Manifest
-from network_atlas.store.paths import atlas_path
+from network_atlas.store.paths import activation_atlas_path, atlas_path
 from network_atlas.store.receipts import Receipt, commit, read_receipts
 from network_atlas.store.root import Store
 from network_atlas.store.shards import entry_for, read_first_rows, read_rows
@@ -31,14 +32,26 @@ class SiteWorker:
         """Write the pages of one layer and commit them."""
         started = time.monotonic()
         rows = read_rows(self._store, atlas_path(task.layer))
-        pages = layer_files(atlas_info(self._config), task.layer, rows, task.previous, task.following)
+        pages = layer_files(
+            atlas_info(self._config), task.layer, rows, task.previous, task.following, has_map=task.map is not None
+        )
+        pages |= self._map(task)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         for path, data in pages.items():
             self._store.write(f"site/{path}", data)
-        for path in set(self._store.list(f"site/layers/{task.layer.slug}")) - {file.path for file in files}:
-            self._store.delete(path)  # sheets of an earlier table with more channels
+        slug, written = task.layer.slug, {file.path for file in files}
+        before = {*self._store.list(f"site/layers/{slug}"), *self._store.list(f"site/maps/{slug}")}
+        for path in before - written:
+            self._store.delete(path)  # sheets of an earlier table with more channels, or of an earlier map
         receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)
         return commit(self._store, receipt)
+
+    def _map(self, task: SiteTask) -> dict[str, bytes]:
+        """Return the files of the layer's map; none if it has no map."""
+        if task.map is None:
+            return {}
+        cells = read_rows(self._store, activation_atlas_path(task.layer))
+        return map_files(atlas_info(self._config), task.layer, cells, task.map)
 
 
 def atlas_info(config: RunConfig, *, examples: int = 0, created: str = "", snapshot: int = 0) -> AtlasInfo:

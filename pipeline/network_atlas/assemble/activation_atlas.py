@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from network_atlas.assemble.examples import Location, Row, Shown
@@ -26,17 +26,19 @@ def cell_rows(
     made: Mapping[str, Mapping[str, Any]],
     calibrations: Mapping[str, Mapping[str, Any]],
     crops: Mapping[Location, Shown],
+    shown: int,
 ) -> list[Row]:
     """Return one row per cell, with the columns of `layout_schemas.ACTIVATION_ATLAS`.
 
     `made` has the rows of finished pictures, and `calibrations` those of their measurements, by the picture's key.
+    Of each cell the first `shown` images have their crops.
     """
     icons = {(p.unit.grid, p.unit.row, p.unit.column): p for p in pictures if isinstance(p.unit, Cell)}
     rows = []
     for cell in cells:
         picture = icons[cell["grid"], cell["row"], cell["column"]]
         icon = _icon(picture, made.get(picture.key), calibrations.get(picture.key, {}))
-        examples = [_with_crop(example, crops) for example in cell["examples"]]
+        examples = list(_examples(cell, crops, shown))
         rows.append({"model": model, **cell, "unit": picture.unit.label, **icon, "examples": examples})
     return rows
 
@@ -54,21 +56,20 @@ def _icon(picture: Picture, row: Mapping[str, Any] | None, measured: Mapping[str
     }
 
 
-def shown_of(cells: Iterable[Row], count: int) -> list[Location]:
-    """Return the positions of images that are cut out: of each cell the first `count`, each image once."""
-    locations: list[Location] = []
-    for cell in cells:
-        of_image: dict[str, Location] = {}
-        for example in cell["examples"]:
-            of_image.setdefault(example["example_id"], _location(example))
-        locations += list(of_image.values())[:count]
-    return locations
+def shown_of(cell: Row, count: int) -> list[Location]:
+    """Return the positions of images that are cut out of a cell's: the first `count`, each image once."""
+    of_image: dict[str, Location] = {}
+    for example in cell["examples"]:
+        of_image.setdefault(example["example_id"], _location(example))
+    return list(of_image.values())[:count]
 
 
 def _location(example: Mapping[str, Any]) -> Location:
     return example["example_id"], example["row"], example["column"]
 
 
-def _with_crop(example: Row, crops: Mapping[Location, Shown]) -> Row:
-    shown = crops.get(_location(example))
-    return {**example, "crop": {"bytes": shown.jpeg, "path": None} if shown else None}
+def _examples(cell: Row, crops: Mapping[Location, Shown], count: int) -> Iterator[Row]:
+    shown = {location: crops[location] for location in shown_of(cell, count)}
+    for example in cell["examples"]:
+        of_example = shown.get(_location(example))
+        yield {**example, "crop": {"bytes": of_example.jpeg, "path": None} if of_example else None}

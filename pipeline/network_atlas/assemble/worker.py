@@ -77,14 +77,16 @@ class AssembleWorker:
         """Return the rows of the layer's activation atlas."""
         cells: list[dict[str, Any]] = read_rows(self._store, task.cells_file, columns=OF_CELL)
         crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
-        shown = crops.shown(task.plan.layer, shown_of(cells, self._config.layout.examples))
+        count = self._config.layout.examples
+        locations = (location for cell in cells for location in shown_of(cell, count))
         return cell_rows(
             self._config.model.name,
             cells,
             task.plan.pictures,
             made=sources.pictures,
             calibrations=sources.calibrations,
-            crops=shown,
+            crops=crops.shown(task.plan.layer, locations),
+            shown=count,
         )
 
     def _crops(

@@ -1,8 +1,8 @@
 """Lay vectors out on a square, so that vectors in similar directions lie close together.
 
 By UMAP (McInnes, Healy, Melville 2018) with the settings of activation atlases (Carter et al. 2019): 50 neighbours by
-cosine, `min_dist` .05. UMAP keeps much of the arrangement that it starts from (Kobak and Linderman 2021). So all maps of
-a run start from the same positions of the images, and are turned back to these at the end: a group of images lies in
+cosine, `min_dist` .05. UMAP keeps much of the arrangement that it starts from (Kobak and Linderman 2021). So all maps
+of a run start from the same positions of the images, and are turned back to these at the end: a group of images lies in
 similar places of all maps.
 
 Seeded and with one thread, the same vectors give the same bits on machines with the same kind of processor and the same

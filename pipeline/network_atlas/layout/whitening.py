@@ -3,8 +3,8 @@
 Most vectors of a layer share large components, so the mean of any cell points mostly along these. A cell's mean is
 therefore multiplied by the inverse of the second-moment matrix of all vectors, which is not centred: M = A'A / n.
 
-With fewer vectors than channels M has no inverse, and with few more it is dominated by chance. It is shrunk towards a multiple of
-the identity, by the share that Ledoit and Wolf (2004) derive from the vectors themselves.
+With fewer vectors than channels M has no inverse, and with few more it is dominated by chance. It is shrunk
+towards a multiple of the identity, by the share that Ledoit and Wolf (2004) derive from the vectors themselves.
 """
 
 from __future__ import annotations
@@ -37,4 +37,7 @@ def whitened(
     """Return M⁻¹ · mean for each cell, scaled to unit length: a direction's length only scales its score."""
     directions = np.linalg.solve(moment, means.T.astype(np.float64)).T
     lengths = np.linalg.norm(directions, axis=1, keepdims=True)
-    return (directions / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
+    units: Float32[NDArray[np.float32], "cells channels"] = (
+        directions / np.maximum(lengths, np.finfo(np.float64).tiny)
+    ).astype(np.float32)
+    return units

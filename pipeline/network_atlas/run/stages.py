@@ -210,8 +210,11 @@ def _publish(current: Run, done: Done) -> Manifest:
 
 def _map_links(mapped: Sequence[LayerSpec]) -> dict[str, MapLinks]:
     """Return what the map of each layer links to, by the layer's name."""
-    around = zip([None, *mapped[:-1]], mapped, [*mapped[1:], None], strict=True)
-    return {layer.name: MapLinks(previous=before, following=after) for before, layer, after in around}
+    around = [None, *mapped, None]
+    return {
+        layer.name: MapLinks(previous=around[number], following=around[number + 2])
+        for number, layer in enumerate(mapped)
+    }
 
 
 def _show(current: Run, manifest: Manifest) -> None:

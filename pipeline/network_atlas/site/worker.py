@@ -40,7 +40,8 @@ class SiteWorker:
         for path, data in pages.items():
             self._store.write(f"site/{path}", data)
         slug, written = task.layer.slug, {file.path for file in files}
-        before = {*self._store.list(f"site/layers/{slug}"), *self._store.list(f"site/maps/{slug}")}
+        pages_of_map = {path for path in (f"site/maps/{slug}.html", f"site/maps/{slug}.js") if self._store.exists(path)}
+        before = {*self._store.list(f"site/layers/{slug}"), *self._store.list(f"site/maps/{slug}"), *pages_of_map}
         for path in before - written:
             self._store.delete(path)  # sheets of an earlier table with more channels, or of an earlier map
         receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from network_atlas.layout.cells import cells_of, grid_sizes
+from network_atlas.layout.cells import cells_of
 from network_atlas.layout.vectors import Vectors
+from network_atlas.plan.layouts import grid_sizes
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,12 @@ from conftest import quietly
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError, SelectionError
+from network_atlas.plan.estimate import EARLIER, Speeds, estimate
 from network_atlas.plan.layouts import layout_tasks
 from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
 from network_atlas.store.manifest import latest
+from network_atlas.store.results import what_is_done
 from network_atlas.store.root import Store
 from network_atlas.units import Cell
 
@@ -159,3 +161,23 @@ def test_grids_in_any_other_order_and_unknown_recipes_are_refused() -> None:
         compose(["layout=main_layers", "layout.grids=[8,4]"])
     with pytest.raises(ConfigError, match="recipe='other' is not among recipes"):
         compose(["layout=main_layers", "layout.recipe=other"])
+
+
+def test_a_plan_counts_the_maps_and_about_as_many_icons_as_there_will_be(
+    mapped_root: Path, composed_maps: Any, tmp_path: Path
+) -> None:
+    def costs(root: Path) -> dict[str, Any]:
+        prepared = prepare(composed_maps(f'store.root="{root}"'), measured=False)
+        done = what_is_done(prepared.store)
+        sources = dict.fromkeys(("scan", "optimize", "calibrate", "assemble"), EARLIER)
+        speeds = Speeds(step=1, image=1, measure=1, row=1, pictures={}, sources=sources)
+        facts = (prepared.config, prepared.facts, prepared.plan)
+        cost = estimate(*facts, done=done.keys, measured=done.calibrate, speeds=speeds)
+        return {stage.name: stage for stage in cost.stages}
+
+    before, after = costs(tmp_path), costs(mapped_root)
+    assert (before["layout"].total, before["layout"].reused, before["layout"].tasks) == (3, 0, 3)
+    assert before["layout"].seconds > 3 * 18
+    assert (after["layout"].reused, after["optimize"].tasks) == (3, 0)
+    icons = after["optimize"].total - 6
+    assert icons / 2 < before["optimize"].total - 6 < 2 * icons

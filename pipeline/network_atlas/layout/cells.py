@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 from network_atlas.layout.projection import Points
 from network_atlas.layout.vectors import Matrix, Vectors
 
-SIZES = (3, 5, 10, 20, 40)
-"""Cells along a side, each grid about twice as fine as the one before."""
-VECTORS_A_CELL = 4
-"""The finest grid has at most one cell for four vectors; as maps have empty regions, its cells hold more of them."""
-GRIDS = 3
 LABELS, EXAMPLES = 5, 24
 """Labels and vectors that are kept of each cell, at most."""
 
@@ -36,14 +31,6 @@ class GridCell:
     mean: Float32[NDArray[np.float32], " channels"]
     labels: tuple[tuple[str, int], ...]
     """The commonest labels and the number of vectors that have each; of equally common ones, the nearest first."""
-
-
-def grid_sizes(configured: Sequence[int], vectors: int) -> tuple[int, ...]:
-    """Return the cells along a side of each grid, from coarse to fine: as configured, or by the number of vectors."""
-    if configured:
-        return tuple(configured)
-    fitting = [size for size in SIZES if VECTORS_A_CELL * size**2 <= vectors]
-    return tuple(fitting[-GRIDS:]) or SIZES[:1]
 
 
 def cells_of(vectors: Vectors, points: Points, grid: int, fewest: int) -> Iterator[GridCell]:

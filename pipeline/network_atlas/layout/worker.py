@@ -11,10 +11,11 @@ from threadpoolctl import threadpool_limits
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
-from network_atlas.layout.cells import EXAMPLES, GridCell, cells_of, grid_sizes
+from network_atlas.layout.cells import EXAMPLES, GridCell, cells_of
 from network_atlas.layout.projection import Points, project, start_positions
 from network_atlas.layout.vectors import Vectors, read_means, read_vectors
 from network_atlas.layout.whitening import shrunk_second_moment, whitened
+from network_atlas.plan.layouts import grid_sizes
 from network_atlas.plan.tasks import LayoutTask
 from network_atlas.store import layout_schemas
 from network_atlas.store.paths import layout_directory

@@ -30,6 +30,14 @@ from network_atlas.units import Cell
 LAYOUT_ALGORITHM = 1
 """Raise this number when the same sample gives another map."""
 
+FILLED = 0.7
+"""Share of a grid's cells that have enough vectors, as measured on maps of a thousand photos."""
+SIZES = (3, 5, 10, 20, 40)
+"""Cells along a side, each grid about twice as fine as the one before."""
+VECTORS_A_CELL = 4
+"""The finest grid has at most one cell for four vectors; as maps have empty regions, its cells hold more of them."""
+GRIDS = 3
+
 Place = tuple[int, int, int]
 """A cell's grid, row and column."""
 
@@ -69,6 +77,14 @@ def _check_names(layers: Sequence[LayerPlan], patterns: Sequence[str]) -> None:
             )
 
 
+def grid_sizes(configured: Sequence[int], vectors: int) -> tuple[int, ...]:
+    """Return the cells along a side of each grid, from coarse to fine: as configured, or by the number of vectors."""
+    if configured:
+        return tuple(configured)
+    fitting = [size for size in SIZES if VECTORS_A_CELL * size**2 <= vectors]
+    return tuple(fitting[-GRIDS:]) or SIZES[:1]
+
+
 def layout_tasks(plan: Plan, done: Collection[str], inputs: InputFiles = NOT_YET_WRITTEN) -> list[LayoutTask]:
     """Return a task for each missing map of the share whose scans are there."""
     tasks = []
@@ -86,6 +102,26 @@ def layout_tasks(plan: Plan, done: Collection[str], inputs: InputFiles = NOT_YET
             )
             tasks.append(task)
     return tasks
+
+
+def vectors_of(plan: Plan, layer: LayerPlan, config: RunConfig) -> int:
+    """Return the number of vectors that a layer's map stands on, if every image can be read."""
+    images = min(config.scan.sample, plan.spans[-1].stop if plan.spans else 0)
+    return images if layer.layer.positions == (1, 1) else 2 * images
+
+
+def with_expected_cells(plan: Plan, done: Collection[str], config: RunConfig) -> Plan:
+    """Return the plan with as many pictures of cells as maps that are not yet laid out are expected to have."""
+
+    def expected(layer: LayerPlan) -> list[Place]:
+        vectors = vectors_of(plan, layer, config)
+        grids = grid_sizes(config.layout.grids, vectors)
+        counts = {grid: min(round(FILLED * grid**2), vectors // config.layout.fewest) for grid in grids}
+        return [(grid, number // grid, number % grid) for grid, count in counts.items() for number in range(count)]
+
+    missing = [layer for layer in plan.layers if layer.layout and layer.layout.key not in done]
+    cells = {layer.layout.key: expected(layer) for layer in missing if layer.layout}
+    return with_cells(plan, cells, config) if cells else plan
 
 
 def with_cells(plan: Plan, cells: Mapping[str, Sequence[Place]], config: RunConfig) -> Plan:

@@ -38,7 +38,7 @@ class Done:
 
     @property
     def keys(self) -> set[str]:
-        return {*self.scan, *self.optimize}
+        return {*self.scan, *self.layout, *self.optimize}
 
 
 def what_is_done(store: Store) -> Done:

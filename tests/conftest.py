@@ -132,6 +132,26 @@ def finished(atlas_root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def retrained_root(atlas_root: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished atlas with two snapshots, to read only: in the second one, conv3 has other weights."""
+    folder = tmp_path_factory.mktemp("retrained")
+    model = build()
+    model.get_submodule("conv3").weight.mul_(-1.5)
+    torch.save(model.state_dict(), folder / "weights.pth")
+    root = Path(shutil.copytree(atlas_root, folder / "atlas"))
+    weights = f'model.weights="{folder / "weights.pth"}"'
+    names = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{root}"']
+    quietly(compose([*TINY, *INLINE, *names, weights]))
+    return root
+
+
+@pytest.fixture
+def retrained(retrained_root: Path, tmp_path: Path) -> Path:
+    """A finished atlas with two snapshots, to change."""
+    return Path(shutil.copytree(retrained_root, tmp_path / "atlas"))
+
+
+@pytest.fixture(scope="session")
 def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
     """Where tests start `atlas` as a process of its own, in hundredths of a second."""
     with Forking(tmp_path_factory.mktemp("forked")) as server:

@@ -41,7 +41,7 @@ class Ended:
 
 
 class Crashing:
-    """Work of one kind ('commit' or 'run'), each time in a process of its own."""
+    """Work of one kind ('commit', 'run' or 'prune'), each time in a process of its own."""
 
     def __init__(self, forking: Forking, folder: Path, kind: str) -> None:
         self._forking, self._steps, self._kind = forking, folder / f"{kind}-steps.json", kind
@@ -147,7 +147,7 @@ def commit_some(root: str) -> None:
     """Commit three tasks, fold their receipts, publish a snapshot: each kind of commit there is."""
     import pyarrow as pa
 
-    from network_atlas.store.manifest import publish
+    from network_atlas.store.manifest import Manifest, publish
     from network_atlas.store.receipts import Receipt, commit, fold
     from network_atlas.store.root import Store
     from network_atlas.store.shards import put_shard
@@ -158,7 +158,16 @@ def commit_some(root: str) -> None:
         files.append(put_shard(store, "visualizations", [{"key": name}], schema))
         commit(store, Receipt(stage="optimize", task=name, keys=(name,), files=(files[-1],), seconds=1.0))
     fold(store, "optimize", at_least=2)
-    publish(store, created="now", version="1", config={}, upstream={}, files=files)
+    publish(store, Manifest(created="now", version="1", config={}, upstream={}, files=tuple(files)))
+
+
+def prune_to_one(root: str) -> None:
+    """Remove all snapshots but the newest one."""
+    from network_atlas.store.prune import plan_prune, prune
+    from network_atlas.store.root import Store
+
+    store = Store.open(root)
+    prune(store, plan_prune(store, keep=1))
 
 
 def worked(kind: str, order: dict[str, Any]) -> int:
@@ -168,6 +177,9 @@ def worked(kind: str, order: dict[str, Any]) -> int:
     try:
         if kind == "commit":
             commit_some(order["root"])
+            return 0
+        if kind == "prune":
+            prune_to_one(order["root"])
             return 0
         from network_atlas.cli.main import main
 

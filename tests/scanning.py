@@ -25,7 +25,7 @@ def merged(config: RunConfig, receipts: list[Receipt]) -> dict[str, LayerScan]:
             prepared.store,
             scanned_files(receipts),
             layer.layer,
-            config.scan,
+            config.kept,
             examples=len(prepared.examples),
             with_classes=True,
         )

@@ -8,9 +8,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 OUTPUT = "output"
+FORM = "()"
+"""Ends the name of a module where its class, code and settings are meant, and not its tensors."""
 """Name of the pseudo-layer that holds the model's own output (class logits)."""
 CALL = "#"
 """Stands between a module's name and the number of its call, where it runs more than once in a forward pass."""
@@ -153,3 +155,7 @@ class ModelFacts:
     forward_seconds: float
     """Seconds that a forward pass took per image, on this machine."""
     class_names: tuple[str, ...]
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Name of each parameter, buffer and module to a hash of it, a module's without its tensors: says what changed."""
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Layer name to the names in `contents` that its `upstream` covers."""

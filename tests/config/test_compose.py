@@ -145,7 +145,7 @@ def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
         ("model=glob(*)", ["model=glob(*)", "-m"]),
         ("sweep.select.9.include=[x]", ["sweep.select.9.include=[x]: ", "sweep.select has 2 items, 0..1"]),
         ("optimize.regularizers.0.name=l1", ["optimize.regularizers has no items", "'optimize.regularizers=[...]'"]),
-        ("sweep.variants.1.sign=-", ["sweep.variants has 1 item, 0;"]),
+        ("sweep.variants.2.sign=-", ["sweep.variants has 2 items, 0..1"]),
         ("sweep.select.x=1", ["sweep.select.x=1: sweep.select is a list", "sweep.select.0"]),
         ("sweep.select={a: 1}", ["sweep.select must be a list", "'sweep.select=[{include: [...]}]'"]),
         ("~sweep.select.1", ["~sweep.select.1: ", "cannot be deleted", "'sweep.select=[{include: [...]}]'"]),

@@ -4,18 +4,20 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.dataset import open_source
-from network_atlas.dataset.photos import FOLDERS, PHOTOS
+from network_atlas.dataset.photos import CLASS_NAMES, FOLDERS, IMAGENET, OPTIONAL, PHOTOS
 from network_atlas.errors import DatasetError, UnreadableImageError
 
 MakeConfig = Callable[..., DatasetConfig]
 
 needs_photos = pytest.mark.skipif(
-    any(importlib.util.find_spec(package) is None for package in FOLDERS),
+    any(importlib.util.find_spec(package) is None for package in FOLDERS if package not in OPTIONAL),
     reason="needs pip install 'network-atlas[demo]'",
 )
 
@@ -24,7 +26,8 @@ needs_photos = pytest.mark.skipif(
 def test_every_photo_is_there_and_can_be_read(make_config: MakeConfig) -> None:
     source = open_source(make_config(source="photos", root="", label="name", max_pixels=10_000_000))
     examples = source.examples()
-    assert [example.example_id for example in examples] == sorted(PHOTOS)
+    there = [path for path in PHOTOS if importlib.util.find_spec(path.partition("/")[0])]
+    assert [example.example_id for example in examples] == sorted(there)
     for example in examples:
         image = source.read(example.example_id)
         assert image.mode == "RGB"
@@ -46,6 +49,27 @@ def test_photos_have_views(make_config: MakeConfig) -> None:
 def test_only_the_photos_can_be_read(example_id: str, make_config: MakeConfig) -> None:
     with pytest.raises(UnreadableImageError, match="not one of the packaged photos"):
         open_source(make_config(source="photos", root="")).read(example_id)
+
+
+@needs_photos
+def test_without_foolbox_its_photos_are_counted_and_left_out(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "foolbox" else real(name))
+    listing = open_source(make_config(source="photos", root="", label="name")).listing()
+    assert {example.example_id.partition("/")[0] for example in listing.examples} == {"skimage", "sklearn"}
+    assert any("20 photos" in notice for notice in listing.notices)
+
+
+def test_foolboxs_photos_have_the_class_that_their_name_says(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("network_atlas.dataset.photos._folder", lambda package: tmp_path)
+    Image.new("RGB", (8, 8)).save(tmp_path / "imagenet_17_22.jpg")
+    source = open_source(make_config(source="photos", root="", label="name"))
+    assert [source.label(example.example_id) for example in source.examples()] == ["bald eagle"]
+    assert set(IMAGENET) == set(CLASS_NAMES)
 
 
 def test_missing_packages_are_named_with_the_fix(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from network_atlas.cli.arguments import parse
+from network_atlas.config.compose import compose
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "jobs" / "kubernetes"
 KUBECTL = """#!/bin/sh
@@ -41,11 +44,21 @@ def pods(part: Any) -> Iterator[dict[str, Any]]:
             yield from pods(inner)
 
 
-PODS = [pod for manifest in (RAYJOB, CRONJOB) for pod in pods(manifest)]
+WATCH = manifests("watch.yaml")[0]
+PODS = [pod for manifest in (RAYJOB, CRONJOB, WATCH) for pod in pods(manifest)]
 
 
-def test_there_are_a_head_a_worker_and_a_trigger() -> None:
-    assert [pod["containers"][0]["name"] for pod in PODS] == ["ray-head", "ray-worker", "trigger"]
+def test_there_are_a_head_a_worker_a_trigger_and_a_watch() -> None:
+    assert [pod["containers"][0]["name"] for pod in PODS] == ["ray-head", "ray-worker", "trigger", "watch"]
+
+
+def test_the_watch_ends_by_itself_one_at_a_time_and_its_words_are_read() -> None:
+    assert WATCH["spec"]["concurrencyPolicy"] == "Forbid"
+    (container,) = PODS[-1]["containers"]
+    options = parse(container["args"])
+    assert (options.name, options.once) == ("watch", True)
+    assert options.copies == container["volumeMounts"][0]["mountPath"]
+    assert compose(options.overrides).store.root.startswith("s3://")
 
 
 @pytest.mark.parametrize("pod", PODS, ids=lambda pod: pod["containers"][0]["name"])

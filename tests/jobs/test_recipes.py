@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ BATCHES = [file for file in FILES if file.suffix == ".sbatch"]
 PAGES = sorted(
     [JOBS.parent / "README.md", *(page for name in ("conf", "pipeline") for page in (JOBS.parent / name).glob("*.md"))]
 )
-COMMAND = re.compile(r"""(?:\batlas"?|-m\ network_atlas)\ (?:run|plan|doctor|layers)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )""")
+COMMAND = re.compile(
+    r"""(?:\batlas"?|-m\ network_atlas)\ (?:run|plan|doctor|layers|watch)\b|jobs/\S+\.(?:sh|sbatch)(?=\ )"""
+)
 OVERRIDE = re.compile(r"[+~]?[a-z_][\w./@]*=")
 INLINE = re.compile(r"`([^`\n]+)`")
 
@@ -39,7 +42,9 @@ def commands(file: Path) -> list[list[str]]:
     for line in file.read_text().replace("\\\n", " ").splitlines():
         for start in COMMAND.finditer(line):
             rest = re.split(r" [>&]|[`)]", line[start.end() :])[0]
-            lines.append([word for word in shlex.split(rest, comments=True) if OVERRIDE.match(word)])
+            words = shlex.split(rest, comments=True)
+            options = [word for before, word in pairwise(words) if before == "--fail-over"]  # its value: drift=.3
+            lines.append([word for word in words if OVERRIDE.match(word) and word not in options])
     return lines
 
 

@@ -32,6 +32,12 @@ def test_systemd_starts_again_after_a_stop_only() -> None:
     assert service["User"] != "root"
 
 
+def test_the_watch_stays_and_a_stop_is_no_failure() -> None:
+    service = unit("atlas-watch.service")["Service"]
+    assert service["SuccessExitStatus"] == str(STOPPED)
+    assert (service["Restart"], service["KillMode"], service["Type"]) == ("on-failure", "mixed", "exec")
+
+
 def test_the_timer_is_that_of_the_service() -> None:
     assert "Unit" not in unit("atlas.timer")["Timer"]
     assert unit("atlas.timer")["Timer"]["Persistent"] == "yes"

@@ -100,7 +100,7 @@ def test_the_same_run_again_lays_nothing_out_and_publishes_nothing(mapped: Path,
 def test_the_snapshot_names_maps_cells_and_joined_tables_and_the_status_counts_them(mapped_root: Path) -> None:
     manifest = latest(Store.open(str(mapped_root)))
     assert manifest is not None
-    folders = Counter(file.path.split("/")[0] for file in manifest.files)
+    folders = Counter(file.path.removeprefix("tables/").split("/")[0] for file in manifest.files)
     assert (folders["layouts"], folders["cells"], folders["activation_atlas"]) == (3, 3, 3)
     stages = {stage.name: stage for stage in read_status(str(mapped_root)).stages}
     assert (stages["layout"].done, stages["layout"].total) == (3, 3)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from planning import ALL, EXAMPLES, Tiny, pictures, plan_of, variants
 
-from network_atlas.errors import ConfigError
+from network_atlas.errors import ConfigError, SelectionError
 from network_atlas.layers import OUTPUT
 from network_atlas.plan.pictures import grouped
 from network_atlas.plan.variants import random_direction
@@ -163,3 +163,21 @@ def test_two_pictures_of_one_name_are_refused(tiny: Tiny, pair: tuple[str, str])
 
 def test_sets_beside_single_pictures_are_accepted(tiny: Tiny) -> None:
     tiny(variants("objective: channel", "objective: channel, diverse: 2", "objective: channel, facets: 2"))
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"), [("sample:2", 2), ("'1:3'", 2), ("[2]", 1), ("all", 5), ("sample:99", 5)]
+)
+def test_a_variant_may_be_for_some_of_the_selected_channels(tiny: Tiny, channels: str, expected: int) -> None:
+    both = variants("objective: channel", f"objective: channel, seed: 1, channels: {channels}")
+    plan = plan_of(tiny(ALL, "sweep.select.0.channels=[1,2,3,4,5]", both))
+    made = pictures(plan, "first")
+    of_seed = {seed: {picture.channel for picture in made if picture.seed == seed} for seed in (0, 1)}
+    assert of_seed[0] == {1, 2, 3, 4, 5}
+    assert len(of_seed[1]) == expected
+    assert of_seed[1] <= of_seed[0]
+
+
+def test_channels_of_a_variant_in_no_known_form_are_refused(tiny: Tiny) -> None:
+    with pytest.raises(SelectionError, match=r"sweep.variants.0.channels: channels='few' is not understood"):
+        plan_of(tiny(ALL, variants("objective: channel, channels: few")))

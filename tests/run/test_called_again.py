@@ -15,12 +15,12 @@ from conformance import plain_outputs
 from conftest import quietly
 from torch import Tensor
 
+from network_atlas.analysis.atlas import open_atlas
 from network_atlas.cli.commands.sheet import shown_rows
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import ConfigError, StoreError
 from network_atlas.models.load import load_model
-from network_atlas.store.root import Store
 
 CALLS = ("step#2", "step#4")
 
@@ -78,12 +78,12 @@ def pages(site: Path) -> None:
 def test_a_sheet_takes_one_call(config: RunConfig, tmp_path: Path) -> None:
     quietly(config)
     root = str(tmp_path / "atlas")
-    rows = shown_rows(Store.open(root), root, layers=["step#4"], units=2)
+    rows = shown_rows(open_atlas(root), layers=["step#4"], units=2)
     assert [row["layer"] for row in rows] == ["step#4"] * 2
     with pytest.raises(
         StoreError, match="'step' runs more than once in a pass; its calls are the layers step#2, step#4"
     ):
-        shown_rows(Store.open(root), root, layers=["step"], units=2)
+        shown_rows(open_atlas(root), layers=["step"], units=2)
 
 
 def test_a_unit_of_the_module_alone_is_refused_with_its_calls(

@@ -36,7 +36,7 @@ def test_the_log_has_the_events_of_a_run_in_order(tiny: Callable[..., RunConfig]
     story = [(event["event"], event.get("stage")) for event in events]
     pairs = [(event, stage) for stage in stages for event in ("stage_started", "stage_ended")]
     published = ("published", None)
-    assert story == [("run_started", None), *pairs[:-2], published, *pairs[-2:], ("run_ended", None)]
+    assert story == [("run_started", None), ("layers", None), *pairs[:-2], published, *pairs[-2:], ("run_ended", None)]
     assert events[0]["versions"]["torch"]
     assert events[-1]["outcome"] == "done"
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)

@@ -65,8 +65,9 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
             for example in row["examples"]:
                 ranks.setdefault(example["kind"], []).append(example["rank"])
             assert list(ranks) == sorted(ranks, key=KINDS.index)
-            assert all(numbers == list(range(len(numbers))) for numbers in ranks.values())
-            always = {"top": 4, "class": 5, "top_mean": 3, "zero": 3, "bottom_mean": 3, "bottom": 3}
+            assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in ranks.values())
+            always = {"top": 4, "class": 5, "top_mean": 3, "bottom_mean": 3, "bottom": 3}
+            always |= {"zero": 3} if row["spatial_mean"]["minimum"] < 0 < row["spatial_mean"]["maximum"] else {}
             assert {kind: len(numbers) for kind, numbers in ranks.items() if kind in always} == always
             assert {example["label"] for example in row["examples"]} <= {f"{n:02d}" for n in range(12)}
             for picture in row["visualizations"]:
@@ -92,7 +93,7 @@ def test_every_channel_has_its_statistics_selected_or_not(finished: Path) -> Non
         if row["channel"] in atlas:
             atlas_row = atlas[row["channel"]]
             assert all(row[name] == atlas_row[name] for name in row if name != "examples")
-            names = ("kind", "rank", "example_id", "value", "row", "column", "label")
+            names = ("kind", "rank", "example_id", "value", "row", "column", "alike", "label")
             assert row["examples"] == [{name: example[name] for name in names} for example in atlas_row["examples"]]
 
 
@@ -104,7 +105,7 @@ def test_a_dead_channel_says_so(finished: Path) -> None:
 def test_the_manifest_lists_exactly_what_is_there(finished: Path) -> None:
     manifest = latest(Store.open(str(finished)))
     assert manifest is not None
-    parts = ("atlas", "visualizations", "scan", "calibrations", "statistics", "channel_stats", "examples")
+    parts = ("tables", "visualizations", "scan", "calibrations", "statistics", "examples")
     parts = (*parts, "activation_samples")
     there = {str(path.relative_to(finished)) for part in parts for path in (finished / part).rglob("*.parquet")}
     assert {file.path for file in manifest.files} == there
@@ -194,7 +195,7 @@ def test_a_damaged_record_of_the_run_is_named(finished: Path, tiny: Callable[...
 
 
 def test_status_checks_the_files(finished: Path) -> None:
-    (finished / "atlas" / "layer=0002-conv2.parquet").unlink()
+    next((finished / "tables/atlas/layer_slug=0002-conv2").iterdir()).unlink()
     (finished / "site" / "layers" / "0000-conv1.html").unlink()
     (finished / "failures" / "scan").mkdir(parents=True)
     (finished / "failures" / "scan" / "x.json").write_text("{")

@@ -78,7 +78,15 @@ def test_a_run_folds_and_a_second_one_finds_everything(
 
 def test_a_root_without_a_lease_is_free(atlas_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(atlas_root)]) == 0
-    assert "nobody is working on it" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "nobody is working on it" in output
+    assert output.endswith("; finished\n")
+
+
+def test_a_root_with_a_lost_result_is_not_finished(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    next((finished / "receipts" / "optimize").iterdir()).unlink()
+    assert main(["status", str(finished)]) == 0
+    assert capsys.readouterr().out.endswith("; not finished: the same command goes on\n")
 
 
 @pytest.mark.parametrize(("ago", "words"), [(3, "has been working on it for"), (300, "ended without notice")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from tiny_network import build
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import open_source
+from network_atlas.run import unchanged
 from network_atlas.run.read_files import stop_watching, watch_reading
 from network_atlas.run.result import Result
 from network_atlas.run.unchanged import RECORD, Watching
@@ -30,10 +32,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Result]:
     torch.save(build().state_dict(), folder / "weights.pt")
     config = composed(write_images(folder / "images"), (f'model.weights="{folder}/weights.pt"',))
     config = replace(config, store=replace(config.store, root=str(folder / "atlas")))
-    watching = Watching(config)
-    result = quietly(config)
-    watching.keep(result)
-    return config, result
+    return config, quietly(config)
+
+
+@pytest.fixture(autouse=True)
+def only_pythons_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have loaded a library that opens files unseen."""
+    monkeypatch.setattr(unchanged, "UNSEEN", ())
+
+
+def test_a_library_that_opens_files_unseen_leaves_no_record(
+    run: tuple[RunConfig, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, root, _folder = again(run)
+    (root / RECORD).unlink()
+    monkeypatch.setattr(unchanged, "UNSEEN", ("safetensors",))
+    monkeypatch.setitem(sys.modules, "safetensors", unchanged)
+    Watching(config).keep(run[1])
+    assert not (root / RECORD).exists()
 
 
 def again(run: tuple[RunConfig, Result]) -> tuple[RunConfig, Path, Path]:
@@ -99,6 +115,18 @@ def test_other_settings_environment_or_modules_send_it_the_long_way(
     (tmp_path / "torch.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     assert Watching(config).answer() is None
+
+
+def test_the_folder_of_the_root_is_not_taken_for_a_new_package(
+    run: tuple[RunConfig, Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = replace(run[0], store=replace(run[0].store, root="atlases/tiny"))
+    watching = Watching(config)
+    shutil.copytree(run[0].store.root, tmp_path / "atlases" / "tiny")
+    watching.keep(replace(run[1], examples=open_source(config.dataset).examples()))
+    assert Watching(config).answer() is not None
 
 
 def test_incomplete_results_and_shares_leave_no_record(run: tuple[RunConfig, Result]) -> None:

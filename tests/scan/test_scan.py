@@ -50,8 +50,8 @@ def test_examples_are_those_of_brute_force(everything: Callable[..., RunConfig])
             lists = [
                 (whole.top, known.best(known.spatial_maximum, channel, 4, sign=1), known.spatial_maximum),
                 (whole.bottom, known.best(known.spatial_minimum, channel, 3, sign=-1), known.spatial_minimum),
-                (whole.top_mean, known.best(means.astype(np.float32), channel, 3, sign=1), means),
-                (whole.bottom_mean, known.best(means.astype(np.float32), channel, 3, sign=-1), means),
+                (whole.top_mean, known.best(means.astype(np.float32), channel, 4, sign=1), means),
+                (whole.bottom_mean, known.best(means.astype(np.float32), channel, 4, sign=-1), means),
                 (whole.classes.best, known.best_classes(channel, 2), known.spatial_maximum),
             ]
             for best, ids, values in lists:

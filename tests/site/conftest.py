@@ -216,6 +216,7 @@ def make_site(info: AtlasInfo) -> Callable[..., Files]:
             spec=spec,
             channels_shown=len(rows),
             status_counts={status: statuses.count(status) for status in sorted(set(statuses))},
+            verdict_counts={"trusted": len(rows)} if any(row.get("verdict") for row in rows) else {},
             covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in rows[:8] if row["visualizations"]),
         )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from network_atlas.cli.main import main
-from network_atlas.site.contact import HEAD_PX, MARGIN_PX, NAME_PX, contact_sheet
+from network_atlas.site.contact import FOOT_PX, HEAD_PX, MARGIN_PX, NAME_PX, PAGE_SHAPE, contact_sheet
 
 Row = dict[str, Any]
 
@@ -39,15 +40,36 @@ def test_every_picture_stands_in_its_row_and_column(make_row: Callable[..., Row]
     assert middle(sheet, 1, 0, 40) == (250, 250, 250)  # nothing there
 
 
-def test_a_single_variant_makes_a_grid_of_units_and_not_one_column(make_row: Callable[..., Row]) -> None:
-    colours = [(200, 40 * number, 40) for number in range(5)]
+def test_units_flow_on_a_sheet_of_the_shape_of_a_page(make_row: Callable[..., Row]) -> None:
+    colours = [(200, 4 * number, 40) for number in range(40)]
     rows = [make_row(number, pictures={"channel+": colour}) for number, colour in enumerate(colours)]
     sheet = opened(contact_sheet(rows, cell_px=40))
-    across, down = 40 + MARGIN_PX, HEAD_PX + 40 + MARGIN_PX
-    assert sheet.size == (MARGIN_PX + 3 * across, HEAD_PX + 2 * down)
+    assert sheet.height / sheet.width == pytest.approx(PAGE_SHAPE, rel=0.2)
+    columns = (sheet.width - MARGIN_PX) // (40 + MARGIN_PX)
     for number, colour in enumerate(colours):
-        line, column = divmod(number, 3)
-        assert sheet.getpixel((MARGIN_PX + column * across + 20, 2 * HEAD_PX + line * down + 20)) == colour
+        line, column = divmod(number, columns)
+        point = MARGIN_PX + column * (40 + MARGIN_PX) + 20, HEAD_PX + line * (HEAD_PX + 40 + MARGIN_PX) + 20
+        assert sheet.getpixel(point) == colour
+
+
+def test_few_pictures_of_other_seeds_leave_no_empty_column(make_row: Callable[..., Row]) -> None:
+    rows = [make_row(number, pictures={"channel+": (200, 40, 40)}) for number in range(30)]
+    rows[3] = make_row(3, pictures={"channel+": (200, 40, 40), "channel+@1": (40, 200, 40)})
+    sheet = opened(contact_sheet(rows, cell_px=40))
+    assert sheet.height / sheet.width == pytest.approx(PAGE_SHAPE, rel=0.25)
+    assert (40, 200, 40) in {
+        sheet.getpixel((x, y)) for x in range(0, sheet.width, 8) for y in range(0, sheet.height, 8)
+    }
+
+
+def test_a_pdf_has_pages_of_one_shape(make_row: Callable[..., Row]) -> None:
+    rows = [make_row(number, layer=f"blocks.{number // 50}") for number in range(150)]
+    data = contact_sheet(rows, cell_px=40, form="PDF")
+    assert data.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b(?!s)", data)) == 4
+    boxes = {tuple(float(number) for number in box.split()) for box in re.findall(rb"/MediaBox \[([^]]*)\]", data)}
+    ((_, _, width, height),) = boxes
+    assert height / width == pytest.approx(PAGE_SHAPE, rel=0.01)
 
 
 def test_two_pictures_of_one_name_both_stand_on_the_sheet(make_row: Callable[..., Row]) -> None:
@@ -66,15 +88,17 @@ def test_opacity_lets_grey_through(make_row: Callable[..., Row]) -> None:
     Image.fromarray(np.full(size[::-1], 0, np.uint8)).save(buffer, format="PNG")
     shown["opacity"] = {"bytes": buffer.getvalue(), "path": None}
     sheet = opened(contact_sheet([row], cell_px=40))
-    assert sheet.getpixel((MARGIN_PX + 20, 2 * HEAD_PX + 20)) == (128, 128, 128)
+    assert sheet.getpixel((MARGIN_PX + 20, HEAD_PX + 20)) == (128, 128, 128)
 
 
 def test_the_command_writes_a_sheet_of_the_layers_asked_for(atlas_root: Path, tmp_path: Path) -> None:
     whole, part = tmp_path / "whole.png", tmp_path / "part.png"
     assert main(["sheet", str(atlas_root), "--output", str(whole), "--size", "16"]) == 0
     assert main(["sheet", str(atlas_root), "--layer", "conv2", "--output", str(part), "--size", "16"]) == 0
-    tall, short = (opened(path.read_bytes()).height - HEAD_PX for path in (whole, part))
-    assert tall == 3 * short
+    tall, short = (opened(path.read_bytes()) for path in (whole, part))
+    # A sheet of all layers is a page; of one, a table of six units and two variants.
+    assert tall.height * tall.width > 2 * short.height * short.width
+    assert short.height == HEAD_PX + 6 * (16 + MARGIN_PX) + FOOT_PX
 
 
 def test_an_unknown_layer_is_named_with_the_nearest(atlas_root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_the_script_has_every_cell_by_grid_and_every_sheet_is_there(
 ) -> None:
     spec = make_spec()
     rows = [cell(2, 0, 1), *(cell(30, row, 3, icon=row != 5, crops=2) for row in range(30))]
-    files = map_files(info, spec, rows, MapLinks())
+    files = map_files(info, spec, rows, MapLinks(table=""))
     data = data_of(files, spec)
     assert [(level["grid"], len(level["cells"])) for level in data["levels"]] == [(2, 1), (30, 30)]
     assert [item["icon"] for item in data["levels"][1]["cells"]].index(False) == 5
@@ -79,7 +79,7 @@ def test_the_page_refers_only_to_files_of_the_site_and_says_what_it_stands_on(
     cell: Any, info: AtlasInfo, make_spec: Callable[..., LayerSpec], read_page: Any, targets: Any
 ) -> None:
     spec, other = make_spec(), make_spec("blocks.5 & more", 43)
-    files = map_files(info, spec, [cell(2, 0, 1)], MapLinks(following=other))
+    files = map_files(info, spec, [cell(2, 0, 1)], MapLinks(table="", following=other))
     page = read_page(files, f"maps/{spec.slug}.html")
     linked = targets(f"maps/{spec.slug}.html", page)
     elsewhere = {"index.html", f"layers/{spec.slug}.html", f"maps/{other.slug}.html", "assets/atlas.css"}
@@ -94,7 +94,7 @@ def test_hostile_names_of_layers_labels_and_images_stay_text(
     cell: Any, info: AtlasInfo, make_spec: Callable[..., LayerSpec], read_page: Any
 ) -> None:
     spec = make_spec(HOSTILE)
-    files = map_files(info, spec, [cell(2, 0, 0, label=HOSTILE)], MapLinks(previous=spec))
+    files = map_files(info, spec, [cell(2, 0, 0, label=HOSTILE)], MapLinks(table="", previous=spec))
     assert not read_page(files, f"maps/{spec.slug}.html").all("img")
     assert b"<" not in files[f"maps/{spec.slug}.js"]
     assert data_of(files, spec)["levels"][0]["cells"][0]["labels"] == [[HOSTILE, 3]]
@@ -102,6 +102,6 @@ def test_hostile_names_of_layers_labels_and_images_stay_text(
 
 
 def test_a_map_without_cells_says_why(info: AtlasInfo, make_spec: Callable[..., LayerSpec], read_page: Any) -> None:
-    page = read_page(map_files(info, make_spec(), [], MapLinks()), f"maps/{make_spec().slug}.html")
+    page = read_page(map_files(info, make_spec(), [], MapLinks(table="")), f"maps/{make_spec().slug}.html")
     assert "layout.fewest=1" in page.text
     assert not page.all("canvas")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import posixpath
 import socket
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network_atlas.errors import ConfigError
-from network_atlas.site.server import HOST, make_server, site_path
+from network_atlas.site.server import HOST, PORT, PORTS_TRIED, make_server, site_path
 from network_atlas.store.root import Store
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -28,10 +29,14 @@ def serving(root: Path) -> Iterator[Callable[..., Answer]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
-    def ask(address: str, method: str = "GET") -> Answer:
+    def ask(address: str, method: str = "GET", host: str | None = None, accept: str = "") -> Answer:
         connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=10)
         try:
-            connection.putrequest(method, address, skip_host=True)
+            connection.putrequest(method, address, skip_host=True, skip_accept_encoding=True)
+            if host is not None:
+                connection.putheader("Host", host)
+            if accept:
+                connection.putheader("Accept-Encoding", accept)
             connection.endheaders()
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
@@ -54,7 +59,7 @@ def root(tmp_path: Path) -> Path:
     for name in ("index.html", "layers/0001-a.html", "layers/0001-a.js", "assets/atlas.css"):
         store.write(f"site/{name}", name.encode())
     store.write("site/layers/0001-a/pictures-000.png", b"png")
-    store.write("site/layers/0001-a/examples-000.jpg", b"jpg")
+    store.write("site/layers/0001-a/examples-000.webp", b"jpg")
     store.write("secret.html", b"secret")
     return root
 
@@ -68,7 +73,7 @@ def root(tmp_path: Path) -> Path:
         ("/layers/0001%2Da.js", b"layers/0001-a.js", "text/javascript; charset=utf-8"),
         ("/assets/atlas.css", b"assets/atlas.css", "text/css; charset=utf-8"),
         ("/layers/0001-a/pictures-000.png", b"png", "image/png"),
-        ("/layers/0001-a/examples-000.jpg", b"jpg", "image/jpeg"),
+        ("/layers/0001-a/examples-000.webp", b"jpg", "image/webp"),
     ],
 )
 def test_files_come_whole_with_their_content_type(root: Path, address: str, body: bytes, content_type: str) -> None:
@@ -170,3 +175,44 @@ def test_no_address_leaves_site(address: str) -> None:
     assert path.startswith("site/")
     assert ".." not in path.replace("\\", "/").split("/")
     assert posixpath.normpath(path) == path
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (None, 200),
+        ("127.0.0.1:8000", 200),
+        ("localhost:8000", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 403),
+        ("evil.example:8000", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example:80", 403),
+    ],
+)
+def test_a_request_under_another_name_is_refused(root: Path, host: str | None, status: int) -> None:
+    with serving(root) as ask:
+        assert ask("/index.html", host=host)[0] == status
+
+
+def test_long_text_is_packed_for_browsers_that_take_it_and_pictures_never_are(root: Path) -> None:
+    text = b"<p>channel</p>" * 1000
+    Store.open(str(root)).write("site/long.html", text)
+    Store.open(str(root)).write("site/long.png", text)
+    with serving(root) as ask:
+        _, headers, body = ask("/long.html", accept="br;q=1.0, gzip;q=0.8")
+        assert headers["Content-Encoding"] == "gzip"
+        assert int(headers["Content-Length"]) == len(body) < len(text) / 10
+        assert gzip.decompress(body) == text
+        for address, accept in [("/long.html", "br"), ("/long.html", ""), ("/long.png", "gzip"), ("/", "gzip")]:
+            _, headers, body = ask(address, accept=accept)
+            assert "Content-Encoding" not in headers
+        assert ask("/long.html")[2] == text
+
+
+def test_without_a_port_the_first_free_one_of_a_fixed_row_is_taken(root: Path) -> None:
+    store = Store.open(str(root))
+    with make_server(store, port=None) as first, make_server(store, port=None) as second:
+        ports = [server.server_address[1] for server in (first, second)]
+        assert PORT <= ports[0] < ports[1] < PORT + PORTS_TRIED

@@ -20,9 +20,19 @@ from network_atlas.stats.sample import (
 IDS = [f"folder/{number}.jpg" for number in range(50)]
 
 
-def test_the_limit_admits_exactly_the_sample_size() -> None:
-    limit = sample_limit(IDS, 7)
-    assert sum(sample_hash(example_id) <= limit for example_id in IDS) == 7
+@pytest.mark.parametrize("size", [1, 7, 50, 99])
+def test_the_limit_admits_the_sample_size_or_few_more(size: int) -> None:
+    ids = [f"{number}.png" for number in range(2000)]
+    limit = sample_limit(ids, 10 * size)
+    assert 10 * size <= sum(sample_hash(example_id) <= limit for example_id in ids) <= 13 * size + 3
+    assert sum(sample_hash(example_id) <= sample_limit(IDS, 1) for example_id in IDS) >= 1
+
+
+def test_a_dataset_that_grows_keeps_its_sample_for_long() -> None:
+    ids = [f"{number}.png" for number in range(2000)]
+    limits = [sample_limit(ids[:count], 100) for count in range(101, 2001, 50)]
+    assert limits == sorted(limits, reverse=True)
+    assert len(set(limits)) <= 4 * 5  # the dataset doubled less than five times
 
 
 def test_a_sample_larger_than_the_dataset_is_the_dataset() -> None:
@@ -97,13 +107,19 @@ def test_the_middle_behind_a_relu_is_that_of_what_responds() -> None:
     assert {kind: values[indices].tolist() for kind, indices in kinds.items()} == {
         "slightly_positive": [4.0, 3.0, 2.0],
         "slightly_negative": [],
-        "zero": [0.0, 0.0, 0.0],
+        "zero": [],  # it is the end of the range, not its middle
     }
     assert {kind: (-values)[indices].tolist() for kind, indices in spectrum(-values, 3).items()} == {
         "slightly_positive": [],
         "slightly_negative": [-2.0, -3.0, -4.0],
-        "zero": [0.0, 0.0, 0.0],
+        "zero": [],
     }
+
+
+def test_a_kind_has_no_more_views_of_an_image_than_asked_for() -> None:
+    values = np.array([1.0, 1.0, 1.0, 2.0, 5.0, -1.0], np.float32)
+    assert spectrum(values, 3, images="aaabcd")["slightly_positive"] == [4, 3, 0]
+    assert spectrum(values, 3, images="aaabcd", views=2)["slightly_positive"] == [3, 0, 1]
 
 
 @given(st.lists(st.floats(-9, 9, width=32), max_size=30), st.integers(0, 5))

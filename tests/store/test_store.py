@@ -11,7 +11,7 @@ import pytest
 
 from network_atlas.errors import CorruptShardError, StoreError
 from network_atlas.store import scan_schemas, schemas
-from network_atlas.store.manifest import latest, publish
+from network_atlas.store.manifest import Manifest, encoded, latest, publish
 from network_atlas.store.receipts import Receipt, commit, read_receipts, receipts_by_key
 from network_atlas.store.root import Store
 from network_atlas.store.shards import encode, entry_for, put_shard, read_first_rows, read_rows
@@ -202,10 +202,8 @@ def test_manifests_are_numbered_and_unchanged_snapshots_are_not_published_again(
     file = entry_for("x", b"1", 1)
 
     def snapshot(config: dict[str, object], created: str) -> int:
-        published = publish(
-            store, created=created, version="1", config=config, upstream={"layer": "hash"}, files=[file]
-        )
-        return published.number
+        made = Manifest(created=created, version="1", config=config, upstream={"layer": "hash"}, files=(file,))
+        return publish(store, made).number
 
     assert latest(store) is None
     assert snapshot({"a": 1}, "monday") == 1
@@ -218,9 +216,9 @@ def test_manifests_are_numbered_and_unchanged_snapshots_are_not_published_again(
 
 
 def test_the_highest_manifest_wins_beyond_five_digits(store: Store) -> None:
-    template = {"created": "", "version": "1", "config": {}, "upstream": {}, "files": []}
     for number in (99_999, 100_000):
-        store.write(f"manifests/{number:05d}.json", json.dumps({"number": number, **template}).encode())
+        manifest = Manifest(number=number, created="", version="1", config={}, upstream={}, files=())
+        store.write(f"manifests/{number:05d}.json", encoded(manifest))
     newest = latest(store)
     assert newest is not None
     assert newest.number == 100_000

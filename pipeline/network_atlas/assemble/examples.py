@@ -1,4 +1,4 @@
-"""The examples of a channel's row: which they are, which part of each the layer saw, and a crop of that part."""
+"""The examples of a row: which part of each the layer saw, and a crop of that part."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from network_atlas.dataset import Preprocessing, Source
 from network_atlas.dataset.crops import crop, original_box, seen_box
 from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.layers import LayerSpec
-from network_atlas.stats.merge import LayerScan
-from network_atlas.stats.sample import spectrum
 
 Row = dict[str, Any]
 Location = tuple[str, int, int]
@@ -28,41 +26,6 @@ class Shown:
     box: Mapping[str, float]
     """`top`, `left`, `bottom`, `right` in pixels of the original image."""
     jpeg: bytes
-
-
-def examples_of(scan: LayerScan, channel: int, spectrum_k: int) -> Iterator[Row]:
-    """Yield the examples of a channel with `kind` and `rank`: kinds from the highest values to the lowest."""
-    whole, sample = scan.whole, scan.sample
-    middle = spectrum(sample.spatial_mean[:, channel], spectrum_k)
-
-    def sampled(kind: str) -> list[Mapping[str, Any]]:
-        means, positions = sample.spatial_mean[:, channel], sample.spatial_maximum_at[:, channel]
-        return [scan.example(sample.ids[n], float(means[n]), int(positions[n])) for n in middle[kind]]
-
-    kinds = {
-        "top": scan.examples(whole.top, channel),
-        "class": scan.class_examples(channel),
-        "top_mean": scan.examples(whole.top_mean, channel),
-        "slightly_positive": sampled("slightly_positive"),
-        "zero": sampled("zero"),
-        "slightly_negative": sampled("slightly_negative"),
-        "bottom_mean": scan.examples(whole.bottom_mean, channel),
-        "bottom": scan.examples(whole.bottom, channel),
-    }
-    for kind, examples in kinds.items():
-        for rank, example in enumerate(examples):
-            yield {"kind": kind, "rank": rank, **example}
-
-
-def examples_of_reference(reference: Sequence[Mapping[str, Any]], count: int) -> Iterator[Row]:
-    """Yield the best and the worst examples of a unit that is not a channel, from its values, highest first.
-
-    An example is of one kind only, so that a small sample has fewer of each.
-    """
-    count = min(count, len(reference) // 2)
-    for kind, examples in (("top_mean", reference[:count]), ("bottom_mean", reference[::-1][:count])):
-        for rank, example in enumerate(examples):
-            yield {"kind": kind, "rank": rank, **example, "row": None, "column": None}
 
 
 def location_of(example: Mapping[str, Any]) -> Location:

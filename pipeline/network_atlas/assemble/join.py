@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from network_atlas.assemble.examples import Location, Row, Shown, examples_of, examples_of_reference, location_of
+from network_atlas.assemble.examples import Location, Row, Shown, location_of
+from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.standing import picture_status, sampled_scores, standing
+from network_atlas.assemble.verdict import standardized_rank, verdict, worst
+from network_atlas.config.verdict import VerdictConfig
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
@@ -25,7 +28,7 @@ KEPT = (
     *("attempt", "start", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
-MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity")
+MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile")
 """Columns that calibration fills."""
 SMALLEST = 1e-12
 """Instead of a norm of zero: a picture that excites nothing then agrees with no other (cosine 0)."""
@@ -45,10 +48,8 @@ class Sources:
     """Picture key to the row of its calibration."""
     label: Callable[[str], str]
     """From an example_id."""
-    spectrum_k: int
-    """Examples of each kind from the middle of the range."""
-    reference_k: int
-    """Examples at each end, for units that are not a channel."""
+    lists: ExampleLists
+    limits: VerdictConfig
     crops: Mapping[Location, Shown]
 
 
@@ -67,19 +68,19 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
     scan = sources.scan[channel] if sources.scan and channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
-    shown = [_visualization(picture, row, sources, agreements.get(picture.key)) for picture, row in made]
-    names = sources.class_names if layer.name == OUTPUT else ()
+    shown = [_visualization(layer, picture, row, sources, agreements.get(picture.key)) for picture, row in made]
     return {
         "model": sources.model,
         "layer_index": layer.index,
         "layer": layer.name,
         "channel": channel,
         "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
-        "class_name": names[channel] if channel is not None and channel < len(names) else None,
+        "class_name": _class_name(layer, channel, sources),
         "status": _status(scan, shown, planned=len(pictures)),
+        "verdict": _verdict([picture for picture, _ in made], shown),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
-        **(channel_statistics(sources.scan, channel) if sources.scan and channel is not None else NO_STATISTICS),
+        **(channel_statistics(layer, channel, sources) if sources.scan and channel is not None else NO_STATISTICS),
     }
 
 
@@ -87,6 +88,21 @@ def unit_label(layer: LayerSpec, channel: int) -> str:
     """Return the text form of the channel that a row is about."""
     kind = ClassLogit if layer.name == OUTPUT else Channel
     return kind(layer=layer.name, channel=channel).label
+
+
+def _verdict(pictures: Sequence[Picture], shown: Sequence[Row]) -> str | None:
+    """Return the worst verdict on a row's maximized pictures; on its minimized ones if it has no others.
+
+    What excites a channel least says little of what it is for: behind a ReLU, many pictures leave it at zero.
+    """
+    judged = list(zip(pictures, shown, strict=True))
+    maximized = [row["verdict"] for picture, row in judged if picture.sign > 0]
+    return worst(maximized or [row["verdict"] for _, row in judged])
+
+
+def _class_name(layer: LayerSpec, channel: int | None, sources: Sources) -> str | None:
+    names = sources.class_names if layer.name == OUTPUT else ()
+    return names[channel] if channel is not None and channel < len(names) else None
 
 
 def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> str:
@@ -101,14 +117,19 @@ def _status(scan: ChannelScan | None, made: Sequence[Row], *, planned: int) -> s
     return "missing" if len(made) < planned else "ok"
 
 
-def _visualization(picture: Picture, row: Mapping[str, Any], sources: Sources, agreed: float | None) -> Row:
+def _visualization(
+    layer: LayerSpec, picture: Picture, row: Mapping[str, Any], sources: Sources, agreed: float | None
+) -> Row:
     # Its names are the plan's: the shard may be of an earlier sweep that called the same picture otherwise.
     names = {name: getattr(picture, name) for name in ("variant", "objective", "recipe", "seed")}
     measured = sources.calibrations.get(picture.key, {})
     percentile, times = standing(picture, row["score"], sampled_scores(picture, sources.scan, measured))
     shown = {name: row[name] for name in KEPT} | names | {"percentile": percentile, "times_maximum": times}
     shown |= {name: measured.get(name) for name in MEASURED} | {"agreement": agreed}
-    return shown | {"picture_status": picture_status(picture, row["status"], shown)}
+    shown["standardized_rank"] = standardized_rank(picture, measured.get("activations"), sources.scan)
+    shown["picture_status"] = picture_status(picture, row["status"], shown)
+    judged = verdict(picture, shown, channels=layer.channels, limits=sources.limits)
+    return shown | {"verdict": judged.word, "verdict_reasons": list(judged.reasons)}
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
@@ -139,12 +160,12 @@ def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources
     if sources.scan is None:
         return []
     if channel is not None:
-        return examples_of(sources.scan, channel, sources.spectrum_k)
+        return sources.lists.of_channel(sources.scan, channel)
     # The pictures of an interpolation describe one unit each, so no examples are those of their row.
     if len({picture.unit for picture in pictures}) != 1:
         return []
     measured = sources.calibrations.get(pictures[0].key, {})
-    return examples_of_reference(measured.get("reference") or [], sources.reference_k)
+    return sources.lists.of_reference(measured.get("reference") or [])
 
 
 def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
@@ -161,8 +182,10 @@ def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
     ]
 
 
-def channel_statistics(scan: LayerScan, channel: int) -> Row:
+def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
     """Return the statistics of a channel: the columns `STATISTICS` and `CHANNEL_STATISTICS`."""
+    scan = sources.scan
+    assert scan is not None
     of_channel = scan[channel]
     return {
         **{
@@ -172,32 +195,44 @@ def channel_statistics(scan: LayerScan, channel: int) -> Row:
         "spatial_maximum": scan.spatial_maximum(channel),
         "spatial_mean": scan.spatial_mean(channel),
         "noise_floor": scan.noise_floor,
-        "partners": scan.partners(channel),
+        "partners": [partner | _names(layer, partner["channel"], sources) for partner in scan.partners(channel)],
         "duplicates": scan.duplicates(channel),
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
     }
 
 
+def _names(layer: LayerSpec, channel: int, sources: Sources) -> Row:
+    return {"unit": unit_label(layer, channel), "class_name": _class_name(layer, channel, sources)}
+
+
 NO_STATISTICS: Row = dict.fromkeys(field.name for field in (*STATISTICS, *CHANNEL_STATISTICS))
 """The columns of a unit that is not a channel, or of any unit where there is no dataset."""
 
 
-def statistics_rows(layer: LayerSpec, sources: Sources) -> list[Row]:
-    """Return one row per channel of a layer, selected or not, with the columns of `schemas.CHANNEL_STATS`."""
-    scan = sources.scan
+def statistics_rows(plan: LayerPlan, statuses: Mapping[int, str], sources: Sources) -> list[Row]:
+    """Return one row per channel of a layer, selected or not, with the columns of `schemas.CHANNEL_STATS`.
+
+    `statuses` are those of the channels that the sweep selects.
+    """
+    scan, layer = sources.scan, plan.layer
     if scan is None:
         return []
+    # Near-copies are not looked for: it would decode the best images of channels that no page shows.
+    lists = replace(sources.lists, looks=None)
     return [
         {
             "model": sources.model,
             "layer_index": layer.index,
             "layer": layer.name,
             "channel": channel,
-            **channel_statistics(scan, channel),
+            "unit": unit_label(layer, channel),
+            "class_name": _class_name(layer, channel, sources),
+            "status": statuses.get(channel) or _status(scan[channel], [], planned=0),
+            **channel_statistics(layer, channel, sources),
             "examples": [
                 {**example, "label": sources.label(example["example_id"])}
-                for example in examples_of(scan, channel, sources.spectrum_k)
+                for example in lists.of_channel(scan, channel)
             ],
         }
         for channel in scan

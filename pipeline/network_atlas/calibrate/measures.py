@@ -124,18 +124,54 @@ def _rings(magnitude: Float[Tensor, "channels height frequencies"], height: int,
 def path_similarity(picture: Sequence[Vectors], top: Sequence[Vectors], random: Sequence[Vectors]) -> float | None:
     """Return how similar a picture and its unit's best examples are in the layers on the path to the unit.
 
-    1 is as similar as the best examples are to each other, 0 as similar as any image is to them. Each argument holds
-    one array for each layer of the path; `picture` has one image, `random` are any images of the dataset. Similarity is
-    the cosine of standardized vectors, averaged over pairs, then over layers; normalized as by Geirhos et al. (2024,
-    "Don't trust your eyes"). None where there are fewer than two examples, or where they are no more similar to each
-    other than to any image.
+    1 is as similar as the best examples are to each other, 0 as similar as any image is to them. It has no bounds: a
+    picture may show what the examples share without all the rest, and is then more like them than they are (above 1).
+    Each argument holds one array for each layer of the path; `picture` has one image, `random` are any images of the
+    dataset. Similarity is the cosine of standardized vectors, averaged over pairs, then over layers; normalized as by
+    Geirhos et al. (2024, "Don't trust your eyes"). None where there are fewer than two examples, or where they are no
+    more similar to each other than to any image.
     """
     layers = [_normalized_similarity(*layer) for layer in zip(picture, top, random, strict=True)]
+    return _mean(layers)
+
+
+def path_percentile(picture: Sequence[Vectors], top: Sequence[Vectors], random: Sequence[Vectors]) -> float | None:
+    """Return the percentage of any images that are less like the unit's best examples than the picture is, 0 to 100.
+
+    Arguments and similarity are those of `path_similarity`; averaged over the layers. About 50 for a picture that has
+    nothing in common with the examples; None where `path_similarity` is.
+    """
+    return _mean([_percentage_below(*layer) for layer in zip(picture, top, random, strict=True)])
+
+
+def _mean(layers: Sequence[float | None]) -> float | None:
     values = [value for value in layers if value is not None]
     return float(np.mean(values)) if values else None
 
 
 def _normalized_similarity(picture: Vectors, top: Vectors, random: Vectors) -> float | None:
+    standardized = _standardized(picture, top, random)
+    if standardized is None:
+        return None
+    picture, top, random, among = standardized
+    by_chance = float((random @ top.T).mean())
+    return (float((picture @ top.T).mean()) - by_chance) / (among - by_chance)
+
+
+def _percentage_below(picture: Vectors, top: Vectors, random: Vectors) -> float | None:
+    standardized = _standardized(picture, top, random)
+    if standardized is None:
+        return None
+    picture, top, random, _ = standardized
+    likeness = float((picture @ top.T).mean())
+    return float(100 * np.mean((random @ top.T).mean(axis=1) < likeness))
+
+
+def _standardized(picture: Vectors, top: Vectors, random: Vectors) -> tuple[Vectors, Vectors, Vectors, float] | None:
+    """Return the vectors in standard deviations from any images' mean, of length 1, and how alike the examples are.
+
+    None where the examples have nothing in common that could be compared.
+    """
     if len(top) < 2 or len(random) < 2:
         return None
     centre, spread = random.mean(axis=0), random.std(axis=0)
@@ -148,10 +184,7 @@ def _normalized_similarity(picture: Vectors, top: Vectors, random: Vectors) -> f
     cosines: Vectors = top @ top.T
     # The diagonal is each example with itself, which is 1 and says nothing.
     among = float(cosines.sum() - np.trace(cosines)) / (len(top) * (len(top) - 1))
-    by_chance = float((random @ top.T).mean())
-    if among - by_chance < LEAST_SIMILARITY:
-        return None
-    return (float((picture @ top.T).mean()) - by_chance) / (among - by_chance)
+    return (picture, top, random, among) if among - float((random @ top.T).mean()) >= LEAST_SIMILARITY else None
 
 
 def _unit_length(vectors: Vectors) -> Vectors:

@@ -12,7 +12,13 @@ from jaxtyping import Float, Float64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from network_atlas.calibrate.measures import frequency_distance, path_similarity, rank_of, robustness_loss
+from network_atlas.calibrate.measures import (
+    frequency_distance,
+    path_percentile,
+    path_similarity,
+    rank_of,
+    robustness_loss,
+)
 from network_atlas.calibrate.reference import Reference, reference_ids, references
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
@@ -32,13 +38,14 @@ from network_atlas.store import schemas
 from network_atlas.store.png import decode_png
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import put_shard, read_rows
+from network_atlas.units import Neuron
 
 Pixels = UInt8[NDArray[np.uint8], "height width channels"]
 Vector = Float64[NDArray[np.float64], " channels"]
 
 AT_ONCE = 16
 """Images that are measured together, as far as the device's memory allows."""
-TOP_EXAMPLES = 5
+TOP_EXAMPLES = 9
 """Best examples that a picture is compared with."""
 
 
@@ -79,6 +86,10 @@ class CalibrateWorker:
     def pixels(self, row: dict[str, Any]) -> Pixels:
         """Return a stored picture's pixels."""
         return decode_png(row["image"]["bytes"], channels=self._config.model.input.channels)
+
+    def image_of(self, example_id: str) -> str:
+        """Return the image that an example is a view of."""
+        return self._source.image(example_id)
 
     def magnitude(self, task: CalibrateTask) -> Float[Tensor, "channels height frequencies"] | None:
         """Return the dataset's frequency magnitude, where the scan has one."""
@@ -165,7 +176,7 @@ class _Calibration:
                 reader, readable, image, float(stored["score"]), fitting=self._worker.fitting
             ),
             "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
-            "path_similarity": self._similarity(picture, pixels),
+            **self._likeness(picture, pixels),
             "activations": maps.float().mean(dim=(1, 2)).tolist(),
             "reference": self._references.get(picture.key, []),
         }
@@ -173,20 +184,30 @@ class _Calibration:
     def _best(self, picture: Picture) -> list[str]:
         if self._scan is None or picture.channel is None or picture.objective == "coactive":
             return []
-        scan = self._scan[picture.channel]
-        best = scan.top if picture.sign > 0 else scan.bottom
-        return [str(example["example_id"]) for example in best[:TOP_EXAMPLES]]
+        whole, channel = self._scan.whole, picture.channel
+        if isinstance(picture.unit, Neuron):
+            best = whole.top if picture.sign > 0 else whole.bottom
+        else:  # by what the picture's score is: a mean over positions
+            best = whole.top_mean if picture.sign > 0 else whole.bottom_mean
+        # One view of each image: five views of one photo would say what is alike in that photo.
+        of_images: dict[str, str] = {}
+        for example in self._scan.examples(best, channel):
+            of_images.setdefault(self._worker.image_of(example["example_id"]), example["example_id"])
+        return list(of_images.values())[:TOP_EXAMPLES]
 
-    def _similarity(self, picture: Picture, pixels: Pixels) -> float | None:
+    def _likeness(self, picture: Picture, pixels: Pixels) -> dict[str, float | None]:
+        """Return how like the unit's best examples the picture is on the path to the unit."""
         best = self._best(picture)
-        if not best or not self._random or not self._task.path:
-            return None
-        top, others = ([self._natural[name] for name in names] for names in (best, self._random))
+        images = {self._worker.image_of(name) for name in best}
+        # Another view of a best example's image is no image by chance.
+        others = [name for name in self._random if self._worker.image_of(name) not in images]
+        if not best or not others or not self._task.path:
+            return {"path_similarity": None, "path_percentile": None}
+        groups = (self._vectors([pixels]), *([self._natural[name] for name in names] for names in (best, others)))
         layers = range(len(self._task.path))
-        groups = (self._vectors([pixels]), top, others)
         # One array for each layer of the path, (images, channels).
-        stacked = [[np.stack([image[layer] for image in images]) for layer in layers] for images in groups]
-        return path_similarity(*stacked)
+        stacked = [[np.stack([image[layer] for image in group]) for layer in layers] for group in groups]
+        return {"path_similarity": path_similarity(*stacked), "path_percentile": path_percentile(*stacked)}
 
     @torch.inference_mode()
     def _vectors(self, images: Sequence[Pixels]) -> list[list[Vector]]:

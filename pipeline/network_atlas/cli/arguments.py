@@ -14,24 +14,35 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from network_atlas import __version__
 from network_atlas.cli.exit_codes import USAGE
 from network_atlas.cli.help_texts import ARGUMENTS, DESCRIPTION, EXAMPLES, SUMMARIES
 from network_atlas.errors import did_you_mean
 
-OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers")
-OF_A_ROOT = ("status", "view", "sheet")
+OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers", "watch")
+OF_A_ROOT = ("status", "view", "sheet", "snapshots", "prune")
 LIKE_HELP = "help"
 LIKE_COMMANDS = {
     "version": "--version",
     "list": "layers",
+    **dict.fromkeys(("history", "log", "versions"), "snapshots"),
+    **dict.fromkeys(("clean", "gc", "forget"), "prune --keep 5"),
     **dict.fromkeys(("show", "serve", "open", "browse"), "view"),
     **dict.fromkeys(("check", "diagnose"), "doctor"),
     **dict.fromkeys(("make", "build", "start", "resume", "continue"), "run"),
 }
 """Words of other tools, with our command of the same meaning."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help whose examples keep their lines, with room for the longest command beside its summary."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # argparse counts the names of commands without the indentation that it gives them.
+        self._action_max_length = max(map(len, SUMMARIES)) + 2 * self._indent_increment
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,11 +89,11 @@ def not_a_command(word: str, words: Sequence[str]) -> str:
     """Return the message for a first word that is not a command, with the command line that was probably meant."""
     if "=" in word:
         return f"{word!r} is a setting; a command comes first. Write: atlas run {shlex.join(words)}"
+    if word in LIKE_COMMANDS:
+        return f"{word!r} is not a command. Write: atlas {LIKE_COMMANDS[word]}"
     close = did_you_mean(word, SUMMARIES, limit=1)
     if close:
         return f"{word!r} is not a command.{close} Write: atlas {close.split(chr(39))[1]}"
-    if word in LIKE_COMMANDS:
-        return f"{word!r} is not a command. Write: atlas {LIKE_COMMANDS[word]}"
     if "/" in word or os.path.isdir(word):
         return f"{word!r} is not a command. To look at the atlas there, write: atlas view {shlex.quote(word)}"
     names = ", ".join(SUMMARIES)
@@ -106,22 +117,43 @@ def _parser() -> argparse.ArgumentParser:
     commands = {name: _command(subparsers, name) for name in SUMMARIES}
     for name in ("run", "plan"):
         commands[name].add_argument("-m", "--multirun", action="store_true", help=ARGUMENTS["multirun"])
+    commands["watch"].add_argument("pattern", metavar="PATTERN", help=ARGUMENTS["pattern"])
     for name in OF_A_CONFIGURATION:
         commands[name].add_argument("overrides", nargs="*", metavar="OVERRIDE", help=ARGUMENTS["overrides"])
         commands[name].add_argument("--config-dir", metavar="DIR", help=ARGUMENTS["config_dir"])
     for name in OF_A_ROOT:
         commands[name].add_argument("root", nargs="?", metavar="ROOT", help=ARGUMENTS["root"])
-    for name in ("plan", "doctor", "status"):
+    for name in ("plan", "doctor", "status", "snapshots"):
         commands[name].add_argument("--json", action="store_true", help=ARGUMENTS["json"])
+    for name in ("status", "view", "sheet"):
+        commands[name].add_argument("--snapshot", type=int, metavar="N", help=ARGUMENTS["snapshot"])
+    commands["status"].add_argument("--verify", action="store_true", help=ARGUMENTS["verify"])
+    commands["prune"].add_argument("--keep", type=int, required=True, metavar="N", help=ARGUMENTS["keep"])
+    commands["prune"].add_argument("--yes", action="store_true", help=ARGUMENTS["yes"])
     commands["layers"].add_argument("--all", action="store_true", help=ARGUMENTS["all"])
     commands["plan"].add_argument("--id", action="store_true", help=ARGUMENTS["id"])
+    _add_watch_options(commands["watch"])
     _add_view_options(commands["view"])
     _add_sheet_options(commands["sheet"])
+    _add_diff_options(commands["diff"])
     return parser
 
 
+def _add_watch_options(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("--once", action="store_true", help=ARGUMENTS["once"])
+    watch.add_argument("--interval", type=float, default=60.0, metavar="SECONDS", help=ARGUMENTS["interval"])
+    watch.add_argument("--marker", default="", metavar="ENDING", help=ARGUMENTS["marker"])
+    watch.add_argument("--every", action="store_true", help=ARGUMENTS["every"])
+    watch.add_argument("--tries", type=int, default=3, help=ARGUMENTS["tries"])
+    watch.add_argument("--copies", default="", metavar="DIR", help=ARGUMENTS["copies"])
+    watch.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["drift_over"])
+    for event in ("success", "failure", "drift"):
+        watch.add_argument(f"--on-{event}", default="", metavar="COMMAND", help=ARGUMENTS[f"on_{event}"])
+    watch.add_argument("--webhook", default="", metavar="URL", help=ARGUMENTS["webhook"])
+
+
 def _add_view_options(view: argparse.ArgumentParser) -> None:
-    view.add_argument("--port", type=int, default=0, help=ARGUMENTS["port"])
+    view.add_argument("--port", type=int, help=ARGUMENTS["port"])
     view.add_argument("--no-browser", action="store_true", help=ARGUMENTS["no_browser"])
 
 
@@ -132,6 +164,15 @@ def _add_sheet_options(sheet: argparse.ArgumentParser) -> None:
     sheet.add_argument("--output", default="sheet.png", metavar="FILE", help=ARGUMENTS["output"])
 
 
+def _add_diff_options(diff: argparse.ArgumentParser) -> None:
+    diff.add_argument("old", nargs="?", metavar="OLD", help=ARGUMENTS["old"])
+    diff.add_argument("new", nargs="?", metavar="NEW", help=ARGUMENTS["new"])
+    diff.add_argument("--out", metavar="FOLDER", help=ARGUMENTS["out"])
+    diff.add_argument("--cross", action="store_true", help=ARGUMENTS["cross"])
+    diff.add_argument("--fail-over", action="append", metavar="NAME=NUMBER", help=ARGUMENTS["fail_over"])
+    diff.add_argument("--json", action="store_true", help=ARGUMENTS["json"])
+
+
 def _command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:
     summary = SUMMARIES[name]
     description = summary[0].upper() + summary[1:] + "."
@@ -139,5 +180,5 @@ def _command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], na
 
 
 def _formatted(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter  # the examples keep their lines
+    parser.formatter_class = _Formatter
     return parser

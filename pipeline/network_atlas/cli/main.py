@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from types import FrameType
 
 from network_atlas.cli.arguments import parse
@@ -47,35 +48,8 @@ def _is_read_by_programs(options: argparse.Namespace) -> bool:
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
     """Return a command by name. Only this loads its module: `atlas --help` must not wait for torch."""
-    match name:
-        case "run":
-            from network_atlas.cli.commands.run import command as run
-
-            return run
-        case "plan":
-            from network_atlas.cli.commands.plan import command as plan
-
-            return plan
-        case "doctor":
-            from network_atlas.cli.commands.doctor import command as doctor
-
-            return doctor
-        case "layers":
-            from network_atlas.cli.commands.layers import command as layers
-
-            return layers
-        case "status":
-            from network_atlas.cli.commands.status import command as status
-
-            return status
-        case "view":
-            from network_atlas.cli.commands.view import command as view
-
-            return view
-        case _:
-            from network_atlas.cli.commands.sheet import command as sheet
-
-            return sheet
+    command: Callable[[argparse.Namespace], int] = import_module(f"network_atlas.cli.commands.{name}").command
+    return command
 
 
 def _failed(message: str) -> int:

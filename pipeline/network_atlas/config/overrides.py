@@ -37,6 +37,11 @@ GROUPS = ROOTS | {"experiment"}
 ITEMS = {"sweep.select": "[{include: [...]}]", "sweep.variants": "[{objective: channel}]"}
 
 
+def sets(override: str, path: str) -> bool:
+    """Say whether an override sets the value at a dotted path."""
+    return override.partition("=")[0].lstrip("+").strip() == path
+
+
 def parse(overrides: Sequence[str], loader: ConfigLoaderImpl) -> list[Override]:
     """Return the overrides as Hydra reads them. Raises one ConfigError with all that it cannot read."""
     parser = OverridesParser.create(config_loader=loader)

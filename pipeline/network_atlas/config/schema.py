@@ -8,6 +8,7 @@ Each field says which results it determines (`config.declare`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -32,6 +33,7 @@ from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.config.layout import LayoutConfig
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.sweep import SweepConfig
+from network_atlas.config.verdict import VerdictConfig
 
 
 @settings
@@ -79,10 +81,15 @@ class ModelConfig:
     """Of a model that returns several tensors, the name of the one that is its output: a key, a field or a number, with
     dots for those inside others ('logits', 'features.0')."""
     allow_code: bool = setting(NOTHING)
+    version: str = setting(HASHED, may_change=True, default="")
+    """A text of the user's that says which network this is: another one makes everything anew. While it stands, edits
+    of the code do not: it counts in place of the code's own hash."""
     input: InputConfig
     classes: str = setting(HASHED, may_change=True)
     """'imagenet', 'none', or the path of a text file with one class name a line."""
     main_layers: tuple[str, ...] = setting(NOTHING)
+    main_classes: str | tuple[Count, ...] = setting(NOTHING)
+    """The classes whose logits `sweep=demo` shows, in the form of a select's `channels`."""
     frozen: bool = setting(NOTHING)
     """Let convolutions, what follows them, and their gradients run in fewer passes; numbers change by rounding alone.
     False: the network's own code, for a check."""
@@ -103,7 +110,7 @@ class ScanConfig:
     class_k: Count = setting(SCAN, ASSEMBLE)
     """Number of classes of which each channel's record has an example; 0 leaves classes out altogether."""
     sample: Positive = setting(HASHED, ASSEMBLE)
-    """Number of examples, chosen by hash of their ids, whose values are all kept, for percentiles."""
+    """Least number of examples, chosen by hash of their ids, whose values are all kept, for percentiles."""
 
 
 @settings
@@ -122,6 +129,12 @@ class AssembleConfig:
 
     crop_px: Annotated[int, Field(ge=16, le=1024)] = setting(ASSEMBLE, may_change=True)
     """Side of the stored crops of dataset examples."""
+    views_per_image: Count = setting(ASSEMBLE, may_change=True)
+    """Views of one image that a list of examples may show; 0 for any number."""
+    near_copy_bits: Annotated[int, Field(ge=-1, le=32)] = setting(ASSEMBLE, may_change=True)
+    """Of two examples in one list whose perceptual hashes (64 bits) differ in no more bits, the better one is shown;
+    -1 shows both."""
+    verdict: VerdictConfig
 
 
 @settings
@@ -151,6 +164,17 @@ class RunConfig:
                 f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "
                 "several; leave sweep.share out"
             )
+
+    @property
+    def kept(self) -> ScanConfig:
+        """Return the scan with as many examples of each kind as it keeps, which may be more than lists show.
+
+        The best `k` images are among the best `k * views` examples, as each image has so many views. By spatial mean as
+        many are kept as by spatial maximum: calibration compares pictures with these.
+        """
+        scan, views = self.scan, self.dataset.views
+        by_mean = max(scan.spectrum_k, scan.top_k)
+        return replace(scan, top_k=scan.top_k * views, bottom_k=scan.bottom_k * views, spectrum_k=by_mean * views)
 
     def recipe(self, name: str) -> OptimizeConfig:
         """Return a recipe by name; '' stands for `optimize`."""

@@ -45,6 +45,8 @@ class VariantConfig:
     """Number of pictures, each started from the mean of a cluster of the channel's top examples."""
     start: Literal["noise", "example"] = setting(HASHED, may_change=True, default="noise")
     """'example' starts from the channel's top example."""
+    channels: str | tuple[Count, ...] = setting(HASHED, may_change=True, default="all")
+    """Which of the selected channels get it, in the form of a select's `channels`: 'sample:4' is four a layer."""
     directions: Count = setting(HASHED, may_change=True, default=0)
     """Number of random directions, for objective 'direction'."""
 

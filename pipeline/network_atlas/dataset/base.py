@@ -53,6 +53,10 @@ class Source(Protocol):
         """Return where in its image (row, column) the example begins: (0, 0) but for cropped views."""
         ...
 
+    def image(self, example_id: str) -> str:
+        """Return the id of the image that the example is a view of; views of one image share it."""
+        ...
+
     def label(self, example_id: str) -> str:
         """Return the example's label, '' when unknown."""
         ...

@@ -74,6 +74,10 @@ class NoSource:
         """Return (0, 0)."""
         return 0, 0
 
+    def image(self, example_id: str) -> str:
+        """Return the id."""
+        return example_id
+
     def label(self, example_id: str) -> str:
         """Return ''."""
         return ""
@@ -172,6 +176,10 @@ class FileSource:
             whole = self._decoded(self.files.content(path), 0)
         top, left, _, _ = view_box((whole.height, whole.width), path, view=view, seed=self.config.seed)
         return top, left
+
+    def image(self, example_id: str) -> str:
+        """See `Source`."""
+        return self._path_and_view(example_id)[0]
 
     def label(self, example_id: str) -> str:
         """See `Source`."""

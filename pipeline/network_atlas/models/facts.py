@@ -16,15 +16,17 @@ from torch import nn
 
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError
+from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT, LayerSpec, ModelFacts
 from network_atlas.models.axes.tracer import FOLDED, are_lost, channel_axis, images_first, is_raster
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
 from network_atlas.models.load import class_names
+from network_atlas.models.module_hashes import ModuleHashes
 from network_atlas.models.seen import Seen, Trace, is_scripted
 from network_atlas.models.trace import FEW, traced
-from network_atlas.models.upstream import upstream_hashes
+from network_atlas.models.upstream import upstream_of
 
 CHANNELS_SECOND = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 """Layers whose type says that their channels come behind the images. They are asked where operations say nothing."""
@@ -39,15 +41,21 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
         raise ModelError(f"no layer of the model can be captured:\n  {listed}")
     named = [seen for seen in trace.order if not seen.taken]
     bases = {seen.name: _class_names(seen.module) for seen in named}
+    modules = ModuleHashes(config.version)
+    upstream = upstream_of(model, [layer.name for layer in layers], [seen.name for seen in named], modules)
+    version = config.version
     return ModelFacts(
         layers=tuple(layers),
         bases=bases,
         unsupported=unsupported,
         repeats=repeats([seen for seen in trace.order if seen.name not in unsupported]),
-        upstream=upstream_hashes(model, [layer.name for layer in layers], [seen.name for seen in named]),
+        # A version counts for every layer: the user says that the network is another one.
+        upstream={name: fingerprint(hash_, version) if version else hash_ for name, hash_ in upstream.hashes.items()},
         share={seen.name: min(1.0, seen.end_seconds / trace.total_seconds) for seen in named},
         forward_seconds=trace.total_seconds / BATCH,
         class_names=_fitting_names(config, layers),
+        contents=modules.contents(model),
+        parts=upstream.parts,
     )
 
 

@@ -48,7 +48,7 @@ class ScanReader:
     def of_layer(self, layer: LayerSpec, files: Sequence[str]) -> LayerScan:
         """Return what the scan's `files` say about each channel of a layer; the last layer is remembered."""
         if self._latest is None or self._latest[0] != layer.name:
-            self._latest = (layer.name, read_layer_scan(self._store, files, layer, self._config.scan))
+            self._latest = (layer.name, read_layer_scan(self._store, files, layer, self._config.kept))
         return self._latest[1]
 
     def with_readable_unit(self, picture: Picture, task: OptimizeTask | CalibrateTask) -> Picture:
@@ -97,7 +97,8 @@ class ScanReader:
         """Return the ids of the examples that a picture's start is made of, the best first."""
         assert picture.channel is not None
         scan = self.of_layer(task.layer, task.scan_files)[picture.channel]
-        best = scan.top if picture.sign > 0 else scan.bottom
+        kept = self._config.scan
+        best = scan.top[: kept.top_k] if picture.sign > 0 else scan.bottom[: kept.bottom_k]
         if len(best) < picture.start.count:
             raise DatasetError(
                 f"{picture.unit.label}: {len(best)} examples are too few for {picture.start.count} starts; "

@@ -12,12 +12,12 @@ from network_atlas.plan.plan import Plan, cells_file
 from network_atlas.plan.sweep import spread
 from network_atlas.plan.tasks import CalibrateTask
 
-CALIBRATION_ALGORITHM = 2
+CALIBRATION_ALGORITHM = 4
 """Raise this number when the same picture is measured differently: all measurements then count as missing."""
 PATH_LAYERS = 4
 """Number of earlier layers in which a picture is compared with its unit's best examples."""
-RANDOM_EXAMPLES = 16
-"""Number of examples that are compared with each other: the likeness of unrelated images, the zero of the scale."""
+RANDOM_EXAMPLES = 64
+"""Number of examples, chosen by chance, that are compared with a unit's best ones: the likeness of any image."""
 
 
 def calibration_keys(plan: Plan, layer: LayerPlan) -> dict[str, str]:
@@ -72,9 +72,18 @@ def calibrate_tasks(
 
 
 def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
-    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced."""
+    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced.
+
+    Layers inside of it, such as the last convolution of a block, and those that only pass on another's channels may
+    hold its own channels: there every picture would be like the images that excite the unit.
+    """
     earlier = sorted(
-        (spec for spec in plan.model_layers.values() if spec.index < layer.index), key=lambda spec: spec.index
+        (
+            spec
+            for spec in plan.model_layers.values()
+            if spec.index < layer.index and not spec.name.startswith(f"{layer.name}.") and spec.name not in plan.repeats
+        ),
+        key=lambda spec: spec.index,
     )
     # `spread` always includes the first layer: it is one too many, and dropped.
     return tuple(spread(earlier, PATH_LAYERS + 1)[1:]) if len(earlier) > PATH_LAYERS else tuple(earlier)

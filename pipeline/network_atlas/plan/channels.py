@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from network_atlas.errors import ConfigError, SelectionError
 from network_atlas.layers import LayerSpec
@@ -41,7 +42,20 @@ def choose_channels(channels: str | tuple[int, ...], layer: LayerSpec, *, seed: 
     if channels == "all":
         return tuple(range(layer.channels))
     sample = SAMPLE.fullmatch(channels)
-    return _sampled(int(sample[1]), layer, seed) if sample else _ranged(channels, layer)
+    return _sampled(int(sample[1]), layer, seed, range(layer.channels)) if sample else _ranged(channels, layer)
+
+
+def choose_among(
+    channels: str | tuple[int, ...], layer: LayerSpec, selected: tuple[int, ...], *, seed: int
+) -> tuple[int, ...]:
+    """Return those of a layer's `selected` channels that `channels` names, ascending; a sample is taken of these."""
+    if channels == "all":
+        return selected
+    sample = SAMPLE.fullmatch(channels) if isinstance(channels, str) else None
+    if sample:
+        return _sampled(int(sample[1]), layer, seed, selected)
+    chosen = set(channels) if not isinstance(channels, str) else set(_numbers(channels, layer))
+    return tuple(channel for channel in selected if channel in chosen)
 
 
 def _listed(channels: tuple[int, ...], layer: LayerSpec) -> tuple[int, ...]:
@@ -51,23 +65,28 @@ def _listed(channels: tuple[int, ...], layer: LayerSpec) -> tuple[int, ...]:
     return tuple(sorted(set(channels)))
 
 
-def _sampled(count: int, layer: LayerSpec, seed: int) -> tuple[int, ...]:
+def _sampled(count: int, layer: LayerSpec, seed: int, channels: Sequence[int]) -> tuple[int, ...]:
     # A hash for each channel, not a random generator: so a larger sample contains the smaller one.
     def rank(channel: int) -> bytes:
         return hashlib.sha256(f"{seed}\n{layer.name}\n{channel}".encode()).digest()
 
-    return tuple(sorted(sorted(range(layer.channels), key=rank)[:count]))
+    return tuple(sorted(sorted(channels, key=rank)[:count]))
 
 
 def _ranged(text: str, layer: LayerSpec) -> tuple[int, ...]:
-    match = RANGE.fullmatch(text)
-    assert match is not None
-    start, stop = int(match[1] or 0), int(match[2] or layer.channels)
+    numbers = _numbers(text, layer)
+    start, stop = numbers.start, numbers.stop
     if stop > layer.channels or start >= layer.channels:
         raise SelectionError(f"channels '{text}' go past the last channel: {_has(layer)}")
     if start >= stop:
         raise SelectionError(f"channels '{text}' name no channel: a range ends before its stop; give one above {start}")
-    return tuple(range(start, stop))
+    return tuple(numbers)
+
+
+def _numbers(text: str, layer: LayerSpec) -> range:
+    match = RANGE.fullmatch(text)
+    assert match is not None
+    return range(int(match[1] or 0), int(match[2] or layer.channels))
 
 
 def _has(layer: LayerSpec) -> str:

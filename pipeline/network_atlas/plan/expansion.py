@@ -15,6 +15,7 @@ from network_atlas.config.sweep import CombineConfig, InterpolateConfig, Variant
 from network_atlas.errors import ConfigError, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.plan.channels import choose_among
 from network_atlas.plan.pictures import Kind, Picture, Start, Together
 from network_atlas.plan.recipes import takes_magnitude
 from network_atlas.plan.scans import Scans
@@ -45,12 +46,16 @@ class Context:
 
 def pictures_of(selection: Selection, context: Context) -> tuple[Picture, ...]:
     """Return all pictures of one layer's variants: first channel by channel, then those of the layer as a whole."""
-    layer = selection.layer
+    layer, seed = selection.layer, context.config.sweep.seed
+    having = [
+        (variant, frozenset(choose_among(variant.channels, layer, selection.channels, seed=seed)))
+        for variant in selection.variants
+    ]
     pictures = [
         picture
         for channel in selection.channels
-        for variant in selection.variants
-        if (unit := unit_of(layer, channel, variant)) is not None
+        for variant, channels in having
+        if channel in channels and (unit := unit_of(layer, channel, variant)) is not None
         for picture in _set(unit, variant, layer, context)
     ]
     for variant in selection.variants:

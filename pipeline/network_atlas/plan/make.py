@@ -28,7 +28,7 @@ from network_atlas.stats.sample import sample_hash
 
 STATISTICS_ALGORITHM = 1
 """Raise this number when the statistics of the same images change."""
-SCAN_ALGORITHM = 4
+SCAN_ALGORITHM = 6
 """Raise this number when the same scan gives other numbers."""
 
 
@@ -79,6 +79,7 @@ def make_plan(
         dtypes=dtypes,
         random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash)),
         model_layers={layer.name: layer for layer in facts.layers},
+        repeats=frozenset(facts.repeats),
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
         share=Share.of(config.sweep.share),
     )

@@ -32,6 +32,8 @@ class Plan:
     """Examples chosen by hash, whose likeness is that of unrelated images."""
     model_layers: Mapping[str, LayerSpec]
     """Every layer of the model that can be captured, by name."""
+    repeats: frozenset[str] = frozenset()
+    """Names of those whose channels are another's."""
     magnitude_recipes: frozenset[str] = frozenset()
     """Names of the recipes that use the frequency magnitude of the dataset."""
     share: Share = WHOLE

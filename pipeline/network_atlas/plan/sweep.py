@@ -89,6 +89,8 @@ def expand_sweep(facts: ModelFacts, config: SweepConfig) -> Sweep:
     per_select = [_match(index, model, config) for index in range(len(config.select))]
     # Not one by one: the user sees the problems of all selects at once.
     problems = [problem for match in per_select for problem in match.problems]
+    for number, variant in enumerate(config.variants):
+        problems += _form_problems(variant, f"sweep.variants.{number}")
     if problems:
         raise SelectionError("\n".join(problems))
     passed_over = {name: reason for match in per_select for name, reason in match.passed_over.items()}
@@ -195,7 +197,7 @@ def _as_override(select: SelectConfig) -> str:
     return "{" + ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in changed.items()) + "}"
 
 
-def _form_problems(select: SelectConfig, setting_path: str) -> Iterable[str]:
+def _form_problems(select: SelectConfig | VariantConfig, setting_path: str) -> Iterable[str]:
     try:
         check_channels(select.channels)
     except ConfigError as error:

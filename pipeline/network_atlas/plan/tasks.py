@@ -291,8 +291,10 @@ class AssembleTask(_WholeLayerTask):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapLinks:
-    """The layers before and behind one whose maps its map links to."""
+    """The table of a layer's map, and the layers before and behind whose maps it links to."""
 
+    table: str
+    """By its path in the root."""
     previous: LayerSpec | None = None
     following: LayerSpec | None = None
 
@@ -304,8 +306,12 @@ class SiteTask(_WholeLayerTask):
     stage: ClassVar[str] = "site"
     key: str
     layer: LayerSpec
+    table: str
+    """The layer's joined table, by its path in the root."""
     previous: LayerSpec | None
     following: LayerSpec | None
+    upstream: str = ""
+    """Hash of everything that determines the layer's output: the network up to it, with its weights."""
     map: MapLinks | None = None
     """None for a layer without a map."""
 

@@ -20,7 +20,6 @@ from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
 from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
-from network_atlas.models.device import optimize_dtype
 from network_atlas.models.facts import batch_difference, model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
@@ -28,6 +27,7 @@ from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
 from network_atlas.run.maps import with_finished_maps
+from network_atlas.run.number_format import dtypes_of
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
 from network_atlas.store.receipts import receipts_by_key
@@ -110,8 +110,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
             sample_limit=sample_limit(ids, config.scan.sample),
             images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
         ),
-        # '' stands for `optimize`, the recipe of variants that name none.
-        dtypes={name: optimize_dtype(config.recipe(name), config.executor) for name in ("", *config.recipes)},
+        dtypes=dtypes_of(config, store),
     )
     if any(layer.layout for layer in plan.layers):
         plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)

@@ -64,18 +64,23 @@ def are_unchanged(files: Mapping[str, Stamp]) -> bool:
     return all(stamp(path) == known for path, known in files.items())
 
 
-def importable(folders: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Return the names in each folder that an `import` could find there."""
-    return [(folder, _importable(folder or os.getcwd())) for folder in folders]
+def importable(folders: Iterable[str], *, but: str) -> list[tuple[str, list[str]]]:
+    """Return the names in each folder that an `import` could find there, but for those on the way to the path `but`."""
+    return [(folder, _importable(os.path.abspath(folder), os.path.join(but, ""))) for folder in folders]
 
 
-def _importable(folder: str) -> list[str]:
+def _importable(folder: str, but: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(
                 entry.name
                 for entry in entries
-                if entry.name.endswith(CODE) or (not entry.name.startswith((".", "_")) and entry.is_dir())
+                if entry.name.endswith(CODE)
+                or (
+                    not entry.name.startswith((".", "_"))
+                    and entry.is_dir()
+                    and not but.startswith(os.path.join(entry.path, ""))
+                )
             )
     except OSError:  # not there, or a zip file, whose modules are stamped as it is
         return []

@@ -27,8 +27,7 @@ from network_atlas.store.shards import put_table
 def record_plan(prepared: Prepared) -> None:
     """Write everything that this run is about to make, so that the store alone shows how far it got."""
     store, plan = prepared.store, prepared.plan
-    layers = {layer.layer.name: layer for layer in plan.layers}
-    put_table(store, LAYERS_FILE, [_layer_row(layer, prepared) for layer in layers.values()], schemas.LAYERS)
+    put_table(store, LAYERS_FILE, layer_rows(prepared), schemas.LAYERS)
     put_table(store, ITEMS_FILE, [row for layer in plan.layers for row in _item_rows(layer, prepared)], schemas.ITEMS)
     record = {
         "version": network_atlas.__version__,
@@ -36,7 +35,7 @@ def record_plan(prepared: Prepared) -> None:
         "fixed": fixed_settings(prepared.config),
         "examples": len(prepared.examples),
         "layers": [layer.layer.slug for layer in plan.layers],
-        "machine": _machine(prepared),
+        "machine": machine(prepared),
     }
     store.write(RUN_FILE, json.dumps(record, indent=1).encode())
 
@@ -52,13 +51,13 @@ def about(prepared: Prepared) -> dict[str, object]:
         "settings": fingerprint(to_plain(config)),
         "model": config.model.name,
         "executor": config.executor.name,
-        "machine": _machine(prepared),
+        "machine": machine(prepared),
         "examples": len(prepared.examples),
         "pictures": len(prepared.plan.picture_keys),
     }
 
 
-def _machine(prepared: Prepared) -> dict[str, object]:
+def machine(prepared: Prepared) -> dict[str, object]:
     """Return facts that the last bits of results depend on, besides the settings: the driver's processor and threads.
 
     `models.facts.batch_difference` was measured with `batch_rows` images on this processor. It may be another on the
@@ -73,7 +72,13 @@ def _machine(prepared: Prepared) -> dict[str, object]:
     }
 
 
-def _layer_row(layer: LayerPlan, prepared: Prepared) -> dict[str, object]:
+def layer_rows(prepared: Prepared) -> list[dict[str, object]]:
+    """Return one row per layer of the plan, with the columns of `schemas.LAYERS`."""
+    layers = {layer.layer.name: layer for layer in prepared.plan.layers}
+    return [_layer_row(layer) for layer in layers.values()]
+
+
+def _layer_row(layer: LayerPlan) -> dict[str, object]:
     spec = layer.layer
     return {
         "layer_index": spec.index,

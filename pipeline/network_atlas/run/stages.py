@@ -8,27 +8,28 @@ a run is resumed by running it again, and a killed run loses only the tasks in p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
-import network_atlas
-from network_atlas.config.determines import recorded
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
+from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.layouts import layout_tasks
+from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, MapLinks, SiteTask
+from network_atlas.run.basis import put_basis, reasons_of
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
 from network_atlas.run.maps import with_finished_maps
-from network_atlas.run.prepare import Prepared, prepare
+from network_atlas.run.number_format import keep
+from network_atlas.run.prepare import prepare
+from network_atlas.run.publishing import publish_snapshot
 from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
 from network_atlas.run.result import Result
@@ -36,14 +37,15 @@ from network_atlas.run.running import Progress, Run
 from network_atlas.site.map_pages import VERSION as MAP_VERSION
 from network_atlas.site.pages import VERSION as SITE_VERSION
 from network_atlas.site.worker import put_index, remove_stale_pages
+from network_atlas.store.current import show
 from network_atlas.store.failures import quarantined, release
 from network_atlas.store.lease import Lease
-from network_atlas.store.manifest import Manifest, latest, publish
-from network_atlas.store.paths import DERIVED, activation_atlas_path, atlas_path, statistics_path
-from network_atlas.store.receipts import Receipt, is_whole, read_receipts
+from network_atlas.store.manifest import Manifest, latest
+from network_atlas.store.paths import DERIVED, activation_atlas_directory, atlas_directory
+from network_atlas.store.receipts import is_whole, read_receipts
 from network_atlas.store.results import Done
 from network_atlas.store.root import Store
-from network_atlas.store.shards import FileEntry
+from network_atlas.store.touched import committed_sizes
 
 
 def make_atlas(config: RunConfig, progress: Progress) -> Result:
@@ -59,6 +61,8 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
     log = RunLog(prepared.store)
     # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
+        if not keep(prepared.config, prepared.store, prepared.plan.dtypes):
+            prepared = prepare(config)
         record_plan(prepared)
         prepared.store.clear_staging()
         if config.retry_failed:
@@ -71,6 +75,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
             log.note("model", message=line)
             progress.message(f"model: {line}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
+        _explain(current)
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
@@ -84,6 +89,15 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         _show(current, manifest)
         current.stop_if_failed()
     return result_of(current.prepared, done, manifest)
+
+
+def _explain(current: Run) -> None:
+    """Say what is reused and why the rest is made; only in the log where nothing is published yet."""
+    manifest, each = latest(current.store), reasons_of(current.prepared, current.done().keys)
+    for line in in_groups(each):
+        current.log.note("layers", message=line)
+        if manifest is not None:
+            current.progress.message(line)
 
 
 def _stop_if_nothing_was_readable(current: Run) -> None:
@@ -141,25 +155,12 @@ def _assemble(current: Run, done: Done) -> None:
     tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
     missing = _outdated(current.store, "assemble", tasks)
     current.stage(STAGES["assemble"], missing, total=len(tasks))
-    layers = [layer.layer for layer in current.prepared.plan.layers]
-    dropped = set(current.store.list("atlas")) - {atlas_path(layer) for layer in layers}
-    statistics = set(current.store.list("channel_stats")) - {statistics_path(layer) for layer in layers}
-    maps = set(current.store.list("activation_atlas")) - {
-        activation_atlas_path(task.plan.layer) for task in tasks if task.cells_file
-    }
-    for path in dropped | statistics | maps:
-        current.store.delete(path)
-    if dropped:
-        current.progress.message(
-            f"{counted(len(dropped), 'table')} removed from atlas/, of layers that are not in this sweep; "
-            "the shards behind them are kept"
-        )
 
 
 def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]) -> list[AssembleTask | SiteTask]:
-    """Return the tasks whose last receipt has another key, or whose files are missing or of another size."""
+    """Return the tasks whose last receipt has another key, or whose files are missing or not as committed."""
     receipts = {receipt.task: receipt for receipt in read_receipts(store, stage)}
-    sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
+    sizes = committed_sizes(store, receipts.values(), DERIVED)
 
     def current(task: AssembleTask | SiteTask) -> bool:
         receipt = receipts.get(task.id)
@@ -168,78 +169,57 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
     return [task for task in tasks if not current(task)]
 
 
-def _measured(prepared: Prepared, done: Done) -> Iterator[Receipt]:
-    """Yield the receipts of the measurements of pictures, and of the statistics of images."""
-    plan = prepared.plan
-    planned = {key for layer in plan.layers for key in calibration_keys(plan, layer).values()}
-    yield from (done.calibrate[key] for key in sorted(planned & set(done.calibrate)))
-    yield from (done.scan[key] for key in plan.statistics_keys if key in done.scan)
-    if plan.statistics_key in done.statistics:
-        yield done.statistics[plan.statistics_key]
-
-
 def _publish(current: Run, done: Done) -> Manifest:
-    prepared = current.prepared
-    slugs = {layer.layer.slug for layer in prepared.plan.layers}
-    # Only what this plan needs: results of other sweeps stay in the root, but are not part of the snapshot.
-    receipts: list[Receipt] = [
-        *(done.scan[key] for key in prepared.plan.scan_keys),
-        *(
-            done.layout[layer.layout.key]
-            for layer in prepared.plan.layers
-            if layer.layout and layer.layout.key in done.layout
-        ),
-        *(done.optimize[key] for key in prepared.plan.picture_keys if key in done.optimize),
-        *_measured(prepared, done),
-        *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
-    ]
-    files: dict[str, FileEntry] = {file.path: file for receipt in receipts for file in receipt.files}
-    before = latest(prepared.store)
-    manifest = publish(
-        prepared.store,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=network_atlas.__version__,
-        config=recorded(prepared.config),
-        upstream={layer.layer.name: layer.upstream for layer in prepared.plan.layers},
-        files=list(files.values()),
-    )
+    before = latest(current.store)
+    manifest = publish_snapshot(current.prepared, done, current.log.run)
+    put_basis(current.prepared, manifest)
     if before is None or before.number != manifest.number:
-        current.log.event("published", snapshot=manifest.number, files=len(files))
+        current.log.event("published", snapshot=manifest.number, files=len(manifest.files))
+    dropped = [path for path in show(current.store, manifest) if path.startswith("atlas/")]
+    if dropped:
+        current.progress.message(
+            f"{counted(len(dropped), 'table')} removed from atlas/, of layers that are not in this sweep; "
+            "earlier snapshots keep them"
+        )
     return manifest
 
 
-def _map_links(mapped: Sequence[LayerSpec]) -> dict[str, MapLinks]:
-    """Return what the map of each layer links to, by the layer's name."""
-    around = [None, *mapped, None]
+def _map_links(mapped: Sequence[tuple[LayerSpec, str]]) -> dict[str, MapLinks]:
+    """Return the table of each map and what it links to, by the layer's name; `mapped` has layers with their tables."""
+    around = [None, *(layer for layer, _ in mapped), None]
     return {
-        layer.name: MapLinks(previous=around[number], following=around[number + 2])
-        for number, layer in enumerate(mapped)
+        layer.name: MapLinks(table=table, previous=around[number], following=around[number + 2])
+        for number, (layer, table) in enumerate(mapped)
     }
 
 
 def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
-    hashes = {file.path: file.sha256 for file in manifest.files}
+    tables = {layer.slug: manifest.under(atlas_directory(layer))[0] for layer in layers}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
-    maps = _map_links([layer for layer in layers if activation_atlas_path(layer) in hashes])
+    maps = {layer.name: manifest.under(activation_atlas_directory(layer)) for layer in layers}
+    cells = {name: files[0] for name, files in maps.items() if files}
+    links = _map_links([(layer, cells[layer.name].path) for layer in layers if layer.name in cells])
     # The key covers both neighbours, since each page links to them, and those of the map.
     tasks = [
         SiteTask(
             key=fingerprint(
                 "site",
                 (SITE_VERSION, MAP_VERSION),
-                hashes[atlas_path(layer)],
-                hashes.get(activation_atlas_path(layer)),
-                (layer, before, after, maps.get(layer.name)),
+                tables[layer.slug].sha256,
+                cells[layer.name].sha256 if layer.name in cells else "",
+                (layer, before, after, links.get(layer.name)),
             ),
             layer=layer,
+            table=tables[layer.slug].path,
             previous=before,
             following=after,
-            map=maps.get(layer.name),
+            upstream=manifest.upstream.get(layer.name, ""),
+            map=links.get(layer.name),
         )
         for before, layer, after in neighbours
     ]
     missing = _outdated(current.store, "site", tasks)
     current.stage(STAGES["site"], missing, total=len(tasks))
-    put_index(current.prepared.store, current.prepared.config, layers, manifest, len(current.prepared.examples))
+    put_index(current.prepared.store, layers, manifest)
     remove_stale_pages(current.prepared.store, layers)

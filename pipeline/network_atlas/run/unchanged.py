@@ -109,7 +109,7 @@ def _identity(config: RunConfig) -> str:
         to_plain(config),
         environment,
         [sys.version, sys.executable, platform.node(), os.getcwd()],
-        importable(sys.path),
+        importable(sys.path, but=config.store.root),  # a first run makes its root, often below the working folder
     )
 
 

@@ -56,7 +56,7 @@ class ScanWorker:
     def run(self, task: ScanTask) -> Receipt:
         """Scan one span for the task's layers and commit the partial."""
         started = time.monotonic()
-        scan = SpanScan(task, self._config.scan)
+        scan = SpanScan(task, self._config.kept)
         images = ImageStatistics(self._config.model.input)
         failures = self._scan(task, scan, images)
         files = self._put(task, scan) if task.layers else []

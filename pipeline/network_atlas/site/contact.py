@@ -1,18 +1,21 @@
-"""A contact sheet: pictures of an atlas side by side in one PNG.
+"""A contact sheet: pictures of an atlas side by side, as one PNG or as a PDF of A4 pages.
 
-A row for each unit, a column for each variant. With a single variant that would be one long column, so there the units
-stand in a grid, each below its name.
+A few units with several variants stand in a table: a row for each unit, a column for each variant. Everything else
+flows in lines, layer after layer, each picture below the name of its unit, on a sheet of about the shape of a page.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from network_atlas.errors import counted
 from network_atlas.site.packing import columns_of, pictures_by_column
 from network_atlas.site.sheets import see_through
 
@@ -20,42 +23,119 @@ Row = Mapping[str, Any]
 
 MARGIN_PX = 6
 HEAD_PX = 34
+FOOT_PX = 40
 NAME_PX = 150
 TEXT_PX = 12
 PAPER = (250, 250, 250)
 INK = (40, 40, 40)
+FAINT = (110, 110, 110)
+PAGE_SHAPE = math.sqrt(2)
+"""Height over width of a page (ISO 216)."""
+PAGE_COLUMNS = 8
+"""Pictures side by side on a page of a PDF."""
+TABLE_SHAPE = 2.0
+"""A table that is higher than this many widths is no page, and flows instead."""
+CREDITS = "Feature visualization after Olah, Mordvintsev and Schubert (2017)"
 
 
-def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160) -> bytes:
-    """Return the pictures of atlas rows as one PNG. Where a unit does not have a variant, the cell is empty."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """One line of a sheet that flows: the name of a layer, or some pictures with their units' names."""
+
+    heading: str = ""
+    cells: tuple[tuple[str, Row], ...] = ()
+
+    def height_px(self, cell_px: int) -> int:
+        return HEAD_PX if self.heading else HEAD_PX + cell_px + MARGIN_PX
+
+
+def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160, form: str = "PNG") -> bytes:
+    """Return the pictures of atlas rows as one PNG, or as the pages of a PDF (`form`).
+
+    Where a unit does not have a variant that others have, its cell in a table is empty.
+    """
     variants = columns_of(rows)
-    sheet = _grid(rows, cell_px) if len(variants) == 1 else _table(rows, variants, cell_px)
+    width, height = _table_size(rows, variants, cell_px)
+    if len(variants) > 1 and height <= TABLE_SHAPE * width:
+        pages = [_table(rows, variants, cell_px)]
+    elif form == "PDF":
+        pages = _pages(rows, cell_px)
+    else:
+        pages = [_one_page(rows, cell_px)]
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG")
+    more: dict[str, Any] = {"save_all": True, "append_images": pages[1:]} if form == "PDF" else {}
+    pages[0].save(buffer, format=form, **more)
     return buffer.getvalue()
 
 
-def _grid(rows: Sequence[Row], cell_px: int) -> Image.Image:
-    """Return the only picture of each row, in reading order, in a grid that is as wide as high."""
-    columns = math.ceil(math.sqrt(len(rows)))
-    lines = math.ceil(len(rows) / columns)
-    right, down = cell_px + MARGIN_PX, HEAD_PX + cell_px + MARGIN_PX
-    sheet = Image.new("RGB", (MARGIN_PX + columns * right, HEAD_PX + lines * down), PAPER)
+def _lines(rows: Sequence[Row], columns: int) -> Iterator[_Line]:
+    for layer, of_layer in groupby(rows, key=lambda row: str(row.get("layer") or "")):
+        if layer:
+            yield _Line(heading=layer)
+        cells = [
+            (f"{row.get('class_name') or row['unit']} {'' if number == 0 else variant}".strip(), picture)
+            for row in of_layer
+            for number, (variant, picture) in enumerate(pictures_by_column(row).items())
+        ]
+        for start in range(0, len(cells), columns):
+            yield _Line(cells=tuple(cells[start : start + columns]))
+
+
+def _width_px(columns: int, cell_px: int) -> int:
+    return MARGIN_PX + columns * (cell_px + MARGIN_PX)
+
+
+def _one_page(rows: Sequence[Row], cell_px: int) -> Image.Image:
+    """Return all pictures on one sheet, with as many columns as bring it nearest to the shape of a page."""
+    pictures = sum(len(row["visualizations"]) for row in rows)
+
+    def distance(columns: int) -> float:
+        height = FOOT_PX + sum(line.height_px(cell_px) for line in _lines(rows, columns))
+        return abs(math.log(height / _width_px(columns, cell_px) / PAGE_SHAPE))
+
+    columns = min(range(1, min(pictures, 64) + 1), key=distance)
+    lines = list(_lines(rows, columns))
+    return _page(lines, rows, columns, cell_px, FOOT_PX + sum(line.height_px(cell_px) for line in lines))
+
+
+def _pages(rows: Sequence[Row], cell_px: int) -> list[Image.Image]:
+    """Return the pictures on pages of A4's shape; the name of a layer never stands last on a page."""
+    height = round(PAGE_SHAPE * _width_px(PAGE_COLUMNS, cell_px))
+    pages: list[list[_Line]] = [[]]
+    lines = list(_lines(rows, PAGE_COLUMNS))
+    for number, line in enumerate(lines):
+        together = [line, *lines[number + 1 : number + 2]] if line.heading else [line]
+        used = sum(each.height_px(cell_px) for each in (*pages[-1], *together))
+        if pages[-1] and used > height - FOOT_PX:
+            pages.append([])
+        pages[-1].append(line)
+    return [_page(lines, rows, PAGE_COLUMNS, cell_px, height) for lines in pages]
+
+
+def _page(lines: Sequence[_Line], rows: Sequence[Row], columns: int, cell_px: int, height_px: int) -> Image.Image:
+    sheet = Image.new("RGB", (_width_px(columns, cell_px), height_px), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
-    variant = next(picture["variant"] for row in rows for picture in row["visualizations"])
-    _write(draw, font, variant, (MARGIN_PX, 4), columns * right)
-    for number, row in enumerate(rows):
-        line, column = divmod(number, columns)
-        left, top = MARGIN_PX + column * right, HEAD_PX + line * down
-        _write(draw, font, row.get("class_name") or row["unit"], (left, top + 4), cell_px)
-        for picture in row["visualizations"]:
+    top = 0
+    for line in lines:
+        if line.heading:
+            _write(draw, ImageFont.load_default(TEXT_PX + 4), line.heading, (MARGIN_PX, top + 10), sheet.width)
+        for column, (name, picture) in enumerate(line.cells):
+            left = MARGIN_PX + column * (cell_px + MARGIN_PX)
+            _write(draw, font, name, (left, top + 4), cell_px)
             sheet.paste(_cell(picture, cell_px), (left, top + HEAD_PX))
+        top += line.height_px(cell_px)
+    _foot(sheet, rows, cell_px)
     return sheet
+
+
+def _table_size(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> tuple[int, int]:
+    step = cell_px + MARGIN_PX
+    return NAME_PX + len(variants) * step + MARGIN_PX, HEAD_PX + len(rows) * step + FOOT_PX
 
 
 def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.Image:
     step = cell_px + MARGIN_PX
-    sheet = Image.new("RGB", (NAME_PX + len(variants) * step + MARGIN_PX, HEAD_PX + len(rows) * step), PAPER)
+    sheet = Image.new("RGB", _table_size(rows, variants, cell_px), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
     for column, variant in enumerate(variants):
         _write(draw, font, variant, (NAME_PX + column * step, 4), cell_px)
@@ -66,7 +146,19 @@ def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.
         for variant, picture in pictures_by_column(row).items():
             left = NAME_PX + variants.index(variant) * step
             sheet.paste(_cell(picture, cell_px), (left, top))
+    _foot(sheet, rows, cell_px)
     return sheet
+
+
+def _foot(sheet: Image.Image, rows: Sequence[Row], cell_px: int) -> None:
+    """Write at the lower edge what the sheet shows, at which scale, and whom the method is from."""
+    first = next(picture for row in rows for picture in row["visualizations"])
+    with Image.open(io.BytesIO(first["image"]["bytes"])) as image:
+        size = f"{image.width} x {image.height} px, shown at {round(100 * cell_px / max(image.size))} %"
+    model = f"{rows[0]['model']}: " if rows[0].get("model") else ""
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
+    text = f"{model}{counted(len(rows), 'unit')}; pictures of {size}. {CREDITS}"
+    _write(draw, font, text, (MARGIN_PX, sheet.height - FOOT_PX + 6), sheet.width - 2 * MARGIN_PX, colour=FAINT)
 
 
 def _cell(picture: Row, cell_px: int) -> Image.Image:
@@ -83,7 +175,15 @@ def _cell(picture: Row, cell_px: int) -> Image.Image:
     return cell
 
 
-def _write(draw: ImageDraw.ImageDraw, font: Any, text: str, corner: tuple[int, int], width_px: int) -> None:
+def _write(
+    draw: ImageDraw.ImageDraw,
+    font: Any,
+    text: str,
+    corner: tuple[int, int],
+    width_px: int,
+    *,
+    colour: tuple[int, int, int] = INK,
+) -> None:
     """Write text below and right of a corner, (x, y) in pixels: two lines at most, cut off at the width."""
     lines: list[str] = [""]
     for word in text.replace("→", "to").split(" "):  # the font that comes with Pillow has no arrow
@@ -95,4 +195,4 @@ def _write(draw: ImageDraw.ImageDraw, font: Any, text: str, corner: tuple[int, i
     for number, line in enumerate(lines[:2]):
         while line and draw.textlength(line, font=font) > width_px:
             line = line[:-1]
-        draw.text((corner[0], corner[1] + number * (TEXT_PX + 2)), line, fill=INK, font=font)
+        draw.text((corner[0], corner[1] + number * (TEXT_PX + 2)), line, fill=colour, font=font)

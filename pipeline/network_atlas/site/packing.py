@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ CELLS_PER_SHEET = 64
 CELLS_PER_CROP_SHEET = 256
 """Pictures packed into one file: enough to keep files few, few enough that a browser opens each at once."""
 CROP_COLUMNS = 16
+THUMBNAIL_PX = 192
+"""Longest side of a picture in the grid. Each has a file of its own too, in full size."""
 
 Row = Mapping[str, Any]
 Part = tuple[Sequence[Row], Sheet]
@@ -20,7 +23,7 @@ Part = tuple[Sequence[Row], Sheet]
 def picture_parts(rows: Sequence[Row], columns: Sequence[str]) -> list[Part]:
     """Return the rows in parts, each with the sheet of its pictures: a cell for every column of every row."""
     return [
-        (part, pack([cell for row in part for cell in _cells(row, columns)], form="PNG"))
+        (part, pack([cell for row in part for cell in _cells(row, columns)], form="WEBP", longest_px=THUMBNAIL_PX))
         for part in _parts(rows, CELLS_PER_SHEET // max(1, len(columns)))
     ]
 
@@ -29,7 +32,7 @@ def crop_parts(rows: Sequence[Row]) -> list[Part]:
     """Return the rows in parts, each with the sheet of its crops: a cell for every example of every row."""
     most = max((len(row["examples"]) for row in rows), default=0)
     return [
-        (part, pack(_crops(part), form="JPEG", columns=CROP_COLUMNS))
+        (part, pack(_crops(part), form="WEBP", columns=CROP_COLUMNS))
         for part in _parts(rows, CELLS_PER_CROP_SHEET // max(1, most))
     ]
 
@@ -63,10 +66,16 @@ def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
 def _cells(row: Row, columns: Sequence[str]) -> list[bytes | None]:
     """Return a row's picture in each column, encoded; None where it has none."""
     pictures = pictures_by_column(row)
-    return [_encoded(pictures[column]) if column in pictures else None for column in columns]
+    return [encoded(pictures[column]) if column in pictures else None for column in columns]
 
 
-def _encoded(picture: Row) -> bytes:
+def file_name(picture: Row) -> str:
+    """Return the name of a picture's own file: from its content, so that it stays while the picture does."""
+    return f"{hashlib.sha256(encoded(picture)).hexdigest()[:16]}.png"
+
+
+def encoded(picture: Row) -> bytes:
+    """Return a picture as PNG, blended with grey where its opacity mask says so."""
     data: bytes = picture["image"]["bytes"]
     opacity = picture.get("opacity")
     return see_through(data, opacity["bytes"]) if opacity else data

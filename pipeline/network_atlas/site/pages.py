@@ -22,11 +22,41 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from network_atlas.errors import counted
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.site.layer_data import layer_script
-from network_atlas.site.packing import Part, Row, columns_of, crop_parts, picture_parts, pictures_by_column
+from network_atlas.site.packing import (
+    THUMBNAIL_PX,
+    Part,
+    Row,
+    columns_of,
+    crop_parts,
+    encoded,
+    file_name,
+    picture_parts,
+    pictures_by_column,
+)
 from network_atlas.site.sheets import Sheet, pack
 
-VERSION = 7
+VERSION = 8
 """Raise when the same table makes other pages."""
+
+STATIC = ("atlas.css", "grid.js", "channel.js", "charts.js")
+METRICS = (
+    ("channel", "channel"),
+    ("verdict", "verdict"),
+    ("score", "score"),
+    ("percentile", "percentile among images"),
+    ("times_maximum", "multiple of the best image"),
+    ("standardized_rank", "rank in its layer"),
+    ("path_percentile", "likeness to its best images"),
+    ("agreement", "agreement of seeds"),
+    ("robustness_loss", "loss when moved"),
+    ("frequency_distance", "distance of frequencies"),
+    ("class_selectivity", "selectivity for a class"),
+    ("fraction_active", "share of images active"),
+    ("maximum", "largest value"),
+    ("mean", "mean"),
+    ("variance", "variance"),
+)
+"""What channels can be sorted and filtered by: its name in `grid.js`, and its label."""
 
 FEW_CHANNELS = 24
 """A layer with no more channels than this starts with large pictures."""
@@ -43,6 +73,14 @@ class AtlasInfo:
     examples: int
     created: str
     facts: tuple[tuple[str, str], ...]
+    provenance: tuple[tuple[str, str], ...] = ()
+    """What every picture was made with, as (label, text)."""
+    command: str = ""
+    """The command that makes a picture of this atlas again, but for its unit."""
+    table: str = ""
+    """Path of the layer's table in the root."""
+    input_size: tuple[int, int] = (0, 0)
+    """Height and width of the network's input, in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +90,8 @@ class LayerSummary:
     spec: LayerSpec
     channels_shown: int
     status_counts: Mapping[str, int]
+    verdict_counts: Mapping[str, int]
+    """Channels by the verdict on their pictures; those without pictures are left out."""
     covers: tuple[bytes, ...]
 
 
@@ -75,6 +115,9 @@ def layer_files(
         previous=previous,
         following=following,
         columns=columns,
+        verdicts=Counter(row["verdict"] for row in rows if row.get("verdict")),
+        metrics=METRICS,
+        labels=sorted({row["class_name"] for row in rows if row.get("class_name")}),
         cells=[cell for number, part in enumerate(pictures) for cell in _cells(part, columns, number)],
         size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
         statuses=Counter(row["status"] for row in rows),
@@ -82,8 +125,9 @@ def layer_files(
         has_map=has_map,
     )
     folder = f"layers/{spec.slug}"
-    script = layer_script(spec, rows, columns, pictures=pictures, crops=crops)
-    return {f"{folder}.html": html.encode(), f"{folder}.js": script} | _sheet_files(folder, pictures, crops)
+    script = layer_script(info, spec, rows, columns, pictures=pictures, crops=crops)
+    files = {f"{folder}.html": html.encode(), f"{folder}.js": script} | _sheet_files(folder, pictures, crops)
+    return files | {f"{folder}/{file_name(shown)}": encoded(shown) for row in rows for shown in row["visualizations"]}
 
 
 def _sheet_files(folder: str, pictures: Sequence[Part], crops: Sequence[Part]) -> dict[str, bytes]:
@@ -91,10 +135,10 @@ def _sheet_files(folder: str, pictures: Sequence[Part], crops: Sequence[Part]) -
     files: dict[str, bytes] = {}
     for number, (rows, sheet) in enumerate(pictures):
         if any(row["visualizations"] for row in rows):
-            files[f"{folder}/pictures-{number:03d}.png"] = sheet.data
+            files[f"{folder}/pictures-{number:03d}.webp"] = sheet.data
     for number, (rows, sheet) in enumerate(crops):
         if any(row["examples"] for row in rows):
-            files[f"{folder}/examples-{number:03d}.jpg"] = sheet.data
+            files[f"{folder}/examples-{number:03d}.webp"] = sheet.data
     return files
 
 
@@ -118,7 +162,8 @@ def _cells(part: Part, columns: Sequence[str], sheet_number: int) -> list[dict[s
             "caption": row.get("class_name") or (row["channel"] if row["single"] else row["unit"]),
             "unit": row["unit"],
             "status": row["status"],
-            "sheet": f"pictures-{sheet_number:03d}.png",
+            "verdict": row.get("verdict"),
+            "sheet": f"pictures-{sheet_number:03d}.webp",
             "styles": _cell_styles(row, columns, sheet, first_cell=number * len(columns)),
         }
         for number, row in enumerate(rows)
@@ -138,7 +183,9 @@ def _cell_styles(row: Row, columns: Sequence[str], sheet: Sheet, *, first_cell: 
 
 def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, bytes]:
     """Return the index page, its covers, and the style sheet and script that all pages share."""
-    sheets = {layer.spec.slug: pack(layer.covers, form="PNG") for layer in layers if layer.covers}
+    sheets = {
+        layer.spec.slug: pack(layer.covers, form="WEBP", longest_px=THUMBNAIL_PX) for layer in layers if layer.covers
+    }
     html = template("index.html").render(
         info=info,
         layers=[
@@ -147,6 +194,7 @@ def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, by
                 "facts": layer_facts(layer.spec),
                 "shown": layer.channels_shown,
                 "problems": {name: count for name, count in layer.status_counts.items() if name != "ok"},
+                "verdicts": layer.verdict_counts,
                 "covers": [sheets[layer.spec.slug].style(cell) for cell in range(len(layer.covers))],
             }
             for layer in layers
@@ -154,9 +202,9 @@ def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, by
         channels=sum(layer.channels_shown for layer in layers),
     )
     files = {"index.html": html.encode()}
-    files |= {f"assets/covers/{slug}.png": sheet.data for slug, sheet in sheets.items()}
+    files |= {f"assets/covers/{slug}.webp": sheet.data for slug, sheet in sheets.items()}
     static = importlib.resources.files("network_atlas.site") / "static"
-    return files | {f"assets/{name}": (static / name).read_bytes() for name in ("atlas.css", "atlas.js")}
+    return files | {f"assets/{name}": (static / name).read_bytes() for name in STATIC}
 
 
 def layer_facts(spec: LayerSpec) -> list[tuple[str, str]]:

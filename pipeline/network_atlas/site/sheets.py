@@ -14,6 +14,11 @@ from PIL import Image
 
 COLUMNS = 8
 GREY = (128, 128, 128)
+OPTIONS: dict[str, dict[str, int]] = {
+    "JPEG": {"quality": 88},
+    "PNG": {"compress_level": 6},
+    "WEBP": {"quality": 86, "method": 4},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +39,17 @@ class Sheet:
         return f"background-size:{100 * self.columns}% {100 * self.rows}%;background-position:{x:.4f}% {y:.4f}%"
 
 
-def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS) -> Sheet:
-    """Return `images` (encoded, any sizes) as one sheet, `form` 'PNG' or 'JPEG'; None leaves a cell empty.
+def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS, longest_px: int = 0) -> Sheet:
+    """Return `images` (encoded, any sizes) as one sheet, `form` 'PNG', 'WEBP' or 'JPEG'; None leaves a cell empty.
 
-    Cells are as large as the largest image; smaller ones are enlarged until they fit, and centred.
+    Cells are as large as the largest image, but their longer side no more than `longest_px` (0: any). Other images are
+    enlarged or reduced until they fit, and centred.
     """
     decoded = [_decode(data) if data else None for data in images]
     width = max((image.width for image in decoded if image), default=1)
     height = max((image.height for image in decoded if image), default=1)
+    reduced = min(1.0, longest_px / max(width, height)) if longest_px else 1.0
+    width, height = max(1, round(width * reduced)), max(1, round(height * reduced))
     columns = max(1, min(columns, len(decoded)))
     rows = max(1, math.ceil(len(decoded) / columns))
     sheet = Image.new("RGB", (columns * width, rows * height), GREY)
@@ -56,7 +64,7 @@ def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS) -
 
 def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
     scale = min(width / image.width, height / image.height)
-    size = round(image.width * scale), round(image.height * scale)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
@@ -74,5 +82,5 @@ def _decode(data: bytes) -> Image.Image:
 
 def _encode(image: Image.Image, form: str) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format=form, **({"quality": 88} if form == "JPEG" else {"compress_level": 6}))
+    image.save(buffer, format=form, **OPTIONS[form])
     return buffer.getvalue()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+import network_atlas
+from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.verdict import WORDS as VERDICTS
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.map_pages import map_files
 from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
 from network_atlas.store.manifest import Manifest
-from network_atlas.store.paths import activation_atlas_path, atlas_path
+from network_atlas.store.paths import atlas_directory
 from network_atlas.store.receipts import Receipt, commit, read_receipts
 from network_atlas.store.root import Store
 from network_atlas.store.shards import entry_for, read_first_rows, read_rows
@@ -31,10 +37,9 @@ class SiteWorker:
     def run(self, task: SiteTask) -> Receipt:
         """Write the pages of one layer and commit them."""
         started = time.monotonic()
-        rows = read_rows(self._store, atlas_path(task.layer))
-        pages = layer_files(
-            atlas_info(self._config), task.layer, rows, task.previous, task.following, has_map=task.map is not None
-        )
+        rows = read_rows(self._store, task.table)
+        info = layer_info(atlas_info(to_plain(self._config)), table=task.table, upstream=task.upstream)
+        pages = layer_files(info, task.layer, rows, task.previous, task.following, has_map=task.map is not None)
         pages |= self._map(task)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         for path, data in pages.items():
@@ -51,46 +56,79 @@ class SiteWorker:
         """Return the files of the layer's map; none if it has no map."""
         if task.map is None:
             return {}
-        cells = read_rows(self._store, activation_atlas_path(task.layer))
-        return map_files(atlas_info(self._config), task.layer, cells, task.map)
+        cells = read_rows(self._store, task.map.table)
+        return map_files(atlas_info(to_plain(self._config)), task.layer, cells, task.map)
 
 
-def atlas_info(config: RunConfig, *, examples: int = 0, created: str = "", snapshot: int = 0) -> AtlasInfo:
-    """Return what the pages say about the atlas as a whole.
+def atlas_info(config: Mapping[str, Any], *, examples: int = 0, created: str = "", snapshot: int = 0) -> AtlasInfo:
+    """Return what the pages say about the atlas as a whole; `config` is a configuration as plain values.
 
     Layer pages are called without what changes with every snapshot, or each snapshot would write all of them anew.
     """
-    recipe = config.optimize
-    dataset = " ".join(part for part in (config.dataset.source, config.dataset.root) if part)
+    model, recipe, dataset = config["model"], config["optimize"], config["dataset"]
+    images = " ".join(part for part in (dataset["source"], dataset["root"]) if part)
+    size = f"{recipe['height_px']} x {recipe['width_px']} px"
     facts = {
-        "Weights": config.model.weights,
-        "Recipe": f"{recipe.parameterization.name}, {recipe.steps} steps, {recipe.height_px} x {recipe.width_px} px",
+        "Weights": model["weights"],
+        "Recipe": f"{recipe['parameterization']['name']}, {recipe['steps']} steps, {size}",
         "Snapshot": str(snapshot) if snapshot else "",
     }
     return AtlasInfo(
-        model=config.model.name,
-        dataset=f"{dataset} ({examples} examples)" if examples else dataset,
+        model=model["name"],
+        dataset=f"{images} ({examples} examples)" if examples else images,
         examples=examples,
         created=created,
         facts=tuple((name, value) for name, value in facts.items() if value),
+        provenance=(
+            ("Model", f"{model['source']}: {model['name']}, weights {model['weights']}"),
+            ("Recipe", f"{facts['Recipe']}, learning rate {recipe['learning_rate']:g}, {recipe['ascent']}"),
+            ("Images", images),
+            ("Version", f"network_atlas {network_atlas.__version__}"),
+        ),
+        command=f"atlas run {_model_words(model)} sweep=select",
+        input_size=(model["input"]["height"], model["input"]["width"]),
     )
 
 
-def put_index(store: Store, config: RunConfig, layers: Sequence[LayerSpec], manifest: Manifest, examples: int) -> None:
+def layer_info(info: AtlasInfo, *, table: str, upstream: str) -> AtlasInfo:
+    """Return the facts for the page of one layer: with its table, and the hash of the network up to it."""
+    return replace(
+        info, table=table, provenance=(*info.provenance, ("Network up to this layer, with weights", upstream))
+    )
+
+
+def _model_words(model: Mapping[str, Any]) -> str:
+    """Return the overrides that choose the network."""
+    if model["source"] == "packaged":
+        return f"model={model['name']}"
+    return " ".join([f"model={model['source']}", shlex.quote(f"model.name={model['name']}")])
+
+
+def put_index(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> None:
     """Write the index page, the style sheet and the script."""
-    info = atlas_info(config, examples=examples, created=manifest.created, snapshot=manifest.number)
-    for path, data in index_files(info, [_summary(store, layer) for layer in layers]).items():
+    for path, data in index_of(store, layers, manifest).items():
         store.write_if_changed(f"site/{path}", data)
 
 
-def _summary(store: Store, layer: LayerSpec) -> LayerSummary:
-    path = atlas_path(layer)
-    statuses = Counter(str(row["status"]) for row in read_rows(store, path, columns=["status"]))
+def index_of(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> dict[str, bytes]:
+    """Return the files that are not of a single layer, by path below `site/`."""
+    about: Mapping[str, Any] = manifest.provenance
+    info = atlas_info(about["config"], examples=about["examples"], created=manifest.created, snapshot=manifest.number)
+    return index_files(
+        info, [_summary(store, layer, manifest.under(atlas_directory(layer))[0].path) for layer in layers]
+    )
+
+
+def _summary(store: Store, layer: LayerSpec, path: str) -> LayerSummary:
+    rows = read_rows(store, path, columns=["status", "verdict"])
+    statuses = Counter(str(row["status"]) for row in rows)
+    verdicts = Counter(str(row["verdict"]) for row in rows if row["verdict"])
     first = read_first_rows(store, path, COVERS, columns=["visualizations"])
     return LayerSummary(
         spec=layer,
         channels_shown=statuses.total(),
         status_counts=dict(sorted(statuses.items())),
+        verdict_counts={word: verdicts[word] for word in VERDICTS if verdicts[word]},
         covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in first if row["visualizations"]),  # type: ignore[index]
     )
 

@@ -6,6 +6,7 @@ The sample is the same for every channel, layer and worker: the examples whose i
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,12 @@ median of all above zero would be one of these, and its pictures would show noth
 DECIMALS = 9
 """Of correlations and cosines; see `Sample.correlations`."""
 
+LARGEST = "f" * 16
+"""The largest hash of an example."""
+STEP_BITS = 32
+STEPS = tuple(int(2 ** (number / 4) * 2**STEP_BITS) for number in range(4))
+"""The four steps of a doubling, as whole numbers: the same on every machine."""
+
 Floats = NDArray[np.float32]
 
 
@@ -40,9 +47,18 @@ def _digest(example_id: str) -> bytes:
 
 
 def sample_limit(example_ids: Sequence[str], size: int) -> str:
-    """Return the largest hash in a sample of `size` examples: those with a hash up to it belong."""
+    """Return the largest hash in a sample of at least `size` examples: those with a hash up to it belong.
+
+    Rounded up to one of four steps in each doubling, so that up to a fifth more belong. The limit is a part of a scan's
+    key: an exact one would change with nearly every new example, and a grown dataset would be scanned anew.
+    """
     hashes = sorted(sample_hash(example_id) for example_id in example_ids)
-    return hashes[min(size, len(hashes)) - 1] if hashes else ""
+    if len(hashes) <= size:
+        return LARGEST if hashes else ""
+    exact = int(hashes[size - 1], 16)
+    shifts = range(max(0, exact.bit_length() - 1), exact.bit_length() + 1)
+    steps = (step << shift >> STEP_BITS for shift in shifts for step in STEPS)
+    return f"{min(step for step in steps if step >= exact):016x}" if exact <= STEPS[-1] << 63 >> STEP_BITS else LARGEST
 
 
 def position_of(example_id: str, rows: int, columns: int) -> tuple[int, int]:
@@ -135,27 +151,40 @@ def quantiles_of(values: Floats) -> list[dict[str, float]]:
     return [{"quantile": share, "value": float(value)} for share, value in zip(QUANTILES, quantiles, strict=True)]
 
 
-def spectrum(values: Floats, k: int) -> dict[str, list[int]]:
+def spectrum(values: Floats, k: int, *, images: Sequence[object] = (), views: int = 1) -> dict[str, list[int]]:
     """Return examples of the middle of a channel's range: indices into `values`, (examples,), its spatial means.
 
     'slightly_positive' are the `k` nearest to the median of the values above zero, 'slightly_negative' those nearest to
     the median of the values below zero; what is nearer to zero than `ZERO_SHARE` of its side's end does not count for
-    either. 'zero' are those nearest to zero itself. Each kind is in falling order of value. An example is of one kind
-    only.
+    either. 'zero' are those nearest to zero itself, where values lie on both sides of it: else zero is the end of the
+    range, or beyond it. Each kind is in falling order of value. An example is of one kind only. `images` says which
+    image each example is a view of; a kind has at most so many `views` of one.
     """
     finite = np.isfinite(values)
     highest, lowest = (float(end(values[finite], initial=0.0)) for end in (np.max, np.min))
     kinds = {
         "slightly_positive": finite & (values > ZERO_SHARE * highest),
         "slightly_negative": finite & (values < ZERO_SHARE * lowest),
-        "zero": finite,
+        "zero": finite & (lowest < 0 < highest),
     }
     chosen: dict[str, list[int]] = {}
     taken: set[int] = set()
     for kind, belongs in kinds.items():
         centre = 0.0 if kind == "zero" or not belongs.any() else float(np.median(values[belongs]))
         candidates = [int(index) for index in np.flatnonzero(belongs) if int(index) not in taken]
-        nearest = sorted(candidates, key=lambda index: (abs(float(values[index]) - centre), index))[:k]
+        nearest = sorted(candidates, key=lambda index: (abs(float(values[index]) - centre), index))
+        nearest = _of_different_images(nearest, k, images, views) if images else nearest[:k]
         taken.update(nearest)
         chosen[kind] = sorted(nearest, key=lambda index: (-float(values[index]), index))
     return chosen
+
+
+def _of_different_images(indices: Sequence[int], k: int, images: Sequence[object], views: int) -> list[int]:
+    """Return the first `k` indices, with no more than so many `views` of one image."""
+    counts: Counter[object] = Counter()
+    kept: list[int] = []
+    for index in indices:
+        counts[images[index]] += 1
+        if counts[images[index]] <= views and len(kept) < k:
+            kept.append(index)
+    return kept

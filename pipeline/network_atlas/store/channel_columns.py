@@ -10,8 +10,9 @@ EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
     "spatial mean (in rows of no single channel: largest and smallest values of the objective over at most 256 sampled "
     "examples); slightly_positive, slightly_negative: sampled examples whose spatial mean is nearest to the median "
-    "of those above, below zero (without the hundredth of that side next to zero); zero: nearest to zero; class: the "
-    "largest spatial maximum of each of the classes with the largest"
+    "of those above, below zero (without the hundredth of that side next to zero); zero: nearest to zero, for channels "
+    "with values on both sides of it; class: the largest spatial maximum of each of the classes with the largest. Of "
+    "examples that share the last value of a list, a sample chosen by hash is listed"
 )
 
 EXAMPLE = [
@@ -36,10 +37,19 @@ BOX = pa.struct(
     ]
 )
 
+ALIKE = field(
+    "alike",
+    pa.int32(),
+    "examples left out behind it, up to the last one listed: further views of its image, or images that look nearly "
+    "the same (in channel_stats: views alone)",
+    "examples",
+)
+
 SHOWN_EXAMPLE = [
     field("kind", pa.string(), EXAMPLE_KINDS),
-    field("rank", pa.int32(), "rank within its kind, from 0"),
+    field("rank", pa.int32(), "rank within its kind, from 1"),
     *EXAMPLE,
+    ALIKE,
     field(
         "box",
         BOX,
@@ -102,7 +112,16 @@ CHANNEL_STATISTICS = [
     ),
     field(
         "partners",
-        pa.list_(pa.struct([pa.field("channel", pa.int32()), pa.field("correlation", pa.float64())])),
+        pa.list_(
+            pa.struct(
+                [
+                    pa.field("channel", pa.int32()),
+                    pa.field("correlation", pa.float64()),
+                    field("unit", pa.string(), "text form of the unit"),
+                    field("class_name", pa.string(), "name of the class, for class logits"),
+                ]
+            )
+        ),
         "channels of the layer whose spatial means correlate most with this one's over the sample",
     ),
     field("duplicates", pa.list_(pa.int32()), "channels that correlate at least .98: near-duplicates"),

@@ -45,7 +45,7 @@ def put_columns(store: Store, directory: str, columns: Mapping[str, Column], sch
 def read_columns(store: Store, path: str, names: Sequence[str], *, layer_index: int | None = None) -> dict[str, Any]:
     """Return columns of a shard by name: arrays of numbers or texts, shape (rows,), or `Lists`.
 
-    With `layer_index`, only the rows of that layer.
+    Structs are dictionaries of their fields' columns. With `layer_index`, only the rows of that layer.
     """
     table = read_table(store, path, columns=names, layer_index=layer_index)
     return {name: _column(table.column(name).combine_chunks()) for name in names}
@@ -68,11 +68,15 @@ def _array(column: Column, type_: pa.DataType) -> pa.Array:
 def _column(array: pa.Array) -> Any:
     if isinstance(array, pa.ChunkedArray):  # an empty table has no chunk to combine
         array = array.combine_chunks() if array.num_chunks else pa.array([], type=array.type)
+    if pa.types.is_struct(array.type):
+        return _parts(array)
     if not pa.types.is_list(array.type):
         return array.to_numpy(zero_copy_only=False)
     lengths = np.diff(array.offsets.to_numpy())
     flat = array.flatten()
-    if pa.types.is_struct(flat.type):
-        names = [field.name for field in flat.type]
-        return Lists(lengths, {name: _column(part) for name, part in zip(names, flat.flatten(), strict=True)})
     return Lists(lengths, _column(flat))
+
+
+def _parts(array: pa.StructArray) -> dict[str, Any]:
+    names = [field.name for field in array.type]
+    return {name: _column(part) for name, part in zip(names, array.flatten(), strict=True)}

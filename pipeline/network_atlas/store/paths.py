@@ -1,11 +1,24 @@
-"""The paths of tables in a root. They are relative to it."""
+"""The paths of tables in a root. They are relative to it.
+
+    tables/atlas/layer_slug=0042-blocks.4/part-<content hash>.parquet    as manifests list them: never overwritten
+    atlas/layer=0042-blocks.4.parquet                                    the same, of the newest snapshot only
+
+Manifests list files that are named by their content, so that older snapshots stay whole. People and globs read the
+second kind; `store.current` keeps it up to date.
+"""
 
 from __future__ import annotations
 
 from network_atlas.layers import LayerSpec
 
-DERIVED = ("atlas", "channel_stats", "activation_atlas", "site")
-"""Folders whose files are made again, under the same names, when the results behind them change."""
+TABLES = "tables"
+"""Folder of the joined tables of all snapshots."""
+LAYERS_DIRECTORY = f"{TABLES}/layers"
+CURRENT = ("atlas", "channel_stats", "activation_atlas")
+"""Folders below `tables/` whose newest files also have a fixed name, in a folder of the same name in the root."""
+PAGES = "site"
+DERIVED = (TABLES, PAGES)
+"""Folders of what is made of results, and made again when the results behind them change."""
 
 
 def visualizations_directory(layer: LayerSpec) -> str:
@@ -17,21 +30,32 @@ def visualizations_directory(layer: LayerSpec) -> str:
     return f"visualizations/layer_slug={layer.slug}"
 
 
-def statistics_path(layer: LayerSpec) -> str:
-    """Return the path of a layer's table with the statistics of all channels."""
-    return f"channel_stats/layer={layer.slug}.parquet"
+def atlas_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's joined tables."""
+    return f"{TABLES}/atlas/layer_slug={layer.slug}"
 
 
-def atlas_path(layer: LayerSpec) -> str:
-    """Return the path of a layer's joined table."""
-    return f"atlas/layer={layer.slug}.parquet"
-
-
-def activation_atlas_path(layer: LayerSpec) -> str:
-    """Return the path of a layer's joined table of the cells of its map."""
-    return f"activation_atlas/layer={layer.slug}.parquet"
+def activation_atlas_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's joined tables of the cells of its map."""
+    return f"{TABLES}/activation_atlas/layer_slug={layer.slug}"
 
 
 def layout_directory(folder: str, layer: LayerSpec) -> str:
     """Return the folder of a layer's map: `folder` is 'layouts' (where each vector lies) or 'cells'."""
     return f"{folder}/layer_slug={layer.slug}"
+
+
+def statistics_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's tables with the statistics of all channels."""
+    return f"{TABLES}/channel_stats/layer_slug={layer.slug}"
+
+
+def current_path(path: str) -> str | None:
+    """Return the fixed name of a table that the newest snapshot lists as `path`; None for files that have none.
+
+    'tables/atlas/layer_slug=0042-blocks.4/part-5f3a.parquet' is 'atlas/layer=0042-blocks.4.parquet'.
+    """
+    parts = path.split("/")
+    if len(parts) != 4 or parts[0] != TABLES or parts[1] not in CURRENT:
+        return None
+    return f"{parts[1]}/layer={parts[2].removeprefix('layer_slug=')}.parquet"

@@ -77,7 +77,15 @@ MEASUREMENTS = [
         "path_similarity",
         pa.float32(),
         "likeness of the picture and the unit's best examples in the layers before (after Geirhos et al. 2024): "
-        "1 as alike as these among themselves, 0 as any image",
+        "1 as alike as these among themselves, 0 as any image; without bounds, as a picture may show what the examples "
+        "share and nothing else. For a number with a range see path_percentile",
+    ),
+    field(
+        "path_percentile",
+        pa.float32(),
+        "share of images chosen by chance that are less like the unit's best examples than the picture is, in the "
+        "layers before, 0 to 100: about 50 where the picture has nothing in common with them",
+        "%",
     ),
 ]
 
@@ -87,3 +95,17 @@ AGREEMENT = field(
     "likeness of what this picture and those of other seeds excite in the layer: mean cosine of their activations, "
     "counted from the dataset's mean; null with one seed",
 )
+
+STANDARDIZED_RANK = field(
+    "standardized_rank",
+    pa.int32(),
+    "rank of the unit's channel among all channels of the layer on this picture, from 1, each activation counted in "
+    "standard deviations from the channel's mean over the dataset; null for units that are no channel or class logit",
+)
+
+VERDICT_WORDS = "trusted, doubtful, or not to be trusted"
+
+VERDICT = [
+    field("verdict", pa.string(), f"how far to trust the picture: {VERDICT_WORDS}; limits are in assemble.verdict"),
+    field("verdict_reasons", pa.list_(pa.string()), "what speaks against the picture, the weightiest first"),
+]

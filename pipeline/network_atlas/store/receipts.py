@@ -68,7 +68,7 @@ def commit(store: Store, receipt: Receipt) -> Receipt:
     """Write the receipt, after all files of the task; return it with the time."""
     receipt = replace(receipt, finished=round(time.time(), 3))
     data = json.dumps(asdict(receipt), indent=1, sort_keys=True).encode()
-    store.write(_path(receipt.stage, receipt.task), data)
+    store.write(receipt_path(receipt.stage, receipt.task), data)
     return receipt
 
 
@@ -99,9 +99,9 @@ def fold(store: Store, stage: str, *, at_least: int = FOLD_AT) -> int:
     data = encode([by_task[task] for task in sorted(by_task)])
     path = f"{_folder(stage)}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     store.write(path, data)
-    obsolete = [_path(stage, receipt.task) for receipt in singles] + [old for old in merged if old != path]
+    obsolete = [receipt_path(stage, receipt.task) for receipt in singles] + [old for old in merged if old != path]
     # Last: until then, every receipt is in one of the files.
-    _each(store, store.delete, obsolete)
+    each(store, store.delete, obsolete)
     return len(singles)
 
 
@@ -115,7 +115,8 @@ def receipts_by_key(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     return {key: receipt for receipt in receipts for key in receipt.keys}
 
 
-def _path(stage: str, task: str) -> str:
+def receipt_path(stage: str, task: str) -> str:
+    """Return the path of a task's single receipt."""
     return f"receipts/{stage}/{task}.json"
 
 
@@ -131,7 +132,7 @@ def _fold_paths(store: Store, stage: str) -> list[str]:
     return [path for path in store.list(_folder(stage)) if path.endswith(".parquet")]
 
 
-def _each(store: Store, work: Callable[[str], _T], paths: Sequence[str]) -> list[_T]:
+def each(store: Store, work: Callable[[str], _T], paths: Sequence[str]) -> list[_T]:
     """Do `work` for every path, in parallel on an object store, one after the other on a disk."""
     if store.is_local:
         return [work(path) for path in paths]
@@ -141,7 +142,7 @@ def _each(store: Store, work: Callable[[str], _T], paths: Sequence[str]) -> list
 
 def _read_singles(store: Store, paths: Sequence[str]) -> list[Receipt]:
     """Return the receipts at `paths`. One that was deleted since it was listed is in a fold."""
-    contents = zip(paths, _each(store, store.read_if_there, paths), strict=True)
+    contents = zip(paths, each(store, store.read_if_there, paths), strict=True)
     parsed = (_parse(path, data) for path, data in contents if data is not None)
     return [receipt for receipt in parsed if receipt is not None]
 

@@ -12,6 +12,7 @@ from typing import Any
 from network_atlas.errors import CorruptShardError
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts, receipts_by_key
 from network_atlas.store.root import Store
+from network_atlas.store.touched import committed_sizes
 
 RUN_FILE = "plan/run.json"
 ITEMS_FILE = "plan/items.parquet"
@@ -47,13 +48,13 @@ def what_is_done(store: Store) -> Done:
 
 
 def whole_receipts(store: Store, stage: str) -> list[Receipt]:
-    """Return the receipts of a stage whose files exist in their full size.
+    """Return the receipts of a stage whose files exist in their full size; edited ones do not count (`store.touched`).
 
     Receipts are read before files are listed: in the other order, a task committed in between would seem damaged.
     """
     receipts = read_receipts(store, stage)
     folders = RESULTS[stage] if receipts else ()
-    sizes = {path: size for folder in folders for path, size in store.sizes(folder).items()}
+    sizes = committed_sizes(store, receipts, folders)
     return [receipt for receipt in receipts if is_whole(receipt, sizes)]
 
 

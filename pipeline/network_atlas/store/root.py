@@ -16,9 +16,9 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -42,10 +42,20 @@ REMEDIES = {
     errno.EPERM: "let this user write there",
 }
 """The advice for an error of the filesystem, by its errno."""
-
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+"""Error numbers of filesystems, and of files, that can't have another hard link."""
 
 Data: TypeAlias = bytes | pa.Buffer
 _T = TypeVar("_T")
+
+
+class Info(NamedTuple):
+    """A file: a named tuple, since a root has a hundred thousand."""
+
+    path: str
+    size_bytes: int
+    modified: float
+    """In seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,32 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
 
+    def copy(self, source: str, target: str) -> None:
+        """Give a file a second name, atomically, replacing what was there: a hard link, or a copy without such links.
+
+        The two may be one file: neither may be changed in place.
+        """
+        work = self._link if self.is_local else self._copy
+        self._done("copy", source, lambda: work(source, target))
+
+    def _copy(self, source: str, target: str) -> None:
+        self.filesystem.copy_file(self._full(source), self._full(target))
+
+    def _link(self, source: str, target: str) -> None:
+        final, temporary = self._full(target), os.path.join(self.base, STAGING, uuid.uuid4().hex)
+        try:
+            in_its_folder(temporary, lambda: os.link(self._full(source), temporary))
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            self._write_local(target, self.read(source))
+            return
+        try:
+            in_its_folder(final, lambda: os.replace(temporary, final))
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # also there where both names were one file before
+                os.unlink(temporary)
+
     def clear_staging(self) -> None:
         """Remove the unfinished files of killed writers. Young files are kept: their writer may be alive."""
         staging = os.path.join(self.base, STAGING)
@@ -184,10 +220,18 @@ class Store:
 
     def sizes(self, directory: str) -> dict[str, int]:
         """Return the size in bytes of every file below a directory, by path."""
+        return {info.path: info.size_bytes for info in self.infos(directory)}
+
+    def infos(self, directory: str) -> Sequence[Info]:
+        """Return path, size and time of every file below a directory, which need not exist."""
         selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
         infos = self._done("list", directory, lambda: self.filesystem.get_file_info(selector))
         prefix = len(self.base) + 1
-        return {info.path[prefix:]: int(info.size) for info in infos if info.type == fs.FileType.File}
+        return [
+            Info(info.path[prefix:], int(info.size), (info.mtime_ns or 0) / 1e9)
+            for info in infos
+            if info.type == fs.FileType.File
+        ]
 
     def _full(self, path: str) -> str:
         return f"{self.base}/{path}" if path else self.base

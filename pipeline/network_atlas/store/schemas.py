@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from network_atlas.store.channel_columns import CHANNEL_STATISTICS, EXAMPLE, SHOWN_EXAMPLE, STATISTICS
+from network_atlas.store.channel_columns import ALIKE, CHANNEL_STATISTICS, EXAMPLE, SHOWN_EXAMPLE, STATISTICS
 from network_atlas.store.fields import LAYER_KEYS, field, table_schema
 from network_atlas.store.picture_columns import (
     AGREEMENT,
@@ -18,6 +18,9 @@ from network_atlas.store.picture_columns import (
     PICTURE_KEY,
     PICTURE_STATUS,
     RECIPE,
+    STANDARDIZED_RANK,
+    VERDICT,
+    VERDICT_WORDS,
 )
 
 LAYERS = table_schema(
@@ -107,6 +110,9 @@ ATLAS = table_schema(
             "layer's values on them are not all finite); or the worst of its pictures",
         ),
         field(
+            "verdict", pa.string(), f"the worst verdict on its maximized pictures: {VERDICT_WORDS}; null without any"
+        ),
+        field(
             "visualizations",
             pa.list_(
                 pa.struct(
@@ -121,6 +127,7 @@ ATLAS = table_schema(
                             "where there is nothing to compare with",
                         ),
                         *MEASUREMENTS,
+                        STANDARDIZED_RANK,
                         AGREEMENT,
                         *RECIPE,
                         field(
@@ -130,6 +137,7 @@ ATLAS = table_schema(
                             "class is not among the best five of its own picture); unstable (other seeds excite other "
                             "channels)",
                         ),
+                        *VERDICT,
                     ]
                 )
             ),
@@ -147,11 +155,19 @@ CHANNEL_STATS = table_schema(
         field("model", pa.string(), "name of the model"),
         *LAYER_KEYS,
         field("channel", pa.int32(), "channel (class for the model's output); all of the layer, selected or not"),
+        field("unit", pa.string(), "text form of the unit"),
+        field("class_name", pa.string(), "name of the class, for class logits; null otherwise"),
+        field(
+            "status",
+            pa.string(),
+            "as in the atlas where the sweep selects the channel; else ok, dead or non_finite, which follow from the "
+            "dataset alone",
+        ),
         *STATISTICS,
         *CHANNEL_STATISTICS,
         field(
             "examples",
-            pa.list_(pa.struct([*SHOWN_EXAMPLE[:2], *EXAMPLE])),
+            pa.list_(pa.struct([*SHOWN_EXAMPLE[:2], *EXAMPLE, ALIKE])),
             "dataset examples, top first",
         ),
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ ROW_GROUP_BYTES = 6_000_000
 ROW_GROUP_ROWS = 50_000
 VALUES_AT_ONCE = 65_536
 """Values of a column per call of Parquet's encoder: lists of numbers take two thirds of the time of its own 1,024."""
+CHECKED = {"page_checksum_verification": True}
+"""Of whatever is read of a shard, Parquet compares the checksums of the pages."""
 
 Row = Mapping[str, object]
 _T = TypeVar("_T")
@@ -84,6 +86,7 @@ def _write(table: pa.Table, stream: pa.BufferOutputStream, sorted_by: Sequence[s
         column_encoding=dict.fromkeys(raw, "PLAIN") or None,
         write_statistics=encoded,
         write_page_index=True,
+        write_page_checksum=True,
         write_batch_size=VALUES_AT_ONCE,
         sorting_columns=order or None,
     ) as writer:
@@ -132,9 +135,13 @@ def entry_for(path: str, data: Data, rows: int) -> FileEntry:
 def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
     """Write the bytes of a Parquet file as `<directory>/part-<content hash>.parquet`."""
     entry = entry_for("", data, rows)
-    entry = replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
+    entry = replace(entry, path=_content_path(directory, entry))
     store.write(entry.path, data)
     return entry
+
+
+def _content_path(directory: str, entry: FileEntry) -> str:
+    return f"{directory}/part-{entry.sha256[:32]}.parquet"
 
 
 def put_shard(
@@ -142,6 +149,14 @@ def put_shard(
 ) -> FileEntry:
     """Write `rows` as `<directory>/part-<content hash>.parquet`. Another writer of these rows writes the same file."""
     return put_encoded(store, directory, encode(rows, schema, sorted_by=sorted_by), len(rows))
+
+
+def put_new_shard(store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema) -> FileEntry:
+    """Write `rows` as `put_shard` does, unless the same file is there already."""
+    data = encode(rows, schema)
+    entry = entry_for("", data, len(rows))
+    entry = replace(entry, path=_content_path(directory, entry))
+    return entry if store.size(entry.path) == entry.size_bytes else put_encoded(store, directory, data, len(rows))
 
 
 def put_table(
@@ -161,23 +176,72 @@ def read_rows(
     return rows
 
 
+def read_checked_rows(store: Store, path: str) -> list[dict[str, object]]:
+    """Return all rows of a shard whose content is that of its name, 'part-<content hash>.parquet'.
+
+    Raises CorruptShardError for a file that was edited since it was written, even if its size is the same.
+    """
+    data = store.read(path)
+    if path != _content_path(path.rpartition("/")[0], entry_for(path, data, 0)):
+        raise CorruptShardError(
+            f"{path!r} under store.root={store.root!r} was changed after it was written: its content is not "
+            "that of its name. Delete it and run again: its results will be made again."
+        )
+    try:
+        rows: list[dict[str, object]] = pq.read_table(pa.BufferReader(data)).to_pylist()
+    except pa.ArrowException as error:
+        raise _cut_short(store, path, error) from error
+    return rows
+
+
 def read_table(
     store: Store, path: str, *, columns: Sequence[str] | None = None, layer_index: int | None = None
 ) -> pa.Table:
     """Return a shard as a table; with `layer_index`, only that layer's rows, without reading other row groups."""
     filters = None if layer_index is None else [("layer_index", "=", layer_index)]
     names = list(columns) if columns else None
-    return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters))
+    return _use(store, path, lambda file: pq.read_table(file, columns=names, filters=filters, **CHECKED))
+
+
+def read_leaves(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a shard, or parts of columns by their Parquet path: 'visualizations.list.element.key'.
+
+    Those that the file does not have are left out.
+    """
+    return _use(store, path, lambda file: pq.ParquetFile(file, **CHECKED).read(columns=list(columns)))
+
+
+def read_where(store: Store, path: str, column: str, value: object) -> list[dict[str, object]]:
+    """Return the rows of a shard that have a value in a column; row groups that can't hold it are not read."""
+    filters = [(column, "=", value)]
+    rows: list[dict[str, object]] = _use(
+        store, path, lambda file: pq.read_table(file, filters=filters, **CHECKED).to_pylist()
+    )
+    return rows
 
 
 def read_first_rows(store: Store, path: str, count: int, *, columns: Sequence[str]) -> list[dict[str, object]]:
     """Return the first `count` rows of a shard; read only the row groups that hold them."""
 
     def first(file: pa.NativeFile) -> list[dict[str, object]]:
-        batches = pq.ParquetFile(file).iter_batches(batch_size=count, columns=list(columns))
+        batches = pq.ParquetFile(file, **CHECKED).iter_batches(batch_size=count, columns=list(columns))
         return next((batch.to_pylist() for batch in batches), [])
 
     return _use(store, path, first)
+
+
+def read_row_groups(store: Store, path: str, leaves: Sequence[str]) -> Iterator[list[dict[str, object]]]:
+    """Yield the rows of a shard, a row group at a time: only parts of columns, by their Parquet path.
+
+    Such a path is 'visualizations.list.element.image'.
+    """
+    for number in range(_use(store, path, lambda file: pq.ParquetFile(file).num_row_groups)):
+        yield _use(store, path, lambda file, n=number: _row_group(file, n, leaves))  # type: ignore[misc]
+
+
+def _row_group(file: pa.NativeFile, number: int, leaves: Sequence[str]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pq.ParquetFile(file).read_row_group(number, columns=list(leaves)).to_pylist()
+    return rows
 
 
 def _use(store: Store, path: str, reading: Callable[[pa.NativeFile], _T]) -> _T:

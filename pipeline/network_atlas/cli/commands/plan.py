@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +18,9 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.estimate import Estimate, StageCost, estimate, workers_of
+from network_atlas.plan.reasons import Reason, in_groups
 from network_atlas.plan.refusals import in_short
+from network_atlas.run.basis import reasons_of
 from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.run.speeds import speeds_of, threads_of
 from network_atlas.store.results import Done, what_is_done
@@ -52,12 +54,13 @@ def print_plan(config: RunConfig, as_json: bool) -> int:
         measured=done.calibrate,
         speeds=speeds_of(prepared, done, loaded.model),
     )
+    why = reasons_of(prepared, done.keys)
     if as_json:
-        print_json(plain_plan(prepared, done, cost))
+        print_json(plain_plan(prepared, done, cost, why))
         return DONE
     console = output()
     console.print(_layer_table(prepared, done))
-    for line in _plan_lines(prepared, cost):
+    for line in _plan_lines(prepared, cost, why):
         console.print(line, markup=False)
     console.print(_stage_table(cost))
     for line in _cost_lines(prepared, cost):
@@ -72,7 +75,7 @@ def plan_id(prepared: Prepared) -> str:
     return f"atlas-{fingerprint('run', config.store.root, config.sweep.share, results)[:32]}"
 
 
-def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, object]:
+def plain_plan(prepared: Prepared, done: Done, cost: Estimate, why: Sequence[Reason]) -> dict[str, object]:
     """Return a plan as plain values; `atlas plan --help` describes them."""
     per_hour = prepared.config.executor.price_per_hour
     return {
@@ -80,7 +83,10 @@ def plain_plan(prepared: Prepared, done: Done, cost: Estimate) -> dict[str, obje
         "root": prepared.config.store.root,
         "model": prepared.config.model.name,
         "examples": len(prepared.examples),
-        "layers": [_plain_layer(layer, finished) for layer, finished in _layers(prepared, done)],
+        "layers": [
+            _plain_layer(layer, finished) | _plain_reason(reason)
+            for (layer, finished), reason in zip(_layers(prepared, done), why, strict=True)
+        ],
         "dataset_notices": list(prepared.notices),
         "passed_over": dict(prepared.sweep.passed_over),
         "stages": [_plain_stage(stage) for stage in cost.stages],
@@ -111,6 +117,10 @@ def _plain_layer(layer: LayerPlan, finished: int) -> dict[str, object]:
     }
 
 
+def _plain_reason(reason: Reason) -> dict[str, object]:
+    return {"state": reason.state, "reason": reason.text or None, "changed": list(reason.changed)}
+
+
 def _plain_stage(stage: StageCost) -> dict[str, object]:
     return {
         "name": stage.name,
@@ -139,7 +149,7 @@ def _layer_table(prepared: Prepared, done: Done) -> Table:
     return rows
 
 
-def _plan_lines(prepared: Prepared, cost: Estimate) -> list[str]:
+def _plan_lines(prepared: Prepared, cost: Estimate, why: Sequence[Reason]) -> list[str]:
     config, plan, passed_over = prepared.config, prepared.plan, prepared.sweep.passed_over
     stages = {stage.name: stage for stage in cost.stages}
     scan, optimize = stages["scan"], stages["optimize"]
@@ -156,6 +166,7 @@ def _plan_lines(prepared: Prepared, cost: Estimate) -> list[str]:
         *(f"          {notice}" for notice in prepared.notices),
         f"pictures  {optimize.total:,}; {optimize.reused:,} done, {to_do}",
         f"root      {config.store.root}",
+        *(f"{'' if number else 'layers':<9} {line}" for number, line in enumerate(in_groups(why))),
         "",
     ]
 

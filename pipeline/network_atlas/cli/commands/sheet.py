@@ -7,17 +7,18 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from network_atlas.analysis.atlas import Atlas, open_atlas
 from network_atlas.cli.console import output
 from network_atlas.cli.exit_codes import DONE
 from network_atlas.cli.roots import root_of
 from network_atlas.errors import ConfigError, StoreError, counted, did_you_mean
 from network_atlas.layers import calls_meant
 from network_atlas.site.contact import contact_sheet
-from network_atlas.store.root import Store
-from network_atlas.store.shards import read_rows
+from network_atlas.store.paths import atlas_directory
+from network_atlas.store.shards import read_first_rows
 
 SMALLEST_PX = 16
-COLUMNS = ["layer", "unit", "class_name", "visualizations"]
+COLUMNS = ["model", "layer", "unit", "class_name", "visualizations"]
 
 
 def command(options: argparse.Namespace) -> int:
@@ -28,23 +29,25 @@ def command(options: argparse.Namespace) -> int:
             f"give at least one unit, and pictures of {SMALLEST_PX} px or more"
         )
     root = root_of(options.root, command="sheet")
-    rows = shown_rows(Store.open(root), root, layers=options.layer or (), units=options.units)
-    Path(options.output).expanduser().write_bytes(contact_sheet(rows, cell_px=options.size))
+    rows = shown_rows(open_atlas(root, options.snapshot), layers=options.layer or (), units=options.units)
+    form = "PDF" if options.output.lower().endswith(".pdf") else "PNG"
+    Path(options.output).expanduser().write_bytes(contact_sheet(rows, cell_px=options.size, form=form))
     output().print(f"{options.output}: {counted(len(rows), 'unit')}", markup=False)
     return DONE
 
 
-def shown_rows(store: Store, root: str, *, layers: Collection[str], units: int) -> list[dict[str, Any]]:
+def shown_rows(atlas: Atlas, *, layers: Collection[str], units: int) -> list[dict[str, Any]]:
     """Return the atlas rows with pictures: the first `units` rows of each layer, of all layers or of those in `layers`.
 
     Raises StoreError for a layer that the atlas does not have, and if there are no pictures.
     """
+    root, names = atlas.root, atlas.layers
     rows: list[dict[str, Any]] = []
-    names = []
-    for path in sorted(store.list("atlas")):
-        of_layer = read_rows(store, path, columns=COLUMNS)
-        names += [str(row["layer"]) for row in of_layer[:1]]
-        rows += [row for row in of_layer[:units] if (not layers or row["layer"] in layers) and row["visualizations"]]
+    for spec in atlas.specs:
+        if not layers or spec.name in layers:
+            (table,) = atlas.manifest.under(atlas_directory(spec))
+            first = read_first_rows(atlas.store, table.path, units, columns=COLUMNS)
+            rows += [row for row in first if row["visualizations"]]
     unknown = [name for name in layers if name not in names]
     if unknown:
         meant = calls_meant(unknown[0], names) or did_you_mean(unknown[0], names)

@@ -9,31 +9,53 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from network_atlas.cli.amounts import duration, rate, unit_of
+from network_atlas.cli.commands.one_snapshot import fault_lines, plain_snapshot, provenance_lines
 from network_atlas.cli.console import output, print_json, table
-from network_atlas.cli.exit_codes import DONE
+from network_atlas.cli.exit_codes import DONE, FAILED
 from network_atlas.cli.roots import root_of
 from network_atlas.errors import counted
 from network_atlas.run.status import Holder, StageStatus, Status, read_status
 from network_atlas.store.lease import is_gone
+from network_atlas.store.manifest import read_manifest
+from network_atlas.store.root import Store
+from network_atlas.store.verify import faults
 
 FORMAT = 1
 """Version of the JSON object. Fields may be added; none is renamed or gets another meaning."""
 
 
 def command(options: argparse.Namespace) -> int:
-    """Print how far the atlas is; return the exit code."""
+    """Print how far the atlas is, or how a snapshot was made; return the exit code."""
     root = root_of(options.root, command="status")
+    store = Store.open(root)
+    manifest = read_manifest(store, options.snapshot) if options.snapshot is not None or options.verify else None
+    damaged = list(faults(store, manifest.files)) if manifest and options.verify else None
+    if options.snapshot is not None and manifest is not None:
+        shown: dict[str, object] = {"format": FORMAT, "root": root, "snapshot": plain_snapshot(manifest)}
+        lines = provenance_lines(manifest)
+    else:
+        status, now = _status(root), time.time()
+        shown, lines = plain_status(status, now), []
+        if not options.json:
+            _print(status, now)
+    if manifest is not None and damaged is not None:
+        shown["faults"] = [asdict(fault) for fault in damaged]
+        lines += fault_lines(manifest, damaged)
+    if options.json:
+        print_json(shown)
+    else:
+        for line in lines:
+            output().print(line, markup=False)
+    return FAILED if damaged else DONE
+
+
+def _status(root: str) -> Status:
     # A hundred thousand receipts are a million objects without a cycle; to search them for cycles doubles the time.
     gc.disable()
     try:
-        status, now = read_status(root), time.time()
+        return read_status(root)
     finally:
         gc.enable()
-    if options.json:
-        print_json(plain_status(status, now))
-    else:
-        _print(status, now)
-    return DONE
 
 
 def plain_status(status: Status, now: float) -> dict[str, object]:
@@ -99,7 +121,20 @@ def _print(status: Status, now: float) -> None:
     for holder in status.holders or (None,):
         console.print(_holder_line(holder, now), markup=False)
     snapshot = f"snapshot {status.snapshot}, {status.created}" if status.snapshot else "no snapshot published yet"
-    console.print(snapshot, markup=False)
+    console.print(f"{snapshot}; {_how_far(status)}", markup=False)
+
+
+def _how_far(status: Status) -> str:
+    """Return whether the last run's plan is done, in words."""
+    left = sum(max(0, stage.total - stage.done) for stage in status.stages)
+    failed = sum(len(stage.failures) for stage in status.stages)
+    if any(_is_alive(holder) for holder in status.holders):
+        return "not finished"
+    if status.snapshot and not left:
+        return "finished"
+    if left and left == failed:
+        return f"finished but for {counted(failed, 'failure')}: retry_failed=true tries again"
+    return "not finished: the same command goes on"
 
 
 def _cells(stage: StageStatus, now: float) -> tuple[str, ...]:

@@ -1,0 +1,159 @@
+"""Hash modules: their class and its code, settings, parameters and buffers.
+
+    hashes = ModuleHashes()
+    hashes.of(model.layer1)              # children included
+    hashes.contents(model)["conv1.weight"], hashes.contents(model)["conv1()"]
+
+Each tensor is hashed once, however many modules and layers it counts for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from argparse import Namespace
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from network_atlas.fingerprints import fingerprint
+from network_atlas.layers import FORM
+from network_atlas.models.code import code_hash
+
+IGNORED_BUFFERS = ("num_batches_tracked",)
+"""Counts training steps; evaluation never reads it."""
+SETTINGS = (bool, int, float, complex, str, type(None), torch.dtype)
+DEEPEST = 10
+"""Levels of mappings, lists and configurations that are followed; some refer to themselves."""
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""Attributes that torch gives to each module: its parameters, hooks and mode."""
+SHORT = 16
+"""Hexadecimal digits of a hash that is only compared with that of the same name in an earlier snapshot."""
+
+
+class ModuleHashes:
+    """The hashes of the modules and tensors of one model, whose weights do not change meanwhile."""
+
+    def __init__(self, version: str = "") -> None:
+        """`version` is what the user says of the model's code; if given, it stands for the hash of that code."""
+        self._version = version
+        # With the tensors: a number (`id`) may be given to another object once its own is gone.
+        self._tensors: dict[int, tuple[Tensor, str]] = {}
+        self._alone: dict[nn.Module, str] = {}
+        self._forms: dict[nn.Module, str] = {}
+        self._classes: dict[type, str] = {}
+
+    def of(self, module: nn.Module) -> str:
+        """Return a hash of a module's class, settings, parameters and buffers, children included."""
+        return fingerprint([(name, self.alone(child)) for name, child in module.named_modules()])
+
+    def alone(self, module: nn.Module) -> str:
+        """Return the hash of a module without its children."""
+        if module not in self._alone:
+            tensors = {name: self.tensor(value) for name, value in _state(module).items()}
+            self._alone[module] = fingerprint(self._form(module), tensors)
+        return self._alone[module]
+
+    def contents(self, model: nn.Module) -> dict[str, str]:
+        """Return a short hash of each parameter and buffer by its name, and of each module's form by the module's
+        and FORM.
+
+        A form is all that a module is without its tensors and children: class, code, settings.
+        """
+        contents: dict[str, str] = {}
+        for name, module in model.named_modules():
+            contents[name + FORM] = self._form(module)[:SHORT]
+            contents |= {joined(name, key): self.tensor(value)[:SHORT] for key, value in _state(module).items()}
+        return contents
+
+    def code(self, target: object) -> str:
+        """Return the hash of what a class or function runs; the user's version in its place, if there is one."""
+        if not isinstance(target, type):
+            code = code_hash(target)
+        elif target in self._classes:
+            code = self._classes[target]
+        else:
+            code = self._classes[target] = code_hash(target)
+        return self._version if code and self._version else code
+
+    def tensor(self, value: object) -> str:
+        """Return the hash of a tensor's type, shape and values; of another value, its text."""
+        if not isinstance(value, Tensor):
+            return repr(value)
+        if id(value) not in self._tensors:
+            self._tensors[id(value)] = (value, _tensor_hash(value))
+        return self._tensors[id(value)][1]
+
+    def _form(self, module: nn.Module) -> str:
+        """Return a hash of all that a module is without its tensors and its children."""
+        if module not in self._forms:
+            code = self.code(type(module))
+            hooks = [self.code(hook) for name in HOOKS for hook in vars(module)[name].values()]
+            settings = self._settings(module, private=bool(code))
+            name = type(module).__qualname__
+            self._forms[module] = fingerprint(name, code, hooks, module.extra_repr(), settings)
+        return self._forms[module]
+
+    def _settings(self, module: nn.Module, *, private: bool) -> dict[str, object]:
+        """Return the attributes of a module that are plain values, tensors or functions: strides, modes, activations.
+
+        With `private`, also those whose names begin with an underscore, where torch's own modules keep nothing of
+        interest.
+        """
+        return {
+            name: setting
+            for name, value in sorted(vars(module).items())
+            if name not in OF_EVERY_MODULE and (private or not name.startswith("_"))
+            for setting in [self._setting(value)]
+            if setting is not None
+        }
+
+    def _setting(self, value: object, depth: int = 0) -> object:
+        """Return a value as it is hashed; None where it is an object of another kind, whose content is not known."""
+        if depth > DEEPEST:
+            return None
+        inner = partial(self._setting, depth=depth + 1)
+        if isinstance(value, Tensor):
+            return ("tensor", self.tensor(value))
+        if isinstance(value, nn.Module):  # outside of the tree, in a plain list: it may compute, and refer to its owner
+            return (type(value).__qualname__, self.code(type(value)), inner(dict(value.state_dict())))
+        if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial):
+            return ("function", getattr(value, "__qualname__", ""), self.code(value))
+        if isinstance(value, tuple | list):
+            return ("list", [inner(item) for item in value])
+        if isinstance(value, dict):
+            return ("mapping", [(str(key), inner(item)) for key, item in value.items()])
+        if isinstance(value, np.ndarray):
+            return ("array", repr(value.dtype), repr(value.shape), hashlib.sha256(value.tobytes()).hexdigest())
+        if isinstance(value, Namespace | SimpleNamespace) or dataclasses.is_dataclass(value):
+            return (type(value).__qualname__, inner(getattr(value, "__dict__", {})))
+        return repr(value) if isinstance(value, SETTINGS) else None
+
+
+def content_names(name: str, module: nn.Module, *, children: bool = True) -> frozenset[str]:
+    """Return the names under which `ModuleHashes.contents` has the module called `name`, and with `children` theirs."""
+    modules = module.named_modules(prefix=name) if children else [(name, module)]
+    return frozenset(of for path, part in modules for of in (path + FORM, *(joined(path, key) for key in _state(part))))
+
+
+def joined(path: str, name: str) -> str:
+    """Return the dotted name of what is called `name` in the module at `path`; '' is the model."""
+    return f"{path}.{name}" if path else name
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's parameters and buffers without those of its children; also buffers that are not saved."""
+    state = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    return {name: value for name, value in state if name not in IGNORED_BUFFERS}
+
+
+def _tensor_hash(value: Tensor) -> str:
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    content = hashlib.sha256(f"{value.dtype}{tuple(value.shape)}".encode())
+    if flat.numel():
+        content.update(flat.view(torch.uint8).numpy().data)
+    return content.hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""An atlas made again after retraining: what changed between two of its snapshots."""

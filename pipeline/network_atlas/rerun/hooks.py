@@ -1,0 +1,93 @@
+"""Tell others what a watch did: commands that get a JSON object on standard input, and a webhook that gets it by POST.
+
+A hook that fails is reported to the caller as text and never raises: the watch goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from network_atlas.errors import ConfigError
+
+Event = Literal["success", "failure", "drift"]
+COMMAND_SECONDS = 300.0
+WEBHOOK_SECONDS = 10.0
+"""Longest silence of the server, in each try."""
+WEBHOOK_TRIES = 4
+LONGEST_WAIT_SECONDS = 8.0
+SERVER_ERRORS = 500
+"""HTTP statuses from here on may pass; 429 (too many requests) too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Commands of the shell by event, and the address of a webhook, which gets all events. '' is none."""
+
+    success: str = ""
+    failure: str = ""
+    drift: str = ""
+    webhook: str = ""
+
+    def __post_init__(self) -> None:
+        if self.webhook and urlsplit(self.webhook).scheme not in ("http", "https"):
+            raise ConfigError(f"--webhook {self.webhook!r} is no address; give https://host/path")
+
+    def tell(self, event: Event, message: Mapping[str, Any]) -> Iterator[str]:
+        """Run the command of an event and call the webhook; yield what went wrong."""
+        data = json.dumps({**message, "event": event}).encode()
+        command = {"success": self.success, "failure": self.failure, "drift": self.drift}[event]
+        if command:
+            yield from _run(command, data)
+        if self.webhook:
+            yield from _post(self.webhook, data)
+
+
+def _run(command: str, data: bytes) -> Iterator[str]:
+    try:
+        done = subprocess.run(  # noqa: S602 - the user's own command, as cron and make take it
+            command, shell=True, input=data, capture_output=True, timeout=COMMAND_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield f"hook {command!r}: {error}"
+        return
+    if done.returncode:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-500:]
+        yield f"hook {command!r} ended with code {done.returncode}" + (f": {said}" if said else "")
+
+
+def _post(address: str, data: bytes) -> Iterator[str]:
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+
+    def once() -> None:
+        try:
+            urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS).close()  # noqa: S310
+        except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
+            raise
+
+    retrying = Retrying(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(WEBHOOK_TRIES),
+        wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS),
+        reraise=True,
+    )
+    try:
+        retrying(once)
+    except (OSError, ValueError) as error:  # URLError, HTTPError and timeouts are OSErrors
+        # Without its path and query, which often hold a secret.
+        yield f"webhook at {urlsplit(address).hostname}: {error}"
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code >= SERVER_ERRORS or error.code == 429
+    return isinstance(error, OSError)

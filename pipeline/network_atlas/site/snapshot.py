@@ -1,0 +1,74 @@
+"""The pages of any snapshot, made from its tables when a browser asks for them; nothing is written to the root.
+
+    pages = SnapshotPages(open_atlas(root, 3))
+    pages.read("site/index.html")
+
+Only the newest snapshot has its pages in the root: they can always be made again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from network_atlas.analysis.atlas import Atlas
+from network_atlas.layers import LayerSpec
+from network_atlas.site.pages import layer_files
+from network_atlas.site.worker import atlas_info, index_of, layer_info
+from network_atlas.store.paths import PAGES, atlas_directory
+from network_atlas.store.shards import read_rows
+
+LAYERS_AT_ONCE = 3
+"""Layers whose pages are kept in memory: the one that is looked at, and its neighbours."""
+
+
+class SnapshotPages:
+    """Has the files below `site/` as a store has them."""
+
+    def __init__(self, atlas: Atlas) -> None:
+        self._atlas = atlas
+        self._specs = {spec.slug: spec for spec in atlas.specs}
+        self._made: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+        self._lock = threading.Lock()  # a page asks for all of its files at the same time
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a file of that name."""
+        return path in self._files(path)
+
+    def read(self, path: str) -> bytes:
+        """Return a file."""
+        return self._files(path)[path]
+
+    def _files(self, path: str) -> Mapping[str, bytes]:
+        """Return the files that are made together with the one at `path`; '' stands for those of no layer."""
+        name = path.removeprefix(f"{PAGES}/layers/")
+        slug = "" if name == path else next((slug for slug in self._specs if _belongs(name, slug)), None)
+        if slug is None:
+            return {}
+        with self._lock:
+            if slug not in self._made:
+                files = self._layer(self._specs[slug]) if slug else self._index()
+                self._made[slug] = {f"{PAGES}/{file}": data for file, data in files.items()}
+                for old in [slug for slug in self._made if slug][:-LAYERS_AT_ONCE]:
+                    del self._made[old]
+            return self._made[slug]
+
+    def _index(self) -> dict[str, bytes]:
+        return index_of(self._atlas.store, list(self._specs.values()), self._atlas.manifest)
+
+    def _layer(self, spec: LayerSpec) -> dict[str, bytes]:
+        config: Any = self._atlas.manifest.provenance["config"]
+        (table,) = self._atlas.manifest.under(atlas_directory(spec))
+        specs = list(self._specs.values())
+        previous = next((before for before, after in pairwise(specs) if after == spec), None)
+        following = next((after for before, after in pairwise(specs) if before == spec), None)
+        upstream = self._atlas.manifest.upstream.get(spec.name, "")
+        info = layer_info(atlas_info(config), table=table.path, upstream=upstream)
+        return layer_files(info, spec, read_rows(self._atlas.store, table.path), previous, following)
+
+
+def _belongs(name: str, slug: str) -> bool:
+    return name in (f"{slug}.html", f"{slug}.js") or name.startswith(f"{slug}/")

@@ -1,0 +1,254 @@
+// The view of one channel: its pictures and their worth, where they lie among the images, the images, where it came from.
+"use strict";
+(() => {
+  const { element, shape, number, histogram, connectors, curve } = window.ATLAS;
+  const layer = window.ATLAS_LAYER;
+  const byChannel = new Map(layer.channels.map((channel) => [channel.channel, channel]));
+  const folder = encodeURIComponent(layer.slug);
+  const padded = (count) => String(count).padStart(3, "0");
+  const onePosition = layer.seen.positions.every((count) => count === 1);
+
+  const KINDS = {
+    top: ["Excite it most", onePosition ? "The images with the largest value." : "The images with the largest value at any position, cut to what that position sees."],
+    class: ["Best of each class", "The image with the largest value, for each class that reaches the highest values."],
+    bottom: ["Excite it least", onePosition ? "The images with the smallest value." : "The images with the smallest value at any position, cut to what that position sees."],
+  };
+  const BY_MEAN = ["bottom_mean", "slightly_negative", "zero", "slightly_positive", "top_mean"];
+
+  // [name, value in words, what it means]; null where it was not measured.
+  const share = (value) => `${number(100 * value, 2)} %`;
+  const METRICS = [
+    ["Among images", (shown) => shown.percentile === null ? null : shown.percentile === 100 ? "beyond every sampled image" : `beyond ${number(shown.percentile, 3)} % of the sampled images`, "How many images of the dataset excite the same thing less than the picture does."],
+    ["Against the best image", (shown) => shown.times_maximum === null ? null : `${number(shown.times_maximum, 2)} times as much`, "The picture's score over that of the best sampled image."],
+    ["Rank in its layer", (shown) => shown.standardized_rank === null ? (shown.rank === null ? null : number(shown.rank)) : number(shown.standardized_rank), "1: the picture excites no other channel of the layer more, each counted by how much it varies over the dataset."],
+    ["Likeness to its best images", (shown) => shown.path_percentile === null ? null : shown.path_percentile === 100 ? "more than any other image" : `more than ${number(shown.path_percentile, 3)} % of other images`, "In the layers before. About 50 % would be no likeness: then another path leads to the channel for pictures than for images."],
+    ["Agreement of seeds", (shown) => shown.agreement === null ? null : number(shown.agreement, 2), "1: pictures that start from other noise excite the same channels; 0: they have nothing in common."],
+    ["When moved", (shown) => shown.robustness_loss === null ? null : shown.robustness_loss > 0 ? `loses ${share(shown.robustness_loss)} of its score` : "loses nothing", "On average of eight random shifts, zooms and turns. Noise loses most of its score."],
+    ["Frequencies", (shown) => shown.frequency_distance === null ? null : `differ from those of images by a factor of ${number(10 ** shown.frequency_distance, 2)}`, "How strong fine and coarse detail are, compared with the images of the dataset, on average."],
+  ].map(([name, words, help]) => [name, (shown) => words({ percentile: null, times_maximum: null, standardized_rank: null, rank: null, path_percentile: null, agreement: null, robustness_loss: null, frequency_distance: null, ...shown }), help]);
+
+  function crop(example, label) {
+    const box = element("span", { className: "picture" });
+    if (example.style === null) { box.classList.add("none"); box.textContent = "not stored"; return box; }
+    box.setAttribute("role", "img");
+    box.setAttribute("aria-label", label);
+    box.style.cssText = example.style;
+    box.style.backgroundImage = `url("${folder}/examples-${padded(example.sheet)}.webp")`;
+    return box;
+  }
+
+  function thumbnail(channel) {
+    const shown = channel.pictures[0];
+    const box = element("span", { className: "picture" });
+    if (!shown || shown.style === null) { box.classList.add("none"); box.textContent = "no picture"; return box; }
+    box.style.cssText = shown.style;
+    box.style.backgroundImage = `url("${folder}/pictures-${padded(shown.sheet)}.webp")`;
+    return box;
+  }
+
+  function verdictBadge(word) {
+    if (!word) return null;
+    const badge = element("span", { className: "verdict", textContent: word });
+    badge.dataset.verdict = word;
+    return badge;
+  }
+
+  function metrics(shown, withHelp) {
+    const rows = METRICS.map(([name, words, help]) => [name, words(shown), help]).filter(([, words]) => words !== null);
+    if (!rows.length) return null;
+    return element("dl", { className: "metrics" }, ...rows.flatMap(([name, words, help]) => [
+      element("dt", { textContent: name }), element("dd", {}, words, withHelp ? element("small", { textContent: help }) : null)]));
+  }
+
+  function picture(shown, channel, isFirst) {
+    const address = `${folder}/${shown.file}`;
+    const label = `${shown.column} of ${channel.unit}`;
+    const image = element("img", { src: address, alt: label, loading: "lazy", decoding: "async" });
+    const link = element("a", { href: address, target: "_blank", rel: "noopener", title: "Open the picture in full size" }, image);
+    const reasons = shown.verdict_reasons || [];
+    return element("figure", { className: isFirst ? "shown first" : "shown" }, link,
+      element("figcaption", {},
+        element("p", {}, element("b", { textContent: shown.column }), " ", verdictBadge(shown.verdict)),
+        reasons.length ? element("ul", { className: "reasons" }, ...reasons.map((reason) => element("li", { textContent: reason }))) : null,
+        element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
+        metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));
+  }
+
+  // A minimized picture stands right behind the one that is maximized: they are opposites.
+  function pictures(channel) {
+    const base = (shown) => shown.column.replace(/^(\w+)[+-]/, "$1");
+    const order = [...channel.pictures].sort((a, b) => (base(a) === base(b) ? a.column.includes("-") - b.column.includes("-") : 0));
+    const title = element("h3", { textContent: "Optimized pictures" });
+    if (!order.length) return [title, element("p", { className: "none", textContent: "No picture of this channel was made." })];
+    const [first, ...others] = order;
+    const opposite = order.some((shown) => shown.column.includes("-"));
+    return [title, picture(first, channel, true),
+      others.length ? element("div", { className: "others" }, ...others.map((shown) => picture(shown, channel, false))) : null,
+      channel.single && !opposite ? element("p", { className: "hint small", textContent: "Its opposite, the picture that excites it least, was not made: add {objective: channel, sign: \"-\"} to sweep.variants." }) : null];
+  }
+
+  // What position (row, column) of the layer's map sees of the input: the box, if it is known, and its middle, in pixels.
+  function seen(row, column) {
+    const { input: [height, width], positions: [rows, columns], field, side, tokens } = layer.seen;
+    if (row === null || !height || onePosition || tokens) return null;
+    const middle = field ? [field[2][0] + row * field[1][0], field[2][1] + column * field[1][1]] : [((row + 0.5) / rows) * height, ((column + 0.5) / columns) * width];
+    const size = field ? field[0] : side && side < Math.max(height, width) ? [side, side] : null;
+    return { middle, box: size && [middle[0] - size[0] / 2, middle[1] - size[1] / 2, middle[0] + size[0] / 2, middle[1] + size[1] / 2] };
+  }
+
+  const wholes = new Map();
+  for (const channel of layer.channels) for (const example of channel.examples) if (BY_MEAN.includes(example.kind) && example.style) wholes.set(example.example_id, example);
+
+  // The whole input of the model, where some channel of the layer shows it; else the crop at its place in an empty frame.
+  function enlarged(example) {
+    const zoom = document.getElementById("zoom");
+    const [height, width] = layer.seen.input;
+    const place = BY_MEAN.includes(example.kind) ? null : seen(example.row, example.column);
+    const whole = wholes.get(example.example_id);
+    const frame = element("div", { className: "frame" });
+    if (height) frame.style.aspectRatio = `${width} / ${height}`;
+    if (whole) frame.append(crop(whole, example.label || example.example_id));
+    else if (place && place.box) {
+      const [top, left, bottom, right] = place.box.map((edge, n) => Math.min(n % 2 ? width : height, Math.max(0, edge)));
+      const part = crop(example, example.label || example.example_id);
+      Object.assign(part.style, { position: "absolute", top: `${(100 * top) / height}%`, left: `${(100 * left) / width}%`, width: `${(100 * (right - left)) / width}%`, height: `${(100 * (bottom - top)) / height}%`, aspectRatio: "auto" });
+      frame.append(part);
+    } else frame.append(crop(example, example.label || example.example_id));
+    if (place) {
+      const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "place" });
+      if (place.box) drawing.append(shape("rect", { x: place.box[1], y: place.box[0], width: place.box[3] - place.box[1], height: place.box[2] - place.box[0] }));
+      drawing.append(shape("circle", { cx: place.middle[1], cy: place.middle[0], r: width / 60 }));
+      frame.append(drawing);
+    }
+    const words = [
+      example.label || null, `value ${number(example.value)}`,
+      place ? `at row ${example.row + 1}, column ${example.column + 1} of ${layer.seen.positions.join(" × ")}${place.box ? "; the frame is what that position sees" : "; how much of the image it sees is not known"}` : null,
+      whole || !place ? null : "the rest of the image is not stored",
+    ].filter(Boolean);
+    zoom.replaceChildren(frame, element("p", { textContent: `${words.join(", ")}.` }), element("p", { className: "small", textContent: example.example_id }),
+      button("Close", "Close (Escape)", () => zoom.close()));
+    zoom.showModal();
+  }
+
+  function figure(example, withPlace) {
+    const label = example.label || example.example_id;
+    const open = element("button", { type: "button", className: "open", title: `${example.label ? `${example.label}\n` : ""}${example.example_id}` }, crop(example, label));
+    open.addEventListener("click", () => enlarged(example));
+    const place = withPlace && wholes.size && seen(example.row, example.column);
+    if (place && !place.box) { // the crop is the whole input: say where
+      const [height, width] = layer.seen.input;
+      const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "place" });
+      drawing.append(shape("circle", { cx: place.middle[1], cy: place.middle[0], r: width / 22 }));
+      open.append(drawing);
+    }
+    return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(example.value, withPlace ? 3 : 2) }), ` ${example.label || ""}`,
+      example.alike && withPlace ? element("small", { textContent: `and ${example.alike} alike`, title: "Left out of the list: other views of the image, or images that look nearly the same" }) : null));
+  }
+
+  const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+  function inactive(channel) {
+    const maxima = channel.spatial_maximum;
+    if (!maxima || channel.numbers.minimum === null || channel.numbers.minimum < 0 || maxima.fraction_active === null) return null;
+    const count = Math.round((1 - maxima.fraction_active) * channel.numbers.count);
+    return count ? `Inactive (zero everywhere) on ${number(count)} of ${counted(channel.numbers.count, "image")}.` : null;
+  }
+
+  // The whole range, from bottom to top: each image below its place on the histogram's axis.
+  function range(channel) {
+    const chart = histogram({ ...channel.spatial_mean, count: channel.numbers.count }, channel.pictures.filter((shown) => ["channel", "logit"].includes(shown.objective)));
+    const perKind = window.innerWidth < 700 ? 1 : 3;
+    const strip = BY_MEAN.flatMap((kind) => channel.examples.filter((example) => example.kind === kind && example.rank <= perKind)).sort((a, b) => a.value - b.value);
+    const words = [inactive(channel), chart ? `Each image by ${onePosition ? "its value" : "the channel's mean over all positions"}, as a picture's score is; the height is how many images.` : null].filter(Boolean);
+    if (!chart && !strip.length) return [];
+    const shown = strip.length ? element("div", { className: "strip-row" }, ...strip.map((example) => figure(example, false))) : null;
+    if (shown) shown.style.setProperty("--count", strip.length);
+    return [element("h3", { textContent: "The whole range" }), element("p", { className: "hint small", textContent: words.join(" ") }),
+      chart ? chart.drawing : null, chart && strip.length ? connectors(chart.axis, strip.map((example) => example.value)) : null, shown];
+  }
+
+  function examples(channel) {
+    const section = ([kind, [name, help]]) => {
+      const listed = channel.examples.filter((example) => example.kind === kind);
+      const same = listed.length > 1 && listed.every((example) => example.value === listed[0].value);
+      if (kind === "bottom" && same && inactive(channel) === null) // the choice among equals would say nothing
+        return [element("h3", { textContent: name }), element("p", { className: "hint small", textContent: `Many images have positions at which it is ${number(listed[0].value)}, its smallest value; the smallest means stand above.` })];
+      return listed.length ? [element("h3", { textContent: name }), element("p", { className: "hint small", textContent: help }), element("div", { className: "examples" }, ...listed.map((example) => figure(example, true)))] : [];
+    };
+    const parts = Object.entries(KINDS).flatMap(section);
+    return parts.length || channel.examples.length ? parts : [element("h3", { textContent: "Images" }), element("p", { className: "none", textContent: "No images of the dataset are listed." })];
+  }
+
+  function related(channel) {
+    const duplicates = new Set(channel.duplicates || []);
+    const partners = channel.partners || [];
+    const tile = (partner) => {
+      const other = byChannel.get(partner.channel);
+      const name = partner.class_name || `channel ${partner.channel}`;
+      const words = `${name} (${number(partner.correlation, 2)})${duplicates.has(partner.channel) ? ", nearly the same" : ""}`;
+      return other ? element("a", { className: "cell", href: `#${window.ATLAS.hashWith({ channel: partner.channel })}` }, thumbnail(other), element("span", { className: "caption", textContent: words }))
+        : element("span", { className: "cell" }, element("span", { className: "picture none", textContent: "not in this atlas" }), element("span", { className: "caption", textContent: words }));
+    };
+    if (!partners.length) return [];
+    return [element("h3", { textContent: "Moves with" }), element("p", { className: "hint small", textContent: "Channels whose means follow this one's most closely over the sampled images, with their correlation." }),
+      element("div", { className: "related" }, ...partners.map(tile))];
+  }
+
+  const NUMBERS = {
+    count: ["Images", "that were scanned, and on which the layer's values are finite"],
+    mean: ["Mean", "over all positions of all images"],
+    variance: ["Variance", "over all positions of all images"],
+    minimum: ["Smallest value", "at any position of any image"],
+    maximum: ["Largest value", "at any position of any image"],
+  };
+
+  function numbers(channel) {
+    const rows = Object.entries(channel.numbers).filter(([key]) => NUMBERS[key]).map(([key, value]) => [NUMBERS[key][0], number(value), NUMBERS[key][1]]);
+    const maxima = channel.spatial_maximum;
+    if (maxima && maxima.fraction_active !== null) rows.push(["Active", share(maxima.fraction_active), "images whose largest value is above zero"]);
+    if (channel.class_selectivity !== null && channel.class_selectivity !== undefined) rows.push(["Tells classes apart", share(channel.class_selectivity), "of the variance of its mean lies between classes"]);
+    if (channel.classes && channel.classes.length) rows.push(["Classes", channel.classes.slice(0, 3).map((shown) => shown.label).join(", "), "with the highest mean"]);
+    return [element("h3", { textContent: "On the dataset" }), element("dl", { className: "metrics" }, ...rows.flatMap(([name, value, help]) => [element("dt", { textContent: name }), element("dd", {}, value, element("small", { textContent: help }))]))];
+  }
+
+  const quotedSql = (text) => `'${text.replaceAll("'", "''")}'`;
+  const quotedShell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+  function provenance(channel) {
+    const shown = channel.pictures[0];
+    const where = channel.single ? `channel = ${channel.channel}` : `unit = ${quotedSql(channel.unit)}`;
+    const texts = {
+      JSON: JSON.stringify({ layer: layer.name, ...channel, pictures: channel.pictures.map(({ style, sheet, ...rest }) => rest), examples: channel.examples.map(({ style, sheet, ...rest }) => rest) }, null, 1),
+      SQL: `SELECT * FROM ${quotedSql(layer.table)} WHERE ${where};`,
+      Python: `import pandas\n\nrows = pandas.read_parquet(${JSON.stringify(layer.table)})\nrow = rows[${channel.single ? `rows.channel == ${channel.channel}` : `rows.unit == ${JSON.stringify(channel.unit)}`}].iloc[0]`,
+    };
+    if (shown && channel.single && layer.command) {
+      const sign = shown.column.includes("-") ? ", sign: '-'" : "";
+      texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: channel${sign}, seed: ${shown.seed}}]`)}`;
+    }
+    const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}`]] : [])].filter(([, value]) => value);
+    const block = ([name, text]) => {
+      const copy = button("Copy", `Copy the ${name} text`, async () => {
+        try { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } catch { copy.textContent = "Select the text"; }
+      });
+      return element("details", {}, element("summary", { textContent: name }), copy, element("pre", { textContent: text, tabIndex: 0 }));
+    };
+    return [element("h3", { textContent: "Where it comes from" }), element("dl", { className: "metrics" }, ...facts.flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })])),
+      ...Object.entries(texts).map(block), element("p", { className: "hint small", textContent: "Paths are those below the atlas's root." })];
+  }
+
+  function button(text, label, action, disabled) {
+    const node = element("button", { type: "button", textContent: text, title: label, disabled: Boolean(disabled) });
+    node.setAttribute("aria-label", label);
+    node.addEventListener("click", action);
+    return node;
+  }
+
+  function content(channel) {
+    return element("div", { className: "view-body" },
+      element("div", {}, ...pictures(channel).filter(Boolean)),
+      element("div", {}, ...[...range(channel), ...examples(channel), ...related(channel), ...numbers(channel), ...provenance(channel)].filter(Boolean)));
+  }
+
+  Object.assign(window.ATLAS, { byChannel, button, content, verdictBadge });
+})();

@@ -1,0 +1,84 @@
+"""What one snapshot changed against another, from their manifests alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from network_atlas.errors import counted
+from network_atlas.store.manifest import Manifest
+
+LISTED = 3
+"""Names that a sentence lists before it counts the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """The difference between two snapshots."""
+
+    recomputed: tuple[str, ...]
+    """Layers whose upstream hash is another: the network's weights or code changed in them, or before them."""
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    """Layers that only one of the two has."""
+    layers: int
+    """Layers of the newer one."""
+    settings: tuple[str, ...]
+    """Dotted paths of settings that differ."""
+    dataset: bool
+    """Whether the examples are others, by id, label or order."""
+    version: str
+    """'0.1.0 -> 0.2.0' if the package's version differs, else ''."""
+    pictures: int
+    """Pictures in files that the older one does not list."""
+
+    @property
+    def in_words(self) -> str:
+        """Return the changes as one line."""
+        parts = [
+            f"{_listed(self.recomputed)} recomputed ({len(self.recomputed)} of {counted(self.layers, 'layer')})"
+            if self.recomputed
+            else "",
+            f"{_listed(self.added)} added" if self.added else "",
+            f"{_listed(self.removed)} removed" if self.removed else "",
+            "other examples" if self.dataset else "",
+            f"settings: {_listed(self.settings)}" if self.settings else "",
+            f"network-atlas {self.version}" if self.version else "",
+            counted(self.pictures, "new picture") if self.pictures else "",
+        ]
+        return "; ".join(part for part in parts if part) or "tables only"
+
+
+def changes(before: Manifest, after: Manifest) -> Changes:
+    """Return what `after` changed."""
+    old, new = before.upstream, after.upstream
+    known = {file.path for file in before.files}
+    examples = [{file.path for file in manifest.under("examples")} for manifest in (before, after)]
+    paths = dict.fromkeys([*after.config, *before.config])
+    return Changes(
+        recomputed=tuple(layer for layer in new if layer in old and new[layer] != old[layer]),
+        added=tuple(layer for layer in new if layer not in old),
+        removed=tuple(layer for layer in old if layer not in new),
+        layers=len(new),
+        settings=tuple(path for path in paths if before.config.get(path, ...) != after.config.get(path, ...)),
+        dataset=examples[0] != examples[1],
+        version=f"{before.version} -> {after.version}" if before.version != after.version else "",
+        pictures=sum(file.rows for file in after.under("visualizations") if file.path not in known),
+    )
+
+
+def own_bytes(snapshots: Sequence[Manifest]) -> dict[int, int]:
+    """Return, by number, the bytes of the files that only this snapshot lists: what removing it alone would free."""
+    users: dict[str, int] = {}
+    for manifest in snapshots:
+        for file in manifest.files:
+            users[file.path] = users.get(file.path, 0) + 1
+    return {
+        manifest.number: sum(file.size_bytes for file in manifest.files if users[file.path] == 1)
+        for manifest in snapshots
+    }
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -1,0 +1,61 @@
+"""Find files that were changed after they were committed: by their time, and then by their checksum.
+
+A receipt names each file with its size and SHA-256, and is written after it. A file on a disk that is newer than its
+receipt has been touched by somebody: it is read whole and compared. Files of another content count as missing, so that
+their results are made again. Whole roots that were copied without their times are read whole. On object stores nothing
+is read: an object can't be edited in place, and clocks of servers differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Iterable, Mapping
+
+from network_atlas.errors import StoreError
+from network_atlas.store.receipts import Receipt
+from network_atlas.store.root import Info, Store
+
+SLACK_SECONDS = 60.0
+"""A file server's clock may be ahead of the worker's by this much."""
+PART_BYTES = 8 << 20
+
+log = logging.getLogger(__name__)
+
+
+def committed_sizes(store: Store, receipts: Collection[Receipt], folders: Iterable[str]) -> dict[str, int]:
+    """Return the size of each file below `folders`, without those whose content is not that of their receipt."""
+    infos = {info.path: info for folder in folders for info in store.infos(folder)}
+    sizes = {path: info.size_bytes for path, info in infos.items()}
+    if not store.is_local:
+        return sizes
+    for path, sha256 in _touched(receipts, infos).items():
+        if not _has(store, path, sha256):
+            log.warning("%s under %r is not what was committed: its results are made again", path, store.root)
+            del sizes[path]
+    return sizes
+
+
+def _touched(receipts: Iterable[Receipt], infos: Mapping[str, Info]) -> dict[str, str]:
+    """Return the files that are newer than all receipts that name them, each with its checksum."""
+    newest: dict[str, tuple[float, str]] = {}
+    for receipt in receipts:
+        for file in receipt.files:
+            info = infos.get(file.path)
+            if info and info.size_bytes == file.size_bytes:  # others are known to be damaged
+                newest[file.path] = max(newest.get(file.path, (0.0, "")), (receipt.finished, file.sha256))
+    return {path: sha256 for path, (time, sha256) in newest.items() if infos[path].modified > time + SLACK_SECONDS}
+
+
+def _has(store: Store, path: str, sha256: str) -> bool:
+    def digest(file: object) -> str:
+        content = hashlib.sha256()
+        while part := file.read(PART_BYTES):  # type: ignore[attr-defined]
+            content.update(part)
+        return content.hexdigest()
+
+    try:
+        return store.use(path, digest) == sha256
+    except StoreError as error:
+        log.warning("%s", error)
+        return False

@@ -1,0 +1,81 @@
+"""Hooks get a JSON object; one that fails is said, and never raises."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from network_atlas.errors import ConfigError
+from network_atlas.rerun import hooks as module
+from network_atlas.rerun.hooks import Hooks
+
+
+class Server(HTTPServer):
+    """Answers with `answers`, one after the other, and keeps what it got."""
+
+    answers: list[int]
+    got: list[dict[str, object]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.answers.pop(0))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 0.01)
+    with Server(("127.0.0.1", 0), Handler) as running:
+        running.got = []
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def test_a_command_gets_the_object_on_standard_input(tmp_path: Path) -> None:
+    hooks = Hooks(success=f"cat > '{tmp_path}/got.json'")
+    assert list(hooks.tell("success", {"snapshot": 2})) == []
+    assert list(hooks.tell("failure", {"snapshot": 2})) == []  # no command for it
+    assert json.loads((tmp_path / "got.json").read_text()) == {"snapshot": 2, "event": "success"}
+
+
+def test_a_command_that_fails_or_takes_too_long_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = Hooks(failure="echo no mail here >&2; exit 3").tell("failure", {})
+    assert "ended with code 3: no mail here" in problem
+    monkeypatch.setattr(module, "COMMAND_SECONDS", 0.05)
+    (problem,) = Hooks(drift="exec sleep 10").tell("drift", {})
+    assert "timed out" in problem
+
+
+def test_a_webhook_is_tried_again_while_its_server_is_away(server: Server) -> None:
+    server.answers = [503, 429, 200]
+    hooks = Hooks(webhook=f"http://127.0.0.1:{server.server_port}/secret")
+    assert list(hooks.tell("drift", {"root": "atlas"})) == []
+    assert server.got == [{"root": "atlas", "event": "drift"}] * 3
+
+
+def test_a_webhook_that_refuses_or_stays_away_is_said_without_its_secret(server: Server) -> None:
+    server.answers = [404, *[500] * 4]
+    hooks = Hooks(webhook=f"http://127.0.0.1:{server.server_port}/secret")
+    (problem,) = hooks.tell("success", {})
+    assert "404" in problem
+    assert "secret" not in problem
+    (problem,) = hooks.tell("success", {})
+    assert "500" in problem
+    assert server.answers == []
+    with pytest.raises(ConfigError, match="no address"):
+        Hooks(webhook="file:///etc/passwd")

@@ -1,0 +1,217 @@
+"""A watch runs once for each checkpoint that is complete, and survives restarts and bad files.
+
+Runs are real ones of the tiny network, in this process; `test_end_to_end.py` has processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import INLINE, TINY
+from processes import PYTHON_PATH
+from tiny_network import build
+
+from network_atlas.cli.main import main
+from network_atlas.rerun import watch as module
+from network_atlas.rerun.children import Codes, Ended, atlas, quoted
+from network_atlas.rerun.hooks import Hooks
+from network_atlas.rerun.record import FILE, Record
+from network_atlas.rerun.watch import Options, Watch, watch_once
+from network_atlas.store.lease import Lease
+from network_atlas.store.manifest import latest
+from network_atlas.store.root import Store
+
+CODES = Codes(done=0, incomplete=3, stopped=75, drifted=None)
+Make = Callable[..., Watch]
+
+
+def in_this_process(*arguments: str) -> Ended:
+    messages = io.StringIO()
+    with contextlib.redirect_stderr(messages), contextlib.redirect_stdout(io.StringIO()):
+        code = main(arguments)
+    return Ended(code=code, messages=tuple(messages.getvalue().splitlines()))
+
+
+@pytest.fixture
+def root(atlas_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "atlas", in_this_process)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # main's own, which would stay
+    return Path(shutil.copytree(atlas_root, tmp_path / "atlas"))
+
+
+@pytest.fixture
+def make(root: Path, images: Path, tmp_path: Path) -> Make:
+    """Return a function that starts a watch over the checkpoints in `runs`."""
+    overrides = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f"store.root={root}"]
+
+    def started(pattern: str = "*.pth", **options: object) -> Watch:
+        return Watch(
+            pattern=f"{tmp_path}/runs/{pattern}",
+            overrides=overrides,
+            store=Store.open(str(root)),
+            options=Options(copies=tmp_path / "copies", codes=CODES, **options),
+            say=lambda _: None,
+        )
+
+    (tmp_path / "runs").mkdir()
+    return started
+
+
+def save(path: Path, bias: float, *, seconds: int = 0) -> None:
+    """Save the tiny network with another bias of its last convolution, that many seconds after 2001."""
+    model = build()
+    with torch.no_grad():
+        model.conv3.bias += bias
+    torch.save({"state_dict": model.state_dict()}, path)
+    os.utime(path, (10**9 + seconds, 10**9 + seconds))
+
+
+def events(root: Path) -> list[str]:
+    return [event["event"] for event in Record(Store.open(str(root))).events]
+
+
+def newest(root: Path) -> int:
+    manifest = latest(Store.open(str(root)))
+    assert manifest
+    return manifest.number
+
+
+def test_a_checkpoint_is_run_once_also_after_a_restart_and_under_another_name(
+    make: Make, root: Path, tmp_path: Path
+) -> None:
+    told = tmp_path / "told.json"
+    save(tmp_path / "runs/a.pth", 0.5)
+    watch = make(hooks=Hooks(success=f"cat > {told}"))
+    watch.look()
+    assert (watch.waiting, events(root)) == (1, [])  # it may still be written
+    watch.look()
+    assert (watch.waiting, events(root), newest(root)) == (0, ["started", "succeeded"], 2)
+    message = json.loads(told.read_text())
+    assert (message["event"], message["snapshot_before"], message["snapshot"]) == ("success", 1, 2)
+    assert message["checkpoint"]["path"] == str(tmp_path / "runs/a.pth")
+    shutil.copy(tmp_path / "runs/a.pth", tmp_path / "runs/b.pth")
+    again = make()
+    for _ in range(3):
+        again.look()
+    assert events(root) == ["started", "succeeded", "unchanged"]
+    assert newest(root) == 2
+
+
+def test_a_file_that_is_no_checkpoint_is_tried_a_few_times_and_the_last_snapshot_stays(
+    make: Make, root: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "runs/a.pth"
+    save(path, 0.5)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    failures = tmp_path / "failures"
+    watch = make(tries=2, hooks=Hooks(failure=f"cat >> {failures}; echo >> {failures}"))
+    for _ in range(6):
+        watch.look()
+    assert events(root) == ["started", "failed"] * 2
+    told = [json.loads(line) for line in failures.read_text().splitlines()]
+    assert [(each["tries"], each["final"]) for each in told] == [(1, False), (2, True)]
+    assert "cut short" in told[0]["error"]
+    assert (newest(root), watch.failed) == (1, 2)
+    assert list((tmp_path / "copies").iterdir()) == []
+    path.write_bytes(whole)
+    watch.look()
+    watch.look()
+    assert events(root)[-2:] == ["started", "succeeded"]
+    assert newest(root) == 2
+
+
+def test_only_the_newest_is_taken_unless_every_one_is_wanted(make: Make, root: Path, tmp_path: Path) -> None:
+    save(tmp_path / "runs/old.pth", 0.1, seconds=1)
+    save(tmp_path / "runs/new.pth", 0.2, seconds=2)
+    watch_once(make(), interval_seconds=0.01)
+    record = Record(Store.open(str(root))).events
+    assert [(event["event"], Path(event["checkpoint"]["path"]).name) for event in record] == [
+        ("passed_over", "old.pth"),
+        ("started", "new.pth"),
+        ("succeeded", "new.pth"),
+    ]
+    save(tmp_path / "runs/3.pth", 0.3, seconds=3)
+    save(tmp_path / "runs/4.pth", 0.4, seconds=4)
+    watch_once(make(every=True), interval_seconds=0.01)
+    assert newest(root) == 4
+    assert len(list((tmp_path / "copies").iterdir())) == 2
+
+
+def test_a_root_that_another_run_works_on_makes_the_watch_wait(make: Make, root: Path, tmp_path: Path) -> None:
+    save(tmp_path / "runs/a.pth", 0.5)
+    watch = make()
+    with Lease(Store.open(str(root))):
+        watch.look()
+        watch.look()
+        assert (events(root), watch.waiting) == ([], 1)
+    watch.look()
+    assert events(root) == ["started", "succeeded"]
+
+
+def test_a_hook_that_fails_is_recorded_and_the_watch_goes_on(make: Make, root: Path, tmp_path: Path) -> None:
+    save(tmp_path / "runs/a.pth", 0.5)
+    watch_once(make(hooks=Hooks(success="exit 9")), interval_seconds=0.01)
+    assert events(root) == ["started", "succeeded", "hook_failed"]
+
+
+def test_a_damaged_line_of_the_record_costs_that_line(root: Path) -> None:
+    record = Record(Store.open(str(root)))
+    record.add("started")
+    (root / FILE).write_text((root / FILE).read_text() + '{"event": \n5\n')
+    record.add("stopped")
+    assert events(root) == ["started", "stopped"]
+
+
+def test_a_child_says_why_it_failed_and_an_override_holds_any_text() -> None:
+    ended = atlas("status", "/nowhere")
+    assert ended.code == 1
+    assert ended.error.startswith("'/nowhere' holds no atlas")
+    assert Ended(code=-9, messages=("x",)).error == "it was killed by signal 9 (SIGKILL)"
+    assert quoted("model.weights", 'a "b"=c.pth') == 'model.weights="a \\"b\\"=c.pth"'
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model.weights=x.pth"], "model.weights is what atlas watch sets"),
+        (["optimize.step=3"], "unknown setting 'step'"),
+        (["--interval", "0"], "seconds above 0"),
+        (["--webhook", "ftp://x"], "no address"),
+    ],
+)
+def test_mistakes_end_the_command_at_once(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "runs/*.pth", *words]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_signal_stops_the_run_and_the_watch(images: Path, tmp_path: Path) -> None:
+    """In processes: the watch passes SIGTERM on, waits for the run, and says in its record that it was stopped."""
+    (tmp_path / "runs").mkdir()
+    save(tmp_path / "runs/a.pth", 0.5)
+    root = tmp_path / "atlas"
+    overrides = [*TINY, *INLINE, f'dataset.root="{images}"', f"store.root={root}", "optimize.steps=100000"]
+    command = [sys.executable, "-m", "network_atlas", "watch", f"{tmp_path}/runs/*.pth", "--interval", ".1", *overrides]
+    with (tmp_path / "log").open("w") as log:
+        watch = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": PYTHON_PATH}, stderr=log)
+    end = time.monotonic() + 60
+    while not list(root.glob("receipts/scan/*")):
+        assert watch.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < end, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    watch.send_signal(signal.SIGTERM)
+    assert watch.wait(60) == 75
+    assert events(root) == ["started", "stopped"]
+    assert not (root / "lease.json").exists()

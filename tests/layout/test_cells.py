@@ -26,6 +26,7 @@ def vectors_of(values: np.ndarray, labels: str) -> Vectors:
         labels=tuple(label.strip() for label in labels),
         at=np.zeros((count, 2), np.int32),
         values=values.astype(np.float32),
+        names=tuple((f"{number}.png", True) for number in range(count)),
     )
 
 

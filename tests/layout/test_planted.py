@@ -62,9 +62,11 @@ def test_planted_kinds_lie_in_regions_of_their_own(composed_maps: Any, tmp_path:
         f'dataset.root="{planted(tmp_path / "images")}"',
         f'store.root="{root}"',
         'layout.layers=["conv2","conv3"]',
-        "layout.grids=[4]",
-        "layout.fewest=5",
-        "recipes.icon.steps=24",
+        "layout.grids=[8]",
+        "layout.fewest=4",
+        "recipes.icon.steps=64",
+        "recipes.icon.coarse=0",
+        "optimize/transform@recipes.icon.transform=none",  # the images are too small to be moved
     )
     quietly(config)
     rows = {

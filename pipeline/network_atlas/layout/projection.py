@@ -2,8 +2,8 @@
 
 By UMAP (McInnes, Healy, Melville 2018) with the settings of activation atlases (Carter et al. 2019): 50 neighbours by
 cosine, `min_dist` .05. UMAP keeps much of the arrangement that it starts from (Kobak and Linderman 2021). So all maps
-of a run start from the same positions of the images, and are turned back to these at the end: a group of images lies in
-similar places of all maps.
+of a run start from the same positions, and are turned back to these at the end: a group of images lies in similar
+places of all maps.
 
 Seeded and with one thread, the same vectors give the same bits on machines with the same kind of processor and the same
 versions of numba and UMAP. On others the map may be another one of the same quality: it is made once and kept.
@@ -12,7 +12,8 @@ versions of numba and UMAP. On others the map may be another one of the same qua
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from network_atlas.config.layout import LayoutConfig
 
+Name = TypeVar("Name")
 Points = Float32[NDArray[np.float32], "vectors 2"]
 
 FEWEST = 30
@@ -31,12 +33,14 @@ MARGIN = 0.1
 """What lies further out than a tenth of the range between the 1st and the 99th percentile moves to the border."""
 
 
-def start_positions(ids: Sequence[str], means: Float[NDArray[np.float32], "images channels"]) -> Mapping[str, Points]:
-    """Return each image's position in the plane of the two directions in which the images differ most.
+def start_positions(
+    names: Sequence[Name], vectors: Float[NDArray[np.float32], "vectors channels"]
+) -> dict[Name, NDArray[np.float32]]:
+    """Return the position of each vector in the plane of the two directions in which they differ most, by its name.
 
-    These are the principal components of the images' spatial means in one layer, scaled to unit length each.
+    These are the principal components of the vectors of one layer, scaled to unit length each.
     """
-    values = means.astype(np.float64)
+    values = vectors.astype(np.float64)
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     left, sizes, right = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
     # A component's sign is arbitrary: its largest entry is made positive.
@@ -44,7 +48,7 @@ def start_positions(ids: Sequence[str], means: Float[NDArray[np.float32], "image
     plane = (left * sizes * signs)[:, :2]
     plane = np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))
     spread = np.maximum(plane.std(axis=0), np.finfo(np.float32).tiny)
-    return dict(zip(ids, (plane / spread).astype(np.float32), strict=True))
+    return dict(zip(names, (plane / spread).astype(np.float32), strict=True))
 
 
 def project(values: Float[NDArray[np.float32], "vectors channels"], start: Points, config: LayoutConfig) -> Points:

@@ -32,6 +32,8 @@ class Vectors:
     at: Int32[NDArray[np.int32], "vectors 2"]
     """Row and column."""
     values: Matrix
+    names: tuple[tuple[str, bool], ...]
+    """The image of each, and whether the vector is that at its drawn position: the same in all layers."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,16 +57,8 @@ def read_vectors(store: Store, paths: Iterable[str], layer: LayerSpec) -> Vector
         labels=tuple((labels * 2)[number] for number in order),
         at=np.concatenate([drawn, centre])[order].astype(np.int32),
         values=values[order],
+        names=tuple(((ids * 2)[number], number < len(ids)) for number in order),
     )
-
-
-def read_means(store: Store, paths: Iterable[str], layer: LayerSpec) -> tuple[tuple[str, ...], Matrix]:
-    """Return the ids of the sampled images, in their order, and the spatial means of each: (images, channels)."""
-    samples = [path for path in paths if path.startswith(f"{SAMPLES}/")]
-    shards = [read_columns(store, path, ["example_id", "spatial_mean"], layer_index=layer.index) for path in samples]
-    ids = np.array([text for shard in shards for text in shard["example_id"].tolist()], dtype=object)
-    order = np.argsort(ids, kind="stable")
-    return tuple(ids[order].tolist()), _matrix(shards, "spatial_mean", layer)[order]
 
 
 def _matrix(shards: Sequence[dict[str, Any]], name: str, layer: LayerSpec) -> Matrix:

@@ -13,7 +13,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.layout.cells import EXAMPLES, GridCell, cells_of
 from network_atlas.layout.projection import Points, project, start_positions
-from network_atlas.layout.vectors import Vectors, read_means, read_vectors
+from network_atlas.layout.vectors import Vectors, read_vectors
 from network_atlas.layout.whitening import shrunk_second_moment, whitened
 from network_atlas.plan.layouts import grid_sizes
 from network_atlas.plan.tasks import LayoutTask
@@ -63,10 +63,11 @@ class LayoutWorker:
         return vectors, points, list(zip(cells, directions, strict=True))
 
     def _start(self, task: LayoutTask, vectors: Vectors) -> Points:
-        starts = start_positions(*read_means(self._store, task.reference_files, task.reference))
-        # An image may be left out of the reference layer, as its values there are not finite.
+        reference = read_vectors(self._store, task.reference_files, task.reference)
+        starts = start_positions(reference.names, reference.values) if len(reference) else {}
+        # A layer with a single position has one vector of each image; an image that is not finite there has none.
         origin = np.zeros(2, np.float32)
-        return np.stack([starts.get(example_id, origin) for example_id in vectors.ids])
+        return np.stack([starts.get(name, starts.get((name[0], True), origin)) for name in vectors.names])
 
 
 def _names(layer: LayerSpec, key: str) -> Row:

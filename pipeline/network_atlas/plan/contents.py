@@ -29,7 +29,7 @@ class LayoutPlan:
 
     key: str
     reference: LayerSpec
-    """The layer from whose images all maps of the run start."""
+    """The layer from whose vectors all maps of the run start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

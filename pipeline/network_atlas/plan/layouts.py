@@ -45,7 +45,7 @@ Place = tuple[int, int, int]
 def with_layouts(layers: Sequence[LayerPlan], config: LayoutConfig) -> tuple[LayerPlan, ...]:
     """Return the layers, in their order, those that get a map with its key.
 
-    Maps of one run start from the same positions, those of the last mapped layer's images: so a key covers its scan
+    Maps of one run start from the same positions, those of the last mapped layer's vectors: so a key covers its scan
     too. Raises SelectionError for the name of a layer that the sweep does not select.
     """
     _check_names(layers, config.layers)

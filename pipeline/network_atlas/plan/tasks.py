@@ -137,7 +137,7 @@ class LayoutTask(_WholeLayerTask):
     layer: LayerSpec
     key: str
     reference: LayerSpec
-    """The layer from whose images all maps of the run start."""
+    """The layer from whose vectors all maps of the run start."""
     scan_files: tuple[str, ...]
     reference_files: tuple[str, ...]
 

@@ -189,7 +189,7 @@
     const level = cell && map.levels.find((candidate) => candidate.grid === Number(cell[1]));
     const target = level && level.byPlace.get(`${cell[2]},${cell[3]}`);
     if (place) move(Number(place[1]), Number(place[2]), Number(place[3]));
-    else if (target) move((target.column + 0.5) / level.grid, (target.row + 0.5) / level.grid, Math.max(1, level.grid / 8));
+    else if (target && level.grid > 8) move((target.column + 0.5) / level.grid, (target.row + 0.5) / level.grid, level.grid / 8);
     choose(target || null, { moves: !place });
     if (cell && !target) panel.replaceChildren(element("p", { textContent: `This map has no cell ${cell[1]}/${cell[2]},${cell[3]}.` }));
   }

@@ -1,7 +1,7 @@
 """Units: the things that a picture can show, as plain values without a model or a tensor.
 
 A *unit* is a channel, a neuron (a channel at one row and column), a class's logit or probability, a direction, a whole
-layer, or a sum of these.
+layer, a cell of a layer's activation atlas, or a sum of these.
 
     Channel(layer="layer3.5", channel=12).label        # 'layer3.5:12'
     Neuron(layer="layer3.5", channel=12, row=7, column=7).label  # 'layer3.5:12@7,7'
@@ -109,6 +109,27 @@ class Coactive:
         return f"{self.layer}:{self.channel} + most co-active"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A cell of a layer's activation atlas: the direction of the activations that lie there."""
+
+    objective: ClassVar[str] = "cell"
+    layer: str
+    grid: int
+    """Cells along a side of the map."""
+    row: int
+    column: int
+    cosine_power: float
+
+    @property
+    def name(self) -> str:
+        return f"cell {self.grid}/{self.row},{self.column}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer}:{self.name}"
+
+
 Single = Channel | Neuron | ClassLogit | ClassProbability | Layer | Direction
 
 
@@ -145,7 +166,7 @@ def _exact(number: float) -> str:
     return short if float(short) == number else repr(number)
 
 
-Unit = Single | Sum | Coactive
+Unit = Single | Sum | Coactive | Cell
 
 OBJECTIVE_NAMES: tuple[str, ...] = tuple(kind.objective for kind in get_args(Unit))
 """The names of the objectives of all kinds of units."""
@@ -158,6 +179,6 @@ def terms_of(unit: Single | Sum) -> tuple[Term, ...]:
 
 def layers_of(unit: Unit) -> tuple[str, ...]:
     """Return the names of the layers that a unit is read from."""
-    if isinstance(unit, Coactive):
+    if isinstance(unit, Coactive | Cell):
         return (unit.layer,)
     return tuple(dict.fromkeys(term.unit.layer for term in terms_of(unit)))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from network_atlas.config.compose import config_folder
-from network_atlas.config.declare import ASSEMBLE, HASHED, NOTHING, OPTIMIZE, ROLES, SCAN
+from network_atlas.config.declare import ASSEMBLE, HASHED, LAYOUT, NOTHING, OPTIMIZE, ROLES, SCAN
 from network_atlas.config.determines import determining, fixed_settings, recorded
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import RootMismatchError
@@ -23,7 +23,7 @@ from network_atlas.run.prepare import Prepared, check_settings, prepare
 from network_atlas.run.record import record_plan
 from network_atlas.store.results import Done
 
-KNOWN = {SCAN, OPTIMIZE, ASSEMBLE, HASHED, NOTHING}
+KNOWN = {SCAN, LAYOUT, OPTIMIZE, ASSEMBLE, HASHED, NOTHING}
 
 
 def groups(kind: Any) -> Iterator[type]:
@@ -108,7 +108,7 @@ def test_a_setting_of_the_scan_changes_the_keys_of_spans_or_nothing(tiny: Callab
         assert (before.scan_keys != after.scan_keys) == (NOTHING not in roles), path
 
 
-NO_RESULTS = Done(scan={}, optimize={}, calibrate={}, statistics={})
+NO_RESULTS = Done(scan={}, layout={}, optimize={}, calibrate={}, statistics={})
 
 
 def tables(prepared: Prepared) -> list[str]:
@@ -118,7 +118,7 @@ def tables(prepared: Prepared) -> list[str]:
     return [assemble_task(layer, done, NO_RESULTS).key for layer in bare]
 
 
-@pytest.mark.parametrize("group", ["scan", "assemble", "executor", "store"])
+@pytest.mark.parametrize("group", ["scan", "layout", "assemble", "executor", "store"])
 def test_a_setting_changes_the_keys_of_tables_only_if_it_says_so(tiny: Callable[..., RunConfig], group: str) -> None:
     prepared = prepare(tiny())
     before = tables(prepared)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
+from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
 from network_atlas.assemble.examples import Crops, Location, Shown, location_of
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.assemble.lists import ExampleLists
@@ -15,11 +17,12 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.dataset.looks import looks
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
-from network_atlas.store import schemas
-from network_atlas.store.paths import atlas_directory, statistics_directory
+from network_atlas.store import layout_schemas, schemas
+from network_atlas.store.paths import activation_atlas_directory, atlas_directory, statistics_directory
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard, read_checked_rows
+from network_atlas.units import Cell
 
 LOOKS_KEPT = 1_000_000
 """Hashes of images that a worker remembers: 100 MB at most."""
@@ -60,12 +63,18 @@ class AssembleWorker:
             limits=self._config.assemble.verdict,
             crops=self._crops(task, scan, calibrations) if scan else {},
         )
-        rows = layer_rows(task.plan, sources)
+        plan = replace(task.plan, pictures=tuple(p for p in task.plan.pictures if not isinstance(p.unit, Cell)))
+        rows = layer_rows(plan, sources)
         files = [put_shard(self._store, atlas_directory(layer), rows, schemas.ATLAS)]
         if scan:
             statuses = {row["channel"]: row["status"] for row in rows if row["channel"] is not None}
             rows = statistics_rows(task.plan, statuses, sources)
             files.append(put_shard(self._store, statistics_directory(layer), rows, schemas.CHANNEL_STATS))
+        if task.cells_file:
+            rows = self._cells(task, sources)
+            files.append(
+                put_shard(self._store, activation_atlas_directory(layer), rows, layout_schemas.ACTIVATION_ATLAS)
+            )
         seconds = time.monotonic() - started
         receipt = Receipt(stage="assemble", task=task.id, keys=(task.key,), files=tuple(files), seconds=seconds)
         return commit(self._store, receipt)
@@ -76,12 +85,34 @@ class AssembleWorker:
         scan, layer = self._config.kept, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
 
+    def _cells(self, task: AssembleTask, sources: Sources) -> list[dict[str, Any]]:
+        """Return the rows of the layer's activation atlas."""
+        stored = read_checked_rows(self._store, task.cells_file)
+        cells: list[dict[str, Any]] = [{name: row[name] for name in OF_CELL} for row in stored]
+        crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
+        count = self._config.layout.examples
+        locations = (location for cell in cells for location in shown_of(cell, count))
+        return cell_rows(
+            self._config.model.name,
+            cells,
+            task.plan.pictures,
+            made=sources.pictures,
+            calibrations=sources.calibrations,
+            crops=crops.shown(task.plan.layer, locations),
+            shown=count,
+        )
+
     def _crops(
         self, task: AssembleTask, scan: LayerScan, calibrations: Mapping[str, Mapping[str, Any]]
     ) -> dict[Location, Shown]:
         crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
         of_channels = (self._lists.of_channel(scan, channel) for channel in task.plan.channels)
-        of_others = (self._lists.of_reference(measured["reference"] or []) for measured in calibrations.values())
+        cells = {picture.key for picture in task.plan.pictures if isinstance(picture.unit, Cell)}  # cut by `_cells`
+        of_others = (
+            self._lists.of_reference(measured["reference"] or [])
+            for key, measured in calibrations.items()
+            if key not in cells
+        )
         locations = (location_of(example) for examples in (*of_channels, *of_others) for example in examples)
         return crops.shown(task.plan.layer, locations)
 

@@ -102,7 +102,7 @@ class CalibrateWorker:
 
     def with_readable_unit(self, picture: Picture, task: CalibrateTask) -> Picture:
         """Return the picture with a unit that can be read from the network's maps."""
-        return self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files)
+        return self._scan_reader.with_readable_unit(picture, task)
 
     def scan(self, task: CalibrateTask) -> LayerScan | None:
         """Return what the scan says about the layer's channels; None without a dataset."""

@@ -109,7 +109,8 @@ def _unknown(path: Path, values: Mapping[str, Any], schema: type) -> str:
     *parents, name = path
     names = field_names(schema, tuple(parents), values)
     guess = _elsewhere(dotted(path), values)
-    if not guess and (override := SETTINGS.get(str(name).lower())):
+    # Words of other tools come first: 'layers' means those of the sweep, not `layout.layers`.
+    if (not parents or not guess) and (override := SETTINGS.get(str(name).lower())):
         guess = f" Write for example: {override}."
     guess = guess or did_you_mean(str(name), names)
     problem = f"{dotted(tuple(parents))}: unknown setting" if parents else "there is no group or setting"

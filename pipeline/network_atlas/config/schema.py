@@ -30,6 +30,7 @@ from network_atlas.config.declare import (
     settings,
 )
 from network_atlas.config.executor import InlineConfig, RayConfig
+from network_atlas.config.layout import LayoutConfig
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.config.verdict import VerdictConfig
@@ -144,6 +145,7 @@ class RunConfig:
     dataset: DatasetConfig
     sweep: SweepConfig
     scan: ScanConfig
+    layout: LayoutConfig
     optimize: OptimizeConfig
     """The recipe of all variants that name no other."""
     recipes: dict[str, OptimizeConfig]
@@ -214,10 +216,11 @@ def _check_recipes(config: RunConfig) -> None:
     """Raise ValueError if the sweep names a recipe that does not exist, or one that can't make its pictures."""
     names, sweep = ("", *config.recipes), config.sweep
     named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
+    named.append(config.layout.recipe)
     for name in dict.fromkeys(named):
         if name not in names:
             raise ValueError(
-                f"sweep: recipe={name!r} is not among recipes ({', '.join(config.recipes) or 'none given'}); "
+                f"recipe={name!r} is not among recipes ({', '.join(config.recipes) or 'none given'}); "
                 f"add it: +optimize@recipes.{name}=lucid, or leave it empty for `optimize`"
             )
     for variant in sweep.variants:

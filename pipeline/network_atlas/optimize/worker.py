@@ -62,9 +62,7 @@ class OptimizeWorker:
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:
         config = self._config.recipe(task.recipe)
         target = self._target(config, task)
-        pictures = [
-            self._scan_reader.with_readable_unit(picture, task.layer, task.scan_files) for picture in task.pictures
-        ]
+        pictures = [self._scan_reader.with_readable_unit(picture, task) for picture in task.pictures]
         recipe = Recipe(
             config=config,
             dtype=task.dtype,

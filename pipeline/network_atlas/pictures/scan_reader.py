@@ -16,13 +16,14 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, Source, open_source
 from network_atlas.errors import DatasetError
 from network_atlas.layers import LayerSpec
+from network_atlas.pictures.cells import Directions, direction_of, read_directions
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import resize
 from network_atlas.plan.pictures import Picture
-from network_atlas.plan.tasks import OptimizeTask
+from network_atlas.plan.tasks import CalibrateTask, OptimizeTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store.root import Store
-from network_atlas.units import Channel, Coactive, Sum, Term
+from network_atlas.units import Cell, Channel, Coactive, Sum, Term
 
 Starts = dict[str, Float[Tensor, "channels height width"]]
 """Images on 0..1 that pictures start from, by the pictures' keys."""
@@ -36,6 +37,8 @@ class ScanReader:
         self._store = store
         self._latest: tuple[str, LayerScan] | None = None
         """The layer that was read last, by name."""
+        self._latest_cells: tuple[str, Directions] | None = None
+        """The file of cells that was read last."""
 
     @cached_property
     def _source(self) -> Source:
@@ -48,14 +51,24 @@ class ScanReader:
             self._latest = (layer.name, read_layer_scan(self._store, files, layer, self._config.kept))
         return self._latest[1]
 
-    def with_readable_unit(self, picture: Picture, layer: LayerSpec, files: Sequence[str]) -> Picture:
+    def with_readable_unit(self, picture: Picture, task: OptimizeTask | CalibrateTask) -> Picture:
         """Return the picture with a unit that can be read from the network's maps.
 
-        Which channel is most active together with another is known only after the scan; all other units are readable.
+        Which channel is most active together with another is known only after the scan, and the direction of a cell
+        after the layout; all other units are readable.
         """
         if isinstance(picture.unit, Coactive):
-            return replace(picture, unit=with_partner(picture.unit, self.of_layer(layer, files)))
+            scan = self.of_layer(task.layer, task.scan_files)
+            return replace(picture, unit=with_partner(picture.unit, scan))
+        if isinstance(picture.unit, Cell):
+            return replace(picture, unit=direction_of(picture.unit, self._cells(task.cells_file)))
         return picture
+
+    def _cells(self, path: str) -> Directions:
+        """Return the directions of all cells of a map; the last map is remembered."""
+        if self._latest_cells is None or self._latest_cells[0] != path:
+            self._latest_cells = (path, read_directions(self._store, path))
+        return self._latest_cells[1]
 
     def starts(self, target: Target, pictures: Sequence[Picture], task: OptimizeTask, size: tuple[int, int]) -> Starts:
         """Return the images of (height, width) `size` that pictures start from; those that start from noise have none.

@@ -8,7 +8,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
-from network_atlas.plan.plan import Plan
+from network_atlas.plan.plan import Plan, cells_file
 from network_atlas.plan.sweep import spread
 from network_atlas.plan.tasks import CalibrateTask
 
@@ -64,6 +64,7 @@ def calibrate_tasks(
                     picture_files=inputs.of_pictures(pictures),
                     scan_files=scan,
                     statistics_file=statistics,
+                    cells_file=cells_file(layer, pictures, inputs),
                     examples=plan.spans[-1].stop if plan.spans else 0,
                 )
             )

@@ -24,6 +24,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutPlan:
+    """The map of a layer."""
+
+    key: str
+    reference: LayerSpec
+    """The layer from whose vectors all maps of the run start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPlan:
     """Everything the atlas will hold about one layer."""
 
@@ -33,3 +42,5 @@ class LayerPlan:
     pictures: tuple[Picture, ...]
     scan_keys: tuple[str, ...]
     """One key per span, in the order of the spans."""
+    layout: LayoutPlan | None = None
+    """None for a layer without a map."""

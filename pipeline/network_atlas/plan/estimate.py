@@ -15,16 +15,20 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.estimate_bytes import bytes_of
+from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import OptimizeTask, StageTask
+from network_atlas.plan.tasks import LayoutTask, OptimizeTask, StageTask
 
 WORKERS = (1, 8, 64)
 """Numbers of workers for which a plan gives times, besides the run's own number."""
 SECONDS_AN_HOUR = 3600
 
 EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
+TYPICAL = "a typical machine"
+LAYOUT_START, LAYOUT_OF_VECTOR = 18.0, 0.006
+"""Seconds that UMAP takes to load and compile, and for each vector of a thousand channels."""
 
 
 def workers_of(config: RunConfig) -> tuple[int, ...]:
@@ -108,6 +112,7 @@ def estimate(
 
     Pictures stop when their score has flattened, so a figure that comes from a timed step is an upper bound.
     """
+    plan = with_expected_cells(plan, done, config)
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
     calibrations = calibrate_tasks(plan, finished=plan.share_pictures, done=measured)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
@@ -115,16 +120,28 @@ def estimate(
     tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
+        "layout": [(1, _layout_seconds(task, config, plan)) for task in layout_tasks(plan, done)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
         "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)
-    totals = {"scan": len(plan.share_spans), "optimize": pictures, "calibrate": pictures, "assemble": len(rows)}
+    maps = sum(bool(layer.layout and plan.share.has(layer.layout.key)) for layer in plan.layers)
+    totals = {
+        "scan": len(plan.share_spans),
+        "layout": maps,
+        "optimize": pictures,
+        "calibrate": pictures,
+        "assemble": len(rows),
+    }
     work: list[StageTask] = [*scans, *blocks, *calibrations]
     missing = {key for task in blocks for key in task.keys}
     return Estimate(
-        stages=tuple(_stage(name, speeds, total=totals[name], tasks=tasks) for name, tasks in seconds.items()),
+        stages=tuple(
+            _stage(name, speeds, total=totals[name], tasks=tasks)
+            for name, tasks in seconds.items()
+            if maps or name != "layout"  # few runs make maps
+        ),
         forward_passes=sum(task.passes(config, facts) for task in work),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),
     )
@@ -132,6 +149,7 @@ def estimate(
 
 def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]]) -> StageCost:
     """Return the cost of a stage; `tasks` are pairs of (items, seconds)."""
+    source = speeds.sources.get(name, TYPICAL)
     return StageCost(
         name=name,
         unit=STAGES[name].items,
@@ -140,9 +158,14 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
         tasks=len(tasks),
         seconds=sum(seconds for _, seconds in tasks),
         longest=max((seconds for _, seconds in tasks), default=0.0),
-        source=speeds.sources[name],
-        slowdown=speeds.slowdown if speeds.sources[name] == TIMED else 1.0,
+        source=source,
+        slowdown=speeds.slowdown if source == TIMED else 1.0,
     )
+
+
+def _layout_seconds(task: LayoutTask, config: RunConfig, plan: Plan) -> float:
+    layer = next(layer for layer in plan.layers if layer.layer.name == task.layer.name)
+    return LAYOUT_START + LAYOUT_OF_VECTOR * vectors_of(plan, layer, config)
 
 
 def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> float:

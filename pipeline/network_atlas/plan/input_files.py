@@ -23,6 +23,10 @@ class InputFiles(Protocol):
         """Return the file with the statistics of all images; None if it is not written yet."""
         ...
 
+    def of_cells(self, layout_key: str) -> str:
+        """Return the file with the cells of a finished map."""
+        ...
+
     def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
         """Return the files that hold finished pictures."""
         ...
@@ -35,6 +39,9 @@ class _NotYetWritten:
         return ()
 
     def of_images(self) -> str | None:
+        return ""
+
+    def of_cells(self, layout_key: str) -> str:
         return ""
 
     def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:

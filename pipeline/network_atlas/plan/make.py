@@ -16,6 +16,7 @@ from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
 from network_atlas.plan.contents import LayerPlan, Span
 from network_atlas.plan.expansion import Context, extra_pictures, pictures_of
+from network_atlas.plan.layouts import with_layouts
 from network_atlas.plan.pictures import Picture, distinct
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.recipes import recipe_of, takes_magnitude
@@ -67,10 +68,9 @@ def make_plan(
     }
     context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content)
     _check_variants(config.sweep, [selection.layer for selection in selections])
+    layers = [_layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)]
     return Plan(
-        layers=tuple(
-            _layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)
-        ),
+        layers=with_layouts(layers, config.layout),
         spans=spans,
         statistics_keys=tuple(_statistics_key(span, config, dataset.images_limit) for span in spans),
         sample_limit=dataset.sample_limit,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from network_atlas.units import Coactive, Direction, Layer, Single, Sum, Unit, layers_of
+from network_atlas.units import Cell, Coactive, Direction, Layer, Single, Sum, Unit, layers_of
 
 Kind = Literal["diverse", "aligned"]
 
@@ -55,7 +55,7 @@ class Picture:
     @property
     def channel(self) -> int | None:
         """Return the channel whose row in the atlas holds the picture; None if the picture has a row of its own."""
-        return None if self.row or isinstance(self.unit, Layer | Direction | Sum) else self.unit.channel
+        return None if self.row or isinstance(self.unit, Cell | Layer | Direction | Sum) else self.unit.channel
 
     @property
     def subject(self) -> str:
@@ -70,8 +70,8 @@ class Picture:
 
     @property
     def readable(self) -> Single | Sum:
-        """Return the picture's unit. A co-active one must have been replaced before, by what the scan found."""
-        assert not isinstance(self.unit, Coactive)
+        """Return the picture's unit. That of a co-active one or a cell is found first, by scan or layout."""
+        assert not isinstance(self.unit, Coactive | Cell)
         return self.unit
 
     @property

@@ -12,6 +12,7 @@ from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.shares import WHOLE, Share
 from network_atlas.plan.tasks import OptimizeTask, ScanTask
+from network_atlas.units import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,33 +95,34 @@ class Plan:
             task
             for layer in self.layers
             for block in self._blocks(layer)
-            if (task := self._optimize_task(block, layer.layer, done, inputs))
+            if (task := self._optimize_task(block, layer, done, inputs))
         ]
 
     def _optimize_task(
-        self, block: _Block, layer: LayerSpec, done: Collection[str], inputs: InputFiles
+        self, block: _Block, layer: LayerPlan, done: Collection[str], inputs: InputFiles
     ) -> OptimizeTask | None:
         missing = [group for group in block.groups if any(picture.key not in done for picture in group)]
         pictures = tuple(picture for group in missing for picture in group)
-        scan = inputs.of_scan(layer) if any(picture.needs_scan for picture in pictures) else ()
+        scan = inputs.of_scan(layer.layer) if any(picture.needs_scan for picture in pictures) else ()
         statistics = inputs.of_images() if block.recipe in self.magnitude_recipes else ""
         if not pictures or scan is None or statistics is None:
             return None
         return OptimizeTask(
-            layer=layer,
+            layer=layer.layer,
             pictures=pictures,
             dtype=self.dtypes[block.recipe],
             recipe=block.recipe,
             others=block.others,
             scan_files=scan,
             statistics_file=statistics,
+            cells_file=cells_file(layer, pictures, inputs),
         )
 
     def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:
-        # A block has one recipe, and groups of one kind: diverse sets, interpolations, or single pictures.
+        # A block has one recipe, and groups of one kind: diverse sets, interpolations, cells, or other single pictures.
         by_kind: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
         for group in grouped(layer.pictures):
-            kind = group[0].together.kind if group[0].together else ""
+            kind = group[0].together.kind if group[0].together else "cell" if isinstance(group[0].unit, Cell) else ""
             by_kind.setdefault((group[0].recipe, kind), []).append(group)
         for (recipe, _), groups in by_kind.items():
             for part in _chunks(groups, self.block):
@@ -130,6 +132,12 @@ class Plan:
                 names = {name for group in part for picture in group for name in picture.layers}
                 others = tuple(self.model_layers[name] for name in sorted(names - {layer.layer.name}))
                 yield _Block(groups=part, recipe=recipe, others=others)
+
+
+def cells_file(layer: LayerPlan, pictures: Sequence[Picture], inputs: InputFiles) -> str:
+    """Return the file with the directions of the cells among the pictures; '' if there is none among them."""
+    has_cells = any(isinstance(picture.unit, Cell) for picture in pictures)
+    return inputs.of_cells(layer.layout.key) if layer.layout and has_cells else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,13 @@ STAGES = {
             computes=True,
         ),
         Stage(
+            name="layout",
+            worker="network_atlas.layout.worker:LayoutWorker",
+            items="maps",
+            results="maps",
+            computes=False,
+        ),
+        Stage(
             name="optimize",
             worker="network_atlas.optimize.worker:OptimizeWorker",
             items="pictures",

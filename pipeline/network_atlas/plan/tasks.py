@@ -130,6 +130,35 @@ class _WholeLayerTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutTask(_WholeLayerTask):
+    """Lay out the sampled activation vectors of one layer."""
+
+    stage: ClassVar[str] = "layout"
+    layer: LayerSpec
+    key: str
+    reference: LayerSpec
+    """The layer from whose vectors all maps of the run start."""
+    scan_files: tuple[str, ...]
+    reference_files: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return fingerprint("layout", self.key)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (f"map of {self.layer.name}",)
+
+    def split(self) -> tuple[LayoutTask, ...]:
+        """Return (): a map is laid out as a whole."""
+        return ()
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the layer's channels: no image passes the network, and longer vectors take longer to compare."""
+        return self.layer.channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask(_PicturesTask):
     """Make a block of pictures of one layer and one recipe."""
 
@@ -144,6 +173,8 @@ class OptimizeTask(_PicturesTask):
     """The layer's partials, for pictures that use the scan."""
     statistics_file: str = ""
     """The file with the dataset's frequency magnitude, for recipes that use it."""
+    cells_file: str = ""
+    """The file with the directions of cells, for pictures of these."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -190,6 +221,8 @@ class CalibrateTask(_PicturesTask):
     statistics_file: str
     examples: int
     """Examples in the dataset, readable or not."""
+    cells_file: str = ""
+    """The file with the directions of cells, for pictures of these."""
 
     @property
     def id(self) -> str:
@@ -236,6 +269,8 @@ class AssembleTask(_WholeLayerTask):
     examples: int
     """Examples that the partials must cover, readable or not."""
     class_names: tuple[str, ...] = ()
+    cells_file: str = ""
+    """The cells of the layer's map; '' if it has none."""
 
     @property
     def id(self) -> str:
@@ -255,6 +290,16 @@ class AssembleTask(_WholeLayerTask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MapLinks:
+    """The table of a layer's map, and the layers before and behind whose maps it links to."""
+
+    table: str
+    """By its path in the root."""
+    previous: LayerSpec | None = None
+    following: LayerSpec | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteTask(_WholeLayerTask):
     """Write the pages of one layer."""
 
@@ -267,6 +312,8 @@ class SiteTask(_WholeLayerTask):
     following: LayerSpec | None
     upstream: str = ""
     """Hash of everything that determines the layer's output: the network up to it, with its weights."""
+    map: MapLinks | None = None
+    """None for a layer without a map."""
 
     @property
     def id(self) -> str:

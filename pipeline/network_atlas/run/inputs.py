@@ -12,10 +12,11 @@ from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import AssembleTask
+from network_atlas.run.maps import cells_of
 from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
-from network_atlas.store import scan_schemas, schemas
+from network_atlas.store import layout_schemas, scan_schemas, schemas
 from network_atlas.store.fields import VERSION, columns_of
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
@@ -46,6 +47,10 @@ class StoredFiles:
         receipt = self._done.statistics.get(self._plan.statistics_key)
         return receipt.files[0].path if receipt else None
 
+    def of_cells(self, layout_key: str) -> str:
+        """Return the file with the cells of a finished map."""
+        return cells_of(self._done.layout[layout_key])
+
     def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
         """Return the files that hold finished pictures."""
         return files_under((self._done.optimize[picture.key] for picture in pictures), "visualizations")
@@ -60,7 +65,7 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
     # With the columns: finished atlases get a new column at their next run.
-    columns = (columns_of(schemas.ATLAS), columns_of(schemas.CHANNEL_STATS))
+    columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS)))
     contents = (layer, pictures, measured, columns)
     return AssembleTask(
         key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
@@ -71,6 +76,7 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
         scan_files=scanned_files(done.scan[key] for key in layer.scan_keys),
         examples=len(prepared.examples),
         class_names=names,
+        cells_file=cells_of(done.layout[layer.layout.key]) if layer.layout and layer.layout.key in done.layout else "",
     )
 
 

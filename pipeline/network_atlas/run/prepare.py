@@ -26,10 +26,12 @@ from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
+from network_atlas.run.maps import with_finished_maps
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
-from network_atlas.store.results import LAYERS_FILE, read_run_file
+from network_atlas.store.receipts import receipts_by_key
+from network_atlas.store.results import LAYERS_FILE, read_run_file, whole_receipts
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_rows
 
@@ -110,6 +112,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         ),
         dtypes=dtypes_of(config, store),
     )
+    if any(layer.layout for layer in plan.layers):
+        plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
     return Prepared(
         config=config,
         store=store,

@@ -108,6 +108,20 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         }
         for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
     ]
+    maps: list[dict[str, object]] = (
+        [
+            {
+                "stage": "layout",
+                "key": layer.layout.key,
+                "unit": "map",
+                "channel": None,
+                "variant": None,
+                **layer_columns,
+            }
+        ]
+        if layer.layout
+        else []
+    )
     keys = calibration_keys(prepared.plan, layer)
     pictures: list[dict[str, object]] = [
         {
@@ -121,4 +135,4 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         for picture in layer.pictures
         for stage, key in (("optimize", picture.key), ("calibrate", keys[picture.key]))
     ]
-    return scans + pictures
+    return scans + maps + pictures

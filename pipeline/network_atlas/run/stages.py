@@ -9,20 +9,24 @@ a run is resumed by running it again, and a killed run loses only the tasks in p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
+from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.layouts import layout_tasks
 from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.plan.tasks import AssembleTask, MapLinks, SiteTask
 from network_atlas.run.basis import put_basis, reasons_of
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
+from network_atlas.run.maps import with_finished_maps
 from network_atlas.run.number_format import keep
 from network_atlas.run.prepare import prepare
 from network_atlas.run.publishing import publish_snapshot
@@ -30,13 +34,14 @@ from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
 from network_atlas.run.result import Result
 from network_atlas.run.running import Progress, Run
+from network_atlas.site.map_pages import VERSION as MAP_VERSION
 from network_atlas.site.pages import VERSION as SITE_VERSION
 from network_atlas.site.worker import put_index, remove_stale_pages
 from network_atlas.store.current import show
 from network_atlas.store.failures import quarantined, release
 from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import Manifest, latest
-from network_atlas.store.paths import DERIVED, atlas_directory
+from network_atlas.store.paths import DERIVED, activation_atlas_directory, atlas_directory
 from network_atlas.store.receipts import is_whole, read_receipts
 from network_atlas.store.results import Done
 from network_atlas.store.root import Store
@@ -77,13 +82,13 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         # Only now: pictures that do not use the scan are made even if a span failed.
         current.stop_if_failed("scan")
         if config.sweep.share:
-            return result_of(prepared, done, manifest=None)
+            return result_of(current.prepared, done, manifest=None)
         _assemble(current, done)
         current.stop_if_failed("assemble")
         manifest = _publish(current, done)
         _show(current, manifest)
         current.stop_if_failed()
-    return result_of(prepared, done, manifest)
+    return result_of(current.prepared, done, manifest)
 
 
 def _explain(current: Run) -> None:
@@ -110,10 +115,29 @@ def _scan_and_optimize(current: Run) -> None:
     current.stage(STAGES["scan"], plan.scan_tasks(current.done().scan), total=len(plan.share_spans))
     _stop_if_nothing_was_readable(current)
     current.merge_statistics()
-    done = current.done()
+    _lay_out(current)
+    plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "optimize")
     optimize = plan.optimize_tasks({*done.optimize, *left_out}, StoredFiles(current.prepared, done))
     current.stage(STAGES["optimize"], optimize, total=len(plan.share_pictures))
+
+
+def _lay_out(current: Run) -> None:
+    """Lay out the maps, and add the pictures of their cells to the plan."""
+    prepared = current.prepared
+    maps = [
+        layer.layout for layer in prepared.plan.layers if layer.layout and prepared.plan.share.has(layer.layout.key)
+    ]
+    if not maps:
+        return
+    done = current.done()
+    current.stage(
+        STAGES["layout"], layout_tasks(prepared.plan, done.layout, StoredFiles(prepared, done)), total=len(maps)
+    )
+    plan = with_finished_maps(prepared.plan, current.done().layout, prepared.store, prepared.config)
+    if plan != prepared.plan:
+        current.prepared = replace(prepared, plan=plan)
+        record_plan(current.prepared)
 
 
 def _calibrate(current: Run) -> None:
@@ -160,19 +184,38 @@ def _publish(current: Run, done: Done) -> Manifest:
     return manifest
 
 
+def _map_links(mapped: Sequence[tuple[LayerSpec, str]]) -> dict[str, MapLinks]:
+    """Return the table of each map and what it links to, by the layer's name; `mapped` has layers with their tables."""
+    around = [None, *(layer for layer, _ in mapped), None]
+    return {
+        layer.name: MapLinks(table=table, previous=around[number], following=around[number + 2])
+        for number, (layer, table) in enumerate(mapped)
+    }
+
+
 def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
     tables = {layer.slug: manifest.under(atlas_directory(layer))[0] for layer in layers}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
-    # The key covers both neighbours, since each page links to them.
+    maps = {layer.name: manifest.under(activation_atlas_directory(layer)) for layer in layers}
+    cells = {name: files[0] for name, files in maps.items() if files}
+    links = _map_links([(layer, cells[layer.name].path) for layer in layers if layer.name in cells])
+    # The key covers both neighbours, since each page links to them, and those of the map.
     tasks = [
         SiteTask(
-            key=fingerprint("site", SITE_VERSION, tables[layer.slug].sha256, layer, before, after),
+            key=fingerprint(
+                "site",
+                (SITE_VERSION, MAP_VERSION),
+                tables[layer.slug].sha256,
+                cells[layer.name].sha256 if layer.name in cells else "",
+                (layer, before, after, links.get(layer.name)),
+            ),
             layer=layer,
             table=tables[layer.slug].path,
             previous=before,
             following=after,
             upstream=manifest.upstream.get(layer.name, ""),
+            map=links.get(layer.name),
         )
         for before, layer, after in neighbours
     ]

@@ -125,8 +125,9 @@ def _holder(raw: dict[str, Any]) -> Holder:
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
     planned = _planned_keys(store)
     sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
+    by_key = ("scan", *(["layout"] if "layout" in planned else []), "optimize", "calibrate")  # few runs make maps
     queries = [
-        *(partial(_counted, store, stage, planned.get(stage, set())) for stage in ("scan", "optimize", "calibrate")),
+        *(partial(_counted, store, stage, planned.get(stage, set())) for stage in by_key),
         *(partial(_layered, store, stage, layers, sizes) for stage in ("assemble", "site")),
     ]
     with ThreadPoolExecutor(1 if store.is_local else len(queries)) as pool:  # an object store takes its time to answer

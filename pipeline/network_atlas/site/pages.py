@@ -96,13 +96,19 @@ class LayerSummary:
 
 
 def layer_files(
-    info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], previous: LayerSpec | None, following: LayerSpec | None
+    info: AtlasInfo,
+    spec: LayerSpec,
+    rows: Sequence[Row],
+    previous: LayerSpec | None,
+    following: LayerSpec | None,
+    *,
+    has_map: bool = False,
 ) -> dict[str, bytes]:
     """Return the page of one layer with its data and sheets, by path below `site/`."""
     rows = _numbered(rows, spec)
     columns = columns_of(rows)
     pictures, crops = picture_parts(rows, columns), crop_parts(rows)
-    html = _template("layer.html").render(
+    html = template("layer.html").render(
         info=info,
         layer=spec,
         facts=layer_facts(spec),
@@ -116,6 +122,7 @@ def layer_files(
         size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
+        has_map=has_map,
     )
     folder = f"layers/{spec.slug}"
     script = layer_script(info, spec, rows, columns, pictures=pictures, crops=crops)
@@ -179,7 +186,7 @@ def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, by
     sheets = {
         layer.spec.slug: pack(layer.covers, form="WEBP", longest_px=THUMBNAIL_PX) for layer in layers if layer.covers
     }
-    html = _template("index.html").render(
+    html = template("index.html").render(
         info=info,
         layers=[
             {
@@ -217,5 +224,5 @@ def _environment() -> Environment:
     return environment
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
     return _environment().get_template(name)

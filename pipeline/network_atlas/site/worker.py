@@ -15,6 +15,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.config.verdict import WORDS as VERDICTS
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
+from network_atlas.site.map_pages import map_files
 from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.paths import atlas_directory
@@ -38,14 +39,25 @@ class SiteWorker:
         started = time.monotonic()
         rows = read_rows(self._store, task.table)
         info = layer_info(atlas_info(to_plain(self._config)), table=task.table, upstream=task.upstream)
-        pages = layer_files(info, task.layer, rows, task.previous, task.following)
+        pages = layer_files(info, task.layer, rows, task.previous, task.following, has_map=task.map is not None)
+        pages |= self._map(task)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         for path, data in pages.items():
             self._store.write(f"site/{path}", data)
-        for path in set(self._store.list(f"site/layers/{task.layer.slug}")) - {file.path for file in files}:
-            self._store.delete(path)  # sheets of an earlier table with more channels
+        slug, written = task.layer.slug, {file.path for file in files}
+        pages_of_map = {path for path in (f"site/maps/{slug}.html", f"site/maps/{slug}.js") if self._store.exists(path)}
+        before = {*self._store.list(f"site/layers/{slug}"), *self._store.list(f"site/maps/{slug}"), *pages_of_map}
+        for path in before - written:
+            self._store.delete(path)  # sheets of an earlier table with more channels, or of an earlier map
         receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)
         return commit(self._store, receipt)
+
+    def _map(self, task: SiteTask) -> dict[str, bytes]:
+        """Return the files of the layer's map; none if it has no map."""
+        if task.map is None:
+            return {}
+        cells = read_rows(self._store, task.map.table)
+        return map_files(atlas_info(to_plain(self._config)), task.layer, cells, task.map)
 
 
 def atlas_info(config: Mapping[str, Any], *, examples: int = 0, created: str = "", snapshot: int = 0) -> AtlasInfo:

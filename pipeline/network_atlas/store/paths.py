@@ -14,7 +14,7 @@ from network_atlas.layers import LayerSpec
 TABLES = "tables"
 """Folder of the joined tables of all snapshots."""
 LAYERS_DIRECTORY = f"{TABLES}/layers"
-CURRENT = ("atlas", "channel_stats")
+CURRENT = ("atlas", "channel_stats", "activation_atlas")
 """Folders below `tables/` whose newest files also have a fixed name, in a folder of the same name in the root."""
 PAGES = "site"
 DERIVED = (TABLES, PAGES)
@@ -33,6 +33,16 @@ def visualizations_directory(layer: LayerSpec) -> str:
 def atlas_directory(layer: LayerSpec) -> str:
     """Return the folder of a layer's joined tables."""
     return f"{TABLES}/atlas/layer_slug={layer.slug}"
+
+
+def activation_atlas_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's joined tables of the cells of its map."""
+    return f"{TABLES}/activation_atlas/layer_slug={layer.slug}"
+
+
+def layout_directory(folder: str, layer: LayerSpec) -> str:
+    """Return the folder of a layer's map: `folder` is 'layouts' (where each vector lies) or 'cells'."""
+    return f"{folder}/layer_slug={layer.slug}"
 
 
 def statistics_directory(layer: LayerSpec) -> str:

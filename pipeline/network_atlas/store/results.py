@@ -19,6 +19,7 @@ ITEMS_FILE = "plan/items.parquet"
 LAYERS_FILE = "layers.parquet"
 RESULTS = {
     "scan": ("scan", "activation_samples", "examples", "failures/images"),
+    "layout": ("layouts", "cells"),
     "optimize": ("visualizations",),
     "calibrate": ("calibrations",),
     "statistics": ("statistics",),
@@ -31,13 +32,14 @@ class Done:
     """The finished results in a store: for each stage, key to receipt."""
 
     scan: dict[str, Receipt]
+    layout: dict[str, Receipt]
     optimize: dict[str, Receipt]
     calibrate: dict[str, Receipt]
     statistics: dict[str, Receipt]
 
     @property
     def keys(self) -> set[str]:
-        return {*self.scan, *self.optimize}
+        return {*self.scan, *self.layout, *self.optimize}
 
 
 def what_is_done(store: Store) -> Done:

@@ -57,10 +57,10 @@ LAYERS = table_schema(
 ITEMS = table_schema(
     "items",
     [
-        field("stage", pa.string(), "scan, optimize or calibrate"),
+        field("stage", pa.string(), "scan, layout, optimize or calibrate"),
         field("key", pa.string(), "fingerprint of everything that determines the result"),
         *LAYER_KEYS,
-        field("channel", pa.int32(), "channel; null for scan items, which hold all channels"),
+        field("channel", pa.int32(), "channel; null for scan items, which hold all channels, maps and cells"),
         field("unit", pa.string(), "what the picture describes; for scan items the span of examples"),
         field("variant", pa.string(), "objective, sign and seed; null for scan items"),
     ],

@@ -151,7 +151,8 @@ def _layer_table(prepared: Prepared, done: Done) -> Table:
 
 def _plan_lines(prepared: Prepared, cost: Estimate, why: Sequence[Reason]) -> list[str]:
     config, plan, passed_over = prepared.config, prepared.plan, prepared.sweep.passed_over
-    scan, optimize = cost.stages[0], cost.stages[1]
+    stages = {stage.name: stage for stage in cost.stages}
+    scan, optimize = stages["scan"], stages["optimize"]
     channels = counted(sum(len(layer.channels) for layer in plan.layers), "channel")
     layers = f"{len(plan.layers)} of {counted(len(prepared.facts.layers), 'layer')}, {channels}"
     examples = f"{counted(len(prepared.examples), 'example')} in {counted(len(plan.spans), 'span')}"

@@ -1,0 +1,1 @@
+"""Activation maps: sampled activation vectors laid out on a square, and the cells of grids over it [umap-learn]."""

@@ -1,0 +1,28 @@
+"""Add to a plan the pictures of the cells of those maps that are laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.plan.layouts import Place, with_cells
+from network_atlas.plan.plan import Plan
+from network_atlas.store.columns import read_columns
+from network_atlas.store.receipts import Receipt, files_under
+from network_atlas.store.root import Store
+
+
+def with_finished_maps(plan: Plan, layouts: Mapping[str, Receipt], store: Store, config: RunConfig) -> Plan:
+    """Return the plan with a picture of each cell of its finished maps; `layouts` are the receipts of maps by key."""
+    keys = [layer.layout.key for layer in plan.layers if layer.layout and layer.layout.key in layouts]
+    return with_cells(plan, {key: _cells(store, cells_of(layouts[key])) for key in keys}, config) if keys else plan
+
+
+def cells_of(receipt: Receipt) -> str:
+    """Return the file with the cells of a map."""
+    return files_under([receipt], "cells")[0]
+
+
+def _cells(store: Store, path: str) -> list[Place]:
+    columns = read_columns(store, path, ["grid", "row", "column"])
+    return list(zip(*(columns[name].tolist() for name in ("grid", "row", "column")), strict=True))

@@ -1,0 +1,97 @@
+"""The columns of the tables of the activation atlas: where vectors lie, the cells, and the cells with their icons."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from network_atlas.store.fields import IMAGE, LAYER_KEYS, field, table_schema
+from network_atlas.store.picture_columns import PERCENTILE, PICTURE_STATUS
+
+_LAYOUT = field("layout", pa.string(), "fingerprint of everything that determines the layer's map")
+
+_AT = [
+    field("row", pa.int32(), "row of the vector in the layer's map; token in token layers"),
+    field("column", pa.int32(), "column of the vector in the layer's map"),
+]
+
+LAYOUTS = table_schema(
+    "layouts",
+    [
+        *LAYER_KEYS,
+        _LAYOUT,
+        field("example_id", pa.string(), "the sampled image"),
+        field("label", pa.string(), "its label, empty when unknown"),
+        *_AT,
+        field("x", pa.float32(), "place of the vector on the map, from 0 at the left to 1 at the right"),
+        field("y", pa.float32(), "place of the vector on the map, from 0 at the top to 1 at the bottom"),
+    ],
+)
+
+_MEMBER = [
+    field("example_id", pa.string(), "the sampled image"),
+    field("label", pa.string(), "its label, empty when unknown"),
+    *_AT,
+    field("cosine", pa.float32(), "cosine of the vector with the mean of its cell"),
+]
+
+_CELL = [
+    field("vectors", pa.int32(), "activation vectors that the whole map stands on"),
+    field("images", pa.int32(), "images that these are from"),
+    field("grid", pa.int32(), "cells along a side of the map"),
+    field("row", pa.int32(), "row of the cell, from the top of the map"),
+    field("column", pa.int32(), "column of the cell, from the left of the map"),
+    field("count", pa.int32(), "vectors in the cell"),
+    field(
+        "labels",
+        pa.list_(
+            pa.struct(
+                [
+                    field("label", pa.string(), "the label"),
+                    field("count", pa.int32(), "vectors of the cell whose images have it"),
+                ]
+            )
+        ),
+        "the commonest labels of the cell; of equally common ones, that of the vector nearest to the mean first",
+    ),
+]
+
+CELLS = table_schema(
+    "cells",
+    [
+        *LAYER_KEYS,
+        _LAYOUT,
+        *_CELL,
+        field("mean", pa.list_(pa.float32()), "mean of the cell's vectors, per channel", "activation"),
+        field(
+            "direction",
+            pa.list_(pa.float32()),
+            "the mean multiplied by the inverse of the second-moment matrix of the map's vectors, which is shrunk "
+            "towards the identity (Ledoit and Wolf 2004); of unit length",
+        ),
+        field("examples", pa.list_(pa.struct(_MEMBER)), "vectors in the cell, the nearest to its mean first"),
+    ],
+)
+
+ACTIVATION_ATLAS = table_schema(
+    "activation_atlas",
+    [
+        field("model", pa.string(), "name of the model"),
+        *LAYER_KEYS,
+        _LAYOUT,
+        *_CELL,
+        field("unit", pa.string(), "text form of the cell"),
+        field("key", pa.string(), "fingerprint of the icon; null where it is missing"),
+        field("icon", IMAGE, "picture optimized for the cell's direction; null where it is missing"),
+        field("score", pa.float32(), "the direction's objective on the icon: mean of dot product times cosine^p"),
+        field("percentile", pa.float32(), PERCENTILE, "%"),
+        field("steps", pa.int32(), "steps that the icon took", "steps"),
+        field("seed", pa.int64(), "seed of the icon"),
+        field("icon_status", pa.string(), f"{PICTURE_STATUS}; null where it is missing"),
+        field(
+            "examples",
+            pa.list_(pa.struct([*_MEMBER, field("crop", IMAGE, "what the layer sees of the image at that position")])),
+            "vectors in the cell, the nearest to its mean first; crops of the first few, of one image only once",
+        ),
+    ],
+)
+"""One row per cell of the grids of a layer's map, from the coarsest grid to the finest."""

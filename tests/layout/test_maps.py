@@ -1,0 +1,183 @@
+"""Whole runs with maps: what is stored and shown, and that nothing is laid out twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import quietly
+
+from network_atlas.config.compose import compose
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError, SelectionError
+from network_atlas.plan.estimate import EARLIER, Speeds, estimate
+from network_atlas.plan.layouts import layout_tasks
+from network_atlas.run.prepare import prepare
+from network_atlas.run.status import read_status
+from network_atlas.store.manifest import latest
+from network_atlas.store.results import what_is_done
+from network_atlas.store.root import Store
+from network_atlas.units import Cell
+
+LAYERS = ["0000-conv1", "0002-conv2", "0005-conv3"]
+
+
+def rows_below(root: Path, folder: str) -> list[dict[str, Any]]:
+    return [
+        row for path in sorted((root / folder).rglob("*.parquet")) for row in pq.ParquetFile(path).read().to_pylist()
+    ]
+
+
+@pytest.fixture
+def mapped(mapped_root: Path, tmp_path: Path) -> Path:
+    """A finished atlas with maps, to change."""
+    return Path(shutil.copytree(mapped_root, tmp_path / "atlas"))
+
+
+def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crops(mapped_root: Path) -> None:
+    points, atlas = rows_below(mapped_root, "layouts"), rows_below(mapped_root, "activation_atlas")
+    per_layer = Counter(row["layer"] for row in points)
+    # Twelve images, two vectors of each where both positions differ.
+    assert all(12 < count <= 24 for count in per_layer.values())
+    assert all(0 <= row["x"] <= 1 and 0 <= row["y"] <= 1 for row in points)
+    counts: Counter[tuple[str, int]] = Counter()
+    for row in atlas:
+        counts[row["layer"], row["grid"]] += row["count"]
+        assert row["icon"]["bytes"].startswith(b"\x89PNG")
+        assert row["icon_status"] in ("ok", "grey", "saturated")
+        assert row["percentile"] is None or 0 <= row["percentile"] <= 100
+        assert row["unit"] == f"{row['layer']}:cell {row['grid']}/{row['row']},{row['column']}"
+        assert row["vectors"] == per_layer[row["layer"]]
+        assert row["images"] == 12
+        shown = [example["example_id"] for example in row["examples"] if example["crop"]]
+        assert 1 <= len(shown) <= 6
+        assert len(shown) == len(set(shown))
+        assert len(row["examples"]) == min(24, row["count"])
+    # With fewest=1 nothing is left out: the cells of each grid hold all vectors.
+    assert counts == {(layer, grid): count for layer, count in per_layer.items() for grid in (2, 4)}
+
+
+def test_a_vector_lies_in_the_cell_that_its_place_says(mapped_root: Path) -> None:
+    places = {
+        (row["layer"], row["example_id"], row["row"], row["column"]): (row["x"], row["y"])
+        for row in rows_below(mapped_root, "layouts")
+    }
+    for cell in rows_below(mapped_root, "cells"):
+        for example in cell["examples"]:
+            x, y = places[cell["layer"], example["example_id"], example["row"], example["column"]]
+            assert (min(int(y * cell["grid"]), cell["grid"] - 1), min(int(x * cell["grid"]), cell["grid"] - 1)) == (
+                cell["row"],
+                cell["column"],
+            )
+
+
+def test_cells_are_no_rows_of_the_layers_table(mapped_root: Path) -> None:
+    assert [row["channel"] for row in rows_below(mapped_root, "atlas")] == [0, 1] * 3
+
+
+def test_a_layer_links_to_its_map_and_maps_to_each_other(mapped_root: Path) -> None:
+    for number, slug in enumerate(LAYERS):
+        assert f'href="../maps/{slug}.html"' in (mapped_root / f"site/layers/{slug}.html").read_text()
+        page = (mapped_root / f"site/maps/{slug}.html").read_text()
+        for other in {LAYERS[max(0, number - 1)], LAYERS[min(2, number + 1)]} - {slug}:
+            assert f'href="{other}.html"' in page
+
+
+def test_the_same_run_again_lays_nothing_out_and_publishes_nothing(mapped: Path, composed_maps: Any) -> None:
+    before = {path: path.stat().st_mtime_ns for path in mapped.rglob("*") if path.is_file()}
+    result = quietly(composed_maps(f'store.root="{mapped}"'))
+    assert result.manifest is not None
+    assert result.manifest.number == 1
+    changed = {str(path.relative_to(mapped)) for path, when in before.items() if path.stat().st_mtime_ns != when}
+    assert all(path.startswith(("plan/", "layers.parquet", "logs/")) for path in changed), changed
+
+
+def test_the_snapshot_names_maps_cells_and_joined_tables_and_the_status_counts_them(mapped_root: Path) -> None:
+    manifest = latest(Store.open(str(mapped_root)))
+    assert manifest is not None
+    folders = Counter(file.path.removeprefix("tables/").split("/")[0] for file in manifest.files)
+    assert (folders["layouts"], folders["cells"], folders["activation_atlas"]) == (3, 3, 3)
+    stages = {stage.name: stage for stage in read_status(str(mapped_root)).stages}
+    assert (stages["layout"].done, stages["layout"].total) == (3, 3)
+    assert stages["optimize"].done == stages["optimize"].total > 6
+
+
+def test_another_grid_makes_new_maps_and_icons_and_no_picture_of_a_channel(mapped: Path, composed_maps: Any) -> None:
+    plan = prepare(composed_maps(f'store.root="{mapped}"'), measured=False).plan
+    other = prepare(composed_maps(f'store.root="{mapped}"', "layout.grids=[3]"), measured=False).plan
+    assert plan.scan_keys == other.scan_keys
+
+    def channels(keys: Any) -> set[str]:
+        return {p.key for layer in keys.layers for p in layer.pictures if not isinstance(p.unit, Cell)}
+
+    assert channels(plan) == channels(other)
+    assert len(layout_tasks(other, done={layer.layout.key for layer in plan.layers if layer.layout})) == 3
+    assert not [p for layer in other.layers for p in layer.pictures if isinstance(p.unit, Cell)]
+
+
+def test_a_run_without_maps_removes_their_tables_and_pages_and_keeps_their_shards(
+    mapped: Path, composed_maps: Any
+) -> None:
+    quietly(composed_maps(f'store.root="{mapped}"', "layout.layers=[]"))
+    assert not list((mapped / "activation_atlas").rglob("*.parquet"))
+    assert not list((mapped / "site/maps").rglob("*.html"))
+    assert "maps/" not in (mapped / "site/layers/0000-conv1.html").read_text()
+    assert len(rows_below(mapped, "cells")) > 0
+    manifest = latest(Store.open(str(mapped)))
+    assert manifest is not None
+    assert not [file.path for file in manifest.files if file.path.startswith(("cells", "layouts", "activation_atlas"))]
+
+
+def test_a_lost_map_is_laid_out_again_and_its_icons_are_kept(mapped: Path, composed_maps: Any) -> None:
+    lost = next((mapped / "cells").rglob("*.parquet"))
+    before = lost.read_bytes()
+    lost.unlink()
+    pictures = {path.name for path in (mapped / "visualizations").rglob("*.parquet")}
+    quietly(composed_maps(f'store.root="{mapped}"'))
+    assert lost.read_bytes() == before
+    assert {path.name for path in (mapped / "visualizations").rglob("*.parquet")} == pictures
+
+
+def test_the_last_layers_alone_get_maps(composed_maps: Callable[..., RunConfig], tmp_path: Path) -> None:
+    config = composed_maps(f'store.root="{tmp_path}"', "layout.last=1")
+    plan = prepare(config, measured=False).plan
+    assert [layer.layer.name for layer in plan.layers if layer.layout] == ["conv3"]
+
+
+def test_a_layer_that_the_sweep_does_not_select_is_named(
+    composed_maps: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    with pytest.raises(SelectionError, match=r"no layer 'conv9'.*conv"):
+        prepare(composed_maps(f'store.root="{tmp_path}"', "layout.layers=[conv9]"), measured=False)
+
+
+def test_grids_in_any_other_order_and_unknown_recipes_are_refused() -> None:
+    with pytest.raises(ConfigError, match="from coarse to fine"):
+        compose(["layout=main_layers", "layout.grids=[8,4]"])
+    with pytest.raises(ConfigError, match="recipe='other' is not among recipes"):
+        compose(["layout=main_layers", "layout.recipe=other"])
+
+
+def test_a_plan_counts_the_maps_and_about_as_many_icons_as_there_will_be(
+    mapped_root: Path, composed_maps: Any, tmp_path: Path
+) -> None:
+    def costs(root: Path) -> dict[str, Any]:
+        prepared = prepare(composed_maps(f'store.root="{root}"'), measured=False)
+        done = what_is_done(prepared.store)
+        sources = dict.fromkeys(("scan", "optimize", "calibrate", "assemble"), EARLIER)
+        speeds = Speeds(step=1, image=1, measure=1, row=1, pictures={}, sources=sources)
+        facts = (prepared.config, prepared.facts, prepared.plan)
+        cost = estimate(*facts, done=done.keys, measured=done.calibrate, speeds=speeds)
+        return {stage.name: stage for stage in cost.stages}
+
+    before, after = costs(tmp_path), costs(mapped_root)
+    assert (before["layout"].total, before["layout"].reused, before["layout"].tasks) == (3, 0, 3)
+    assert before["layout"].seconds > 3 * 18
+    assert (after["layout"].reused, after["optimize"].tasks) == (3, 0)
+    icons = after["optimize"].total - 6
+    assert icons / 2 < before["optimize"].total - 6 < 2 * icons

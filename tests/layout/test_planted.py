@@ -1,0 +1,127 @@
+"""A map by UMAP: images of five kinds lie in five regions, the same every time, and icons excite their cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import needs, quietly
+from PIL import Image
+from tiny_network import build
+
+from network_atlas.layout.vectors import read_vectors
+from network_atlas.layout.worker import LayoutWorker
+from network_atlas.pictures.cells import direction_of, read_directions
+from network_atlas.pictures.stored import measure
+from network_atlas.pictures.target import Target
+from network_atlas.plan.layouts import layout_tasks
+from network_atlas.run.inputs import StoredFiles
+from network_atlas.run.prepare import prepare
+from network_atlas.store.png import decode_png
+from network_atlas.store.results import what_is_done
+from network_atlas.units import Cell
+
+KINDS = ("red", "green", "blue", "columns", "checks")
+EACH = 16
+
+
+def planted(folder: Path) -> Path:
+    """Write images of five kinds, each with noise of its own."""
+    generator = np.random.default_rng(4)
+    rows, columns = np.indices((16, 16))
+    patterns = [
+        *(np.eye(3)[number] * np.ones((16, 16, 1)) for number in range(3)),
+        np.repeat((columns % 2)[:, :, None], 3, axis=2),
+        np.repeat(((rows // 4 + columns // 4) % 2)[:, :, None], 3, axis=2) * [1, 1, 0],
+    ]
+    for kind, pattern in zip(KINDS, patterns, strict=True):
+        for number in range(EACH):
+            noisy = 200 * pattern + generator.uniform(0, 55, (16, 16, 3))
+            Image.fromarray(noisy.astype(np.uint8)).save(folder / f"{number:02d}_{kind}.png")
+    return folder
+
+
+def purity(points: np.ndarray, labels: list[str], neighbours: int = 5) -> float:
+    """Return the share of the nearest neighbours on the map that are of a point's own kind."""
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    nearest = np.argsort(distances, axis=1)[:, 1 : neighbours + 1]
+    kinds = np.array(labels)
+    return float((kinds[nearest] == kinds[:, None]).mean())
+
+
+@pytest.mark.slow
+@needs("umap")
+def test_planted_kinds_lie_in_regions_of_their_own(composed_maps: Any, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    root = tmp_path / "atlas"
+    config = composed_maps(
+        f'dataset.root="{planted(tmp_path / "images")}"',
+        f'store.root="{root}"',
+        'layout.layers=["conv2","conv3"]',
+        "layout.grids=[8]",
+        "layout.fewest=4",
+        "recipes.icon.steps=64",
+        "recipes.icon.coarse=0",
+        "optimize/transform@recipes.icon.transform=none",  # the images are too small to be moved
+    )
+    quietly(config)
+    rows = {
+        layer: pq.ParquetFile(next((root / "layouts").glob(f"*{layer}/*.parquet"))).read().to_pylist()
+        for layer in ("conv2", "conv3")
+    }
+    for points in rows.values():
+        assert len(points) > len(KINDS) * EACH
+        assert (
+            purity(np.array([[row["x"], row["y"]] for row in points]), [row["label"] for row in points]) > 0.75
+        )  # by chance .2
+    assert_regions_can_be_followed(rows)
+    assert_icons_excite_their_cells(config, root)
+    assert_the_same_again(config, root)
+
+
+def assert_regions_can_be_followed(rows: dict[str, list[dict[str, Any]]]) -> None:
+    """The kinds lie in much the same places of both maps: closer than if the kinds were exchanged at random."""
+    middles = [
+        np.array([np.mean([[row["x"], row["y"]] for row in points if row["label"] == kind], axis=0) for kind in KINDS])
+        for points in rows.values()
+    ]
+    distance = np.linalg.norm(middles[0] - middles[1], axis=1).mean()
+    generator = np.random.default_rng(0)
+    others = [np.linalg.norm(middles[0] - generator.permutation(middles[1]), axis=1).mean() for _ in range(100)]
+    assert distance < np.percentile(others, 10)
+
+
+def assert_icons_excite_their_cells(config: Any, root: Path) -> None:
+    """Each icon scores higher at its cell's direction than images of noise."""
+    prepared = prepare(config)
+    plan = next(layer for layer in prepared.plan.layers if layer.layer.name == "conv3")
+    path = next((root / "cells").glob("*conv3/*.parquet")).relative_to(root).as_posix()
+    directions = read_directions(prepared.store, path)
+    icons = {
+        row["unit"]: row for row in pq.ParquetFile(next((root / "activation_atlas").glob("*conv3*"))).read().to_pylist()
+    }
+    target = Target(model=build(), layers=[plan.layer], input=config.model.input, device=torch.device("cpu"))
+    noise = np.random.default_rng(1).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    cells = [picture.unit for picture in plan.pictures if isinstance(picture.unit, Cell)]
+    assert len(cells) == len(icons) > 4
+    for cell in cells:
+        unit = direction_of(cell, directions)
+        pixels = decode_png(icons[cell.label]["icon"]["bytes"], channels=3)
+        (score,) = measure(target, pixels[None], [unit])
+        assert score == pytest.approx(icons[cell.label]["score"], rel=1e-4)
+        assert score > max(measure(target, noise, [unit] * len(noise)))
+
+
+def assert_the_same_again(config: Any, root: Path) -> None:
+    """The same sample gives the same bits: the shards, named by their content, are there already."""
+    prepared = prepare(config)
+    before = {path.name for folder in ("layouts", "cells") for path in (root / folder).rglob("*.parquet")}
+    done = what_is_done(prepared.store)
+    for task in layout_tasks(prepared.plan, done=(), inputs=StoredFiles(prepared, done)):
+        receipt = LayoutWorker(config).run(task)
+        assert {file.path.rsplit("/", 1)[-1] for file in receipt.files} <= before
+        assert len(read_vectors(prepared.store, task.scan_files, task.layer)) > 80

@@ -1,0 +1,66 @@
+"""Starts, turns and scaling of maps. UMAP itself: `test_planted.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import needs
+
+from network_atlas.layout.projection import FEWEST, on_unit_square, project, start_positions, turned_to
+
+GENERATOR = np.random.default_rng(5)
+CLOUD = GENERATOR.normal(size=(40, 2)).astype(np.float32)
+
+
+def test_images_that_differ_most_start_farthest_apart() -> None:
+    means = np.eye(6, dtype=np.float32)[[0, 0, 0, 1, 1, 1]] + 0.01 * GENERATOR.normal(size=(6, 6)).astype(np.float32)
+    starts = start_positions("abcdef", means)
+    first = [float(starts[name][0]) for name in "abcdef"]
+    assert max(first[:3]) < min(first[3:]) or max(first[3:]) < min(first[:3])
+    assert list(starts) == list("abcdef")
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (2, 4), (5, 1)])
+def test_few_images_and_single_channels_have_a_start_too(shape: tuple[int, int]) -> None:
+    starts = start_positions([str(number) for number in range(shape[0])], np.ones(shape, np.float32))
+    assert all(position.shape == (2,) and np.isfinite(position).all() for position in starts.values())
+
+
+@pytest.mark.parametrize("mirrored", [1, -1])
+def test_a_map_is_turned_and_mirrored_back_to_its_start(mirrored: int) -> None:
+    turn = np.array([[np.cos(2), np.sin(2)], [-np.sin(2), np.cos(2)]], np.float32) * [[1], [mirrored]]
+    back = turned_to(CLOUD, (CLOUD @ turn + 7).astype(np.float32))
+    np.testing.assert_allclose(back, CLOUD - CLOUD.mean(axis=0), atol=1e-4)
+
+
+def test_turning_keeps_all_distances() -> None:
+    other = GENERATOR.normal(size=(40, 2)).astype(np.float32)
+    back = turned_to(CLOUD, other)
+    np.testing.assert_allclose(
+        np.linalg.norm(back[1:] - back[:-1], axis=1), np.linalg.norm(np.diff(other, axis=0), axis=1), rtol=1e-4
+    )
+
+
+def test_what_lies_far_out_moves_to_the_border_and_leaves_room_for_the_others() -> None:
+    points = np.concatenate([CLOUD.repeat(10, axis=0), [[1000.0, -1000.0]]]).astype(np.float32)
+    square = on_unit_square(points)
+    assert square[-1].tolist() == [1.0, 0.0]
+    assert np.ptp(square[:-1], axis=0).min() > 0.8
+    assert square.min() >= 0
+    assert square.max() <= 1
+
+
+def test_few_vectors_stay_in_the_arrangement_that_they_start_from(composed_maps) -> None:  # type: ignore[no-untyped-def]
+    start = CLOUD[: FEWEST - 1]
+    square = project(np.ones((FEWEST - 1, 3), np.float32), start, composed_maps().layout)
+    assert np.corrcoef(square[:, 0], start[:, 0])[0, 1] > 0.97
+    assert np.isfinite(on_unit_square(start[:1])).all()
+
+
+@needs("umap")
+def test_umap_is_not_loaded_before_it_is_needed() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, network_atlas.layout.worker; assert not {'umap', 'sklearn', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

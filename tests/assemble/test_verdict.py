@@ -96,19 +96,21 @@ def test_a_channel_made_to_fool_is_not_trusted_and_its_honest_neighbour_is(
 ) -> None:
     images = tmp_path / "images"
     images.mkdir()
+    seeds = ",".join(f"{{objective: channel, seed: {number}}}" for number in range(8))
     network = ["model.name=fooling_network:build", "sweep.select.0.include=[responses]", *SELECTED]
+    network += ['sweep.select.0.channels="0:2"', f"sweep.variants=[{seeds}]"]
     quietly(tiny(*network, f'dataset.root="{write_colours(images)}"', "dataset.label=none"))
     pictures = shown_in(tmp_path / "atlas", "responses")
-    honest, fooling = (
-        next((row, shown) for row, shown in pictures if row["channel"] == channel and shown["variant"] == "channel+")
-        for channel in (0, 1)
-    )
-    # Nothing else gives it away: the picture beats every image, and is the channel's own in its layer.
-    assert fooling[1]["percentile"] == 100
-    assert fooling[1]["standardized_rank"] == 1
-    assert fooling[1]["verdict"] == fooling[0]["verdict"] == DISTRUSTED, fooling[1]
-    assert ["in another way than images do" in reason for reason in fooling[1]["verdict_reasons"]] == [True]
-    assert honest[1]["verdict"] == TRUSTED, honest[1]["verdict_reasons"]
+    honest, fooling = ([(row, shown) for row, shown in pictures if row["channel"] == channel] for channel in (0, 1))
+    # Of some starts the ascent is led astray: nothing else gives these pictures away. They beat every image, and are
+    # the channel's own in its layer.
+    fooled = [shown for _, shown in fooling if (shown["percentile"], shown["standardized_rank"]) == (100, 1)]
+    assert len(fooled) > 1
+    for shown in fooled:
+        assert shown["picture_verdict"] != TRUSTED
+        assert ["in another way than images do" in reason for reason in shown["verdict_reasons"]] == [True]
+    assert fooling[0][0]["verdict"] != TRUSTED
+    assert {shown["picture_verdict"] for _, shown in honest} == {TRUSTED}, honest[0][1]["verdict_reasons"]
 
 
 def test_another_limit_joins_anew_and_makes_nothing_again(tiny: Callable[..., RunConfig], finished: Path) -> None:
@@ -118,7 +120,7 @@ def test_another_limit_joins_anew_and_makes_nothing_again(tiny: Callable[..., Ru
     before = {folder: files(folder) for folder in ("visualizations", "calibrations", "scan")}
     quietly(tiny("assemble.verdict.percentile_below=[101, 101]"))
     assert {folder: files(folder) for folder in before} == before
-    verdicts = {shown["verdict"] for _, shown in shown_in(finished, "conv2")}
+    verdicts = {shown["picture_verdict"] for _, shown in shown_in(finished, "conv2")}
     assert verdicts == {DISTRUSTED}
 
 

@@ -33,7 +33,9 @@ def test_a_shard_that_was_edited_is_named_and_made_again_once_it_is_deleted(fini
     image["bytes"] = image["bytes"][:-1] + bytes([image["bytes"][-1] ^ 1])
     edited = encode(rows, schemas.VISUALIZATIONS, sorted_by=("layer_index", "channel"))
     assert len(edited) == path.stat().st_size
+    times = path.stat()
     path.write_bytes(edited)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # else its time gives it away (`store.touched`)
     with pytest.raises(StoreError, match=rf"{path.name}.*content is not that of its name.*Delete it and run again"):
         quietly(tiny("assemble.crop_px=20"))  # joins the tables anew
     assert numbers(Store.open(str(finished))) == [1]

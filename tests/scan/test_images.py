@@ -60,8 +60,10 @@ def test_batches_spans_and_layers_change_nothing(tiny: Callable[..., RunConfig],
 
 
 def test_so_many_images_are_enough(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
-    quietly(tiny(*LITTLE, "dataset.views=25"))
-    assert (statistics(tmp_path / "atlas")["count"], statistics(tmp_path / "atlas")["examples"]) == (IMAGES, 300)
+    quietly(tiny(*LITTLE, "dataset.views=40"))
+    row = statistics(tmp_path / "atlas")
+    assert IMAGES <= row["count"] <= 1.2 * IMAGES
+    assert row["examples"] == 480
 
 
 def test_a_wider_sweep_looks_at_the_images_of_a_span_once(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

@@ -352,7 +352,7 @@ def test_a_browser_sorts_and_filters_by_the_address(
 ) -> None:
     rows = [make_row(number, verdict="trusted" if number % 2 else "doubtful") for number in range(6)]
     for number, row in enumerate(rows):
-        row["visualizations"][0] |= {"score": float([5, 1, 4, 2, 6, 3][number]), "verdict": row["verdict"]}
+        row["visualizations"][0] |= {"score": float([5, 1, 4, 2, 6, 3][number]), "picture_verdict": row["verdict"]}
     for path, data in make_site((make_spec(channels=6), rows)).items():
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
+
 from network_atlas.dataset import Preprocessing, Source
 from network_atlas.dataset.crops import crop, original_box, seen_box
 from network_atlas.errors import DatasetError, UnreadableImageError
@@ -60,13 +62,7 @@ class Crops:
     def _of_example(
         self, layer: LayerSpec, example_id: str, locations: Sequence[Location]
     ) -> Iterator[tuple[Location, Shown]]:
-        try:
-            image, (above, before) = self._source.read(example_id), self._source.origin(example_id)
-        except UnreadableImageError as error:
-            raise DatasetError(
-                f"{error}. The scan could read it, so the file was changed or removed since: restore it and give the "
-                "same command again, or leave it out with dataset.exclude"
-            ) from error
+        image, (above, before) = read_again(self._source, example_id), self._source.origin(example_id)
         config = self._preprocessing.config
         whole = (0.0, 0.0, float(config.height), float(config.width))
         for location in locations:
@@ -75,3 +71,14 @@ class Crops:
             # A view is a part of a larger image; boxes are those of the image in the file.
             in_file = {"top": top + above, "left": left + before, "bottom": bottom + above, "right": right + before}
             yield location, Shown(in_file, crop(image, self._preprocessing, box, side_px=self._side_px))
+
+
+def read_again(source: Source, example_id: str) -> Image.Image:
+    """Return an image that the scan could read. Raises DatasetError if it can't be read now."""
+    try:
+        return source.read(example_id)
+    except UnreadableImageError as error:
+        raise DatasetError(
+            f"{error}. The scan could read it, so the file was changed or removed since: restore it and give the "
+            "same command again, or leave it out with dataset.exclude"
+        ) from error

@@ -96,8 +96,8 @@ def _verdict(pictures: Sequence[Picture], shown: Sequence[Row]) -> str | None:
     What excites a channel least says little of what it is for: behind a ReLU, many pictures leave it at zero.
     """
     judged = list(zip(pictures, shown, strict=True))
-    maximized = [row["verdict"] for picture, row in judged if picture.sign > 0]
-    return worst(maximized or [row["verdict"] for _, row in judged])
+    maximized = [row["picture_verdict"] for picture, row in judged if picture.sign > 0]
+    return worst(maximized or [row["picture_verdict"] for _, row in judged])
 
 
 def _class_name(layer: LayerSpec, channel: int | None, sources: Sources) -> str | None:
@@ -129,7 +129,7 @@ def _visualization(
     shown["standardized_rank"] = standardized_rank(picture, measured.get("activations"), sources.scan)
     shown["picture_status"] = picture_status(picture, row["status"], shown)
     judged = verdict(picture, shown, channels=layer.channels, limits=sources.limits)
-    return shown | {"verdict": judged.word, "verdict_reasons": list(judged.reasons)}
+    return shown | {"picture_verdict": judged.word, "verdict_reasons": list(judged.reasons)}
 
 
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:

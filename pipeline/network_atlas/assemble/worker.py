@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
-from network_atlas.assemble.examples import Crops, Location, Shown, location_of
+from network_atlas.assemble.examples import Crops, Location, Shown, location_of, read_again
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.config.schema import RunConfig
@@ -37,7 +37,7 @@ class AssembleWorker:
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         # Kept between layers: they list the same images again and again.
-        self._looks = lru_cache(maxsize=LOOKS_KEPT)(lambda example_id: looks(self._source.read(example_id)))
+        self._looks = lru_cache(maxsize=LOOKS_KEPT)(lambda example_id: looks(read_again(self._source, example_id)))
         bits = config.assemble.near_copy_bits
         self._lists = ExampleLists(
             config=config.scan,

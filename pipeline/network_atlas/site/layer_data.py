@@ -20,7 +20,7 @@ MEASURED = (
     "rank",
     "standardized_rank",
     "path_percentile",
-    "verdict",
+    "picture_verdict",
     "verdict_reasons",
     "start",
     "robustness_loss",

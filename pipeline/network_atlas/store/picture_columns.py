@@ -106,6 +106,8 @@ STANDARDIZED_RANK = field(
 VERDICT_WORDS = "trusted, doubtful, or not to be trusted"
 
 VERDICT = [
-    field("verdict", pa.string(), f"how far to trust the picture: {VERDICT_WORDS}; limits are in assemble.verdict"),
+    field(
+        "picture_verdict", pa.string(), f"how far to trust the picture: {VERDICT_WORDS}; limits are in assemble.verdict"
+    ),
     field("verdict_reasons", pa.list_(pa.string()), "what speaks against the picture, the weightiest first"),
 ]

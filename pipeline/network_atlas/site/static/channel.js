@@ -68,7 +68,7 @@
     const reasons = shown.verdict_reasons || [];
     return element("figure", { className: isFirst ? "shown first" : "shown" }, link,
       element("figcaption", {},
-        element("p", {}, element("b", { textContent: shown.column }), " ", verdictBadge(shown.verdict)),
+        element("p", {}, element("b", { textContent: shown.column }), " ", verdictBadge(shown.picture_verdict)),
         reasons.length ? element("ul", { className: "reasons" }, ...reasons.map((reason) => element("li", { textContent: reason }))) : null,
         element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
         metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));

@@ -49,7 +49,7 @@
     if (key === "channel") return channel.channel;
     const column = layer.columns[Number(control("picture")?.value || 0)];
     const shown = channel.pictures.find((each) => each.column === column) || (channel.single ? undefined : channel.pictures[0]);
-    if (key === "verdict") return shown && shown.verdict ? WORDS.indexOf(shown.verdict) : null;
+    if (key === "verdict") return shown && shown.picture_verdict ? WORDS.indexOf(shown.picture_verdict) : null;
     if (key in channel.numbers) return channel.numbers[key];
     if (key === "class_selectivity") return channel.class_selectivity ?? null;
     if (key === "fraction_active") return channel.spatial_maximum?.fraction_active ?? null;

@@ -113,12 +113,12 @@ def test_a_snapshot_that_is_not_there_is_named(retrained_root: Path, capsys: pyt
 
 
 READING = """
-import json, sys, time
+import json, sys
 import network_atlas.cli.main
 try: code = network_atlas.cli.main.main(sys.argv[1:])
 except SystemExit as ended: code = ended.code
 heavy = ("torch", "torchvision", "ray", "hydra", "numba", "sklearn")
-print(json.dumps([code, [name for name in heavy if name in sys.modules], time.process_time()]), file=sys.stderr)
+print(json.dumps([code, [name for name in heavy if name in sys.modules]]), file=sys.stderr)
 """
 
 
@@ -141,6 +141,5 @@ def test_commands_that_only_read_load_nothing_heavy(
 ) -> None:
     words = [{"ROOT": str(retrained_root), "OUT": str(tmp_path / "sheet.png")}.get(word, word) for word in command]
     done = subprocess.run([sys.executable, "-c", READING, *words], capture_output=True, text=True, check=True)
-    code, loaded, seconds = json.loads(done.stderr.splitlines()[-1])
+    code, loaded = json.loads(done.stderr.splitlines()[-1])
     assert (code, loaded) == (expected, []), done.stderr
-    assert seconds < 2.1  # measured: .1 to .7; a machine that is busy counts more

@@ -9,16 +9,12 @@ page's own pictures and styles and nothing else.
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from network_atlas.errors import counted
 from network_atlas.layers import LayerSpec
+from network_atlas.site.pages import assets, template
 from network_atlas.site.sheets import Sheet, pack
 
 STYLES = ("atlas.css", "diff.css")
@@ -98,7 +94,7 @@ def diff_layer_files(
     padded = [crop for of_side in crops for crop in [*of_side, *[None] * (most - len(of_side))]]
     examples = pack(padded, form="JPEG", columns=CROP_COLUMNS)
     shown = [_side(side, number, pictures, examples, most) for number, side in enumerate(sides)]
-    html = _template("diff_layer.html").render(
+    html = template("diff_layer.html").render(
         versus=versus,
         layer=spec,
         facts=facts,
@@ -130,7 +126,7 @@ def diff_index_files(versus: Versus, sentences: Sequence[str], lines: Sequence[L
         for line in lines
         if line.covers
     }
-    html = _template("diff_index.html").render(
+    html = template("diff_index.html").render(
         versus=versus,
         sentences=sentences,
         reused=[line.spec.name for line in lines if line.row["state"] == "reused"],
@@ -148,10 +144,8 @@ def diff_index_files(versus: Versus, sentences: Sequence[str], lines: Sequence[L
             if line.row["state"] != "reused"
         ],
     )
-    static = importlib.resources.files("network_atlas.site") / "static"
-    styles = {f"assets/{name}": (static / name).read_bytes() for name in STYLES}
     covers = {f"assets/covers/{slug}.jpg": sheet.data for slug, sheet in sheets.items()}
-    return {"index.html": html.encode(), **covers, **styles}
+    return {"index.html": html.encode(), **covers, **assets(STYLES)}
 
 
 def _covers(line: LayerLine, sheet: Sheet | None) -> list[list[str | None]]:
@@ -166,16 +160,3 @@ def _covers(line: LayerLine, sheet: Sheet | None) -> list[list[str | None]]:
 def _bar(drift: float | None) -> str:
     """Return the width of a bar, in percent."""
     return f"{100 * min(1.0, max(0.0, drift or 0.0)):.1f}"
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("network_atlas.site"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["counted"] = counted
-    return environment
-
-
-def _template(name: str) -> Any:
-    return _environment().get_template(name)

@@ -5,7 +5,6 @@ files = map_files(info, layer, rows, links)     # 'maps/0042-blocks.4.html' -> b
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -14,7 +13,7 @@ from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import MapLinks
 from network_atlas.site.layer_data import script_json
 from network_atlas.site.packing import Row
-from network_atlas.site.pages import AtlasInfo, layer_facts, template
+from network_atlas.site.pages import AtlasInfo, assets, layer_facts, template
 from network_atlas.site.sheets import Sheet, pack
 
 VERSION = 1
@@ -45,8 +44,7 @@ def map_files(info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], links: MapL
     )
     data = {"slug": spec.slug, "layer": spec.name, "model": info.model, "levels": levels, "crops": crops}
     files |= {f"{folder}.html": html.encode(), f"{folder}.js": f"window.ATLAS_MAP={script_json(data)};\n".encode()}
-    static = importlib.resources.files("network_atlas.site") / "static"
-    return files | {f"assets/{name}": (static / name).read_bytes() for name in ASSETS}
+    return files | assets(ASSETS)
 
 
 def _level(grid: int, rows: Sequence[Row], folder: str, files: dict[str, bytes]) -> dict[str, Any]:

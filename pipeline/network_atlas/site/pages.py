@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib.resources
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -203,8 +203,7 @@ def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, by
     )
     files = {"index.html": html.encode()}
     files |= {f"assets/covers/{slug}.webp": sheet.data for slug, sheet in sheets.items()}
-    static = importlib.resources.files("network_atlas.site") / "static"
-    return files | {f"assets/{name}": (static / name).read_bytes() for name in STATIC}
+    return files | assets(STATIC)
 
 
 def layer_facts(spec: LayerSpec) -> list[tuple[str, str]]:
@@ -226,3 +225,9 @@ def _environment() -> Environment:
 
 def template(name: str) -> Any:
     return _environment().get_template(name)
+
+
+def assets(names: Iterable[str]) -> dict[str, bytes]:
+    """Return styles and scripts by their path below `site/`."""
+    static = importlib.resources.files("network_atlas.site") / "static"
+    return {f"assets/{name}": (static / name).read_bytes() for name in names}

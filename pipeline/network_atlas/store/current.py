@@ -10,15 +10,15 @@ that after a kill in between all of them are set again.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.paths import CURRENT, current_path
 from network_atlas.store.receipts import Receipt, commit, read_receipts
-from network_atlas.store.root import Store
+from network_atlas.store.root import Info, Store
 from network_atlas.store.shards import FileEntry
-from network_atlas.store.touched import committed_sizes
+from network_atlas.store.touched import committed
 
 STAGE = "current"
 RECEIPT = f"receipts/{STAGE}/tables.json"
@@ -27,10 +27,10 @@ RECEIPT = f"receipts/{STAGE}/tables.json"
 def show(store: Store, manifest: Manifest) -> tuple[str, ...]:
     """Make the fixed names show this snapshot; return those that are removed, of layers that it does not have."""
     sources = {path: file for file in manifest.files if (path := current_path(file.path)) is not None}
-    sizes = {path: size for folder in CURRENT for path, size in store.sizes(folder).items()}
-    shown = _shown(store)
+    infos = {info.path: info for folder in CURRENT for info in store.infos(folder)}
+    shown = _shown(store, infos)
     stale = [path for path, file in sources.items() if shown.get(path) != file.sha256]
-    dropped = tuple(sorted(sizes.keys() - sources.keys()))
+    dropped = tuple(sorted(infos.keys() - sources.keys()))
     if not stale and not dropped:
         return ()
     store.delete(RECEIPT)
@@ -43,9 +43,9 @@ def show(store: Store, manifest: Manifest) -> tuple[str, ...]:
     return dropped
 
 
-def _shown(store: Store) -> dict[str, str]:
+def _shown(store: Store, infos: Mapping[str, Info]) -> dict[str, str]:
     """Return the hash of the content of each fixed name, of those that are there as they were set."""
     receipts = read_receipts(store, STAGE)
     files: Collection[FileEntry] = [file for receipt in receipts for file in receipt.files]
-    sizes = committed_sizes(store, receipts, CURRENT)
+    sizes = committed(store, receipts, infos)
     return {file.path: file.sha256 for file in files if sizes.get(file.path) == file.size_bytes}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import time
 import uuid
@@ -28,6 +29,8 @@ from network_atlas.files.filesystems import open_filesystem
 from network_atlas.files.retries import is_transient, reason, with_retries
 
 STAGING = ".staging"
+HASHED_BYTES = 4 << 20
+"""Bytes that are read and hashed at a time."""
 READ_WHOLE_BYTES = 1_000_000
 """Smaller files on an object store are read in one request: requests for footer and columns would take longer."""
 FOLDER_TRIES = 100
@@ -124,6 +127,10 @@ class Store:
                 return reading(pa.BufferReader(file.read()))
 
         return self._done("read", path, work)
+
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 of a file's content in hexadecimal digits; a large file is read in parts."""
+        return self.use(path, _sha256)
 
     def write(self, path: str, data: Data) -> None:
         """Put a whole file under its name, atomically, replacing what was there."""
@@ -263,6 +270,13 @@ def in_its_folder(path: str, work: Callable[[], _T]) -> _T:
 def _whole(file: pa.NativeFile) -> bytes:
     data: bytes = file.read()
     return data
+
+
+def _sha256(file: pa.NativeFile) -> str:
+    content = hashlib.sha256()
+    while part := file.read(HASHED_BYTES):
+        content.update(part)
+    return content.hexdigest()
 
 
 def _remedy(error: BaseException) -> str:

@@ -134,14 +134,14 @@ def entry_for(path: str, data: Data, rows: int) -> FileEntry:
 
 def put_encoded(store: Store, directory: str, data: Data, rows: int) -> FileEntry:
     """Write the bytes of a Parquet file as `<directory>/part-<content hash>.parquet`."""
-    entry = entry_for("", data, rows)
-    entry = replace(entry, path=_content_path(directory, entry))
+    entry = _entry_by_content(directory, data, rows)
     store.write(entry.path, data)
     return entry
 
 
-def _content_path(directory: str, entry: FileEntry) -> str:
-    return f"{directory}/part-{entry.sha256[:32]}.parquet"
+def _entry_by_content(directory: str, data: Data, rows: int) -> FileEntry:
+    entry = entry_for("", data, rows)
+    return replace(entry, path=f"{directory}/part-{entry.sha256[:32]}.parquet")
 
 
 def put_shard(
@@ -154,9 +154,10 @@ def put_shard(
 def put_new_shard(store: Store, directory: str, rows: Sequence[Row], schema: pa.Schema) -> FileEntry:
     """Write `rows` as `put_shard` does, unless the same file is there already."""
     data = encode(rows, schema)
-    entry = entry_for("", data, len(rows))
-    entry = replace(entry, path=_content_path(directory, entry))
-    return entry if store.size(entry.path) == entry.size_bytes else put_encoded(store, directory, data, len(rows))
+    entry = _entry_by_content(directory, data, len(rows))
+    if store.size(entry.path) != entry.size_bytes:
+        store.write(entry.path, data)
+    return entry
 
 
 def put_table(
@@ -182,7 +183,7 @@ def read_checked_rows(store: Store, path: str) -> list[dict[str, object]]:
     Raises CorruptShardError for a file that was edited since it was written, even if its size is the same.
     """
     data = store.read(path)
-    if path != _content_path(path.rpartition("/")[0], entry_for(path, data, 0)):
+    if path != _entry_by_content(path.rpartition("/")[0], data, 0).path:
         raise CorruptShardError(
             f"{path!r} under store.root={store.root!r} was changed after it was written: its content is not "
             "that of its name. Delete it and run again: its results will be made again."
@@ -240,7 +241,8 @@ def read_row_groups(store: Store, path: str, leaves: Sequence[str]) -> Iterator[
 
 
 def _row_group(file: pa.NativeFile, number: int, leaves: Sequence[str]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = pq.ParquetFile(file).read_row_group(number, columns=list(leaves)).to_pylist()
+    table = pq.ParquetFile(file, **CHECKED).read_row_group(number, columns=list(leaves))
+    rows: list[dict[str, object]] = table.to_pylist()
     return rows
 
 

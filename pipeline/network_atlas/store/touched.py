@@ -8,7 +8,6 @@ is read: an object can't be edited in place, and clocks of servers differ.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Collection, Iterable, Mapping
 
@@ -18,14 +17,17 @@ from network_atlas.store.root import Info, Store
 
 SLACK_SECONDS = 60.0
 """A file server's clock may be ahead of the worker's by this much."""
-PART_BYTES = 8 << 20
 
 log = logging.getLogger(__name__)
 
 
 def committed_sizes(store: Store, receipts: Collection[Receipt], folders: Iterable[str]) -> dict[str, int]:
     """Return the size of each file below `folders`, without those whose content is not that of their receipt."""
-    infos = {info.path: info for folder in folders for info in store.infos(folder)}
+    return committed(store, receipts, {info.path: info for folder in folders for info in store.infos(folder)})
+
+
+def committed(store: Store, receipts: Collection[Receipt], infos: Mapping[str, Info]) -> dict[str, int]:
+    """Return the size of each of these files, by path, without those whose content is not that of their receipt."""
     sizes = {path: info.size_bytes for path, info in infos.items()}
     if not store.is_local:
         return sizes
@@ -48,14 +50,8 @@ def _touched(receipts: Iterable[Receipt], infos: Mapping[str, Info]) -> dict[str
 
 
 def _has(store: Store, path: str, sha256: str) -> bool:
-    def digest(file: object) -> str:
-        content = hashlib.sha256()
-        while part := file.read(PART_BYTES):  # type: ignore[attr-defined]
-            content.update(part)
-        return content.hexdigest()
-
     try:
-        return store.use(path, digest) == sha256
+        return store.sha256(path) == sha256
     except StoreError as error:
         log.warning("%s", error)
         return False

@@ -7,19 +7,15 @@ for: `atlas status ROOT --verify`. Between the two, Parquet's own page checksums
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import pyarrow as pa
 
 from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry
 
 AT_ONCE = 8
 """Files read in parallel: hashing and reading both leave Python's lock."""
-CHUNK_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +40,4 @@ def _fault(store: Store, file: FileEntry) -> str:
         return "missing"
     if size != file.size_bytes:
         return f"{size:,} bytes instead of {file.size_bytes:,}"
-    return "" if store.use(file.path, _sha256) == file.sha256 else "changed after it was written"
-
-
-def _sha256(file: pa.NativeFile) -> str:
-    digest = hashlib.sha256()
-    while data := file.read(CHUNK_BYTES):
-        digest.update(data)
-    return digest.hexdigest()
+    return "" if store.sha256(file.path) == file.sha256 else "changed after it was written"

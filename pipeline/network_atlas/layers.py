@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 OUTPUT = "output"
 FORM = "()"
@@ -122,6 +123,23 @@ def channel_slices(layers: Sequence[LayerSpec]) -> list[slice]:
     """Return each layer's slice of an array that holds the channels of all layers side by side."""
     ends = itertools.accumulate(layer.channels for layer in layers)
     return [slice(end - layer.channels, end) for layer, end in zip(layers, ends, strict=True)]
+
+
+def layer_of_row(row: Mapping[str, Any]) -> LayerSpec:
+    """Return the layer that a row of `layers.parquet` describes; where its channels lie in a tensor is not in it."""
+    sizes = ("type", "channels", "height", "width", "tokens", "receptive_field_px")
+    return LayerSpec(
+        index=row["layer_index"],
+        name=row["layer"],
+        receptive_field=receptive_field_of_row(row),
+        **{name: row[name] for name in sizes},
+    )
+
+
+def receptive_field_of_row(row: Mapping[str, Any]) -> ReceptiveField | None:
+    """Return the receptive field in a row of `layers.parquet`; None if it has none."""
+    pairs = row["receptive_field"]
+    return ReceptiveField(**{name: tuple(pair) for name, pair in pairs.items()}) if pairs else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from network_atlas.analysis import flat, tables
 from network_atlas.analysis.describe import describe
 from network_atlas.analysis.unit import Unit
 from network_atlas.errors import StoreError, did_you_mean
-from network_atlas.layers import LayerSpec, ReceptiveField
+from network_atlas.layers import LayerSpec, layer_of_row
 from network_atlas.store.manifest import Manifest, read_manifest
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_where
@@ -117,17 +117,7 @@ class Atlas:
     @property
     def specs(self) -> tuple[LayerSpec, ...]:
         """Return the layers as values, in order of execution."""
-        return tuple(map(_spec, self.table("layers").to_pylist()))
-
-
-def _spec(row: dict[str, Any]) -> LayerSpec:
-    field, sizes = row["receptive_field"], ("type", "channels", "height", "width", "tokens", "receptive_field_px")
-    return LayerSpec(
-        index=row["layer_index"],
-        name=row["layer"],
-        receptive_field=ReceptiveField(**{name: tuple(pair) for name, pair in field.items()}) if field else None,
-        **{name: row[name] for name in sizes},
-    )
+        return tuple(map(layer_of_row, self.table("layers").to_pylist()))
 
 
 def open_atlas(root: str, snapshot: int | None = None) -> Atlas:

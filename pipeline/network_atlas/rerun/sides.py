@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.layers import LayerSpec
+from network_atlas.layers import LayerSpec, layer_of_row
 from network_atlas.rerun.distributions import Buckets
 from network_atlas.stats.files import EXAMPLES, SAMPLES, read_sample
 from network_atlas.stats.sample import Sample
@@ -76,14 +76,9 @@ class Side:
     @cached_property
     def layers(self) -> dict[str, LayerSpec]:
         """The layers by name, in order of execution."""
-        rows: list[dict[str, Any]] = [
-            row for file in self.manifest.under(LAYERS_DIRECTORY) for row in read_rows(self.store, file.path)
-        ]
-        names = ("type", "channels", "height", "width", "tokens")
-        return {
-            row["layer"]: LayerSpec(index=row["layer_index"], name=row["layer"], **{name: row[name] for name in names})
-            for row in sorted(rows, key=lambda row: row["layer_index"])
-        }
+        files = self.manifest.under(LAYERS_DIRECTORY)
+        layers = [layer_of_row(row) for file in files for row in read_rows(self.store, file.path)]
+        return {layer.name: layer for layer in sorted(layers, key=lambda layer: layer.index)}
 
     @property
     def examples(self) -> frozenset[str]:

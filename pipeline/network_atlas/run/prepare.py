@@ -19,7 +19,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
-from network_atlas.layers import LayerSpec, ModelFacts, ReceptiveField
+from network_atlas.layers import LayerSpec, ModelFacts, receptive_field_of_row
 from network_atlas.models.facts import batch_difference, model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
@@ -209,9 +209,4 @@ def _measured(
 
 def _as_known(layer: LayerSpec, row: dict[str, Any]) -> LayerSpec:
     """Return a layer with the receptive field of its row in `layers.parquet`."""
-    field = row["receptive_field"]
-    return replace(
-        layer,
-        receptive_field_px=row["receptive_field_px"],
-        receptive_field=ReceptiveField(**{name: tuple(pair) for name, pair in field.items()}) if field else None,
-    )
+    return replace(layer, receptive_field_px=row["receptive_field_px"], receptive_field=receptive_field_of_row(row))

@@ -44,9 +44,10 @@ def checkup(config: RunConfig) -> Iterator[Check]:
     model = _tried("model", lambda: run_checks.model_in_words(config, loaded.facts))
     yield model
     if model.ok and device.ok:
+        network = run_checks.ready_here(config, loaded.model)
         # Always ok: a run also works without frozen passes, and on a device whose rounding depends on the batch.
-        yield Check("frozen", True, run_checks.frozen_in_words(config, loaded.model))
-        yield Check("repeatable", True, run_checks.repeatability(config, loaded.model))
+        yield Check("frozen", True, run_checks.frozen_in_words(config, network))
+        yield Check("repeatable", True, run_checks.repeatability(config, network))
     else:
         yield Check("frozen", True, "not tried: this needs the device and the model above")
         yield Check("repeatable", True, "not measured: this needs the device and the model above")

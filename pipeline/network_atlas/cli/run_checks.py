@@ -79,30 +79,33 @@ def _refused_in_words(facts: ModelFacts) -> str:
     return "; ".join(["", *in_short(first | dict(refused)), "atlas layers lists all with their reasons"])
 
 
-def frozen_in_words(config: RunConfig, model: nn.Module) -> str:
-    """Return whether workers run the network in frozen passes, compared with its own numbers on this machine."""
+def ready_here(config: RunConfig, model: nn.Module) -> nn.Module | None:
+    """Return the model as a worker of this machine has it; None if the device is elsewhere."""
+    return None if gpus_are_elsewhere(config) else ready(model, config.model, device_of(config.executor))
+
+
+def frozen_in_words(config: RunConfig, model: nn.Module | None) -> str:
+    """Return whether workers run the network in frozen passes; `model` is ready, None if that can't be tried here."""
     if not config.model.frozen:
         return "no: model.frozen=false"
-    if gpus_are_elsewhere(config):
+    if model is None:
         return "not tried: the GPUs are in the cluster"
-    ready(model, config.model, device_of(config.executor))
     if is_frozen(model):
         return "yes: values and gradients are the network's own but for rounding"
     return f"no, the network runs as it is, which takes longer: {why_not_frozen(model)}"
 
 
-def repeatability(config: RunConfig, model: nn.Module) -> str:
+def repeatability(config: RunConfig, model: nn.Module | None) -> str:
     """Return whether an image's numbers depend on its position in the batch and on the other images, measured here.
 
-    The batch has the largest of the fixed sizes in which workers of this machine run the model.
+    `model` is ready, None if it can't be measured here. The batch has the largest of the fixed sizes in which workers
+    of this machine run the model.
     """
-    if gpus_are_elsewhere(config):
+    if model is None:
         return "not measured: the GPUs are in the cluster"
     device = device_of(config.executor)
     rows = sizes_for(device)[-1]
-    difference = place_difference(
-        ready(model, config.model, device), example_input(config.model.input, rows).to(device)
-    )
+    difference = place_difference(model, example_input(config.model.input, rows).to(device))
     if math.isnan(difference):
         return "not measured: the model does not return one tensor of numbers"
     measured = f"batches of {rows}, this machine's {'processor' if device.type == 'cpu' else 'GPU'}"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from optimizing import picture
 
-from network_atlas.calibrate.measures import frequency_distance, path_similarity, rank_of
+from network_atlas.calibrate.measures import frequency_distance, path_likeness, rank_of
 from network_atlas.pictures.parameterizations.maco import magnitude_of
 from network_atlas.units import Channel, Layer, Neuron
 
@@ -52,8 +52,8 @@ def test_path_similarity_is_one_among_the_best_and_zero_for_any() -> None:
     random = generator.normal(size=(400, 40))
     shared = generator.normal(size=40) * 2
     top = generator.normal(size=(60, 40)) + shared
-    alike = [path_similarity([(generator.normal(size=(1, 40)) + shared)], [top], [random]) for _ in range(40)]
-    any_image = [path_similarity([generator.normal(size=(1, 40))], [top], [random]) for _ in range(40)]
+    alike = [path_likeness([(generator.normal(size=(1, 40)) + shared)], [top], [random]).similarity for _ in range(40)]
+    any_image = [path_likeness([generator.normal(size=(1, 40))], [top], [random]).similarity for _ in range(40)]
     assert np.mean([value for value in alike if value is not None]) == pytest.approx(1.0, abs=0.1)
     assert np.mean([value for value in any_image if value is not None]) == pytest.approx(0.0, abs=0.1)
 
@@ -62,7 +62,7 @@ def test_path_similarity_is_none_where_the_examples_have_nothing_in_common() -> 
     generator = np.random.default_rng(0)
     random = generator.normal(size=(50, 8))
     image = generator.normal(size=(1, 8))
-    assert path_similarity([image], [image], [random]) is None  # a single example
-    assert path_similarity([image], [np.zeros((3, 8))], [np.zeros((50, 8))]) is None  # a dead layer
+    assert path_likeness([image], [image], [random]).similarity is None  # a single example
+    assert path_likeness([image], [np.zeros((3, 8))], [np.zeros((50, 8))]).similarity is None  # a dead layer
     opposite = np.concatenate([random[:1] * 3, -random[:1] * 3])
-    assert path_similarity([image], [opposite], [random]) is None  # no more alike than any two images
+    assert path_likeness([image], [opposite], [random]).similarity is None  # no more alike than any two images

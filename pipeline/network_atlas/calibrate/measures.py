@@ -6,6 +6,7 @@ An image's vector in a layer is the spatial means of its maps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -121,48 +122,44 @@ def _rings(magnitude: Float[Tensor, "channels height frequencies"], height: int,
     return total[count > 0] / count[count > 0]
 
 
-def path_similarity(picture: Sequence[Vectors], top: Sequence[Vectors], random: Sequence[Vectors]) -> float | None:
+class PathLikeness(NamedTuple):
+    """How like a unit's best examples a picture is, in the layers on the path to the unit."""
+
+    similarity: float | None
+    """1 is as similar as the best examples are to each other, 0 as similar as any image is to them. It has no bounds: a
+    picture may show what the examples share without all the rest, and is then more like them than they are (above 1).
+    Normalized as by Geirhos et al. (2024, "Don't trust your eyes")."""
+    percentile: float | None
+    """Percentage of any images that are less like the examples than the picture is, 0 to 100; about 50 for a picture
+    that has nothing in common with them."""
+
+
+def path_likeness(picture: Sequence[Vectors], top: Sequence[Vectors], random: Sequence[Vectors]) -> PathLikeness:
     """Return how similar a picture and its unit's best examples are in the layers on the path to the unit.
 
-    1 is as similar as the best examples are to each other, 0 as similar as any image is to them. It has no bounds: a
-    picture may show what the examples share without all the rest, and is then more like them than they are (above 1).
     Each argument holds one array for each layer of the path; `picture` has one image, `random` are any images of the
-    dataset. Similarity is the cosine of standardized vectors, averaged over pairs, then over layers; normalized as by
-    Geirhos et al. (2024, "Don't trust your eyes"). None where there are fewer than two examples, or where they are no
-    more similar to each other than to any image.
+    dataset. Similarity is the cosine of standardized vectors, averaged over pairs, then over layers. None where there
+    are fewer than two examples, or where they are no more similar to each other than to any image.
     """
-    layers = [_normalized_similarity(*layer) for layer in zip(picture, top, random, strict=True)]
-    return _mean(layers)
+    compared = [
+        standardized
+        for layer in zip(picture, top, random, strict=True)
+        if (standardized := _standardized(*layer)) is not None
+    ]
+    if not compared:
+        return PathLikeness(None, None)
+    return PathLikeness(
+        float(np.mean([_normalized_similarity(*layer) for layer in compared])),
+        float(np.mean([_percentage_below(*layer) for layer in compared])),
+    )
 
 
-def path_percentile(picture: Sequence[Vectors], top: Sequence[Vectors], random: Sequence[Vectors]) -> float | None:
-    """Return the percentage of any images that are less like the unit's best examples than the picture is, 0 to 100.
-
-    Arguments and similarity are those of `path_similarity`; averaged over the layers. About 50 for a picture that has
-    nothing in common with the examples; None where `path_similarity` is.
-    """
-    return _mean([_percentage_below(*layer) for layer in zip(picture, top, random, strict=True)])
-
-
-def _mean(layers: Sequence[float | None]) -> float | None:
-    values = [value for value in layers if value is not None]
-    return float(np.mean(values)) if values else None
-
-
-def _normalized_similarity(picture: Vectors, top: Vectors, random: Vectors) -> float | None:
-    standardized = _standardized(picture, top, random)
-    if standardized is None:
-        return None
-    picture, top, random, among = standardized
+def _normalized_similarity(picture: Vectors, top: Vectors, random: Vectors, among: float) -> float:
     by_chance = float((random @ top.T).mean())
     return (float((picture @ top.T).mean()) - by_chance) / (among - by_chance)
 
 
-def _percentage_below(picture: Vectors, top: Vectors, random: Vectors) -> float | None:
-    standardized = _standardized(picture, top, random)
-    if standardized is None:
-        return None
-    picture, top, random, _ = standardized
+def _percentage_below(picture: Vectors, top: Vectors, random: Vectors, _: float) -> float:
     likeness = float((picture @ top.T).mean())
     return float(100 * np.mean((random @ top.T).mean(axis=1) < likeness))
 

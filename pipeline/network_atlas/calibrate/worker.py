@@ -14,8 +14,7 @@ from torch import Tensor
 
 from network_atlas.calibrate.measures import (
     frequency_distance,
-    path_percentile,
-    path_similarity,
+    path_likeness,
     rank_of,
     robustness_loss,
 )
@@ -207,7 +206,8 @@ class _Calibration:
         layers = range(len(self._task.path))
         # One array for each layer of the path, (images, channels).
         stacked = [[np.stack([image[layer] for image in group]) for layer in layers] for group in groups]
-        return {"path_similarity": path_similarity(*stacked), "path_percentile": path_percentile(*stacked)}
+        likeness = path_likeness(*stacked)
+        return {"path_similarity": likeness.similarity, "path_percentile": likeness.percentile}
 
     @torch.inference_mode()
     def _vectors(self, images: Sequence[Pixels]) -> list[list[Vector]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -60,8 +60,4 @@ def _cell(vectors: Vectors, units: Matrix, grid: int, number: int, members: NDAr
 
 
 def _labels(nearest_first: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    counts: dict[str, int] = defaultdict(int)
-    for label in nearest_first:
-        if label:
-            counts[label] += 1
-    return tuple(sorted(counts.items(), key=lambda pair: -pair[1])[:LABELS])
+    return tuple(Counter(filter(None, nearest_first)).most_common(LABELS))

@@ -36,11 +36,11 @@ RECORD = "plan/unchanged.json"
 KEYS = {"identity", "dataset", "root", "result", "files"}
 TRANSIENT = ("logs",)
 """Folders of a root from which no result is made."""
-OTHER_ENVIRONMENT = (
-    "_", "COLUMNS", "INVOCATION_ID", "JOURNAL_STREAM", "LINES", "OLDPWD", "SHLVL", "TERM", "WINDOWID",
-    "DBUS_", "SSH_", "SYSTEMD_", "TERM_", "XDG_SESSION", "SLURM_",
-)  # fmt: skip
-"""Variables that change with every terminal or job: names, or beginnings where they end in '_'."""
+OTHER_NAMES = frozenset(
+    ["_", "COLUMNS", "INVOCATION_ID", "JOURNAL_STREAM", "LINES", "OLDPWD", "SHLVL", "TERM", "WINDOWID", "XDG_SESSION"]
+)
+OTHER_PREFIXES = ("DBUS_", "SLURM_", "SSH_", "SYSTEMD_", "TERM_")
+"""Variables that change with every terminal or job."""
 
 
 class Watching:
@@ -103,19 +103,17 @@ def _can_be_answered(config: RunConfig) -> bool:
 
 def _identity(config: RunConfig) -> str:
     """Return a hash of what a run's plan is derived from besides files: settings, Python, machine, environment."""
-    environment = {name: value for name, value in os.environ.items() if not _is_other(name)}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in OTHER_NAMES and not name.startswith(OTHER_PREFIXES)
+    }
     return fingerprint(
         network_atlas.__version__,
         to_plain(config),
         environment,
         [sys.version, sys.executable, platform.node(), os.getcwd()],
         importable(sys.path, but=config.store.root),  # a first run makes its root, often below the working folder
-    )
-
-
-def _is_other(name: str) -> bool:
-    return any(
-        name.startswith(other) if other[-1] == "_" and len(other) > 1 else name == other for other in OTHER_ENVIRONMENT
     )
 
 

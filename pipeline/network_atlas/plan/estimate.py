@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from network_atlas.config.executor import InlineConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
+from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
@@ -46,6 +47,8 @@ class Speeds:
     """One step of one picture through the whole network; a picture of an earlier layer takes a share of it."""
     image: float
     """Reading one image and passing it through the whole network."""
+    attribute: float
+    """One pass of one image through the whole network while channels are attributed; a step counts as three."""
     measure: float
     """One pass of one image through the whole network while a finished picture is measured."""
     row: float
@@ -115,6 +118,7 @@ def estimate(
     plan = with_expected_cells(plan, done, config)
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
     calibrations = calibrate_tasks(plan, finished=plan.share_pictures, done=measured)
+    attributed = [] if config.sweep.share else attribute_tasks(plan, done)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
     # Which tables change is only known once the pictures exist. So all tables count, or none.
     tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
@@ -123,6 +127,7 @@ def estimate(
         "layout": [(1, _layout_seconds(task, config, plan)) for task in layout_tasks(plan, done)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
         "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
+        "attribute": [(task.items, task.passes(config, facts) * speeds.attribute) for task in attributed],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)
@@ -132,15 +137,16 @@ def estimate(
         "layout": maps,
         "optimize": pictures,
         "calibrate": pictures,
+        "attribute": 0 if config.sweep.share else sum(map(len, plan.attributions.values())),
         "assemble": len(rows),
     }
-    work: list[StageTask] = [*scans, *blocks, *calibrations]
+    work: list[StageTask] = [*scans, *blocks, *calibrations, *attributed]
     missing = {key for task in blocks for key in task.keys}
     return Estimate(
         stages=tuple(
             _stage(name, speeds, total=totals[name], tasks=tasks)
             for name, tasks in seconds.items()
-            if maps or name != "layout"  # few runs make maps
+            if totals[name] or name not in ("layout", "attribute")  # not all runs have these
         ),
         forward_passes=sum(task.passes(config, facts) for task in work),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),

@@ -40,9 +40,9 @@ def smoothed(pixels: NDArray[np.floating], box: Box) -> Float64[NDArray[np.float
 
 def heat_map(pixels: NDArray[np.floating], box: Box) -> Small:
     """Return gradient times input, (height, width), as 8 bits: the largest size in the box is 127 from 128."""
-    values = smoothed(pixels, box)
+    values = smoothed(pixels, box) if np.isfinite(pixels).all() else np.zeros((SIDE, SIDE))
     largest = float(np.abs(values).max())
-    scaled = values / largest if largest > 0 and np.isfinite(largest) else np.zeros_like(values)
+    scaled = values / largest if largest > 0 else values
     drawn: Small = (ZERO + np.rint(127 * scaled)).astype(np.uint8)
     return drawn
 
@@ -62,7 +62,7 @@ def own_map(values: NDArray[np.floating], layer: LayerSpec, box: Box, config: In
         )
     )
     low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all() or high <= low:
+    if not np.isfinite(values).all() or high <= low:
         return np.zeros((SIDE, SIDE), np.uint8)
     scaled = (down @ values.astype(np.float64) @ across.T - low) / (high - low)
     drawn: Small = np.rint(255 * scaled.clip(0, 1)).astype(np.uint8)

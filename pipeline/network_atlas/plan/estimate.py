@@ -20,7 +20,7 @@ from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_c
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import LayoutTask, OptimizeTask, StageTask
+from network_atlas.plan.tasks import BACKWARD_FACTOR, LayoutTask, OptimizeTask, StageTask
 
 WORKERS = (1, 8, 64)
 """Numbers of workers for which a plan gives times, besides the run's own number."""
@@ -47,8 +47,6 @@ class Speeds:
     """One step of one picture through the whole network; a picture of an earlier layer takes a share of it."""
     image: float
     """Reading one image and passing it through the whole network."""
-    attribute: float
-    """One pass of one image through the whole network while channels are attributed; a step counts as three."""
     measure: float
     """One pass of one image through the whole network while a finished picture is measured."""
     row: float
@@ -56,6 +54,9 @@ class Speeds:
     pictures: Mapping[str, float]
     """One picture, by layer, for layers that earlier tasks have made pictures of."""
     sources: Mapping[str, str]
+    attribute: float | None = None
+    """One pass of one image through the whole network while channels are attributed, where a step counts as three; None
+    for a third of `step`."""
     slowdown: float = 1.0
     """Slowest timed round over the fastest: other work on the machine slows a run down that much."""
 
@@ -122,12 +123,13 @@ def estimate(
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
     # Which tables change is only known once the pictures exist. So all tables count, or none.
     tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
+    attribute_pass = speeds.step / BACKWARD_FACTOR if speeds.attribute is None else speeds.attribute
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
         "layout": [(1, _layout_seconds(task, config, plan)) for task in layout_tasks(plan, done)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
         "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
-        "attribute": [(task.items, task.passes(config, facts) * speeds.attribute) for task in attributed],
+        "attribute": [(task.items, task.passes(config, facts) * attribute_pass) for task in attributed],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)

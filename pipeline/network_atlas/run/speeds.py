@@ -51,7 +51,7 @@ def speeds_of(prepared: Prepared, done: Done, model: nn.Module) -> Speeds:
     return Speeds(
         step=stepped,
         image=read + prepared.facts.forward_seconds if image is None else image,
-        attribute=stepped / BACKWARD_FACTOR if attribute is None else attribute,
+        attribute=attribute,
         measure=stepped / BACKWARD_FACTOR if measure is None else measure,
         row=read * (config.scan.top_k + config.scan.bottom_k) if row is None else row,
         pictures=pictures,

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from network_atlas.config.compose import config_folder
-from network_atlas.config.declare import ASSEMBLE, HASHED, LAYOUT, NOTHING, OPTIMIZE, ROLES, SCAN
+from network_atlas.config.declare import ASSEMBLE, ATTRIBUTE, HASHED, LAYOUT, NOTHING, OPTIMIZE, ROLES, SCAN
 from network_atlas.config.determines import determining, fixed_settings, recorded
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import RootMismatchError
@@ -23,7 +23,7 @@ from network_atlas.run.prepare import Prepared, check_settings, prepare
 from network_atlas.run.record import record_plan
 from network_atlas.store.results import Done
 
-KNOWN = {SCAN, LAYOUT, OPTIMIZE, ASSEMBLE, HASHED, NOTHING}
+KNOWN = {SCAN, LAYOUT, OPTIMIZE, ATTRIBUTE, ASSEMBLE, HASHED, NOTHING}
 
 
 def groups(kind: Any) -> Iterator[type]:
@@ -118,7 +118,7 @@ def tables(prepared: Prepared) -> list[str]:
     return [assemble_task(layer, done, NO_RESULTS).key for layer in bare]
 
 
-@pytest.mark.parametrize("group", ["scan", "layout", "assemble", "executor", "store"])
+@pytest.mark.parametrize("group", ["scan", "layout", "attribute", "assemble", "executor", "store"])
 def test_a_setting_changes_the_keys_of_tables_only_if_it_says_so(tiny: Callable[..., RunConfig], group: str) -> None:
     prepared = prepare(tiny())
     before = tables(prepared)

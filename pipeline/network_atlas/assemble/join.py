@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from network_atlas.assemble.clearness import NOT_CLEAR, LayerClarity
 from network_atlas.assemble.examples import Location, Row, Shown, location_of
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import NO_NAME, LayerNames
@@ -54,6 +55,8 @@ class Sources:
     crops: Mapping[Location, Shown]
     names: LayerNames | None
     """None without a dataset."""
+    clear: LayerClarity | None
+    """None without a dataset, and with too few images."""
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -203,6 +206,7 @@ def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
         **(sources.names.columns(channel) if sources.names else NO_NAME),
+        **(sources.clear.columns(channel) if sources.clear else NOT_CLEAR),
     }
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
+from network_atlas.assemble.clearness import LayerClarity, layer_clarity
 from network_atlas.assemble.examples import Crops, Location, Shown, location_of, read_again
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.assemble.lists import ExampleLists
@@ -18,6 +19,8 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.dataset.hierarchy import read_hierarchy
 from network_atlas.dataset.looks import looks
 from network_atlas.plan.tasks import AssembleTask
+from network_atlas.stats.clarity import Space, space_of
+from network_atlas.stats.files import SAMPLES, read_sample
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import layout_schemas, schemas
 from network_atlas.store.name_columns import CONCEPTS
@@ -46,6 +49,7 @@ class AssembleWorker:
         self._preprocessing = Preprocessing(config.model.input)
         # Kept between layers: they list the same images again and again.
         self._looks = lru_cache(maxsize=LOOKS_KEPT)(lambda example_id: looks(read_again(self._source, example_id)))
+        self._space: tuple[tuple[str, ...], Space] | None = None
         self._label = lru_cache(maxsize=LOOKS_KEPT)(self._source.label)
         self._naming = Naming(
             hierarchy=read_hierarchy(config.dataset),
@@ -79,6 +83,7 @@ class AssembleWorker:
             limits=self._config.assemble.verdict,
             crops=self._crops(task, scan, calibrations) if scan else {},
             names=self._naming.of_layer(scan) if scan else None,
+            clear=self._clarity(task, scan),
         )
         plan = replace(task.plan, pictures=tuple(p for p in task.plan.pictures if not isinstance(p.unit, Cell)))
         rows = layer_rows(plan, sources)
@@ -103,6 +108,14 @@ class AssembleWorker:
             return None  # dataset=none
         scan, layer = self._config.kept, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
+
+    def _clarity(self, task: AssembleTask, scan: LayerScan | None) -> LayerClarity | None:
+        if scan is None or task.space is None:
+            return None
+        if self._space is None or self._space[0] != task.space_files:  # all layers have the same
+            files = [path for path in task.space_files if path.startswith(f"{SAMPLES}/")]
+            self._space = task.space_files, space_of(read_sample(self._store, files, task.space))
+        return layer_clarity(scan.sample, task.space, self._space[1], self._source.image)
 
     def _cells(self, task: AssembleTask, sources: Sources) -> list[dict[str, Any]]:
         """Return the rows of the layer's activation atlas."""

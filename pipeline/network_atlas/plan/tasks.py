@@ -271,6 +271,10 @@ class AssembleTask(_WholeLayerTask):
     class_names: tuple[str, ...] = ()
     cells_file: str = ""
     """The cells of the layer's map; '' if it has none."""
+    space: LayerSpec | None = None
+    """The layer in whose space images are compared; None without a dataset."""
+    space_files: tuple[str, ...] = ()
+    """Its part of the scan."""
 
     @property
     def id(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from network_atlas.config.declare import ASSEMBLE
 from network_atlas.config.determines import determining
 from network_atlas.fingerprints import fingerprint
-from network_atlas.layers import LayerSpec
+from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
@@ -68,8 +68,11 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     # With the columns: finished atlases get a new column at their next run.
     columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS)))
     contents = (layer, pictures, measured, columns, prepared.hierarchy)
+    space = _space(prepared)
     return AssembleTask(
-        key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
+        key=fingerprint(
+            "assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names, space.scan_keys if space else ()
+        ),
         plan=layer,
         picture_files=files_under((done.optimize[key] for key in pictures), "visualizations"),
         calibration_files=files_under((done.calibrate[key] for key in measured), "calibrations"),
@@ -78,7 +81,16 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
         examples=len(prepared.examples),
         class_names=names,
         cells_file=cells_of(done.layout[layer.layout.key]) if layer.layout and layer.layout.key in done.layout else "",
+        space=space.layer if space else None,
+        space_files=scanned_files(done.scan[key] for key in space.scan_keys) if space else (),
     )
+
+
+def _space(prepared: Prepared) -> LayerPlan | None:
+    """Return the layer in whose space images are compared: the last before the output, or else the output."""
+    scanned = [layer for layer in prepared.plan.layers if layer.scan_keys]
+    before = [layer for layer in scanned if layer.layer.name != OUTPUT]
+    return next(iter([*before[-1:], *scanned[-1:]]), None)
 
 
 def scanned_files(receipts: Iterable[Receipt]) -> tuple[str, ...]:

@@ -44,6 +44,36 @@ NAMES = [
     ),
 ]
 
+CLARITY = [
+    field("clarity_layer", pa.string(), "the layer in whose space clarity is measured: the last before the output"),
+    field(
+        "clarity",
+        pa.float64(),
+        "mean cosine between the 16 sampled images with the largest spatial maxima, by their spatial means in "
+        "clarity_layer, standardized over the sample: 0 by chance, 1 for equal images; null with fewer than 64 sampled "
+        "images",
+    ),
+    field("clarity_by_chance", pa.float64(), "99th percentile of the clarity of 16 images by chance"),
+    field(
+        "clarity_groups",
+        pa.list_(
+            pa.struct(
+                [
+                    field("images", pa.int32(), "images of the group", "images"),
+                    field("clarity", pa.float64(), "mean cosine between them; null where a group is below 3 images"),
+                ]
+            )
+        ),
+        "two groups of the 16 images, on the two sides of their first principal component; the larger one first",
+    ),
+    field(
+        "two_groups",
+        pa.bool_(),
+        "whether each group is clearer than all together, by a larger share of 1 - clarity than in 99 % of sets of "
+        "images by chance: then the channel may have two meanings",
+    ),
+]
+
 CONCEPTS = table_schema(
     "concepts",
     [

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from network_atlas.assemble.examples import Row
 from network_atlas.layers import LayerSpec
 from network_atlas.stats.clarity import Clarity, Space, clarity
-from network_atlas.stats.sample import DECIMALS, Sample
+from network_atlas.stats.sample import DECIMALS
 from network_atlas.store.name_columns import CLARITY
 
 NOT_CLEAR: Row = dict.fromkeys(field.name for field in CLARITY)
@@ -42,10 +43,13 @@ def _rounded(value: float) -> float | None:
     return round(value, DECIMALS) if np.isfinite(value) else None
 
 
-def layer_clarity(sample: Sample, layer: LayerSpec, space: Space, image: Callable[[str], str]) -> LayerClarity | None:
-    """Return the clarity of a layer's channels in the space of `layer`; None where the sample has too few images.
+def layer_clarity(
+    values: NDArray[np.float32], ids: Sequence[str], layer: LayerSpec, space: Space, image: Callable[[str], str]
+) -> LayerClarity | None:
+    """Return the clarity of units in the space of `layer`; None where the sample has too few images.
 
-    `image` leads from an example_id to the image that it is a view of.
+    `values` are those of the sampled examples `ids`, (examples, units); `image` leads from an example_id to the image
+    that it is a view of.
     """
-    measured = clarity(sample.spatial_maximum, sample.ids, [image(name) for name in sample.ids], space)
+    measured = clarity(values, ids, [image(name) for name in ids], space)
     return None if measured is None else LayerClarity(layer=layer.name, measured=measured)

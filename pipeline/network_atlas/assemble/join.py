@@ -57,6 +57,10 @@ class Sources:
     """None without a dataset."""
     clear: LayerClarity | None
     """None without a dataset, and with too few images."""
+    monosemanticity: Sequence[float | None]
+    """Of each channel; empty without a dataset."""
+    directions: Mapping[str, Row]
+    """Columns about directions, by the unit's label."""
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -75,6 +79,9 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
     made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
     shown = [_visualization(layer, picture, row, sources, agreements.get(picture.key)) for picture, row in made]
+    statistics = NO_STATISTICS | dict(sources.directions.get(str(subject), {}))
+    if sources.scan and channel is not None:
+        statistics = channel_statistics(layer, channel, sources)
     return {
         "model": sources.model,
         "layer_index": layer.index,
@@ -86,7 +93,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "verdict": _verdict([picture for picture, _ in made], shown),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
-        **(channel_statistics(layer, channel, sources) if sources.scan and channel is not None else NO_STATISTICS),
+        **statistics,
     }
 
 
@@ -206,7 +213,9 @@ def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
         **(sources.names.columns(channel) if sources.names else NO_NAME),
-        **(sources.clear.columns(channel) if sources.clear else NOT_CLEAR),
+        **NOT_CLEAR,
+        **(sources.clear.columns(channel) if sources.clear else {}),
+        "monosemanticity": sources.monosemanticity[channel] if sources.monosemanticity else None,
     }
 
 

@@ -12,13 +12,13 @@ from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import AssembleTask
-from network_atlas.run.maps import cells_of
+from network_atlas.run.maps import cells_of, directions_of
 from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
 from network_atlas.store import layout_schemas, scan_schemas, schemas
 from network_atlas.store.fields import VERSION, columns_of
-from network_atlas.store.name_columns import CONCEPTS
+from network_atlas.store.name_columns import BASES, CONCEPTS
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
@@ -66,7 +66,9 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
     # With the columns: finished atlases get a new column at their next run.
-    columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS)))
+    columns = tuple(
+        map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS, BASES))
+    )
     contents = (layer, pictures, measured, columns, prepared.hierarchy)
     space = _space(prepared)
     return AssembleTask(
@@ -81,9 +83,15 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
         examples=len(prepared.examples),
         class_names=names,
         cells_file=cells_of(done.layout[layer.layout.key]) if layer.layout and layer.layout.key in done.layout else "",
+        directions_file=_directions(layer, done),
         space=space.layer if space else None,
         space_files=scanned_files(done.scan[key] for key in space.scan_keys) if space else (),
     )
+
+
+def _directions(layer: LayerPlan, done: Done) -> str:
+    there = layer.directions and layer.directions.key in done.layout
+    return directions_of(done.layout[layer.directions.key]) if layer.directions and there else ""
 
 
 def _space(prepared: Prepared) -> LayerPlan | None:

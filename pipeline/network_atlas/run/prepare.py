@@ -27,7 +27,7 @@ from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
-from network_atlas.run.maps import with_finished_maps
+from network_atlas.run.maps import with_finished_maps, with_found_directions
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
@@ -117,8 +117,9 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         ),
         dtypes=dtypes_of(config, store),
     )
-    if any(layer.layout for layer in plan.layers):
-        plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
+    if any(layer.laid_out for layer in plan.layers):
+        laid_out = receipts_by_key(whole_receipts(store, "layout"))
+        plan = with_found_directions(with_finished_maps(plan, laid_out, store, config), laid_out, store, config)
     return Prepared(
         config=config,
         store=store,

@@ -15,7 +15,11 @@ NAMES = [
         "the concept that the channel is about most: a label, or a union of labels in dataset.hierarchy; null where "
         "none scores above name_by_chance",
     ),
-    field("name_score", pa.float64(), f"{_SCORE}: the largest over all concepts, also where it gives no name"),
+    field(
+        "name_score",
+        pa.float64(),
+        f"{_SCORE} (of directions over the sample): the largest over all concepts, also where it gives no name",
+    ),
     field(
         "name_by_chance",
         pa.float64(),
@@ -72,7 +76,35 @@ CLARITY = [
         "whether each group is clearer than all together, by a larger share of 1 - clarity than in 99 % of sets of "
         "images by chance: then the channel may have two meanings",
     ),
+    field(
+        "monosemanticity",
+        pa.float64(),
+        "mean likeness in clarity_layer of all pairs of sampled images, weighted by the unit's spatial means on both, "
+        "each scaled from 0 at the smallest to 1 at the largest: what a unit responds to is alike if it is high",
+    ),
+    field(
+        "stability",
+        pa.float64(),
+        "of a direction of sweep.directions: mean over two further seeds of its largest cosine with a direction that "
+        "these find; null for other units",
+    ),
 ]
+
+BASES = table_schema(
+    "bases",
+    [
+        *LAYER_KEYS,
+        field(
+            "basis", pa.string(), "channels; directions (sweep.directions); random (a random rotation of the channels)"
+        ),
+        field("units", pa.int32(), "units of the basis that have a score", "units"),
+        field("mean", pa.float64(), "mean of their monosemanticity"),
+        field("lower_quartile", pa.float64(), "a quarter of the units has less"),
+        field("median", pa.float64(), "half of the units has less"),
+        field("upper_quartile", pa.float64(), "three quarters of the units have less"),
+    ],
+)
+"""One row per basis and layer."""
 
 CONCEPTS = table_schema(
     "concepts",

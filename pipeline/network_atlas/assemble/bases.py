@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from network_atlas.assemble.clearness import LayerClarity, layer_clarity
+from network_atlas.assemble.describing import NOT_DESCRIBED, descriptions
 from network_atlas.assemble.examples import Row
 from network_atlas.assemble.naming import Naming
+from network_atlas.dataset.embeddings import Embeddings
 from network_atlas.layers import LayerSpec
 from network_atlas.stats.clarity import Space
 from network_atlas.stats.merge import LayerScan
@@ -31,6 +33,7 @@ class Bases:
     naming: Naming
     space_layer: LayerSpec
     space: Space
+    embeddings: Embeddings | None
     image: Callable[[str], str]
     """From an example_id to the image that it is a view of."""
 
@@ -51,6 +54,14 @@ class Bases:
         sample = self.scan.sample
         return layer_clarity(sample.spatial_maximum, sample.ids, self.space_layer, self.space, self.image)
 
+    def descriptions(self, values: NDArray[np.float32] | None = None) -> list[Row]:
+        """Return the columns of the user's concepts for each channel, or for units with other values."""
+        sample = self.scan.sample
+        values = sample.spatial_mean if values is None else values
+        if self.embeddings is None:
+            return [NOT_DESCRIBED] * values.shape[1]
+        return descriptions(values, sample.ids, self.embeddings, self.image)
+
     def _values(self, basis: Floats | None) -> Floats:
         means = self.scan.sample.spatial_mean.astype(np.float64)
         return means if basis is None else means @ basis.T
@@ -63,10 +74,11 @@ class Bases:
         values = self._values(basis).astype(np.float32)
         names = self.naming.of_values(self.scan, values)
         clear = layer_clarity(values, self.scan.sample.ids, self.space_layer, self.space, self.image)
-        scores = self.monosemanticity(basis)
+        scores, described = self.monosemanticity(basis), self.descriptions(values)
         return {
             unit.label: {
                 **names.columns(number),
+                **described[number],
                 **(clear.columns(number) if clear else {}),
                 "monosemanticity": rounded(scores[number]),
                 "stability": stability.get(unit.name),

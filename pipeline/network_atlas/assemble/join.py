@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from network_atlas.assemble.clearness import NOT_CLEAR, LayerClarity
+from network_atlas.assemble.describing import NOT_DESCRIBED
 from network_atlas.assemble.examples import Location, Row, Shown, location_of
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import NO_NAME, LayerNames
@@ -58,7 +59,9 @@ class Sources:
     clear: LayerClarity | None
     """None without a dataset, and with too few images."""
     monosemanticity: Sequence[float | None]
-    """Of each channel; empty without a dataset."""
+    """Of each channel; empty without a dataset, as is the next."""
+    described: Sequence[Row]
+    """Columns of `dataset.embeddings`."""
     directions: Mapping[str, Row]
     """Columns about directions, by the unit's label."""
 
@@ -213,6 +216,7 @@ def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
         **(sources.names.columns(channel) if sources.names else NO_NAME),
+        **(sources.described[channel] if sources.described else NOT_DESCRIBED),
         **NOT_CLEAR,
         **(sources.clear.columns(channel) if sources.clear else {}),
         "monosemanticity": sources.monosemanticity[channel] if sources.monosemanticity else None,

@@ -18,6 +18,7 @@ from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import Naming
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.dataset.embeddings import read_embeddings
 from network_atlas.dataset.hierarchy import read_hierarchy
 from network_atlas.dataset.looks import looks
 from network_atlas.plan.tasks import AssembleTask
@@ -52,6 +53,7 @@ class AssembleWorker:
         self._preprocessing = Preprocessing(config.model.input)
         # Kept between layers: they list the same images again and again.
         self._looks = lru_cache(maxsize=LOOKS_KEPT)(lambda example_id: looks(read_again(self._source, example_id)))
+        self._embeddings = read_embeddings(config.dataset)
         self._space: tuple[tuple[str, ...], Space] | None = None
         self._label = lru_cache(maxsize=LOOKS_KEPT)(self._source.label)
         self._naming = Naming(
@@ -91,6 +93,7 @@ class AssembleWorker:
             names=self._naming.of_layer(scan) if scan else None,
             clear=bases.clarity() if bases else None,
             monosemanticity=[rounded(score) for score in bases.monosemanticity()] if bases else (),
+            described=bases.descriptions() if bases else (),
             directions=bases.of_directions(directions, stability) if bases else {},
         )
         plan = replace(task.plan, pictures=tuple(p for p in task.plan.pictures if not isinstance(p.unit, Cell)))
@@ -135,6 +138,7 @@ class AssembleWorker:
             naming=self._naming,
             space_layer=task.space,
             space=self._space[1],
+            embeddings=self._embeddings,
             image=self._source.image,
         )
 

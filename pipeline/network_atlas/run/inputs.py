@@ -69,7 +69,7 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     columns = tuple(
         map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS, BASES))
     )
-    contents = (layer, pictures, measured, columns, prepared.hierarchy)
+    contents = (layer, pictures, measured, columns, prepared.vocabulary)
     space = _space(prepared)
     return AssembleTask(
         key=fingerprint(

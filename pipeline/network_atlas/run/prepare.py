@@ -17,6 +17,7 @@ from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, Listing, open_source
+from network_atlas.dataset.embeddings import check_images, read_embeddings
 from network_atlas.dataset.folder import reaches
 from network_atlas.dataset.hierarchy import read_hierarchy, unknown_labels
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
@@ -57,8 +58,8 @@ class Prepared:
     plan: Plan
     notices: tuple[str, ...] = ()
     """Files that the listing of the dataset left out, in sentences for the user."""
-    hierarchy: str = ""
-    """Hash of what `dataset.hierarchy` says; '' without one."""
+    vocabulary: tuple[str, str] = ("", "")
+    """Hashes of what `dataset.hierarchy` and `dataset.embeddings` say; '' without one."""
     batch_difference: float | None = None
     """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
@@ -104,7 +105,9 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     examples = listing.examples
     ids = [example.example_id for example in examples]
     hierarchy = read_hierarchy(config.dataset)
+    embeddings = read_embeddings(config.dataset)
     unknown = unknown_labels(hierarchy, frozenset(example.label for example in examples), config.dataset)
+    without = check_images(embeddings, _images(config, ids), config.dataset) if embeddings else ""
     plan = make_plan(
         config,
         facts,
@@ -127,10 +130,16 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         sweep=sweep,
         examples=examples,
         plan=plan,
-        notices=(*listing.notices, *([unknown] if unknown else [])),
-        hierarchy=hierarchy.content,
+        notices=(*listing.notices, *(sentence for sentence in (unknown, without) if sentence)),
+        vocabulary=(hierarchy.content, embeddings.content if embeddings else ""),
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
+
+
+def _images(config: RunConfig, example_ids: Sequence[str]) -> frozenset[str]:
+    """Return the ids of the images that the examples are views of."""
+    source = open_source(config.dataset)
+    return frozenset(map(source.image, example_ids))
 
 
 def check_settings(store: Store, config: RunConfig) -> None:

@@ -15,7 +15,10 @@ from network_atlas.site.packing import Part, Row, file_name, pictures_by_column
 
 NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
 STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
-NAMES = ("name", "name_score", "name_by_chance", "unnamed", "names", "clarity", "clarity_groups", "two_groups")
+NAMES = (
+    *("name", "name_score", "name_by_chance", "unnamed", "names", "description", "descriptions"),
+    *("clarity", "clarity_groups", "two_groups"),
+)
 OF_A_PICTURE = ("key", "variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
 MEASURED = (
     "rank",

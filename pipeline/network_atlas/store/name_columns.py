@@ -48,6 +48,28 @@ NAMES = [
     ),
 ]
 
+_LIKE = "correlation over the sample of the unit's spatial mean with how like each image is to the concept (cosine)"
+
+DESCRIPTIONS = [
+    field(
+        "description",
+        pa.string(),
+        "the concept of dataset.embeddings that the unit follows most; null without them, and where none scores above "
+        "description_by_chance",
+    ),
+    field("description_score", pa.float64(), f"{_LIKE}: the largest of all concepts"),
+    field(
+        "description_by_chance",
+        pa.float64(),
+        "99th percentile of the largest such score when the images of the sample exchange their vectors",
+    ),
+    field(
+        "descriptions",
+        pa.list_(pa.struct([field("name", pa.string(), "the concept"), field("score", pa.float64(), _LIKE)])),
+        "the five concepts with the largest scores, whether or not above description_by_chance",
+    ),
+]
+
 CLARITY = [
     field("clarity_layer", pa.string(), "the layer in whose space clarity is measured: the last before the output"),
     field(

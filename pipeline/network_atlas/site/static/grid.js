@@ -58,7 +58,7 @@
   }
 
   function matches(channel, words) {
-    const text = [channel.channel, channel.unit, channel.className || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label), channel.name || ""].join(" ").toLowerCase();
+    const text = [channel.channel, channel.unit, channel.className || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label), channel.name || "", channel.description || ""].join(" ").toLowerCase();
     const isNumber = (word) => /^\d+$/.test(word);
     return words.every((word) => (isNumber(word) && !channel.className ? String(channel.channel) === word : text.includes(word)));
   }

@@ -21,6 +21,7 @@
     if (!names.length && !channel.unnamed && !clarity(channel)) return [];
     const words = channel.name ? [element("b", { textContent: channel.name }), ` scores ${number(channel.name_score, 3)}; by chance one channel in a hundred has ${number(channel.name_by_chance, 3)} or more.`] : !channel.unnamed ? [] : [`No name: ${channel.unnamed}.`];
     return [element("h3", { textContent: "What it is about" }), element("p", { className: "hint small" }, ...words),
-      names.length ? element("dl", { className: "metrics names" }, ...names.flatMap(row)) : null, clarity(channel)];
+      names.length ? element("dl", { className: "metrics names" }, ...names.flatMap(row)) : null,
+      (channel.descriptions || []).length ? element("p", { className: "hint small", textContent: `${channel.description ? "By the given concept vectors" : "The given concept vectors describe it no better than chance; closest"}: ${channel.descriptions.slice(0, 3).map((each) => `${each.name} (${number(each.score, 2)})`).join(", ")}.` }) : null, clarity(channel)];
   };
 })();

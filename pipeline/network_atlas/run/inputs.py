@@ -70,7 +70,7 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
         map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS, BASES))
     )
     contents = (layer, pictures, measured, columns, prepared.vocabulary)
-    space = _space(prepared)
+    space = _space(prepared, done)
     return AssembleTask(
         key=fingerprint(
             "assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names, space.scan_keys if space else ()
@@ -94,9 +94,10 @@ def _directions(layer: LayerPlan, done: Done) -> str:
     return directions_of(done.layout[layer.directions.key]) if layer.directions and there else ""
 
 
-def _space(prepared: Prepared) -> LayerPlan | None:
+def _space(prepared: Prepared, done: Done) -> LayerPlan | None:
     """Return the layer in whose space images are compared: the last before the output, or else the output."""
-    scanned = [layer for layer in prepared.plan.layers if layer.scan_keys]
+    layers = [layer for layer in prepared.plan.layers if layer.scan_keys]
+    scanned = [layer for layer in layers if all(key in done.scan for key in layer.scan_keys)]
     before = [layer for layer in scanned if layer.layer.name != OUTPUT]
     return next(iter([*before[-1:], *scanned[-1:]]), None)
 

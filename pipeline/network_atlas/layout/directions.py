@@ -12,9 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
-from sklearn.cluster import kmeans_plusplus
-from sklearn.decomposition import NMF
-from sklearn.exceptions import ConvergenceWarning
 
 from network_atlas.errors import SelectionError
 
@@ -69,6 +66,8 @@ def _fit(values: Matrix, count: int, method: str, seed: int) -> Directions:
 
 
 def _spherical_k_means(units: Matrix, count: int, seed: int) -> Directions:
+    from sklearn.cluster import kmeans_plusplus  # here: most runs find no directions, and it takes a second to load
+
     centres, _ = kmeans_plusplus(units, count, random_state=seed)
     nearest = np.full(len(units), -1)
     for _ in range(ROUNDS):
@@ -84,6 +83,9 @@ def _spherical_k_means(units: Matrix, count: int, seed: int) -> Directions:
 
 
 def _nmf(values: Matrix, count: int, seed: int) -> Directions:
+    from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
+
     model = NMF(min(count, values.shape[1]), init="random", random_state=seed, max_iter=10 * ROUNDS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stability says how far to trust the directions

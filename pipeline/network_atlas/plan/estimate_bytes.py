@@ -25,13 +25,15 @@ COVERS = 8
 # Fixed parts of files: mostly the description of each column in the footer of a Parquet file.
 PICTURES_FILE, MEASUREMENTS_FILE, PARTIALS_FILE, SAMPLES_FILE, SMALL_FILE = 10_000, 6_500, 28_000, 8_000, 4_500
 LAYER_TABLE, LAYER_STATISTICS, LAYER_PAGE, INDEX_OF_LAYER, RUN_FILES, ASSETS = (
-    36_000,
-    28_000,
+    58_000,
+    42_000,
     6_000,
     1_500,
     45_000,
-    52_000,
+    56_000,
 )
+CONCEPTS_AND_BASES = 11_000
+"""The two small tables of a layer."""
 BLOCK = 4096
 """Space that a small file, such as a receipt, takes on a disk."""
 
@@ -108,4 +110,9 @@ def _layer_bytes(config: RunConfig, layer: LayerPlan, examples: int) -> float:
         config, layer
     )
     fixed = LAYER_TABLE + LAYER_PAGE + INDEX_OF_LAYER + 2 * BLOCK
-    return fixed + rows * (ROW + shown * of_example) + of_pictures + (of_statistics if examples else 0)
+    return (
+        fixed
+        + rows * (ROW + shown * of_example)
+        + of_pictures
+        + (of_statistics + CONCEPTS_AND_BASES if examples else 0)
+    )

@@ -16,6 +16,7 @@ from network_atlas.config.determines import determining
 from network_atlas.config.priors import PACKAGED, RECIPE, TRAINED, DenoiserPrior
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.twins import has_prior
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.plan import Plan
@@ -60,7 +61,7 @@ KINDS = {"denoiser": Kind(algorithm=1, seconds=_denoiser_seconds)}
 def models_of(recipe: OptimizeConfig, origin: Origin) -> tuple[LearnedModel, ...]:
     """Return the models that pictures of a recipe are made with; () for a recipe without a learned prior."""
     prior = recipe.prior
-    if isinstance(prior, DenoiserPrior) and prior.strength > 0:
+    if isinstance(prior, DenoiserPrior) and has_prior(recipe):
         return (_denoiser(prior.weights, origin),)
     return ()
 

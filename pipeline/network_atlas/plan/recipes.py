@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from network_atlas.config.declare import OPTIMIZE
 from network_atlas.config.determines import determining
-from network_atlas.config.priors import NoPrior
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import InputConfig
+from network_atlas.config.twins import has_prior
 
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
@@ -23,8 +23,3 @@ def takes_magnitude(config: OptimizeConfig) -> bool:
     """Say whether a recipe uses the frequency magnitude of the run's own dataset."""
     parameterization = config.parameterization
     return parameterization.name == "maco" and parameterization.magnitude == "dataset"
-
-
-def has_prior(config: OptimizeConfig) -> bool:
-    """Say whether a learned model of natural images pulls at the pictures of a recipe."""
-    return not isinstance(config.prior, NoPrior) and config.prior.strength > 0

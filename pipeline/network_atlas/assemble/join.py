@@ -25,7 +25,7 @@ STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
     *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
-    *("attempt", "start", "before_activation"),
+    *("attempt", "start", "started_from", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
 MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile")

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from typing import Protocol
 
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.pictures import Picture
 
 
 class InputFiles(Protocol):
@@ -27,8 +26,8 @@ class InputFiles(Protocol):
         """Return the file with the cells of a finished map."""
         ...
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures, by the pictures' keys."""
         ...
 
 
@@ -44,7 +43,7 @@ class _NotYetWritten:
     def of_cells(self, layout_key: str) -> str:
         return ""
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
         return ()
 
 

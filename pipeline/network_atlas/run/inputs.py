@@ -10,7 +10,6 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
-from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.maps import cells_of
 from network_atlas.run.prepare import Prepared
@@ -51,9 +50,9 @@ class StoredFiles:
         """Return the file with the cells of a finished map."""
         return cells_of(self._done.layout[layout_key])
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
-        return files_under((self._done.optimize[picture.key] for picture in pictures), "visualizations")
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures, by the pictures' keys."""
+        return files_under((self._done.optimize[key] for key in keys), "visualizations")
 
 
 def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:

@@ -28,6 +28,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
 from network_atlas.run.maps import with_finished_maps
 from network_atlas.run.number_format import dtypes_of
+from network_atlas.run.warm_starts import with_earlier_pictures
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
 from network_atlas.store.receipts import receipts_by_key
@@ -114,6 +115,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     )
     if any(layer.layout for layer in plan.layers):
         plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
+    plan = with_earlier_pictures(plan, store, config)
     return Prepared(
         config=config,
         store=store,

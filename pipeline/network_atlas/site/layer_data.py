@@ -23,6 +23,7 @@ MEASURED = (
     "picture_verdict",
     "verdict_reasons",
     "start",
+    "started_from",
     "robustness_loss",
     "frequency_distance",
     "path_similarity",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.shares import WHOLE, Share
@@ -36,12 +36,22 @@ class Plan:
     """Names of those whose channels are another's."""
     magnitude_recipes: frozenset[str] = frozenset()
     """Names of the recipes that use the frequency magnitude of the dataset."""
+    recipe_models: Mapping[str, tuple[LearnedModel, ...]] = field(default_factory=dict)
+    """The models that pictures are made with, by the name of the recipe."""
+    measuring_model: LearnedModel | None = None
+    """The denoiser that says how natural pictures look."""
     share: Share = WHOLE
     """The part of the plan that this run does."""
 
     @property
     def picture_keys(self) -> tuple[str, ...]:
         return tuple(picture.key for layer in self.layers for picture in layer.pictures)
+
+    @property
+    def learned(self) -> tuple[LearnedModel, ...]:
+        """Return every model that pictures are made or measured with, once."""
+        models = [model for models in self.recipe_models.values() for model in models]
+        return tuple(dict.fromkeys([*models, *([self.measuring_model] if self.measuring_model else [])]))
 
     @property
     def scan_keys(self) -> tuple[str, ...]:
@@ -107,6 +117,9 @@ class Plan:
         statistics = inputs.of_images() if block.recipe in self.magnitude_recipes else ""
         if not pictures or scan is None or statistics is None:
             return None
+        learned = [inputs.of_learned(model) for model in self.recipe_models.get(block.recipe, ())]
+        if None in learned:
+            return None
         return OptimizeTask(
             layer=layer.layer,
             pictures=pictures,
@@ -119,6 +132,7 @@ class Plan:
             predecessor_files=inputs.of_pictures(
                 [picture.predecessor.key for picture in pictures if picture.predecessor]
             ),
+            learned=tuple(filter(None, learned)),
         )
 
     def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:

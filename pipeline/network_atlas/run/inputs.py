@@ -19,6 +19,7 @@ from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
 from network_atlas.store import layout_schemas, scan_schemas, schemas
 from network_atlas.store.fields import VERSION, columns_of
+from network_atlas.store.name_columns import CONCEPTS
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
@@ -73,8 +74,8 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
     # With the columns: finished atlases get a new column at their next run.
-    columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS)))
-    contents = (layer, pictures, measured, columns)
+    columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS)))
+    contents = (layer, pictures, measured, columns, prepared.hierarchy)
     return AssembleTask(
         key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
         plan=layer,

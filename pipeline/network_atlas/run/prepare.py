@@ -20,6 +20,7 @@ from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
+from network_atlas.dataset.hierarchy import read_hierarchy, unknown_labels
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
 from network_atlas.layers import LayerSpec, ModelFacts, receptive_field_of_row
 from network_atlas.models.facts import batch_difference, model_facts
@@ -59,6 +60,8 @@ class Prepared:
     plan: Plan
     notices: tuple[str, ...] = ()
     """Files that the listing of the dataset left out, in sentences for the user."""
+    hierarchy: str = ""
+    """Hash of what `dataset.hierarchy` says; '' without one."""
     batch_difference: float | None = None
     """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
@@ -103,6 +106,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     listing = loaded.listing
     examples = listing.examples
     ids = [example.example_id for example in examples]
+    hierarchy = read_hierarchy(config.dataset)
+    unknown = unknown_labels(hierarchy, frozenset(example.label for example in examples), config.dataset)
     plan = make_plan(
         config,
         facts,
@@ -126,7 +131,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         sweep=sweep,
         examples=examples,
         plan=plan,
-        notices=listing.notices,
+        notices=(*listing.notices, *([unknown] if unknown else [])),
+        hierarchy=hierarchy.content,
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
 

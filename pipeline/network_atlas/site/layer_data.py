@@ -15,6 +15,7 @@ from network_atlas.site.packing import Part, Row, file_name, pictures_by_column
 
 NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
 STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
+NAMES = ("name", "name_score", "name_by_chance", "unnamed", "names")
 OF_A_PICTURE = ("key", "variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
 MEASURED = (
     "rank",
@@ -62,7 +63,7 @@ def layer_script(
             "pictures": _picture_data(row, columns, *picture_styles[number]),
             "examples": _example_data(row, *crop_styles[number]),
             "numbers": {name: row[name] for name in NUMBERS},
-            **{name: row.get(name) for name in STATISTICS},
+            **{name: row.get(name) for name in (*STATISTICS, *NAMES)},
         }
         for number, row in enumerate(rows)
     ]

@@ -35,10 +35,10 @@ from network_atlas.site.packing import (
 )
 from network_atlas.site.sheets import Sheet, pack
 
-VERSION = 8
+VERSION = 9
 """Raise when the same table makes other pages."""
 
-STATIC = ("atlas.css", "grid.js", "channel.js", "charts.js")
+STATIC = ("atlas.css", "grid.js", "channel.js", "names.js", "charts.js")
 METRICS = (
     ("channel", "channel"),
     ("verdict", "verdict"),
@@ -51,6 +51,7 @@ METRICS = (
     ("robustness_loss", "loss when moved"),
     ("frequency_distance", "distance of frequencies"),
     ("class_selectivity", "selectivity for a class"),
+    ("name_score", "score of its name"),
     ("fraction_active", "share of images active"),
     ("maximum", "largest value"),
     ("mean", "mean"),

@@ -247,7 +247,7 @@
   function content(channel) {
     return element("div", { className: "view-body" },
       element("div", {}, ...pictures(channel).filter(Boolean)),
-      element("div", {}, ...[...range(channel), ...examples(channel), ...related(channel), ...numbers(channel), ...provenance(channel)].filter(Boolean)));
+      element("div", {}, ...[...window.ATLAS.names(channel), ...range(channel), ...examples(channel), ...related(channel), ...numbers(channel), ...provenance(channel)].filter(Boolean)));
   }
 
   Object.assign(window.ATLAS, { byChannel, button, content, verdictBadge });

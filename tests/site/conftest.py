@@ -141,7 +141,7 @@ def shown_crop(seen: Callable[..., Colour]) -> Callable[..., Colour]:
     return look
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def encoded() -> Callable[..., bytes]:
     """Return a function that makes a picture of one colour."""
 
@@ -171,7 +171,7 @@ def seen() -> Callable[[bytes, str], Colour]:
     return look
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_spec() -> Callable[..., LayerSpec]:
     """Return a function that makes a layer."""
 
@@ -182,7 +182,7 @@ def make_spec() -> Callable[..., LayerSpec]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
     """Return a function that makes a row of an atlas table; pictures and examples are given by their colours."""
 
@@ -230,7 +230,7 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def info() -> AtlasInfo:
     """Facts about the atlas that the pages show."""
     facts = (("Weights", "default"), ("Snapshot", "1"))
@@ -239,7 +239,7 @@ def info() -> AtlasInfo:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_site(info: AtlasInfo) -> Callable[..., Files]:
     """Return a function that makes all files of a site from layers with their rows."""
 

@@ -6,11 +6,7 @@ import dataclasses
 import io
 import math
 import re
-import shutil
-import subprocess
-import urllib.parse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -332,66 +328,6 @@ def test_building_changes_no_row(make_spec: Make, make_row: Make, info: Any) -> 
     assert rows == same
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
-def test_a_browser_opens_a_channel_from_disk(
-    make_site: Make, make_spec: Make, make_row: Make, tmp_path: Path, parse: Make
-) -> None:
-    spec, rows = hostile_layer(make_spec, make_row)
-    rows[5] |= {"status": "grey", "mean": None}
-    for path, data in make_site((spec, rows)).items():
-        file = tmp_path / "a site #1" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    page = parse(dump_dom(f"{(tmp_path / 'a site #1' / 'layers' / spec.slug).as_uri()}.html#channel=5", tmp_path))
-    assert page.all("body")[0]["data-ready"] == "true"
-    assert "open" in page.all("dialog")[0]
-    assert len(page.all("script")) == 4, "hostile text is text"
-    for text in (
-        HOSTILE,
-        "Excite it most",
-        "Excite it least",
-        "On the dataset",
-        "Scores 3.5 after 8 steps, seed 0.",
-        "beyond 99.5 % of the sampled images",
-        "1.3 times as much",
-        "grey",
-    ):
-        assert text in page.text
-    assert len([box for box in page.all("span", "picture") if "url(" in box["style"]]) == 6 + 2
-    (picture,) = page.all("img")
-    assert (tmp_path / "a site #1" / "layers" / urllib.parse.unquote(picture["src"])).is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
-def test_a_browser_sorts_and_filters_by_the_address(
-    make_site: Make, make_spec: Make, make_row: Make, tmp_path: Path, parse: Make
-) -> None:
-    rows = [make_row(number, verdict="trusted" if number % 2 else "doubtful") for number in range(6)]
-    for number, row in enumerate(rows):
-        row["visualizations"][0] |= {"score": float([5, 1, 4, 2, 6, 3][number]), "picture_verdict": row["verdict"]}
-    for path, data in make_site((make_spec(channels=6), rows)).items():
-        file = tmp_path / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    page_of = (tmp_path / "layers" / f"{make_spec().slug}.html").as_uri()
-    page = parse(dump_dom(f"{page_of}#sort=score&verdict=trusted&to=2.5", tmp_path))
-    cells = page.all("a", "cell")
-    assert [int(cell["data-channel"]) for cell in cells] == [4, 0, 2, 5, 3, 1], "by score, the largest first"
-    assert [int(cell["data-channel"]) for cell in cells if "hidden" not in cell] == [3, 1]
-    assert "2 of 6 shown" in page.text
-    assert cells[-1]["href"] == "#sort=score&verdict=trusted&to=2.5&channel=1", "links keep the choice"
-
-
-def dump_dom(address: str, profile: Path) -> str:
-    """Return the page as chromium sees it after its scripts ran."""
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet]
-    options = [f"--user-data-dir={profile / 'profile'}", "--virtual-time-budget=3000", "--dump-dom", address]
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=True).stdout
-
-
 def test_a_unit_that_is_no_channel_has_a_cell_of_its_own(make_row: Make, make_spec: Make, info: Any) -> None:
     spec = make_spec()
     rows = [
@@ -403,5 +339,5 @@ def test_a_unit_that_is_no_channel_has_a_cell_of_its_own(make_row: Make, make_sp
     page, data = files[f"layers/{spec.slug}.html"].decode(), files[f"layers/{spec.slug}.js"].decode()
     assert [f'id="cell-{number}"' in page for number in (3, 24, 25)] == [True] * 3  # 24 channels: others count on
     assert "blocks.4:*" in page
-    assert f'[24,"blocks.4:*",false,' in data
+    assert '[24,"blocks.4:*",false,' in data
     assert rows[1]["channel"] is None

@@ -31,10 +31,10 @@
     network.hidden = isAsked;
     results.hidden = !isAsked;
     document.title = isAsked ? `${input.value.trim() || verdict.value} · ${title}` : title;
-    if (!isAsked) { control("matches").textContent = ""; return; }
-    try { await search.load(); } catch (error) { control("matches").textContent = `${error.message}.`; return; }
+    if (!isAsked) { control("matched").textContent = ""; return; }
+    try { await search.load(); } catch (error) { control("matched").textContent = `${error.message}.`; return; }
     const { units, layers } = search.find(input.value, { verdict: verdict.value });
-    control("matches").textContent = `${number(units.length)} ${units.length === 1 ? "channel" : "channels"}`;
+    control("matched").textContent = `${number(units.length)} ${units.length === 1 ? "channel" : "channels"}`;
     const more = units.length > shown ? element("button", { type: "button", textContent: `Show ${number(Math.min(STEP, units.length - shown))} more` }) : null;
     if (more) more.addEventListener("click", () => { shown += STEP; update(); });
     results.replaceChildren(

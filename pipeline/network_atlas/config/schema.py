@@ -222,7 +222,7 @@ def _check_recipes(config: RunConfig) -> None:
     """Raise ValueError if the sweep names a recipe that does not exist, or one that can't make its pictures."""
     names, sweep = ("", *config.recipes), config.sweep
     named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
-    named.append(config.layout.recipe)
+    named += [config.layout.recipe, sweep.directions.recipe]
     for name in dict.fromkeys(named):
         if name not in names:
             raise ValueError(

@@ -14,13 +14,14 @@ from network_atlas.config.executor import InlineConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.directions import direction_tasks, with_expected_directions
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
 from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import LayoutTask, OptimizeTask, StageTask
+from network_atlas.plan.tasks import DirectionsTask, LayoutTask, OptimizeTask, StageTask
 
 WORKERS = (1, 8, 64)
 """Numbers of workers for which a plan gives times, besides the run's own number."""
@@ -115,22 +116,23 @@ def estimate(
 
     Pictures stop when their score has flattened, so a figure that comes from a timed step is an upper bound.
     """
-    plan = with_expected_cells(plan, done, config)
+    plan = with_expected_directions(with_expected_cells(plan, done, config), done, config)
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
+    laid_out: list[LayoutTask | DirectionsTask] = [*layout_tasks(plan, done), *direction_tasks(plan, done)]
     calibrations = calibrate_tasks(plan, finished=plan.share_pictures, done=measured)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
     # Which tables change is only known once the pictures exist. So all tables count, or none.
     tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
-        "layout": [(1, _layout_seconds(task, config, plan)) for task in layout_tasks(plan, done)],
+        "layout": [(1, _layout_seconds(task, config, plan)) for task in laid_out],
         "prior": [(1, task.seconds) for task in prior_tasks(plan, done, config)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
         "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)
-    maps = sum(bool(layer.layout and plan.share.has(layer.layout.key)) for layer in plan.layers)
+    maps = sum(plan.share.has(part.key) for layer in plan.layers for part in layer.laid_out)
     totals = {
         "scan": len(plan.share_spans),
         "prior": len(fitted_here(plan)),
@@ -168,7 +170,7 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
     )
 
 
-def _layout_seconds(task: LayoutTask, config: RunConfig, plan: Plan) -> float:
+def _layout_seconds(task: LayoutTask | DirectionsTask, config: RunConfig, plan: Plan) -> float:
     layer = next(layer for layer in plan.layers if layer.layer.name == task.layer.name)
     return LAYOUT_START + LAYOUT_OF_VECTOR * vectors_of(plan, layer, config)
 

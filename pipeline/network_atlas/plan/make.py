@@ -15,6 +15,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
 from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.directions import with_directions
 from network_atlas.plan.expansion import Context, extra_pictures, pictures_of
 from network_atlas.plan.layouts import with_layouts
 from network_atlas.plan.learned import Origin, measuring_model, models_of
@@ -76,7 +77,7 @@ def make_plan(
     _check_variants(config.sweep, [selection.layer for selection in selections])
     layers = [_layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)]
     return Plan(
-        layers=with_layouts(layers, config.layout),
+        layers=with_directions(with_layouts(layers, config.layout), config.sweep.directions),
         spans=spans,
         statistics_keys=tuple(_statistics_key(span, config, dataset.images_limit) for span in spans),
         sample_limit=dataset.sample_limit,

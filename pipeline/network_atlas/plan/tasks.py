@@ -200,6 +200,32 @@ class PriorTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionsTask(_WholeLayerTask):
+    """Find directions in the sampled activation vectors of one layer: a part of the layout stage."""
+
+    stage: ClassVar[str] = "layout"
+    layer: LayerSpec
+    key: str
+    scan_files: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return fingerprint("directions", self.key)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (f"directions of {self.layer.name}",)
+
+    def split(self) -> tuple[DirectionsTask, ...]:
+        """Return (): all directions are found together."""
+        return ()
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the layer's channels: no image passes the network, and longer vectors take longer to compare."""
+        return self.layer.channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask(_PicturesTask):
     """Make a block of pictures of one layer and one recipe."""
 
@@ -320,6 +346,12 @@ class AssembleTask(_WholeLayerTask):
     class_names: tuple[str, ...] = ()
     cells_file: str = ""
     """The cells of the layer's map; '' if it has none."""
+    directions_file: str = ""
+    """The directions found in the layer; '' if none were looked for."""
+    space: LayerSpec | None = None
+    """The layer in whose space images are compared; None without a dataset."""
+    space_files: tuple[str, ...] = ()
+    """Its part of the scan."""
 
     @property
     def id(self) -> str:

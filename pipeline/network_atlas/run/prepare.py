@@ -20,6 +20,7 @@ from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.twins import with_twins
 from network_atlas.dataset import Example, Listing, open_source
+from network_atlas.dataset.embeddings import check_images, read_embeddings
 from network_atlas.dataset.folder import reaches
 from network_atlas.dataset.hierarchy import read_hierarchy, unknown_labels
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
@@ -30,7 +31,7 @@ from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
-from network_atlas.run.maps import with_finished_maps
+from network_atlas.run.maps import with_finished_maps, with_found_directions
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.run.warm_starts import with_earlier_pictures
 from network_atlas.stats.images import IMAGES
@@ -61,8 +62,8 @@ class Prepared:
     plan: Plan
     notices: tuple[str, ...] = ()
     """Files that the listing of the dataset left out, in sentences for the user."""
-    hierarchy: str = ""
-    """Hash of what `dataset.hierarchy` says; '' without one."""
+    vocabulary: tuple[str, str] = ("", "")
+    """Hashes of what `dataset.hierarchy` and `dataset.embeddings` say; '' without one."""
     batch_difference: float | None = None
     """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
@@ -108,7 +109,9 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     examples = listing.examples
     ids = [example.example_id for example in examples]
     hierarchy = read_hierarchy(config.dataset)
+    embeddings = read_embeddings(config.dataset)
     unknown = unknown_labels(hierarchy, frozenset(example.label for example in examples), config.dataset)
+    without = check_images(embeddings, _images(config, ids), config.dataset) if embeddings else ""
     plan = make_plan(
         config,
         facts,
@@ -122,8 +125,9 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         dtypes=dtypes_of(config, store),
         weights_files=weights_files(config),
     )
-    if any(layer.layout for layer in plan.layers):
-        plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
+    if any(layer.laid_out for layer in plan.layers):
+        laid_out = receipts_by_key(whole_receipts(store, "layout"))
+        plan = with_found_directions(with_finished_maps(plan, laid_out, store, config), laid_out, store, config)
     plan = with_earlier_pictures(plan, store, config)
     return Prepared(
         config=config,
@@ -132,8 +136,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         sweep=sweep,
         examples=examples,
         plan=plan,
-        notices=(*listing.notices, *([unknown] if unknown else [])),
-        hierarchy=hierarchy.content,
+        notices=(*listing.notices, *(sentence for sentence in (unknown, without) if sentence)),
+        vocabulary=(hierarchy.content, embeddings.content if embeddings else ""),
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
 
@@ -150,6 +154,12 @@ def weights_files(config: RunConfig) -> dict[str, str]:
             f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
             "weights of an FFDNet."
         ) from error
+
+
+def _images(config: RunConfig, example_ids: Sequence[str]) -> frozenset[str]:
+    """Return the ids of the images that the examples are views of."""
+    source = open_source(config.dataset)
+    return frozenset(map(source.image, example_ids))
 
 
 def check_settings(store: Store, config: RunConfig) -> None:

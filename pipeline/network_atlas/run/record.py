@@ -120,20 +120,17 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         }
         for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
     ]
-    maps: list[dict[str, object]] = (
-        [
-            {
-                "stage": "layout",
-                "key": layer.layout.key,
-                "unit": "map",
-                "channel": None,
-                "variant": None,
-                **layer_columns,
-            }
-        ]
-        if layer.layout
-        else []
-    )
+    maps: list[dict[str, object]] = [
+        {
+            "stage": "layout",
+            "key": part.key,
+            "unit": "map" if part is layer.layout else "directions",
+            "channel": None,
+            "variant": None,
+            **layer_columns,
+        }
+        for part in layer.laid_out
+    ]
     keys = calibration_keys(prepared.plan, layer)
     pictures: list[dict[str, object]] = [
         {

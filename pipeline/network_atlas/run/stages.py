@@ -17,6 +17,7 @@ from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.directions import direction_tasks
 from network_atlas.plan.layouts import layout_tasks
 from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.reasons import in_groups
@@ -27,7 +28,7 @@ from network_atlas.run.basis import put_basis, reasons_of
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
-from network_atlas.run.maps import with_finished_maps
+from network_atlas.run.maps import with_finished_maps, with_found_directions
 from network_atlas.run.number_format import keep
 from network_atlas.run.prepare import prepare
 from network_atlas.run.publishing import publish_snapshot
@@ -126,18 +127,18 @@ def _scan_and_optimize(current: Run) -> None:
 
 
 def _lay_out(current: Run) -> None:
-    """Lay out the maps, and add the pictures of their cells to the plan."""
+    """Lay out the maps and find directions, and add the pictures of cells and directions to the plan."""
     prepared = current.prepared
-    maps = [
-        layer.layout for layer in prepared.plan.layers if layer.layout and prepared.plan.share.has(layer.layout.key)
-    ]
-    if not maps:
+    parts = [part for layer in prepared.plan.layers for part in layer.laid_out if prepared.plan.share.has(part.key)]
+    if not parts:
         return
     done = current.done()
-    current.stage(
-        STAGES["layout"], layout_tasks(prepared.plan, done.layout, StoredFiles(prepared, done)), total=len(maps)
-    )
-    plan = with_finished_maps(prepared.plan, current.done().layout, prepared.store, prepared.config)
+    inputs = StoredFiles(prepared, done)
+    maps, directions = (of(prepared.plan, done.layout, inputs) for of in (layout_tasks, direction_tasks))
+    current.stage(STAGES["layout"], [*maps, *directions], total=len(parts))
+    laid_out, store, config = current.done().layout, prepared.store, prepared.config
+    plan = with_finished_maps(prepared.plan, laid_out, store, config)
+    plan = with_found_directions(plan, laid_out, store, config)
     if plan != prepared.plan:
         current.prepared = replace(prepared, plan=plan)
         record_plan(current.prepared)

@@ -19,7 +19,7 @@ ITEMS_FILE = "plan/items.parquet"
 LAYERS_FILE = "layers.parquet"
 RESULTS = {
     "scan": ("scan", "activation_samples", "examples", "failures/images"),
-    "layout": ("layouts", "cells"),
+    "layout": ("layouts", "cells", "directions"),
     "prior": ("priors",),
     "optimize": ("visualizations",),
     "calibrate": ("calibrations",),

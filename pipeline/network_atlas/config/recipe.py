@@ -119,6 +119,29 @@ class RegularizerConfig:
 
 
 @settings
+class ExamplesConfig:
+    """The penalty on activations unlike those of the unit's best examples (after VITAL, Gorgun et al. 2025).
+
+    In a few layers before the unit's own, the distribution of each channel's values over the picture is compared with
+    that over the parts of the examples that the unit saw. The difference is measured in the examples' variances.
+    """
+
+    name: Literal["examples"] = setting(OPTIMIZE)
+    weight: NotNegative = setting(OPTIMIZE)
+    match: Literal["moments", "sorted"] = setting(OPTIMIZE, default="sorted")
+    """What is compared: mean and standard deviation, or all values in order of size."""
+    layers: Annotated[int, Field(ge=1, le=16)] = setting(OPTIMIZE, default=3)
+    """Layers in which they are compared, evenly spaced among those before the unit's."""
+    examples: Positive = setting(OPTIMIZE, default=9)
+    """Examples that the picture is compared with; one view of each image."""
+
+
+LEARNED = ("examples",)
+"""Penalties that read more than the picture; a recipe has each at most once."""
+Regularizer = Annotated[RegularizerConfig | ExamplesConfig, Field(discriminator="name")]
+
+
+@settings
 class StopConfig:
     """When a picture stops before its last step: once its score has flattened.
 
@@ -163,7 +186,7 @@ class OptimizeConfig:
     """Pictures per forward pass; the number does not change the pictures."""
     parameterization: Parameterization
     transform: TransformConfig
-    regularizers: tuple[RegularizerConfig, ...]
+    regularizers: tuple[Regularizer, ...]
     stop: StopConfig
     coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
     """Share of the steps, counted from the first, in which the model gets the picture at half its input size."""
@@ -177,3 +200,11 @@ class OptimizeConfig:
                 f"gradient={self.gradient} acts on pixels, the parameterization is {self.parameterization.name}; "
                 "give optimize/parameterization=pixels or optimize.gradient=plain"
             )
+        names: list[str] = [regularizer.name for regularizer in self.regularizers]
+        if twice := [name for name in LEARNED if names.count(name) > 1]:
+            raise ValueError(f"regularizers has {twice[0]!r} {names.count(twice[0])} times; give it once")
+
+    @property
+    def examples(self) -> ExamplesConfig | None:
+        """Return the penalty that needs the units' best examples; None if the recipe has none, or without weight."""
+        return next((each for each in self.regularizers if isinstance(each, ExamplesConfig) and each.weight), None)

@@ -159,6 +159,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_dataset(self)
         _check_recipes(self)
+        _check_examples(self)
         if self.retry_failed and self.sweep.share:
             raise ValueError(
                 f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "
@@ -209,6 +210,22 @@ def _check_dataset(config: RunConfig) -> None:
     ):
         raise ValueError(
             "maco takes its magnitude from the dataset, but dataset=none has no images; give magnitude=packaged"
+        )
+
+
+def _check_examples(config: RunConfig) -> None:
+    """Raise ValueError if a recipe compares pictures with examples that there are none of."""
+    for name, recipe in {"optimize": config.optimize, **config.recipes}.items():
+        if recipe.examples is not None and config.dataset.source == "none":
+            raise ValueError(
+                f"the penalty 'examples' of {name} compares pictures with their units' best examples, but dataset=none "
+                "has no images; leave it out of the regularizers"
+            )
+    if config.layout.layers and config.recipe(config.layout.recipe).examples is not None:
+        raise ValueError(
+            "layout.recipe has the penalty 'examples', which compares a picture with its unit's best examples; the "
+            "scan keeps those of channels alone, not of cells. Give the icons another recipe: "
+            "+optimize@recipes.icon=icon layout.recipe=icon"
         )
 
 

@@ -22,6 +22,7 @@ from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.optimize.ascent import ascent, conditioned
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.groups import group_penalty
+from network_atlas.optimize.matching import UNMATCHED, Matching
 from network_atlas.optimize.slots import ActivePicture, Slots, thinned
 from network_atlas.optimize.views import Maps, Viewer
 from network_atlas.pictures.parameterizations import Parameterization
@@ -51,6 +52,8 @@ class Recipe:
     """Images on 0..1 that pictures start from, by the pictures' keys; others start from noise."""
     attempt: int = 0
     """Second attempts draw other random numbers."""
+    matching: Matching = UNMATCHED
+    """The examples that pictures are matched with."""
 
 
 def optimize(target: Target, pictures: Sequence[Picture], recipe: Recipe) -> list[FinishedPicture]:
@@ -117,9 +120,9 @@ class _Loop:
         tensors = self.slots.tensors
         parameters = tensors["parameters"].requires_grad_()
         images = self._recipe.parameterization.image(parameters)
-        (climbed, scores), between = self._scores(images)
+        (climbed, scores, matching), between = self._scores(images)
         signs = torch.tensor([active.picture.sign for active in self.slots.active], device=images.device)
-        penalties = _score_sizes(scores, climbed.detach()) * penalty(images, self._config.regularizers)
+        penalties = _score_sizes(scores, climbed.detach()) * (penalty(images, self._config.regularizers) + matching)
         # A sum, not a mean: how many pictures share the batch must not change the size of anyone's gradient.
         aim = (signs * climbed).sum() - between - penalties.sum()
         gradient, *seen = torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
@@ -132,18 +135,24 @@ class _Loop:
 
     def _scores(
         self, images: Float[Tensor, "batch channels height width"]
-    ) -> tuple[Float[Tensor, "2 batch"], Float[Tensor, ""]]:
-        """Return what each picture climbs and its score, and the sum of the penalties between pictures of one group."""
-        numbers = torch.zeros(2, len(images), device=images.device)
+    ) -> tuple[Float[Tensor, "3 batch"], Float[Tensor, ""]]:
+        """Return three numbers of each picture, and the sum of the penalties between pictures of one group.
+
+        The numbers are what it climbs, its score, and the penalty on what its unit's best examples are unlike.
+        """
+        numbers = torch.zeros(3, len(images), device=images.device)
         between = torch.zeros((), device=images.device)
         for coarse in (False, True):
             # The members of a group are of one age and recipe, so the first speaks for all.
             groups = [group for group in self.slots.groups if self._is_coarse(group[0]) is coarse]
             slots = [slot for group in groups for slot in group]
             if slots:
-                maps, part = self._viewer.read(
-                    [self.slots.active[slot] for slot in slots], images[slots], coarse=coarse
+                active = [self.slots.active[slot] for slot in slots]
+                maps, part = self._viewer.read(active, images[slots], coarse=coarse)
+                matching = self._recipe.matching.penalties(
+                    active, maps, self._config, self._target.input, coarse=coarse
                 )
+                part = torch.cat([part, matching[None]])
                 numbers = numbers.index_copy(1, torch.tensor(slots, device=images.device), part)
                 between = between + self._group_penalty(maps, groups, slots)
         return numbers, between

@@ -17,6 +17,7 @@ from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
+from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
 from network_atlas.pictures.scan_reader import ScanReader
@@ -63,14 +64,17 @@ class OptimizeWorker:
         config = self._config.recipe(task.recipe)
         target = self._target(config, task)
         pictures = [self._scan_reader.with_readable_unit(picture, task) for picture in task.pictures]
+        matched = {layer.name: layer for layer in (*target.layers, *task.matched)}
+        learned = replace(target, layers=tuple(matched.values()))
         recipe = Recipe(
             config=config,
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
             starts=self._scan_reader.starts(target, pictures, task, (config.height_px, config.width_px)),
+            matching=self._matching(target, pictures, task),
         )
-        finished = self._with_second_attempts(target, pictures, recipe, task)
+        finished = self._with_second_attempts(learned, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
         # The units as they were read: 'coactive' is resolved to the two channels.
         rows = zip(task.pictures, pictures, finished, scores, strict=True)
@@ -79,6 +83,18 @@ class OptimizeWorker:
             | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
             for picture, readable, result, score in rows
         ]
+
+    def _matching(self, target: Target, pictures: Sequence[Picture], task: OptimizeTask) -> Matching:
+        """Return what pictures are matched with: nothing for recipes that don't ask for it, and in first layers."""
+        if not task.matched:
+            return UNMATCHED
+        earlier = replace(target, layers=task.matched)
+
+        def of_all(halved: int) -> dict[str, Targets]:
+            reader = self._scan_reader
+            return {each.key: reader.match_targets(earlier, each, task, halved=halved) for each in pictures}
+
+        return Matching(targets=of_all(1), halved=of_all(2) if target.takes_half else {})
 
     def _target(self, config: OptimizeConfig, task: OptimizeTask) -> Target:
         return Target(

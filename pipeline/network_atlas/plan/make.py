@@ -81,6 +81,9 @@ def make_plan(
         model_layers={layer.name: layer for layer in facts.layers},
         repeats=frozenset(facts.repeats),
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
+        matched_layers={
+            name: examples.layers for name in dtypes if (examples := config.recipe(name).examples) is not None
+        },
         share=Share.of(config.sweep.share),
     )
 

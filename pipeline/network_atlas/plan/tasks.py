@@ -169,6 +169,8 @@ class OptimizeTask(_PicturesTask):
     recipe: str = ""
     others: tuple[LayerSpec, ...] = ()
     """Other layers that the pictures are read from or compared in."""
+    matched: tuple[LayerSpec, ...] = ()
+    """Earlier layers in which each picture is matched with its unit's best examples, for recipes that do so."""
     scan_files: tuple[str, ...] = ()
     """The layer's partials, for pictures that use the scan."""
     statistics_file: str = ""

@@ -1,0 +1,123 @@
+"""The penalty 'examples': pictures are matched with the examples that excite their unit most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import quietly
+
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError, DatasetError
+from network_atlas.optimize.worker import OptimizeWorker
+from network_atlas.run.inputs import StoredFiles
+from network_atlas.run.prepare import prepare
+from network_atlas.store.results import what_is_done
+
+Tiny = Callable[..., RunConfig]
+UNITS = ["sweep.select.0.include=[conv3]", "sweep.select.0.channels=[0,1,4]"]
+STEPS = ["optimize.steps=6", "store.allow_changes=true", "sweep.block=12", "optimize.transform.scale_min=0.6"]
+
+
+def examples(weight: float, **settings: object) -> str:
+    more = "".join(f", {name}: {value}" for name, value in settings.items())
+    return f"optimize.regularizers=[{{name: examples, weight: {weight}{more}}}]"
+
+
+def pictures(config: RunConfig, root: Path) -> list[dict[str, Any]]:
+    """Return the rows of the sweep's pictures, learned from the scan in `root`, of which nothing is changed."""
+    prepared = prepare(replace(config, store=replace(config.store, root=str(root))))
+    inputs = StoredFiles(prepared, what_is_done(prepared.store))
+    worker = OptimizeWorker(prepared.config, threads=1)
+    return [row for task in prepared.plan.optimize_tasks(set(), inputs) for row in worker._rows(task)]
+
+
+def images(rows: list[dict[str, Any]]) -> list[bytes]:
+    return [row["image"]["bytes"] for row in rows]
+
+
+@pytest.mark.parametrize("match", ["moments", "sorted"])
+def test_pictures_alone_and_in_a_batch_are_equal_bit_for_bit(tiny: Tiny, atlas_root: Path, match: str) -> None:
+    variants = "sweep.variants=[{objective: channel}, {objective: neuron}, {objective: channel, sign: '-'}]"
+    settings = [*UNITS, *STEPS, variants, examples(1.0, match=match)]
+    together = pictures(tiny(*settings), atlas_root)
+    alone = pictures(tiny(*settings, "optimize.batch=1"), atlas_root)
+    assert images(together) == images(alone)
+    assert len(set(images(together))) == 9
+
+
+def test_without_weight_pictures_are_those_of_the_recipe_without_it(tiny: Tiny, atlas_root: Path) -> None:
+    without = images(pictures(tiny(*UNITS, *STEPS), atlas_root))
+    assert images(pictures(tiny(*UNITS, *STEPS, examples(0.0)), atlas_root)) == without
+    assert images(pictures(tiny(*UNITS, *STEPS, examples(1.0)), atlas_root)) != without
+
+
+def test_first_layers_have_no_layer_in_which_they_are_matched(tiny: Tiny, atlas_root: Path) -> None:
+    first = ["sweep.select.0.include=[conv1]", *STEPS]
+    assert images(pictures(tiny(*first, examples(5.0)), atlas_root)) == images(pictures(tiny(*first), atlas_root))
+
+
+def test_half_size_steps_are_matched_with_examples_of_half_the_size(tiny: Tiny, atlas_root: Path) -> None:
+    coarse = [*UNITS, *STEPS, "optimize.coarse=0.5"]
+    assert images(pictures(tiny(*coarse, examples(1.0)), atlas_root)) != images(pictures(tiny(*coarse), atlas_root))
+
+
+def test_minimized_pictures_need_examples_at_the_bottom(tiny: Tiny, atlas_root: Path) -> None:
+    config = tiny(*UNITS, *STEPS, examples(1.0), "sweep.variants=[{objective: channel, sign: '-'}]")
+    worker_sees = replace(config, scan=replace(config.scan, bottom_k=0))
+    prepared = prepare(replace(config, store=replace(config.store, root=str(atlas_root))))
+    (task,) = prepared.plan.optimize_tasks(set(), StoredFiles(prepared, what_is_done(prepared.store)))
+    worker = OptimizeWorker(replace(worker_sees, store=prepared.config.store), threads=1)
+    with pytest.raises(DatasetError, match=r"conv3:0: the scan keeps no example.*scan\.bottom_k"):
+        worker._rows(task)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sweep.variants=[{objective: layer}]"], "layer of conv3.*scan keeps for channels alone"),
+        (['sweep.combine=[{unit: "conv3:1 - conv3:2"}]'], "conv3:1 - conv3:2.*another recipe without it"),
+    ],
+)
+def test_units_without_examples_are_refused_by_name(tiny: Tiny, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prepare(tiny(*UNITS, *overrides, examples(1.0)), measured=False)
+
+
+def test_recipes_that_can_have_no_examples_are_refused(tiny: Tiny) -> None:
+    with pytest.raises(ConfigError, match="dataset=none"):
+        tiny("dataset=none", "model.input.channels=7", "model.input.mean=[0.5]", "model.input.std=[0.2]", examples(1.0))
+    with pytest.raises(ConfigError, match="not of cells"):
+        tiny("layout=main_layers", "layout.recipe=''", examples(1.0))
+    with pytest.raises(ConfigError, match="'examples' 2 times"):
+        tiny("optimize.regularizers=[{name: examples, weight: 1}, {name: examples, weight: 2}]")
+    with pytest.raises(ConfigError, match="weight"):
+        tiny("optimize.regularizers=[{name: examples}]")
+
+
+def test_keys_cover_the_examples_only_where_pictures_are_matched_with_them(tiny: Tiny, images: Path) -> None:
+    keys = {
+        (weight, limit): prepare(tiny(*UNITS, examples(weight), f"dataset.limit={limit}"), measured=False).plan
+        for weight in (0.0, 1.0)
+        for limit in (0, 9)
+    }
+    assert keys[0.0, 0].picture_keys == keys[0.0, 9].picture_keys
+    assert not set(keys[1.0, 0].picture_keys) & set(keys[1.0, 9].picture_keys)
+    (task, *_) = keys[1.0, 0].optimize_tasks(set())
+    assert [layer.name for layer in task.matched] == ["conv1", "conv2"]
+    assert keys[0.0, 0].optimize_tasks(set())[0].matched == ()
+
+
+def test_grey_images_and_other_numbers_of_layers(tiny: Tiny, tmp_path: Path) -> None:
+    grey = [
+        "model.arguments={channels: 1}",
+        "model.input.channels=1",
+        "model.input.mean=[0.5]",
+        "model.input.std=[0.3]",
+    ]
+    odd = ["optimize.height_px=15", "optimize.width_px=21", "optimize.steps=2"]
+    quietly(tiny(*UNITS, *grey, *odd, examples(1.0, layers=1, examples=2), root=tmp_path / "grey"))
+    assert (tmp_path / "grey" / "atlas").is_dir()

@@ -21,6 +21,7 @@ from network_atlas.config.declare import (
     setting,
     settings,
 )
+from network_atlas.config.priors import Prior
 
 
 @settings
@@ -187,6 +188,7 @@ class OptimizeConfig:
     parameterization: Parameterization
     transform: TransformConfig
     regularizers: tuple[Regularizer, ...]
+    prior: Prior
     stop: StopConfig
     coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
     """Share of the steps, counted from the first, in which the model gets the picture at half its input size."""

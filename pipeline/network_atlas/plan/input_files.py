@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from network_atlas.layers import LayerSpec
+from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.pictures import Picture
 
 
@@ -31,6 +32,10 @@ class InputFiles(Protocol):
         """Return the files that hold finished pictures."""
         ...
 
+    def of_learned(self, model: LearnedModel) -> LearnedModel | None:
+        """Return a model with the file that holds it; None if it is not fitted yet."""
+        ...
+
 
 class _NotYetWritten:
     """No files: for tasks that are only counted or estimated."""
@@ -46,6 +51,9 @@ class _NotYetWritten:
 
     def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
         return ()
+
+    def of_learned(self, model: LearnedModel) -> LearnedModel | None:
+        return model
 
 
 NOT_YET_WRITTEN: InputFiles = _NotYetWritten()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
 from network_atlas.plan.earlier import earlier_layers
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.pictures import Picture, grouped
@@ -39,12 +39,22 @@ class Plan:
     """Names of the recipes that use the frequency magnitude of the dataset."""
     matched_layers: Mapping[str, int] = field(default_factory=dict)
     """Of the recipes that match pictures with their units' best examples, the name and the number of layers."""
+    recipe_models: Mapping[str, tuple[LearnedModel, ...]] = field(default_factory=dict)
+    """The models that pictures are made with, by the name of the recipe."""
+    measuring_model: LearnedModel | None = None
+    """The denoiser that says how natural pictures look."""
     share: Share = WHOLE
     """The part of the plan that this run does."""
 
     @property
     def picture_keys(self) -> tuple[str, ...]:
         return tuple(picture.key for layer in self.layers for picture in layer.pictures)
+
+    @property
+    def learned(self) -> tuple[LearnedModel, ...]:
+        """Return every model that pictures are made or measured with, once."""
+        models = [model for models in self.recipe_models.values() for model in models]
+        return tuple(dict.fromkeys([*models, *([self.measuring_model] if self.measuring_model else [])]))
 
     @property
     def scan_keys(self) -> tuple[str, ...]:
@@ -112,6 +122,9 @@ class Plan:
         statistics = inputs.of_images() if block.recipe in self.magnitude_recipes else ""
         if not pictures or scan is None or statistics is None:
             return None
+        learned = [inputs.of_learned(model) for model in self.recipe_models.get(block.recipe, ())]
+        if None in learned:
+            return None
         return OptimizeTask(
             layer=layer.layer,
             pictures=pictures,
@@ -122,6 +135,7 @@ class Plan:
             scan_files=scan,
             statistics_file=statistics,
             cells_file=cells_file(layer, pictures, inputs),
+            learned=tuple(filter(None, learned)),
         )
 
     def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from network_atlas.config.declare import ASSEMBLE
 from network_atlas.config.determines import determining
+from network_atlas.config.priors import TRAINED
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibration_keys
-from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.contents import LayerPlan, LearnedModel
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.maps import cells_of
@@ -50,6 +52,13 @@ class StoredFiles:
     def of_cells(self, layout_key: str) -> str:
         """Return the file with the cells of a finished map."""
         return cells_of(self._done.layout[layout_key])
+
+    def of_learned(self, model: LearnedModel) -> LearnedModel | None:
+        """Return a model with the file that holds it; None if it is not fitted yet."""
+        if model.source != TRAINED:
+            return model
+        receipt = self._done.prior.get(model.key)
+        return replace(model, stored=receipt.files[0].path) if receipt else None
 
     def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
         """Return the files that hold finished pictures."""

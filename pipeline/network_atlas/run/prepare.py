@@ -5,6 +5,7 @@ Only reads: it writes nothing and starts no worker. `atlas plan` prints the resu
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
+from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
@@ -111,6 +113,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
             images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
         ),
         dtypes=dtypes_of(config, store),
+        weights_files=weights_files(config),
     )
     if any(layer.layout for layer in plan.layers):
         plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
@@ -124,6 +127,20 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         notices=listing.notices,
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
+
+
+def weights_files(config: RunConfig) -> dict[str, str]:
+    """Return the SHA-256 of each file that learned models come from, by path. Raises ConfigError if there is none."""
+    recipes = (config.optimize, *config.recipes.values())
+    named = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
+    paths = {*named, config.priors.naturalness} - {*SOURCES, RECIPE, NONE}
+    try:
+        return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(paths)}
+    except OSError as error:
+        raise ConfigError(
+            f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
+            "weights of an FFDNet."
+        ) from error
 
 
 def check_settings(store: Store, config: RunConfig) -> None:

@@ -13,6 +13,8 @@ from conftest import quietly
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError, DatasetError
 from network_atlas.optimize.worker import OptimizeWorker
+from network_atlas.plan.learned import prior_tasks
+from network_atlas.priors.worker import PriorWorker
 from network_atlas.run.inputs import StoredFiles
 from network_atlas.run.prepare import prepare
 from network_atlas.store.results import what_is_done
@@ -33,6 +35,43 @@ def pictures(config: RunConfig, root: Path) -> list[dict[str, Any]]:
     inputs = StoredFiles(prepared, what_is_done(prepared.store))
     worker = OptimizeWorker(prepared.config, threads=1)
     return [row for task in prepared.plan.optimize_tasks(set(), inputs) for row in worker._rows(task)]
+
+
+GREY = ["model.input.mean=[0.5]", "model.input.std=[0.2]"]
+PATCHES = ["priors.patches.components=3", "priors.patches.patches=200", "priors.patches.iterations=2"]
+
+
+def with_mixture(config: RunConfig, root: Path) -> list[dict[str, Any]]:
+    """Return the rows of the sweep's pictures, which are compared with a mixture that is fitted first."""
+    prepared = prepare(replace(config, store=replace(config.store, root=str(root))))
+    worker = PriorWorker(prepared.config, threads=1)
+    for task in prior_tasks(prepared.plan, what_is_done(prepared.store).prior, prepared.config):
+        worker.run(task)
+    return pictures(config, root)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 21)])
+def test_pictures_with_likely_patches_are_equal_alone_and_in_a_batch(
+    tiny: Tiny, finished: Path, size: tuple[int, int]
+) -> None:
+    sized = [f"optimize.height_px={size[0]}", f"optimize.width_px={size[1]}", *UNITS, *STEPS, *PATCHES]
+    rare = "optimize.regularizers=[{name: patches, weight: 1}, {name: l2, weight: 0.1}]"
+    together = images(with_mixture(tiny(*sized, rare), finished))
+    assert images(with_mixture(tiny(*sized, rare, "optimize.batch=1"), finished)) == together
+    idle = "optimize.regularizers=[{name: patches, weight: 0}, {name: l2, weight: 0.1}]"
+    without = images(pictures(tiny(*sized, "optimize.regularizers=[{name: l2, weight: 0.1}]"), finished))
+    assert images(pictures(tiny(*sized, idle), finished)) == without != together
+
+
+def test_a_mixture_follows_from_the_dataset_and_its_own_settings(tiny: Tiny) -> None:
+    settings = [*UNITS, "optimize.regularizers=[{name: patches, weight: 1}]"]
+    (model,) = prepare(tiny(*settings), measured=False).plan.learned
+    for other in ("dataset.limit=9", "priors.patches.noise=0.03"):
+        plan = prepare(tiny(*settings, other), measured=False).plan
+        assert [each.kind for each in plan.learned] == ["patches"]
+        assert plan.learned[0].key != model.key
+    (same,) = prepare(tiny(*settings, "optimize.steps=9", "priors.denoiser.steps=9"), measured=False).plan.learned
+    assert same.key == model.key
 
 
 def images(rows: list[dict[str, Any]]) -> list[bytes]:
@@ -78,8 +117,8 @@ def test_minimized_pictures_need_examples_at_the_bottom(tiny: Tiny, atlas_root: 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["sweep.variants=[{objective: layer}]"], "layer of conv3.*scan keeps for channels alone"),
-        (['sweep.combine=[{unit: "conv3:1 - conv3:2"}]'], "conv3:1 - conv3:2.*another recipe without it"),
+        (["sweep.variants=[{objective: layer}]"], r"keeps for channels alone"),
+        (['sweep.combine=[{unit: "conv3:1 - conv3:2"}]'], r"conv3:1 - .*conv3:2.*another recipe without it"),
     ],
 )
 def test_units_without_examples_are_refused_by_name(tiny: Tiny, overrides: list[str], message: str) -> None:
@@ -89,7 +128,9 @@ def test_units_without_examples_are_refused_by_name(tiny: Tiny, overrides: list[
 
 def test_recipes_that_can_have_no_examples_are_refused(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="dataset=none"):
-        tiny("dataset=none", "model.input.channels=7", "model.input.mean=[0.5]", "model.input.std=[0.2]", examples(1.0))
+        tiny("dataset=none", "dataset.label=none", "model.input.channels=7", *GREY, examples(1.0))
+    with pytest.raises(ConfigError, match=r"'patches' of optimize.*dataset=none"):
+        tiny("dataset=none", "dataset.label=none", "optimize.regularizers=[{name: patches, weight: 1}]")
     with pytest.raises(ConfigError, match="not of cells"):
         tiny("layout=main_layers", "layout.recipe=''", examples(1.0))
     with pytest.raises(ConfigError, match="'examples' 2 times"):
@@ -112,12 +153,7 @@ def test_keys_cover_the_examples_only_where_pictures_are_matched_with_them(tiny:
 
 
 def test_grey_images_and_other_numbers_of_layers(tiny: Tiny, tmp_path: Path) -> None:
-    grey = [
-        "model.arguments={channels: 1}",
-        "model.input.channels=1",
-        "model.input.mean=[0.5]",
-        "model.input.std=[0.3]",
-    ]
+    grey = ["model.arguments={channels: 1}", "model.input.channels=1", *GREY]
     odd = ["optimize.height_px=15", "optimize.width_px=21", "optimize.steps=2"]
     quietly(tiny(*UNITS, *grey, *odd, examples(1.0, layers=1, examples=2), root=tmp_path / "grey"))
     assert (tmp_path / "grey" / "atlas").is_dir()

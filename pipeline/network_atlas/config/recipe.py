@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from network_atlas.config.arguments import Arguments, frozen
 from network_atlas.config.declare import (
     HASHED,
     NOTHING,
@@ -71,8 +72,26 @@ class MacoConfig:
     """Mean frequency magnitude of the run's own dataset, from the scan, or of the packaged demo photos."""
 
 
+@settings
+class GeneratorConfig:
+    """The picture as what a generator makes of a code, which is learned (Nguyen et al. 2016)."""
+
+    name: Literal["generator"] = setting(OPTIMIZE)
+    function: str = setting(HASHED, default="")
+    """'module:function' of the user's that builds the generator (`pictures.generators`); '' is a decoder that is
+    trained on the run's dataset (`priors.decoder`)."""
+    arguments: Arguments = setting(HASHED, default_factory=lambda: frozen({}))
+    """Keyword arguments of that function."""
+    allow_code: bool = setting(NOTHING, default=False)
+    limit: AboveZero = setting(OPTIMIZE)
+    """Codes stay within so many standard deviations of their mean over real images."""
+    decay: Fraction = setting(OPTIMIZE)
+    """What is left after each step of a code's distance from that mean."""
+
+
 Parameterization = Annotated[
-    PixelsConfig | FourierConfig | PyramidConfig | CppnConfig | MacoConfig, Field(discriminator="name")
+    PixelsConfig | FourierConfig | PyramidConfig | CppnConfig | MacoConfig | GeneratorConfig,
+    Field(discriminator="name"),
 ]
 
 
@@ -137,9 +156,21 @@ class ExamplesConfig:
     """Examples that the picture is compared with; one view of each image."""
 
 
-LEARNED = ("examples",)
+@settings
+class PatchesConfig:
+    """The penalty on patches of 8 x 8 pixels that are rare in the dataset (Wei et al. 2015; EPLL, Zoran, Weiss 2011).
+
+    It is how much less likely they are than the dataset's, in nats for each value of a patch. The mixture of Gaussians
+    that says so is fitted to the run's dataset (`priors.patches`).
+    """
+
+    name: Literal["patches"] = setting(OPTIMIZE)
+    weight: NotNegative = setting(OPTIMIZE)
+
+
+LEARNED = ("examples", "patches")
 """Penalties that read more than the picture; a recipe has each at most once."""
-Regularizer = Annotated[RegularizerConfig | ExamplesConfig, Field(discriminator="name")]
+Regularizer = Annotated[RegularizerConfig | ExamplesConfig | PatchesConfig, Field(discriminator="name")]
 
 
 @settings
@@ -178,7 +209,7 @@ class OptimizeConfig:
     width_px: Annotated[int, Field(ge=8, le=4096)] = setting(OPTIMIZE)
     steps: Positive = setting(OPTIMIZE)
     learning_rate: AboveZero = setting(OPTIMIZE)
-    ascent: Literal["adam", "nadam", "l2", "linf"] = setting(OPTIMIZE)
+    ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
     """Rule of a step: an optimizer, or steepest ascent under a norm."""
     gradient: Literal["plain", "blurred", "laplacian"] = setting(OPTIMIZE)
     """Filter on the gradient before each step; others than 'plain' are only for pixels."""
@@ -210,3 +241,8 @@ class OptimizeConfig:
     def examples(self) -> ExamplesConfig | None:
         """Return the penalty that needs the units' best examples; None if the recipe has none, or without weight."""
         return next((each for each in self.regularizers if isinstance(each, ExamplesConfig) and each.weight), None)
+
+    @property
+    def patches(self) -> PatchesConfig | None:
+        """Return the penalty that needs the dataset's patches; None if the recipe has none, or without weight."""
+        return next((each for each in self.regularizers if isinstance(each, PatchesConfig) and each.weight), None)

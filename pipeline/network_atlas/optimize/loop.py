@@ -26,7 +26,9 @@ from network_atlas.optimize.matching import UNMATCHED, Matching
 from network_atlas.optimize.slots import ActivePicture, Slots, thinned
 from network_atlas.optimize.views import Maps, Viewer
 from network_atlas.pictures.parameterizations import Parameterization
+from network_atlas.pictures.parameterizations.generated import Generated
 from network_atlas.pictures.parameterizations.shared import Shared
+from network_atlas.pictures.patches import PatchMixture
 from network_atlas.pictures.randomness import generator_of
 from network_atlas.pictures.regularizers import penalty
 from network_atlas.pictures.stored import opacity_of, quantize
@@ -54,6 +56,8 @@ class Recipe:
     """Second attempts draw other random numbers."""
     matching: Matching = UNMATCHED
     """The examples that pictures are matched with."""
+    mixture: PatchMixture | None = None
+    """Of the dataset's patches, for recipes that compare the picture's with them."""
 
 
 def optimize(target: Target, pictures: Sequence[Picture], recipe: Recipe) -> list[FinishedPicture]:
@@ -122,7 +126,7 @@ class _Loop:
         images = self._recipe.parameterization.image(parameters)
         (climbed, scores, matching), between = self._scores(images)
         signs = torch.tensor([active.picture.sign for active in self.slots.active], device=images.device)
-        penalties = _score_sizes(scores, climbed.detach()) * (penalty(images, self._config.regularizers) + matching)
+        penalties = _score_sizes(scores, climbed.detach()) * (self._penalties(images) + matching)
         # A sum, not a mean: how many pictures share the batch must not change the size of anyone's gradient.
         aim = (signs * climbed).sum() - between - penalties.sum()
         gradient, *seen = torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
@@ -132,6 +136,18 @@ class _Loop:
             # A broken picture's NaN must not enter: its opacity is stored with what it was before.
             tensors["opacity"] += seen[0].nan_to_num().abs().sum(dim=1)
         self.slots.note(scores, climbed.detach())
+
+    def _penalties(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, " batch"]:
+        """Return each picture's penalty on what its pixels are."""
+        total, mixture, patches = penalty(images, self._config.regularizers), self._recipe.mixture, self._config.patches
+        if mixture is None or patches is None:
+            return total
+        # Each picture by itself: products of a batch of patches would round differently than those of a picture alone.
+        rare = [
+            mixture.penalty(image, step=entry.step)
+            for image, entry in zip(images.unbind(), self.slots.active, strict=True)
+        ]
+        return total + patches.weight * torch.stack(rare)
 
     def _scores(
         self, images: Float[Tensor, "batch channels height width"]
@@ -184,6 +200,8 @@ class _Loop:
         state = {name: tensor for name, tensor in tensors.items() if name not in NOT_ASCENT}
         step = self._rule.step(conditioned(clean, self._config.gradient), state)
         tensors["parameters"] += torch.where(whole, step, torch.zeros_like(step))
+        if isinstance(parameterization, Generated):
+            tensors["parameters"] = parameterization.kept(tensors["parameters"])
 
     def collect(self) -> None:
         """Take finished groups out of their slots."""

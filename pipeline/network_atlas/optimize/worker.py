@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from torch import nn
 
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
 from network_atlas.models.memory import FittingBatch
@@ -18,13 +18,16 @@ from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
+from network_atlas.pictures.generators import Generator, decoder_of, users_generator
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
+from network_atlas.pictures.patches import PatchMixture
 from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target, takes_half_size
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
+from network_atlas.priors.stored import read_state
 from network_atlas.store import schemas
 from network_atlas.store.paths import visualizations_directory
 from network_atlas.store.png import encode_png
@@ -73,6 +76,7 @@ class OptimizeWorker:
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
             starts=self._scan_reader.starts(target, pictures, task, (config.height_px, config.width_px)),
             matching=self._matching(target, pictures, task),
+            mixture=self._mixture(task),
         )
         finished = self._with_second_attempts(learned, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
@@ -96,6 +100,13 @@ class OptimizeWorker:
 
         return Matching(targets=of_all(1), halved=of_all(2) if target.takes_half else {})
 
+    def _mixture(self, task: OptimizeTask) -> PatchMixture | None:
+        """Return the mixture of the dataset's patches, for recipes that compare pictures with it."""
+        for model in task.learned:
+            if model.kind == "patches":
+                return PatchMixture.of(read_state(self._store, model), self._device)
+        return None
+
     def _target(self, config: OptimizeConfig, task: OptimizeTask) -> Target:
         return Target(
             model=self._model,
@@ -116,7 +127,18 @@ class OptimizeWorker:
         if together and together.kind == "aligned":
             return shared(config, channels=channels, device=self._device)
         magnitude = magnitude_for(config.parameterization, self._store, task.statistics_file)
-        return parameterization(config, channels=channels, device=self._device, magnitude=magnitude)
+        generator = self._generator(config, task)
+        return parameterization(
+            config, channels=channels, device=self._device, magnitude=magnitude, generator=generator
+        )
+
+    def _generator(self, config: OptimizeConfig, task: OptimizeTask) -> Generator | None:
+        """Return the generator of a recipe that has one: the user's own, or the decoder that the run trained."""
+        kind = config.parameterization
+        if isinstance(kind, GeneratorConfig) and kind.function:
+            return users_generator(kind, self._config.model.input.channels)
+        states = [read_state(self._store, model) for model in task.learned if model.kind == "decoder"]
+        return decoder_of(states[0]) if states else None
 
     def _with_second_attempts(
         self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask

@@ -69,7 +69,14 @@ def make_plan(
         name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
         for name, dtype in dtypes.items()
     }
-    origin = Origin(config=config, dataset=content, files=weights_files or {}, upstream=facts.upstream)
+    origin = Origin(
+        config=config,
+        dataset=content,
+        files=weights_files or {},
+        upstream=facts.upstream,
+        layers=facts.layers,
+        repeats=facts.repeats,
+    )
     models = {name: models_of(config.recipe(name), origin) for name in dtypes}
     models = {name: asked for name, asked in models.items() if asked}
     context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content, models=models)

@@ -168,6 +168,8 @@ class PriorTask:
     example_ids: tuple[str, ...]
     seconds: float
     """Seconds that it takes on a typical machine."""
+    layer: LayerSpec | None = None
+    """The layer of the network that it is a model of, if any."""
 
     @property
     def keys(self) -> tuple[str, ...]:

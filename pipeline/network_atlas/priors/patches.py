@@ -13,12 +13,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
+
+from network_atlas.errors import DatasetError
+from network_atlas.priors.fitting import Fitted, Fitting, Pixels, read_images
 
 SIDE_PX = 8
 """As Zoran and Weiss have it."""
@@ -26,15 +29,34 @@ DIMENSIONS = 64
 """Directions of the mixture. Grey patches have 63; of the 189 of colour patches these hold nearly all variance."""
 
 Patches = Float32[NDArray[np.float32], "patches values"]
-Pixels = UInt8[NDArray[np.uint8], "height width channels"]
+
+
+def fit_patches(fitting: Fitting) -> Fitted:
+    """Return a mixture of the patches of the dataset's images, and the mean surprise of a value of a patch in nats."""
+    training = fitting.config.priors.patches
+    images = read_images(fitting.config, fitting.example_ids, side_px=training.side_px)
+    state, report = fit_mixture(
+        sample_patches(images, training.patches, seed=training.seed),
+        components=training.components,
+        iterations=training.iterations,
+        noise=training.noise,
+        seed=training.seed,
+    )
+    return Fitted(state=state, images=len(images), report=report)
 
 
 def sample_patches(images: Sequence[Pixels], count: int, *, seed: int) -> Patches:
     """Return patches at random places of images, on 0..1, each without its channels' means; equally many of each.
 
     Values are in the order (channel, row, column). Images smaller than a patch are left out.
+    Raises DatasetError where none is left.
     """
     large = [image for image in images if min(image.shape[:2]) >= SIDE_PX]
+    if not large:
+        raise DatasetError(
+            f"all images are smaller than a patch of {SIDE_PX} x {SIDE_PX} pixels, so that the penalty 'patches' has "
+            "nothing to learn from; give larger images, or leave it out of the regularizers"
+        )
     generator = np.random.default_rng(seed)
     patches = []
     for number, image in enumerate(large):
@@ -43,8 +65,8 @@ def sample_patches(images: Sequence[Pixels], count: int, *, seed: int) -> Patche
         columns = generator.integers(0, image.shape[1] - SIDE_PX + 1, share)
         patches += [image[r : r + SIDE_PX, c : c + SIDE_PX] for r, c in zip(rows, columns, strict=True)]
     values = np.stack(patches).transpose(0, 3, 1, 2).astype(np.float32) / 255
-    values -= values.mean(axis=(2, 3), keepdims=True)
-    return values.reshape(len(values), -1)
+    centred: Patches = (values - values.mean(axis=(2, 3), keepdims=True)).reshape(len(values), -1)
+    return centred
 
 
 def fit_mixture(

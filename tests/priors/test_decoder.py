@@ -31,8 +31,9 @@ DECODED = [
     "optimize.steps=8",
     "priors.decoder.features=16",
     "priors.decoder.batch=4",
-    "priors.decoder.steps=40",
-    "priors.decoder.checkpoint_every=10",
+    "priors.decoder.steps=100",
+    "priors.decoder.learning_rate=0.01",
+    "priors.decoder.checkpoint_every=20",
     "sweep.select.0.include=[conv3]",
     "sweep.select.0.channels=[0,1]",
     "store.allow_changes=true",
@@ -73,13 +74,13 @@ def test_a_decoder_learns_and_goes_on_where_it_was_stopped(
 
     def write_and_stop(self: Checkpoints, state: dict[str, object]) -> None:
         write(self, state)
-        if state["step"] == 20:
+        if state["step"] == 40:
             raise Stopped
 
     monkeypatch.setattr(Checkpoints, "write", write_and_stop)
     with pytest.raises(Stopped):
         fit_decoder(again)
-    assert same(fit_decoder(again), whole)  # from step 20 on
+    assert same(fit_decoder(again), whole)  # from step 40 on
 
 
 def test_pictures_of_the_decoder_rise_and_are_equal_alone_and_in_a_batch(tiny: Tiny, finished: Path) -> None:

@@ -96,7 +96,8 @@ def test_a_setting_of_the_recipe_changes_the_keys_of_pictures_or_nothing(tiny: C
     before = prepare(config, measured=False).plan
     for path, roles, other in variations(config, ("optimize",)):
         after = prepare(other, measured=False).plan
-        assert (before.picture_keys != after.picture_keys) == (NOTHING not in roles), path
+        warm = path == "optimize.warm_steps"  # changes nothing as long as there is no snapshot to start from
+        assert (before.picture_keys != after.picture_keys) == (NOTHING not in roles and not warm), path
         assert before.scan_keys == after.scan_keys, path
 
 

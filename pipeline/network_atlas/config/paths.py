@@ -20,7 +20,12 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
             weights=absolute(model.weights, "default", "none"),
             classes=absolute(model.classes, "imagenet", "none"),
         ),
-        dataset=replace(dataset, root=absolute(dataset.root), only=absolute(dataset.only)),
+        dataset=replace(
+            dataset,
+            root=absolute(dataset.root),
+            only=absolute(dataset.only),
+            hierarchy=absolute(dataset.hierarchy, "imagenet"),
+        ),
         store=replace(config.store, root=absolute(config.store.root)),
         optimize=_with_absolute_prior(config.optimize),
         recipes={name: _with_absolute_prior(recipe) for name, recipe in config.recipes.items()},

@@ -16,6 +16,7 @@ from network_atlas.config.declare import (
     NOTHING,
     OPTIMIZE,
     AboveZero,
+    Count,
     Fraction,
     NotNegative,
     Positive,
@@ -208,6 +209,8 @@ class OptimizeConfig:
     height_px: Annotated[int, Field(ge=8, le=4096)] = setting(OPTIMIZE)
     width_px: Annotated[int, Field(ge=8, le=4096)] = setting(OPTIMIZE)
     steps: Positive = setting(OPTIMIZE)
+    warm_steps: Count = setting(HASHED, may_change=True)
+    """Steps of a picture that starts from the one that the root's newest snapshot has of its unit; 0: no such start."""
     learning_rate: AboveZero = setting(OPTIMIZE)
     ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
     """Rule of a step: an optimizer, or steepest ascent under a norm."""

@@ -136,6 +136,8 @@ class AssembleConfig:
     near_copy_bits: Annotated[int, Field(ge=-1, le=32)] = setting(ASSEMBLE, may_change=True)
     """Of two examples in one list whose perceptual hashes (64 bits) differ in no more bits, the better one is shown;
     -1 shows both."""
+    concept_images: Positive = setting(ASSEMBLE, may_change=True)
+    """Images that a label, or a union of labels, must have for a channel to be named after it."""
     verdict: VerdictConfig
 
 

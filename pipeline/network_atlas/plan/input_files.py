@@ -10,7 +10,6 @@ from typing import Protocol
 
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LearnedModel
-from network_atlas.plan.pictures import Picture
 
 
 class InputFiles(Protocol):
@@ -28,8 +27,8 @@ class InputFiles(Protocol):
         """Return the file with the cells of a finished map."""
         ...
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures, by the pictures' keys."""
         ...
 
     def of_learned(self, model: LearnedModel) -> LearnedModel | None:
@@ -49,7 +48,7 @@ class _NotYetWritten:
     def of_cells(self, layout_key: str) -> str:
         return ""
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
         return ()
 
     def of_learned(self, model: LearnedModel) -> LearnedModel | None:

@@ -135,15 +135,17 @@ class Plan:
             scan_files=scan,
             statistics_file=statistics,
             cells_file=cells_file(layer, pictures, inputs),
+            predecessor_files=inputs.of_pictures(
+                [picture.predecessor.key for picture in pictures if picture.predecessor]
+            ),
             learned=tuple(filter(None, learned)),
         )
 
     def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:
-        # A block has one recipe, and groups of one kind: diverse sets, interpolations, cells, or other single pictures.
+        # A block has one recipe, and groups of one kind.
         by_kind: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
         for group in grouped(layer.pictures):
-            kind = group[0].together.kind if group[0].together else "cell" if isinstance(group[0].unit, Cell) else ""
-            by_kind.setdefault((group[0].recipe, kind), []).append(group)
+            by_kind.setdefault((group[0].recipe, _kind(group[0])), []).append(group)
         for (recipe, _), groups in by_kind.items():
             for part in _chunks(groups, self.block):
                 # The key of the first picture decides for its block: no block is divided between shares.
@@ -152,6 +154,15 @@ class Plan:
                 names = {name for group in part for picture in group for name in picture.layers}
                 others = tuple(self.model_layers[name] for name in sorted(names - {layer.layer.name}))
                 yield _Block(groups=part, recipe=recipe, others=others)
+
+
+def _kind(first: Picture) -> str:
+    """Return what tells the groups of a block from others: sets, interpolations, cells, warm starts, other pictures."""
+    if first.together:
+        return first.together.kind
+    if first.predecessor:
+        return "warm"
+    return "cell" if isinstance(first.unit, Cell) else ""
 
 
 def cells_file(layer: LayerPlan, pictures: Sequence[Picture], inputs: InputFiles) -> str:

@@ -220,6 +220,8 @@ class OptimizeTask(_PicturesTask):
     """The file with the dataset's frequency magnitude, for recipes that use it."""
     cells_file: str = ""
     """The file with the directions of cells, for pictures of these."""
+    predecessor_files: tuple[str, ...] = ()
+    """The files with the pictures that these start from, if they do."""
     learned: tuple[LearnedModel, ...] = ()
     """The models that the recipe takes, with the files that hold them."""
 
@@ -243,7 +245,9 @@ class OptimizeTask(_PicturesTask):
         """Return the largest number of forward passes of a picture, in passes through the whole network."""
         recipe = config.recipe(self.recipe)
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
-        return recipe.steps * recipe.transform.views * share
+        predecessor = self.pictures[0].predecessor  # all pictures of a task have one, or none has
+        steps = predecessor.steps if predecessor else recipe.steps
+        return steps * recipe.transform.views * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""

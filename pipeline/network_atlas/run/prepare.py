@@ -21,6 +21,7 @@ from network_atlas.config.recipe import GeneratorConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
+from network_atlas.dataset.hierarchy import read_hierarchy, unknown_labels
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
 from network_atlas.layers import LayerSpec, ModelFacts, receptive_field_of_row
 from network_atlas.models.facts import batch_difference, model_facts
@@ -33,6 +34,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
 from network_atlas.run.maps import with_finished_maps
 from network_atlas.run.number_format import dtypes_of
+from network_atlas.run.warm_starts import with_earlier_pictures
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
 from network_atlas.store.receipts import receipts_by_key
@@ -61,6 +63,8 @@ class Prepared:
     plan: Plan
     notices: tuple[str, ...] = ()
     """Files that the listing of the dataset left out, in sentences for the user."""
+    hierarchy: str = ""
+    """Hash of what `dataset.hierarchy` says; '' without one."""
     batch_difference: float | None = None
     """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
@@ -105,6 +109,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     listing = loaded.listing
     examples = listing.examples
     ids = [example.example_id for example in examples]
+    hierarchy = read_hierarchy(config.dataset)
+    unknown = unknown_labels(hierarchy, frozenset(example.label for example in examples), config.dataset)
     plan = make_plan(
         config,
         facts,
@@ -120,6 +126,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     )
     if any(layer.layout for layer in plan.layers):
         plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
+    plan = with_earlier_pictures(plan, store, config)
     return Prepared(
         config=config,
         store=store,
@@ -127,7 +134,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         sweep=sweep,
         examples=examples,
         plan=plan,
-        notices=listing.notices,
+        notices=(*listing.notices, *([unknown] if unknown else [])),
+        hierarchy=hierarchy.content,
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
 

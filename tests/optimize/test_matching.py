@@ -11,12 +11,13 @@ import pytest
 from conftest import quietly
 
 from network_atlas.config.schema import RunConfig
-from network_atlas.errors import ConfigError, DatasetError
+from network_atlas.errors import ConfigError
 from network_atlas.optimize.worker import OptimizeWorker
 from network_atlas.plan.learned import prior_tasks
 from network_atlas.priors.worker import PriorWorker
 from network_atlas.run.inputs import StoredFiles
 from network_atlas.run.prepare import prepare
+from network_atlas.run.status import read_status
 from network_atlas.store.results import what_is_done
 
 Tiny = Callable[..., RunConfig]
@@ -30,11 +31,13 @@ def examples(weight: float, **settings: object) -> str:
 
 
 def pictures(config: RunConfig, root: Path) -> list[dict[str, Any]]:
-    """Return the rows of the sweep's pictures, learned from the scan in `root`, of which nothing is changed."""
+    """Return the rows of the pictures that are asked for, without their twins, from the scan in `root`."""
     prepared = prepare(replace(config, store=replace(config.store, root=str(root))))
     inputs = StoredFiles(prepared, what_is_done(prepared.store))
     worker = OptimizeWorker(prepared.config, threads=1)
-    return [row for task in prepared.plan.optimize_tasks(set(), inputs) for row in worker._rows(task)]
+    return [
+        row for task in prepared.plan.optimize_tasks(set(), inputs) if not task.recipe for row in worker._rows(task)
+    ]
 
 
 GREY = ["model.input.mean=[0.5]", "model.input.std=[0.2]"]
@@ -86,6 +89,8 @@ def test_pictures_alone_and_in_a_batch_are_equal_bit_for_bit(tiny: Tiny, atlas_r
     alone = pictures(tiny(*settings, "optimize.batch=1"), atlas_root)
     assert images(together) == images(alone)
     assert len(set(images(together))) == 9
+    twins = {each.recipe for each in prepare(tiny(*settings), measured=False).plan.layers[0].pictures}
+    assert twins == {"", "without_prior"}
 
 
 def test_without_weight_pictures_are_those_of_the_recipe_without_it(tiny: Tiny, atlas_root: Path) -> None:
@@ -96,7 +101,7 @@ def test_without_weight_pictures_are_those_of_the_recipe_without_it(tiny: Tiny, 
 
 def test_first_layers_have_no_layer_in_which_they_are_matched(tiny: Tiny) -> None:
     first = prepare(tiny("sweep.select.0.include=[conv1]", *STEPS, examples(5.0)), measured=False).plan
-    assert all(task.matched == () for task in first.optimize_tasks(set()))
+    assert {task.matched for task in first.optimize_tasks(set())} == {()}
 
 
 def test_half_size_steps_are_matched_with_examples_of_half_the_size(tiny: Tiny, atlas_root: Path) -> None:
@@ -104,14 +109,11 @@ def test_half_size_steps_are_matched_with_examples_of_half_the_size(tiny: Tiny, 
     assert images(pictures(tiny(*coarse, examples(1.0)), atlas_root)) != images(pictures(tiny(*coarse), atlas_root))
 
 
-def test_minimized_pictures_need_examples_at_the_bottom(tiny: Tiny, atlas_root: Path) -> None:
-    config = tiny(*UNITS, *STEPS, examples(1.0), "sweep.variants=[{objective: channel, sign: '-'}]")
-    worker_sees = replace(config, scan=replace(config.scan, bottom_k=0))
-    prepared = prepare(replace(config, store=replace(config.store, root=str(atlas_root))))
-    (task,) = prepared.plan.optimize_tasks(set(), StoredFiles(prepared, what_is_done(prepared.store)))
-    worker = OptimizeWorker(replace(worker_sees, store=prepared.config.store), threads=1)
-    with pytest.raises(DatasetError, match=r"conv3:0: the scan keeps no example.*scan\.bottom_k"):
-        worker._rows(task)
+def test_pictures_of_which_the_scan_keeps_no_example_are_left_out_and_say_why(tiny: Tiny) -> None:
+    config = tiny(*UNITS, examples(1.0), "sweep.variants=[{objective: channel, sign: '-'}]", "scan.bottom_k=0")
+    assert quietly(config).quarantined == 3
+    (optimize,) = [stage for stage in read_status(config.store.root).stages if stage.name == "optimize"]
+    assert all("the scan keeps no example" in failure for failure in optimize.failures)
 
 
 @pytest.mark.parametrize(
@@ -142,17 +144,21 @@ def test_recipes_that_can_have_no_examples_are_refused(tiny: Tiny) -> None:
         tiny("optimize.regularizers=[{name: examples}]")
 
 
-def test_keys_cover_the_examples_only_where_pictures_are_matched_with_them(tiny: Tiny, images: Path) -> None:
-    keys = {
+def test_keys_cover_the_examples_only_where_pictures_are_matched_with_them(tiny: Tiny) -> None:
+    plans = {
         (weight, limit): prepare(tiny(*UNITS, examples(weight), f"dataset.limit={limit}"), measured=False).plan
         for weight in (0.0, 1.0)
         for limit in (0, 9)
     }
-    assert keys[0.0, 0].picture_keys == keys[0.0, 9].picture_keys
-    assert not set(keys[1.0, 0].picture_keys) & set(keys[1.0, 9].picture_keys)
-    (task, *_) = keys[1.0, 0].optimize_tasks(set())
-    assert [layer.name for layer in task.matched] == ["conv1", "conv2"]
-    assert keys[0.0, 0].optimize_tasks(set())[0].matched == ()
+    asked = {
+        name: {each.key for layer in plan.layers for each in layer.pictures if not each.recipe}
+        for name, plan in plans.items()
+    }
+    assert asked[0.0, 0] == asked[0.0, 9]
+    assert not asked[1.0, 0] & asked[1.0, 9]
+    matched = {task.recipe: [layer.name for layer in task.matched] for task in plans[1.0, 0].optimize_tasks(set())}
+    assert matched == {"": ["conv1", "conv2"], "without_prior": []}
+    assert all(task.matched == () for task in plans[0.0, 0].optimize_tasks(set()))
 
 
 def test_grey_images_and_other_numbers_of_layers(tiny: Tiny, tmp_path: Path) -> None:

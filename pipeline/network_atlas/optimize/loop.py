@@ -23,6 +23,7 @@ from network_atlas.optimize.ascent import ascent, conditioned
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.groups import group_penalty
 from network_atlas.optimize.matching import UNMATCHED, Matching
+from network_atlas.optimize.pull import RATIOS, Pull
 from network_atlas.optimize.slots import ActivePicture, Slots, thinned
 from network_atlas.optimize.views import Maps, Viewer
 from network_atlas.pictures.parameterizations import Parameterization
@@ -36,7 +37,7 @@ from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import draw_warps
 from network_atlas.plan.pictures import Picture, grouped
 
-NOT_ASCENT = ("parameters", "broken", "moved", "opacity")
+NOT_ASCENT = ("parameters", "broken", "moved", "opacity", RATIOS)
 """Tensors of a slot that are not the state of the rule of ascent."""
 
 
@@ -52,6 +53,8 @@ class Recipe:
     """Views of pictures per step."""
     starts: Mapping[str, Float[Tensor, "channels height width"]] = field(default_factory=dict)
     """Images on 0..1 that pictures start from, by the pictures' keys; others start from noise."""
+    pull: Pull | None = None
+    """The prior's part of each step; None without a prior."""
     attempt: int = 0
     """Second attempts draw other random numbers."""
     matching: Matching = UNMATCHED
@@ -99,6 +102,8 @@ class _Loop:
         if self._config.opacity:
             size = (self._config.height_px, self._config.width_px)
             tensors["opacity"] = torch.zeros(len(group), *size, device=start.device)
+        if self._recipe.pull:
+            tensors[RATIOS] = torch.zeros(len(group), device=start.device)
         self.slots.add([self._active(picture) for picture in group], tensors | self._rule.start(start))
 
     def _active(self, picture: Picture) -> ActivePicture:
@@ -110,8 +115,12 @@ class _Loop:
         return ActivePicture(
             picture=picture,
             warps=draw_warps(config.transform, generator, config.steps, size).to(self._target.device),
-            noise=generator_of(picture.key, "noise", self._recipe.attempt, self._target.device),
+            noise=self._generator(picture, "noise"),
+            prior=self._generator(picture, "prior") if self._recipe.pull else None,
         )
+
+    def _generator(self, picture: Picture, purpose: str) -> torch.Generator:
+        return generator_of(picture.key, purpose, self._recipe.attempt, self._target.device)
 
     def _start(self, picture: Picture) -> Float[Tensor, "1 ..."]:
         image = self._recipe.starts.get(picture.key)
@@ -129,7 +138,7 @@ class _Loop:
         penalties = _score_sizes(scores, climbed.detach()) * (self._penalties(images) + matching)
         # A sum, not a mean: how many pictures share the batch must not change the size of anyone's gradient.
         aim = (signs * climbed).sum() - between - penalties.sum()
-        gradient, *seen = torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
+        gradient, *seen = self._gradients(aim, parameters, images)
         tensors["parameters"] = parameters.detach()
         self._move(gradient)
         if seen:
@@ -148,6 +157,15 @@ class _Loop:
             for image, entry in zip(images.unbind(), self.slots.active, strict=True)
         ]
         return total + patches.weight * torch.stack(rare)
+
+    def _gradients(self, aim: Tensor, parameters: Tensor, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradient that the parameters climb, and that of the aim alone by the images if it is kept."""
+        if self._recipe.pull is None:
+            return torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
+        (seen,) = torch.autograd.grad(aim, [images], retain_graph=True)
+        pulled = self._recipe.pull.added(seen, images, self.slots.active, self.slots.tensors[RATIOS])
+        (gradient,) = torch.autograd.grad([images], [parameters], grad_outputs=[pulled])
+        return (gradient, seen) if self._config.opacity else (gradient,)
 
     def _scores(
         self, images: Float[Tensor, "batch channels height width"]

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from network_atlas.config.priors import DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
@@ -21,6 +22,7 @@ from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
+from network_atlas.optimize.pull import Pull
 from network_atlas.pictures.generators import Generator, decoder_of, users_generator
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
@@ -29,8 +31,11 @@ from network_atlas.pictures.scan_reader import ScanReader, Starts
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target, takes_half_size
 from network_atlas.pictures.transforms import resize
+from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
+from network_atlas.priors.denoiser import Denoiser
+from network_atlas.priors.opening import open_denoiser
 from network_atlas.priors.stored import read_state
 from network_atlas.store import schemas
 from network_atlas.store.paths import visualizations_directory
@@ -53,6 +58,8 @@ class OptimizeWorker:
         """Whether the model takes images of half its size; None until that was tried."""
         self._slots: dict[str, FittingBatch] = {}
         """How many views fit the device's memory, by recipe."""
+        self._denoiser: tuple[tuple[LearnedModel, ...], Denoiser | None] | None = None
+        """The models that were opened last."""
         self._measuring = FittingBatch(MEASURED_AT_ONCE)
 
     def run(self, task: OptimizeTask) -> Receipt:
@@ -80,6 +87,7 @@ class OptimizeWorker:
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
+            pull=self._pull(config, task),
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
             matching=self._matching(target, pictures, task),
             mixture=self._mixture(task),
@@ -138,6 +146,17 @@ class OptimizeWorker:
         if self._half is None:
             self._half = takes_half_size(self._model, self._config.model.input, self._device)
         return self._half
+
+    def _pull(self, config: OptimizeConfig, task: OptimizeTask) -> Pull | None:
+        """Return the recipe's denoiser with its settings; None for a recipe without a prior."""
+        if not task.learned or not isinstance(config.prior, DenoiserPrior):
+            return None
+        if self._denoiser is None or self._denoiser[0] != task.learned:
+            channels = self._config.model.input.channels
+            denoiser = open_denoiser(self._store, task.learned, channels=channels, device=self._device)
+            self._denoiser = task.learned, denoiser
+        denoiser = self._denoiser[1]
+        return Pull(denoiser, config.prior) if denoiser else None
 
     def _parameterization(self, config: OptimizeConfig, task: OptimizeTask) -> Parameterization:
         channels = self._config.model.input.channels

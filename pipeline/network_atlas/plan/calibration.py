@@ -26,7 +26,9 @@ def calibration_keys(plan: Plan, layer: LayerPlan) -> dict[str, str]:
     A measurement depends on the picture, the layer's scan, and the earlier layers in which the picture is compared.
     """
     path = [spec.name for spec in path_to(plan, layer.layer)]
-    shared = fingerprint("calibration", CALIBRATION_ALGORITHM, layer.scan_keys, path, plan.random_ids)
+    # Without a denoiser, the keys are those of before there were any.
+    model = [plan.measuring_model.key] if plan.measuring_model and plan.spans else []
+    shared = fingerprint("calibration", CALIBRATION_ALGORITHM, layer.scan_keys, path, plan.random_ids, *model)
     return {picture.key: fingerprint(shared, picture.key) for picture in layer.pictures}
 
 
@@ -35,10 +37,15 @@ def calibrate_tasks(
 ) -> list[CalibrateTask]:
     """Return tasks for the finished pictures that are not yet measured, in blocks.
 
-    A layer is left out if `inputs` lacks a part of its scan, or the statistics of the images. A measurement made
-    without them would keep its gaps for ever: its key would not change when the missing files arrive.
+    All are left out if `inputs` lacks the denoiser that measures them, or the statistics of the images; a layer if it
+    lacks a part of its scan. A measurement made without them would keep its gaps for ever: its key would not change
+    when the missing files arrive.
     """
     statistics = inputs.of_images() if plan.statistics_key else ""
+    model = plan.measuring_model if plan.spans else None
+    denoiser = inputs.of_learned(model) if model else None
+    if model and not denoiser:
+        return []
     tasks = []
     for layer in plan.layers:
         keys_of = calibration_keys(plan, layer)
@@ -65,6 +72,7 @@ def calibrate_tasks(
                     scan_files=scan,
                     statistics_file=statistics,
                     cells_file=cells_file(layer, pictures, inputs),
+                    learned=(denoiser,) if denoiser else (),
                     examples=plan.spans[-1].stop if plan.spans else 0,
                 )
             )

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from network_atlas.config.declare import OPTIMIZE
 from network_atlas.config.determines import determining
-from network_atlas.config.priors import NoPrior
 from network_atlas.config.recipe import LEARNED, OptimizeConfig
 from network_atlas.config.schema import InputConfig
+from network_atlas.config.twins import has_prior
 
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
@@ -35,8 +35,3 @@ def takes_magnitude(config: OptimizeConfig) -> bool:
 def takes_examples(config: OptimizeConfig) -> bool:
     """Say whether a recipe compares pictures with their units' best examples, which the scan finds."""
     return config.examples is not None
-
-
-def has_prior(config: OptimizeConfig) -> bool:
-    """Say whether a learned model of natural images pulls at the pictures of a recipe."""
-    return not isinstance(config.prior, NoPrior) and config.prior.strength > 0

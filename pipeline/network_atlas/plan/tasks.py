@@ -272,6 +272,8 @@ class CalibrateTask(_PicturesTask):
     statistics_file: str
     examples: int
     """Examples in the dataset, readable or not."""
+    learned: tuple[LearnedModel, ...] = ()
+    """The denoiser that says how natural pictures look."""
     cells_file: str = ""
     """The file with the directions of cells, for pictures of these."""
 

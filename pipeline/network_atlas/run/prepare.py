@@ -19,6 +19,7 @@ from network_atlas.config.plain import differences
 from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.twins import with_twins
 from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
 from network_atlas.dataset.hierarchy import read_hierarchy, unknown_labels
@@ -73,7 +74,7 @@ class Loaded:
     """The network and the dataset's listing that a configuration names: each made when it is first asked for, once."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.config = with_absolute_paths(config)
+        self.config = with_twins(with_absolute_paths(config))
 
     @cached_property
     def model(self) -> nn.Module:

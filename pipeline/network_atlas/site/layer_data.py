@@ -32,6 +32,8 @@ MEASURED = (
     "rank",
     "standardized_rank",
     "path_percentile",
+    "naturalness",
+    "twin",
     "picture_verdict",
     "verdict_reasons",
     "start",

@@ -1,8 +1,9 @@
 """Plan a second picture beside each one that a prior pulls at: the same without the prior.
 
 A prior can hide what a unit really answers to. So no such picture is shown alone: every variant, combination and
-interpolation whose recipe has a prior, or a penalty that learns from the dataset what is natural, comes twice, first with the recipe `without_prior`, then as it was asked for.
-Where a page shows a single picture of a channel, it is the first.
+interpolation whose recipe has a prior, or a penalty that learns from the dataset what is natural, comes twice: first
+with the recipe `without_prior`, then as it was asked for. Where a page shows a single picture of a channel, it is the
+first.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from network_atlas.config.declare import (
 from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.config.layout import LayoutConfig
 from network_atlas.config.priors import PACKAGED, TRAINED, DenoiserPrior, PriorsConfig
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.config.verdict import VerdictConfig
 from network_atlas.errors import counted
@@ -164,6 +164,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_dataset(self)
         _check_recipes(self)
+        _check_images(self)
         _check_priors(self)
         if self.retry_failed and self.sweep.share:
             raise ValueError(
@@ -218,6 +219,29 @@ def _check_dataset(config: RunConfig) -> None:
         )
 
 
+def _check_images(config: RunConfig) -> None:
+    """Raise ValueError if a recipe needs images of the dataset that there are none of."""
+    for name, recipe in {"optimize": config.optimize, **config.recipes}.items():
+        kind = recipe.parameterization
+        if isinstance(kind, GeneratorConfig) and not kind.function and config.dataset.source == "none":
+            raise ValueError(
+                f"the parameterization generator of {name} is a decoder that is trained on the dataset, but "
+                "dataset=none has no images; give one of your own in parameterization.function"
+            )
+        penalty = recipe.examples or recipe.patches
+        if penalty is not None and config.dataset.source == "none":
+            raise ValueError(
+                f"the penalty {penalty.name!r} of {name} compares pictures with images of the dataset, but "
+                "dataset=none has none; leave it out of the regularizers"
+            )
+    if config.layout.layers and config.recipe(config.layout.recipe).examples is not None:
+        raise ValueError(
+            "layout.recipe has the penalty 'examples', which compares a picture with its unit's best examples; the "
+            "scan keeps those of channels alone, not of cells. Give the icons another recipe: "
+            "+optimize@recipes.icon=icon layout.recipe=icon"
+        )
+
+
 def _check_recipes(config: RunConfig) -> None:
     """Raise ValueError if the sweep names a recipe that does not exist, or one that can't make its pictures."""
     names, sweep = ("", *config.recipes), config.sweep
@@ -231,14 +255,14 @@ def _check_recipes(config: RunConfig) -> None:
             )
     for variant in sweep.variants:
         kind = config.recipe(variant.recipe).parameterization.name
-        if kind == "cppn" and (variant.facets or variant.start == "example"):
+        if kind in ("cppn", "generator") and (variant.facets or variant.start == "example"):
             raise ValueError(
-                f"sweep: variant {variant.name!r} starts from images, which parameterization cppn can't; "
+                f"sweep: variant {variant.name!r} starts from images, which parameterization {kind} can't; "
                 "give it a recipe with pixels, fourier, laplacian_pyramid or maco"
             )
     for row in sweep.interpolate:
         kind = config.recipe(row.recipe).parameterization.name
-        if kind in ("cppn", "maco"):
+        if kind in ("cppn", "maco", "generator"):
             raise ValueError(
                 f"sweep: interpolations share coarse parts, which parameterization {kind} does not have; "
                 "give them a recipe with fourier, pixels or laplacian_pyramid"

@@ -33,6 +33,8 @@ class LearnedModel:
     """'trained' on the run's dataset, 'packaged', or the path of a file."""
     sha256: str = ""
     """Hash of the user's file."""
+    layer: LayerSpec | None = None
+    """The layer of the atlas's network that it is a model of, if any."""
     stored: str = ""
     """In tasks: the shard that holds a model of source 'trained'."""
 

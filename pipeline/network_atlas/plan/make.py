@@ -70,7 +70,14 @@ def make_plan(
         name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
         for name, dtype in dtypes.items()
     }
-    origin = Origin(config=config, dataset=content, files=weights_files or {}, upstream=facts.upstream)
+    origin = Origin(
+        config=config,
+        dataset=content,
+        files=weights_files or {},
+        upstream=facts.upstream,
+        layers=facts.layers,
+        repeats=facts.repeats,
+    )
     models = {name: models_of(config.recipe(name), origin) for name in dtypes}
     models = {name: asked for name, asked in models.items() if asked}
     context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content, models=models)
@@ -88,6 +95,9 @@ def make_plan(
         model_layers={layer.name: layer for layer in facts.layers},
         repeats=frozenset(facts.repeats),
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
+        matched_layers={
+            name: examples.layers for name in dtypes if (examples := config.recipe(name).examples) is not None
+        },
         recipe_models=models,
         measuring_model=measuring_model([config.recipe(name) for name in dtypes], origin),
         share=Share.of(config.sweep.share),

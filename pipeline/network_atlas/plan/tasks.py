@@ -168,6 +168,8 @@ class PriorTask:
     example_ids: tuple[str, ...]
     seconds: float
     """Seconds that it takes on a typical machine."""
+    layer: LayerSpec | None = None
+    """The layer of the network that it is a model of, if any."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -236,6 +238,8 @@ class OptimizeTask(_PicturesTask):
     recipe: str = ""
     others: tuple[LayerSpec, ...] = ()
     """Other layers that the pictures are read from or compared in."""
+    matched: tuple[LayerSpec, ...] = ()
+    """Earlier layers in which each picture is matched with its unit's best examples, for recipes that do so."""
     scan_files: tuple[str, ...] = ()
     """The layer's partials, for pictures that use the scan."""
     statistics_file: str = ""

@@ -17,6 +17,7 @@ from network_atlas.config.determines import fixed_settings
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
 from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
+from network_atlas.config.recipe import GeneratorConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.twins import with_twins
 from network_atlas.dataset import Example, Listing, open_source
@@ -28,6 +29,8 @@ from network_atlas.layers import LayerSpec, ModelFacts, receptive_field_of_row
 from network_atlas.models.facts import batch_difference, model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
+from network_atlas.pictures.generators import users_generator
+from network_atlas.plan.learned import generator_name
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
@@ -143,12 +146,21 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
 
 
 def weights_files(config: RunConfig) -> dict[str, str]:
-    """Return the SHA-256 of each file that learned models come from, by path. Raises ConfigError if there is none."""
+    """Return the SHA-256 of each file that learned models come from, by path, and the hashes of users' generators.
+
+    Raises ConfigError if there is no such file.
+    """
     recipes = (config.optimize, *config.recipes.values())
     named = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
     paths = {*named, config.priors.naturalness} - {*SOURCES, RECIPE, NONE}
+    kinds = [recipe.parameterization for recipe in recipes]
+    generators = {
+        generator_name(kind): users_generator(kind, config.model.input.channels).identity
+        for kind in kinds
+        if isinstance(kind, GeneratorConfig) and kind.function
+    }
     try:
-        return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(paths)}
+        return generators | {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(paths)}
     except OSError as error:
         raise ConfigError(
             f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "

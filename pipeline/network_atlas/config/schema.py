@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from network_atlas.config.arguments import Arguments
+from network_atlas.config.attribute import AttributeConfig
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.config.declare import (
     ASSEMBLE,
@@ -155,6 +156,7 @@ class RunConfig:
     """The recipe of all variants that name no other."""
     recipes: dict[str, OptimizeConfig]
     """Further recipes, by name; variants choose them by that name."""
+    attribute: AttributeConfig
     assemble: AssembleConfig
     executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
     store: StoreConfig
@@ -197,6 +199,8 @@ def _check_dataset(config: RunConfig) -> None:
             f"model.input.channels={channels}, but the images of a dataset are grey or RGB; give 1 or 3, or "
             "dataset=none for pictures without examples"
         )
+    if none and config.attribute.layers:
+        raise ValueError("attribute.layers: attributions are of images, but dataset=none has none; give attribute=none")
     for variant in sweep.variants:
         if none and (variant.facets or variant.start == "example" or variant.objective == "coactive"):
             raise ValueError(f"sweep: variant {variant.name!r} uses the scan, but dataset=none has no images to scan")

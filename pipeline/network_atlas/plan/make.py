@@ -13,6 +13,7 @@ from network_atlas.config.sweep import SweepConfig
 from network_atlas.errors import ConfigError
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.plan.attributions import attribution_keys, owners
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
 from network_atlas.plan.contents import LayerPlan, Span
 from network_atlas.plan.directions import with_directions
@@ -83,6 +84,7 @@ def make_plan(
     context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content, models=models)
     _check_variants(config.sweep, [selection.layer for selection in selections])
     layers = [_layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)]
+    random_ids = tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash))
     return Plan(
         layers=with_directions(with_layouts(layers, config.layout), config.sweep.directions),
         spans=spans,
@@ -91,9 +93,11 @@ def make_plan(
         images_limit=dataset.images_limit,
         block=config.sweep.block,
         dtypes=dtypes,
-        random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash)),
+        random_ids=random_ids,
         model_layers={layer.name: layer for layer in facts.layers},
         repeats=frozenset(facts.repeats),
+        passed_on=owners(facts.layers, facts.repeats),
+        attributions=attribution_keys(layers, config.attribute, random_ids),
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
         matched_layers={
             name: examples.layers for name in dtypes if (examples := config.recipe(name).examples) is not None

@@ -35,6 +35,10 @@ class Plan:
     """Every layer of the model that can be captured, by name."""
     repeats: frozenset[str] = frozenset()
     """Names of those whose channels are another's."""
+    passed_on: Mapping[str, str] = field(default_factory=dict)
+    """Name of each layer at which a pass may be cut to the layer whose channels it has."""
+    attributions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name of each attributed layer to the keys of its channels' attributions, in the order of its channels."""
     magnitude_recipes: frozenset[str] = frozenset()
     """Names of the recipes that use the frequency magnitude of the dataset."""
     matched_layers: Mapping[str, int] = field(default_factory=dict)

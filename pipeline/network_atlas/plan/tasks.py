@@ -9,6 +9,7 @@ A task is complete when it is created: it names the files that its worker reads 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -329,6 +330,54 @@ class CalibrateTask(_PicturesTask):
         # Each image passes the network once for all units of the task.
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
         return passes + share * min(REFERENCE_EXAMPLES, config.scan.sample, self.examples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributeTask:
+    """Say of channels of one layer where they look on their best examples, and what drives them there."""
+
+    stage: ClassVar[str] = "attribute"
+    layer: LayerSpec
+    channels: tuple[int, ...]
+    keys: tuple[str, ...]
+    """One key per channel."""
+    cuts: tuple[LayerSpec, ...]
+    """The layers before it at which a pass may be cut, and the layers whose channels these have."""
+    owners: Mapping[str, str]
+    """Name of each of them to the layer whose channels it has."""
+    random_ids: tuple[str, ...]
+    scan_files: tuple[str, ...]
+    examples: int
+    """Examples in the dataset, readable or not."""
+
+    @property
+    def id(self) -> str:
+        return fingerprint("attribute", self.keys)
+
+    @property
+    def items(self) -> int:
+        return len(self.channels)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(f"{self.layer.name}:{channel}" for channel in self.channels)
+
+    @property
+    def cached_input(self) -> str:
+        """Return the layer's name: its tasks share the scan and what is known of the layers before it."""
+        return self.layer.name
+
+    def split(self) -> tuple[AttributeTask, ...]:
+        """Return two tasks; () if there is only one channel."""
+        middle = len(self.channels) // 2
+        parts = (slice(None, middle), slice(middle, None)) if middle else ()
+        return tuple(replace(self, channels=self.channels[part], keys=self.keys[part]) for part in parts)
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the passes of all pairs of a channel and an example; each backward pass counts as two."""
+        pairs = len(self.channels) * min(config.scan.top_k, self.examples)
+        images = min(len(self.random_ids), self.examples)
+        return (BACKWARD_FACTOR * pairs + images) * facts.share[self.layer.name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

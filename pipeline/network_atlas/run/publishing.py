@@ -34,6 +34,7 @@ def publish_snapshot(prepared: Prepared, done: Done, run: str) -> Manifest:
         *(done.prior[model.key] for model in plan.learned if model.key in done.prior),
         *(done.optimize[key] for key in plan.picture_keys if key in done.optimize),
         *_measured(prepared, done),
+        *(done.attribute[key] for keys in plan.attributions.values() for key in keys if key in done.attribute),
         *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
     ]
     layers = put_new_shard(prepared.store, LAYERS_DIRECTORY, layer_rows(prepared), schemas.LAYERS)

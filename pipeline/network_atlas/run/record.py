@@ -144,4 +144,15 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         for picture in layer.pictures
         for stage, key in (("optimize", picture.key), ("calibrate", keys[picture.key]))
     ]
-    return scans + maps + pictures
+    attributions: list[dict[str, object]] = [
+        {
+            "stage": "attribute",
+            "key": key,
+            "unit": f"{layer.layer.name}:{channel}",
+            "channel": channel,
+            "variant": None,
+            **layer_columns,
+        }
+        for channel, key in zip(layer.channels, prepared.plan.attributions.get(layer.layer.name, ()), strict=False)
+    ]
+    return scans + maps + pictures + attributions

@@ -16,6 +16,7 @@ from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
+from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.directions import direction_tasks
 from network_atlas.plan.layouts import layout_tasks
@@ -86,6 +87,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         current.stop_if_failed("prior")
         if config.sweep.share:
             return result_of(current.prepared, done, manifest=None)
+        done = _attribute(current)
         _assemble(current, done)
         current.stop_if_failed("assemble")
         manifest = _publish(current, done)
@@ -161,6 +163,17 @@ def _calibrate(current: Run) -> None:
     inputs = StoredFiles(current.prepared, done)
     tasks = calibrate_tasks(plan, finished=finished, done={*done.calibrate, *left_out}, inputs=inputs)
     current.stage(STAGES["calibrate"], tasks, total=len(finished))
+
+
+def _attribute(current: Run) -> Done:
+    """Attribute the channels that are to be, and return what is done then. Without any the stage is not mentioned."""
+    plan = current.prepared.plan
+    total = sum(map(len, plan.attributions.values()))
+    if total:
+        done = current.done()
+        tasks = attribute_tasks(plan, done.attribute, StoredFiles(current.prepared, done))
+        current.stage(STAGES["attribute"], tasks, total=total)
+    return current.done()
 
 
 def _assemble(current: Run, done: Done) -> None:

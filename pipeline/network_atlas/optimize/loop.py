@@ -10,15 +10,16 @@ learned alone and in a batch of 32 agree. The forward pass stops behind the last
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import OptimizeConfig, TransformConfig
 from network_atlas.optimize.ascent import ascent, conditioned
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.groups import group_penalty
@@ -32,6 +33,7 @@ from network_atlas.pictures.stored import opacity_of, quantize
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import draw_warps
 from network_atlas.plan.pictures import Picture, grouped
+from network_atlas.units import Neuron, terms_of
 
 NOT_ASCENT = ("parameters", "broken", "moved", "opacity")
 """Tensors of a slot that are not the state of the rule of ascent."""
@@ -49,6 +51,8 @@ class Recipe:
     """Views of pictures per step."""
     starts: Mapping[str, Float[Tensor, "channels height width"]] = field(default_factory=dict)
     """Images on 0..1 that pictures start from, by the pictures' keys; others start from noise."""
+    field_px: float = math.inf
+    """Side of an early layer's receptive field, in pixels of the picture."""
     attempt: int = 0
     """Second attempts draw other random numbers."""
 
@@ -96,13 +100,12 @@ class _Loop:
 
     def _active(self, picture: Picture) -> ActivePicture:
         config = self._config
-        # Neighbours of an interpolation are compared position by position, so they are warped alike.
-        aligned = picture.together is not None and picture.together.kind == "aligned"
-        generator = generator_of(picture.group if aligned else picture.key, "warps", self._recipe.attempt)
+        generator = generator_of(picture.group if is_aligned(picture) else picture.key, "warps", self._recipe.attempt)
         size = (config.height_px, config.width_px)
+        transform = transform_for(picture, self._recipe)
         return ActivePicture(
             picture=picture,
-            warps=draw_warps(config.transform, generator, config.steps, size).to(self._target.device),
+            warps=draw_warps(transform, generator, config.steps, size).to(self._target.device),
             noise=generator_of(picture.key, "noise", self._recipe.attempt, self._target.device),
         )
 
@@ -201,6 +204,26 @@ class _Loop:
                 curve=thinned(active.history),
                 status="diverged" if active.broken else "ok" if moved[number] else "dead",
             )
+
+
+def transform_for(picture: Picture, recipe: Recipe) -> TransformConfig:
+    """Return the transform from which a picture's warps are drawn: that of the recipe, but for what has a place.
+
+    A neuron is shifted by half of its receptive field at most. Neither neurons nor interpolations, whose members must
+    be warped alike, go all the way round.
+    """
+    transform, limit = recipe.config.transform, math.inf
+    if not is_aligned(picture):
+        if not any(isinstance(term.unit, Neuron) for term in terms_of(picture.readable)):
+            return transform
+        limit = recipe.field_px / 2
+    # 'grey' as in every draw that does not go round: what is shown outside is decided when the picture is seen.
+    return replace(transform, fill="grey", jitter_px=min(transform.jitter_px, limit))
+
+
+def is_aligned(picture: Picture) -> bool:
+    """Say whether a picture is one of an interpolation, whose pictures are compared position by position."""
+    return picture.together is not None and picture.together.kind == "aligned"
 
 
 def _score_sizes(scores: Float[Tensor, " batch"], climbed: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

@@ -13,6 +13,7 @@ from torch import nn
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
@@ -21,7 +22,8 @@ from network_atlas.pictures.parameterizations import Parameterization, parameter
 from network_atlas.pictures.parameterizations.maco import magnitude_for
 from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import measure
-from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.target import Target
+from network_atlas.plan.depth import field_px, fitted
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.store import schemas
@@ -60,7 +62,8 @@ class OptimizeWorker:
         return commit(self._store, receipt)
 
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:
-        config = self._config.recipe(task.recipe)
+        made_by = fitted(self._config.recipe(task.recipe), task.layer, self._config.model.input)
+        config = made_by.recipe
         target = self._target(config, task)
         pictures = [self._scan_reader.with_readable_unit(picture, task) for picture in task.pictures]
         recipe = Recipe(
@@ -68,6 +71,7 @@ class OptimizeWorker:
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
+            field_px=field_px(config, task.layer, self._config.model.input),
             starts=self._scan_reader.starts(target, pictures, task, (config.height_px, config.width_px)),
         )
         finished = self._with_second_attempts(target, pictures, recipe, task)
@@ -76,6 +80,7 @@ class OptimizeWorker:
         rows = zip(task.pictures, pictures, finished, scores, strict=True)
         return [
             _row(task, picture, readable.unit.label, result, score)
+            | {"depth": made_by.depth}
             | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
             for picture, readable, result, score in rows
         ]

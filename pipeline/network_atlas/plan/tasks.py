@@ -17,6 +17,7 @@ from network_atlas.executors.base import Task
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.depth import passes_of
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 
@@ -194,9 +195,8 @@ class OptimizeTask(_PicturesTask):
 
     def passes_of_picture(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the largest number of forward passes of a picture, in passes through the whole network."""
-        recipe = config.recipe(self.recipe)
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
-        return recipe.steps * recipe.transform.views * share
+        return passes_of(config.recipe(self.recipe), self.layer, config.model.input, facts) * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""

@@ -6,7 +6,6 @@ Only reads: it writes nothing and starts no worker. `atlas plan` prints the resu
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +24,7 @@ from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
+from network_atlas.plan.sweep import Sweep, expand_sweep
 from network_atlas.run.maps import with_finished_maps
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.stats.images import IMAGES
@@ -103,7 +102,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     plan = make_plan(
         config,
         facts,
-        _measured(store, model, sweep.selections, facts, config) if measured else sweep.selections,
+        sweep.selections,
         Dataset(
             examples=[(example.example_id, example.version) for example in examples],
             labels=[example.label for example in examples],
@@ -112,6 +111,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         ),
         dtypes=dtypes_of(config, store),
     )
+    if measured:
+        plan = _measured(store, model, plan, config)
     if any(layer.layout for layer in plan.layers):
         plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
     return Prepared(
@@ -187,24 +188,24 @@ def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
     return {(row["layer"], row["upstream"]): row for row in rows}
 
 
-def _measured(
-    store: Store, model: nn.Module, selections: Sequence[Selection], facts: ModelFacts, config: RunConfig
-) -> list[Selection]:
-    """Return the selections with receptive fields: as the last run wrote them, or else measured now."""
+def _measured(store: Store, model: nn.Module, plan: Plan, config: RunConfig) -> Plan:
+    """Return the plan with receptive fields of its layers: as the last run wrote them, or else measured now.
+
+    Of all its layers: recipes follow them (`plan.depth`), so a unit must not have another one for who named it.
+    """
     rows = _known_receptive_fields(store)
-
-    def key(layer: LayerSpec) -> object:
-        return layer.name, facts.upstream[layer.name]
-
-    new = [selection.layer for selection in selections if key(selection.layer) not in rows]
+    new = [layer.layer for layer in plan.layers if (layer.layer.name, layer.upstream) not in rows]
     measured = {layer.name: layer for layer in with_receptive_fields(model, new, config.model.input)}
-    return [
-        replace(
-            selection,
-            layer=measured.get(selection.layer.name) or _as_known(selection.layer, rows[key(selection.layer)]),
-        )
-        for selection in selections
-    ]
+    return replace(
+        plan,
+        layers=tuple(
+            replace(
+                layer,
+                layer=measured.get(layer.layer.name) or _as_known(layer.layer, rows[layer.layer.name, layer.upstream]),
+            )
+            for layer in plan.layers
+        ),
+    )
 
 
 def _as_known(layer: LayerSpec, row: dict[str, Any]) -> LayerSpec:

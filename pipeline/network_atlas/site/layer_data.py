@@ -15,7 +15,9 @@ from network_atlas.site.packing import Part, Row, file_name, pictures_by_column
 
 NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
 STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
-OF_A_PICTURE = ("key", "variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
+OF_A_PICTURE = (
+    *("key", "variant", "objective", "recipe", "depth", "score", "percentile", "times_maximum", "steps", "seed"),
+)
 MEASURED = (
     "rank",
     "standardized_rank",

@@ -41,6 +41,12 @@ PICTURE = [
 RECIPE = [
     field("steps", pa.int32(), "optimization steps taken", "steps"),
     field(
+        "depth",
+        pa.string(),
+        "which form of the recipe made the picture: early (small zooms and turns, no border), middle (as it stands), "
+        "late (more steps, most of them at about the picture's own size); empty for recipes that follow no depth",
+    ),
+    field(
         "curve",
         pa.list_(pa.struct([field("step", pa.int32(), "step"), field("score", pa.float32(), "mean score up to it")])),
         "the score while the picture was made, as the model saw it (transformed), thinned",

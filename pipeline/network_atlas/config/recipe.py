@@ -155,7 +155,7 @@ class DepthConfig:
     follow: bool = setting(OPTIMIZE)
     """False: the recipe is the same for all layers."""
     early_field: Fraction = setting(OPTIMIZE)
-    """Layers whose receptive field is a smaller share of the input's side are early."""
+    """Layers whose receptive field is a smaller share of the input's side are early: zooms and turns shrink with it."""
     late_positions: Count = setting(OPTIMIZE)
     """Layers of at most this many positions along a side are late, as are vectors and the output."""
     late_steps: AboveZero = setting(OPTIMIZE)

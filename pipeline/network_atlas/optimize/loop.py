@@ -33,7 +33,6 @@ from network_atlas.pictures.stored import opacity_of, quantize
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import draw_warps
 from network_atlas.plan.pictures import Picture, grouped
-from network_atlas.units import Neuron, terms_of
 
 NOT_ASCENT = ("parameters", "broken", "moved", "opacity")
 """Tensors of a slot that are not the state of the rule of ascent."""
@@ -52,7 +51,7 @@ class Recipe:
     starts: Mapping[str, Float[Tensor, "channels height width"]] = field(default_factory=dict)
     """Images on 0..1 that pictures start from, by the pictures' keys; others start from noise."""
     field_px: float = math.inf
-    """Side of an early layer's receptive field, in pixels of the picture."""
+    """Side of the layer's receptive field, in pixels of the picture, where the recipe follows it."""
     attempt: int = 0
     """Second attempts draw other random numbers."""
 
@@ -214,7 +213,7 @@ def transform_for(picture: Picture, recipe: Recipe) -> TransformConfig:
     """
     transform, limit = recipe.config.transform, math.inf
     if not is_aligned(picture):
-        if not any(isinstance(term.unit, Neuron) for term in terms_of(picture.readable)):
+        if not picture.has_place:
             return transform
         limit = recipe.field_px / 2
     # 'grey' as in every draw that does not go round: what is shown outside is decided when the picture is seen.

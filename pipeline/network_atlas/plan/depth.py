@@ -2,12 +2,16 @@
 
     fitted(recipe, layer, model_input)    # Fitted(depth="early", recipe=...): what the picture is made by
 
-What a unit sees has a size. Shifts, zooms and turns that suit a dog's face are far too large for an edge of seven
-pixels: they blur it, and the border of the picture is out of sight in most steps. So *early* layers, whose receptive
-field is a small part of the input, get small zooms and turns, and a picture without borders. *Late* layers have few
-positions left, or one: their units are of whole objects, which take more steps, and which fill the picture where the
-model is shown it at about its own size. All others, *middle*, have the recipe as it stands; so have layers whose
-receptive field is not known, as that of tokens.
+What a unit sees has a size. Zooms and turns that suit a dog's face are far too large for an edge of seven pixels and
+blur it; and the border of a picture that is shifted, zoomed and turned is out of sight in many steps. So
+
+* *early* layers, whose receptive field is less than half of the input's side, get small zooms and turns, and a picture
+  without borders;
+* *middle* layers, whose receptive field is smaller than the input, get a picture without borders;
+* *late* layers have few positions left, or one: their units are of whole objects, which take more steps, and which
+  fill the picture where the model is shown it at about its own size;
+* all others are *plain* and have the recipe as it stands: maps whose units see the whole input, tokens, and layers whose
+  receptive field is not known.
 
 Depth follows from the network up to the layer and from the size of the input. Keys of pictures cover both, and the
 recipe's settings. A layer is late by its shape alone, so a plan without receptive fields has the right costs.
@@ -21,13 +25,17 @@ from typing import Literal
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import InputConfig
-from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.layers import LayerSpec
 
-Depth = Literal["early", "middle", "late", ""]
+Depth = Literal["early", "middle", "late", "plain", ""]
 """'' where the recipe does not follow the depth."""
 
 OWN_SIZE = 0.8
 """The model is shown a picture at half its input size only where that is not far below the picture's own size."""
+HALF_SIZE_COST = 0.6
+"""As a share of a step at full size, as measured on processors: a quarter of the pixels, but as many layers."""
+SMALLEST_PART = 0.5
+"""Zooms and turns shrink to this part of their range: nearly without them, large areas stay as they saturated first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +49,8 @@ class Fitted:
 def fitted(recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig) -> Fitted:
     """Return the recipe for pictures of a layer."""
     depth = depth_of(recipe, layer, model_input)
-    if depth == "early":
-        return Fitted(depth=depth, recipe=_early(recipe, _share(layer, model_input)))
+    if depth in ("early", "middle"):
+        return Fitted(depth=depth, recipe=_without_border(recipe, _share(layer, model_input)))
     return Fitted(depth=depth, recipe=_late(recipe, model_input) if depth == "late" else recipe)
 
 
@@ -52,21 +60,26 @@ def depth_of(recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig)
         return ""
     if layer.tokens is None and max(layer.positions) <= recipe.depth.late_positions:
         return "late"
-    return "early" if _share(layer, model_input) < recipe.depth.early_field else "middle"
+    share = _share(layer, model_input)
+    if share == 1:
+        return "plain"
+    return "early" if share < recipe.depth.early_field else "middle"
 
 
 def field_px(recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig) -> float:
-    """Return the side of the receptive field in pixels of the picture; infinity where depth or field do not count."""
-    if depth_of(recipe, layer, model_input) != "early":
+    """Return the side of the receptive field in pixels of the picture; infinity where it does not count."""
+    if depth_of(recipe, layer, model_input) not in ("early", "middle"):
         return math.inf
     return _share(layer, model_input) * max(recipe.height_px, recipe.width_px)
 
 
-def passes_of(recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig, facts: ModelFacts) -> float:
-    """Return the largest number of passes of a picture through the network up to the layer, in passes at full size."""
+def passes_of(recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig, *, takes_half: bool) -> float:
+    """Return the largest number of passes of a picture through the network up to the layer, in passes at full size.
+
+    `takes_half`: the model can see the picture at half its input size (`Target.takes_half`, `Picture.has_place`).
+    """
     made_by = fitted(recipe, layer, model_input).recipe
-    # A quarter of the pixels.
-    saved = 0.75 * made_by.coarse if facts.takes_half else 0.0
+    saved = (1 - HALF_SIZE_COST) * made_by.coarse if takes_half else 0.0
     return made_by.steps * made_by.transform.views * (1 - saved)
 
 
@@ -77,9 +90,10 @@ def _share(layer: LayerSpec, model_input: InputConfig) -> float:
     return min(1.0, layer.receptive_field_px / min(model_input.height, model_input.width))
 
 
-def _early(recipe: OptimizeConfig, share: float) -> OptimizeConfig:
-    """Return a recipe whose zooms and turns shrink with the receptive field, for a picture without borders."""
+def _without_border(recipe: OptimizeConfig, share: float) -> OptimizeConfig:
+    """Return a recipe for pictures without borders, whose zooms and turns shrink with a small receptive field."""
     transform, part = recipe.transform, share / recipe.depth.early_field
+    part = min(1.0, max(SMALLEST_PART, part))
     transform = replace(
         transform,
         fill="wrap",

@@ -196,7 +196,8 @@ class OptimizeTask(_PicturesTask):
     def passes_of_picture(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the largest number of forward passes of a picture, in passes through the whole network."""
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
-        return passes_of(config.recipe(self.recipe), self.layer, config.model.input, facts) * share
+        halves = facts.takes_half and not any(picture.has_place for picture in self.pictures)
+        return passes_of(config.recipe(self.recipe), self.layer, config.model.input, takes_half=halves) * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""

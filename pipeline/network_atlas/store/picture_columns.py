@@ -43,8 +43,9 @@ RECIPE = [
     field(
         "depth",
         pa.string(),
-        "which form of the recipe made the picture: early (small zooms and turns, no border), middle (as it stands), "
-        "late (more steps, most of them at about the picture's own size); empty for recipes that follow no depth",
+        "which form of the recipe made the picture: early (no border, small zooms and turns), middle (no border), "
+        "late (more steps, most of them at about the picture's own size), plain (as it stands); empty for recipes "
+        "that follow no depth",
     ),
     field(
         "curve",

@@ -70,7 +70,7 @@
       element("figcaption", {},
         element("p", {}, element("b", { textContent: shown.column }), " ", verdictBadge(shown.picture_verdict)),
         reasons.length ? element("ul", { className: "reasons" }, ...reasons.map((reason) => element("li", { textContent: reason }))) : null,
-        element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${["early", "late"].includes(shown.depth) ? `, the recipe of ${shown.depth} layers` : ""}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
+        element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${["early", "middle", "late"].includes(shown.depth) ? `, the recipe of ${shown.depth} layers` : ""}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
         metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));
   }
 

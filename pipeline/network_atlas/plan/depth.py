@@ -10,8 +10,8 @@ blur it; and the border of a picture that is shifted, zoomed and turned is out o
 * *middle* layers, whose receptive field is smaller than the input, get a picture without borders;
 * *late* layers have few positions left, or one: their units are of whole objects, which take more steps, and which
   fill the picture where the model is shown it at about its own size;
-* all others are *plain* and have the recipe as it stands: maps whose units see the whole input, tokens, and layers whose
-  receptive field is not known.
+* all others are *plain* and have the recipe as it stands: maps whose units see the whole input, tokens, and layers
+  whose receptive field is not known.
 
 Depth follows from the network up to the layer and from the size of the input. Keys of pictures cover both, and the
 recipe's settings. A layer is late by its shape alone, so a plan without receptive fields has the right costs.
@@ -73,14 +73,17 @@ def field_px(recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig)
     return _share(layer, model_input) * max(recipe.height_px, recipe.width_px)
 
 
-def passes_of(recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig, *, takes_half: bool) -> float:
+def passes_of(
+    recipe: OptimizeConfig, layer: LayerSpec, model_input: InputConfig, *, takes_half: bool, steps: int | None = None
+) -> float:
     """Return the largest number of passes of a picture through the network up to the layer, in passes at full size.
 
     `takes_half`: the model can see the picture at half its input size (`Target.takes_half`, `Picture.has_place`).
+    `steps`: those of a picture that starts from an earlier one.
     """
     made_by = fitted(recipe, layer, model_input).recipe
     saved = (1 - HALF_SIZE_COST) * made_by.coarse if takes_half else 0.0
-    return made_by.steps * made_by.transform.views * (1 - saved)
+    return (steps or made_by.steps) * made_by.transform.views * (1 - saved)
 
 
 def _share(layer: LayerSpec, model_input: InputConfig) -> float:

@@ -15,6 +15,7 @@ from network_atlas.config.recipe import OptimizeConfig, RegularizerConfig, StopC
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import OUTPUT
 from network_atlas.models.facts import model_facts
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.slots import has_flattened, thinned
 from network_atlas.pictures.generators import untrained
@@ -23,7 +24,7 @@ from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, paramete
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.regularizers import penalty
 from network_atlas.pictures.stored import measure, quantize
-from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import draw_warps, warp
 from network_atlas.plan.pictures import Picture
 from network_atlas.units import Channel, ClassLogit, ClassProbability, Direction, Layer, Neuron, Single, Sum, Term

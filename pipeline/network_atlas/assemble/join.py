@@ -28,7 +28,7 @@ from network_atlas.units import Channel, ClassLogit
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
-    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
+    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "depth", "curve", "seed"),
     *("attempt", "start", "started_from", "before_activation"),
 )
 """Columns that the picture's own shard fills."""

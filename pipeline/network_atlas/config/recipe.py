@@ -113,10 +113,11 @@ class TransformConfig:
 
     pad_px: NotNegative = setting(OPTIMIZE)
     """Width of a frame around the picture before it is warped, in pixels of the learned picture."""
-    fill: Literal["grey", "border", "reflection"] = setting(OPTIMIZE)
-    """Content of the area outside of the picture."""
+    fill: Literal["grey", "border", "reflection", "wrap"] = setting(OPTIMIZE)
+    """Content of the area outside of the picture. 'wrap': the picture again, which has no border then and goes all the
+    way round under shifts, so that every pixel is reached alike."""
     jitter_px: NotNegative = setting(OPTIMIZE)
-    """Largest shift along each axis, in pixels of the learned picture."""
+    """Largest shift along each axis, in pixels of the learned picture; with fill 'wrap' only of single neurons."""
     scale_min: AboveZero = setting(OPTIMIZE)
     scale_max: AboveZero = setting(OPTIMIZE)
     rotate_degrees: NotNegative = setting(OPTIMIZE)
@@ -203,6 +204,22 @@ class TogetherConfig:
 
 
 @settings
+class DepthConfig:
+    """How a recipe follows the depth of a picture's layer (`plan.depth`)."""
+
+    follow: bool = setting(OPTIMIZE)
+    """False: the recipe is the same for all layers."""
+    early_field: Fraction = setting(OPTIMIZE)
+    """Layers whose receptive field is a smaller share of the input's side are early: zooms and turns shrink with it."""
+    late_positions: Count = setting(OPTIMIZE)
+    """Layers of at most this many positions along a side are late, as are vectors and the output."""
+    late_steps: AboveZero = setting(OPTIMIZE)
+    """Steps of a picture of a late layer, as a multiple of the recipe's."""
+    late_coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
+    """`coarse` in late layers, where half the model's input is about as large as the picture."""
+
+
+@settings
 class OptimizeConfig:
     """The whole recipe of a picture."""
 
@@ -224,6 +241,7 @@ class OptimizeConfig:
     regularizers: tuple[Regularizer, ...]
     prior: Prior
     stop: StopConfig
+    depth: DepthConfig
     coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
     """Share of the steps, counted from the first, in which the model gets the picture at half its input size."""
     opacity: bool = setting(OPTIMIZE)

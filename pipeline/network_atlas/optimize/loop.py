@@ -10,15 +10,16 @@ learned alone and in a batch of 32 agree. The forward pass stops behind the last
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import OptimizeConfig, TransformConfig
 from network_atlas.optimize.ascent import ascent, conditioned
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.groups import group_penalty
@@ -55,6 +56,8 @@ class Recipe:
     """Images on 0..1 that pictures start from, by the pictures' keys; others start from noise."""
     pull: Pull | None = None
     """The prior's part of each step; None without a prior."""
+    field_px: float = math.inf
+    """Side of the layer's receptive field, in pixels of the picture, where the recipe follows it."""
     attempt: int = 0
     """Second attempts draw other random numbers."""
     matching: Matching = UNMATCHED
@@ -108,13 +111,12 @@ class _Loop:
 
     def _active(self, picture: Picture) -> ActivePicture:
         config = self._config
-        # Neighbours of an interpolation are compared position by position, so they are warped alike.
-        aligned = picture.together is not None and picture.together.kind == "aligned"
-        generator = generator_of(picture.group if aligned else picture.key, "warps", self._recipe.attempt)
+        generator = generator_of(picture.group if is_aligned(picture) else picture.key, "warps", self._recipe.attempt)
         size = (config.height_px, config.width_px)
+        transform = transform_for(picture, self._recipe)
         return ActivePicture(
             picture=picture,
-            warps=draw_warps(config.transform, generator, config.steps, size).to(self._target.device),
+            warps=draw_warps(transform, generator, config.steps, size).to(self._target.device),
             noise=self._generator(picture, "noise"),
             prior=self._generator(picture, "prior") if self._recipe.pull else None,
         )
@@ -246,6 +248,26 @@ class _Loop:
                 curve=thinned(active.history),
                 status="diverged" if active.broken else "ok" if moved[number] else "dead",
             )
+
+
+def transform_for(picture: Picture, recipe: Recipe) -> TransformConfig:
+    """Return the transform from which a picture's warps are drawn: that of the recipe, but for what has a place.
+
+    A neuron is shifted by half of its receptive field at most. Neither neurons nor interpolations, whose members must
+    be warped alike, go all the way round.
+    """
+    transform, limit = recipe.config.transform, math.inf
+    if not is_aligned(picture):
+        if not picture.has_place:
+            return transform
+        limit = recipe.field_px / 2
+    # 'grey' as in every draw that does not go round: what is shown outside is decided when the picture is seen.
+    return replace(transform, fill="grey", jitter_px=min(transform.jitter_px, limit))
+
+
+def is_aligned(picture: Picture) -> bool:
+    """Say whether a picture is one of an interpolation, whose pictures are compared position by position."""
+    return picture.together is not None and picture.together.kind == "aligned"
 
 
 def _score_sizes(scores: Float[Tensor, " batch"], climbed: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

@@ -17,6 +17,7 @@ from network_atlas.config.priors import DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
@@ -29,9 +30,10 @@ from network_atlas.pictures.parameterizations.maco import magnitude_for
 from network_atlas.pictures.patches import PatchMixture
 from network_atlas.pictures.scan_reader import ScanReader, Starts
 from network_atlas.pictures.stored import measure
-from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import resize
 from network_atlas.plan.contents import LearnedModel
+from network_atlas.plan.depth import field_px, fitted
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.priors.denoiser import Denoiser
@@ -75,7 +77,8 @@ class OptimizeWorker:
         return commit(self._store, receipt)
 
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:
-        config = self._config.recipe(task.recipe)
+        made_by = fitted(self._config.recipe(task.recipe), task.layer, self._config.model.input)
+        config = made_by.recipe
         target = self._target(config, task)
         pictures = [self._scan_reader.with_readable_unit(picture, task) for picture in task.pictures]
         matched = {layer.name: layer for layer in (*target.layers, *task.matched)}
@@ -88,6 +91,7 @@ class OptimizeWorker:
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
             pull=self._pull(config, task),
+            field_px=field_px(config, task.layer, self._config.model.input),
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
             matching=self._matching(target, pictures, task),
             mixture=self._mixture(task),
@@ -98,6 +102,7 @@ class OptimizeWorker:
         rows = zip(task.pictures, pictures, finished, scores, strict=True)
         return [
             _row(task, picture, readable.unit.label, result, score)
+            | {"depth": made_by.depth}
             | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
             for picture, readable, result, score in rows
         ]

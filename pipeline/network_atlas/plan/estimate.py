@@ -7,6 +7,7 @@ one after the other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.depth import passes_of
 from network_atlas.plan.directions import direction_tasks, with_expected_directions
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
 from network_atlas.plan.learned import fitted_here, prior_tasks
-from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import BACKWARD_FACTOR, DirectionsTask, LayoutTask, OptimizeTask, StageTask
@@ -188,7 +190,10 @@ def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, s
     return task.passes_of_picture(config, facts) * speeds.step if seconds is None else seconds
 
 
-def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
-    """Return the largest number of steps that the pictures can take; each view of a step counts."""
-    recipes = [config.recipe(picture.recipe) for picture in pictures]
-    return sum(recipe.steps * recipe.transform.views for recipe in recipes)
+def steps_of(layer: LayerPlan, config: RunConfig, facts: ModelFacts) -> float:
+    """Return the largest number of steps at full size that a layer's pictures can take; each view of a step counts."""
+    kinds = Counter((picture.recipe, facts.takes_half and not picture.has_place) for picture in layer.pictures)
+    return sum(
+        count * passes_of(config.recipe(name), layer.layer, config.model.input, takes_half=halves)
+        for (name, halves), count in kinds.items()
+    )

@@ -18,6 +18,7 @@ from network_atlas.executors.base import Task
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
+from network_atlas.plan.depth import passes_of
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 
@@ -270,11 +271,16 @@ class OptimizeTask(_PicturesTask):
 
     def passes_of_picture(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the largest number of forward passes of a picture, in passes through the whole network."""
-        recipe = config.recipe(self.recipe)
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
         predecessor = self.pictures[0].predecessor  # all pictures of a task have one, or none has
-        steps = predecessor.steps if predecessor else recipe.steps
-        return steps * recipe.transform.views * share
+        passes = passes_of(
+            config.recipe(self.recipe),
+            self.layer,
+            config.model.input,
+            takes_half=facts.takes_half and not any(picture.has_place for picture in self.pictures),
+            steps=predecessor.steps if predecessor else None,
+        )
+        return passes * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""

@@ -33,7 +33,7 @@ from network_atlas.pictures.generators import users_generator
 from network_atlas.plan.learned import generator_name
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
+from network_atlas.plan.sweep import Sweep, expand_sweep
 from network_atlas.run.maps import with_finished_maps, with_found_directions
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.run.warm_starts import with_earlier_pictures
@@ -118,7 +118,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     plan = make_plan(
         config,
         facts,
-        _measured(store, model, sweep.selections, facts, config) if measured else sweep.selections,
+        sweep.selections,
         Dataset(
             examples=[(example.example_id, example.version) for example in examples],
             labels=[example.label for example in examples],
@@ -128,6 +128,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         dtypes=dtypes_of(config, store),
         weights_files=weights_files(config),
     )
+    if measured:
+        plan = _measured(store, model, plan, config)
     if any(layer.laid_out for layer in plan.layers):
         laid_out = receipts_by_key(whole_receipts(store, "layout"))
         plan = with_found_directions(with_finished_maps(plan, laid_out, store, config), laid_out, store, config)
@@ -235,24 +237,24 @@ def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
     return {(row["layer"], row["upstream"]): row for row in rows}
 
 
-def _measured(
-    store: Store, model: nn.Module, selections: Sequence[Selection], facts: ModelFacts, config: RunConfig
-) -> list[Selection]:
-    """Return the selections with receptive fields: as the last run wrote them, or else measured now."""
+def _measured(store: Store, model: nn.Module, plan: Plan, config: RunConfig) -> Plan:
+    """Return the plan with receptive fields of its layers: as the last run wrote them, or else measured now.
+
+    Of all its layers: recipes follow them (`plan.depth`), so a unit must not have another one for who named it.
+    """
     rows = _known_receptive_fields(store)
-
-    def key(layer: LayerSpec) -> object:
-        return layer.name, facts.upstream[layer.name]
-
-    new = [selection.layer for selection in selections if key(selection.layer) not in rows]
+    new = [layer.layer for layer in plan.layers if (layer.layer.name, layer.upstream) not in rows]
     measured = {layer.name: layer for layer in with_receptive_fields(model, new, config.model.input)}
-    return [
-        replace(
-            selection,
-            layer=measured.get(selection.layer.name) or _as_known(selection.layer, rows[key(selection.layer)]),
-        )
-        for selection in selections
-    ]
+    return replace(
+        plan,
+        layers=tuple(
+            replace(
+                layer,
+                layer=measured.get(layer.layer.name) or _as_known(layer.layer, rows[layer.layer.name, layer.upstream]),
+            )
+            for layer in plan.layers
+        ),
+    )
 
 
 def _as_known(layer: LayerSpec, row: dict[str, Any]) -> LayerSpec:

@@ -26,6 +26,7 @@ from network_atlas.site.packing import (
 
 NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
 STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
+NAMES = ("name", "name_score", "name_by_chance", "unnamed", "names")
 OF_A_PICTURE = ("key", "variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
 MEASURED = (
     "rank",
@@ -34,6 +35,7 @@ MEASURED = (
     "picture_verdict",
     "verdict_reasons",
     "start",
+    "started_from",
     "robustness_loss",
     "frequency_distance",
     "path_similarity",
@@ -51,7 +53,7 @@ SORTED_BY = (
     *("robustness_loss", "frequency_distance", "picture_verdict"),
 )
 """What the grid needs of a picture, besides its column and file."""
-OF_A_TILE = ("channel", "unit", "single", "className", "name", "status", "verdict", "class_selectivity")
+OF_A_TILE = ("channel", "unit", "single", "className", "name", "name_score", "status", "verdict", "class_selectivity")
 
 
 def layer_script(info: AtlasFacts, spec: LayerSpec, rows: Sequence[Row], columns: Sequence[str]) -> bytes:
@@ -90,7 +92,7 @@ def details_script(spec: LayerSpec, part: Part, columns: Sequence[str]) -> bytes
             "pictures": _picture_data(row, columns),
             "examples": _example_data(row, part.number, places),
             "numbers": {name: row[name] for name in NUMBERS},
-            **{name: row.get(name) for name in STATISTICS},
+            **{name: row.get(name) for name in (*STATISTICS, *NAMES)},
         }
         for row, places in zip(part.rows, part.places, strict=True)
     ]

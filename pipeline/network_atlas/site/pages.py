@@ -39,7 +39,7 @@ VERSION = 9
 """Raise when the same table makes other pages."""
 
 STATIC = (
-    *("atlas.css", "charts.js", "data.js", "metrics.js", "grid.js", "channel.js"),
+    *("atlas.css", "charts.js", "data.js", "metrics.js", "grid.js", "channel.js", "names.js"),
     *("find.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
 )
 METRICS = (
@@ -55,6 +55,7 @@ METRICS = (
     ("robustness_loss", "loss when moved"),
     ("frequency_distance", "distance of frequencies"),
     ("class_selectivity", "selectivity for a class"),
+    ("name_score", "score of its name"),
     ("fraction_active", "share of images active"),
     ("maximum", "largest value"),
     ("mean", "mean"),

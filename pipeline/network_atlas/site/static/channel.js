@@ -177,7 +177,7 @@
       const sign = shown.column.includes("-") ? ", sign: '-'" : "";
       texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: channel${sign}, seed: ${shown.seed}}]`)}`;
     }
-    const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}`]] : [])].filter(([, value]) => value);
+    const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}${shown.started_from ? ` ${shown.started_from}` : ""}`]] : [])].filter(([, value]) => value);
     const block = ([name, text]) => {
       const copy = button("Copy", `Copy the ${name} text`, async () => {
         try { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } catch { copy.textContent = "Select the text"; }
@@ -198,7 +198,7 @@
   function content(channel) {
     return element("div", { className: "view-body" },
       element("div", {}, ...pictures(channel).filter(Boolean)),
-      element("div", {}, ...[...range(channel), ...examples(channel), ...related(channel), channel.single && channel.examples.length ? window.ATLAS.elsewhere(layer, channel) : null, ...numbers(channel), ...provenance(channel)].filter(Boolean)));
+      element("div", {}, ...[...window.ATLAS.names(channel), ...range(channel), ...examples(channel), ...related(channel), channel.single && channel.examples.length ? window.ATLAS.elsewhere(layer, channel) : null, ...numbers(channel), ...provenance(channel)].filter(Boolean)));
   }
 
   Object.assign(window.ATLAS, { byChannel, button, content });

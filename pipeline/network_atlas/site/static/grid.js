@@ -52,6 +52,7 @@
     const shown = channel.pictures.find((each) => each.column === column) || (channel.single ? undefined : channel.pictures[0]);
     if (key === "verdict") return shown && shown.picture_verdict ? WORDS.indexOf(shown.picture_verdict) : null;
     if (key in channel.numbers) return channel.numbers[key];
+    if (key === "name_score") return channel.name_score ?? null;
     if (key === "class_selectivity") return channel.class_selectivity ?? null;
     if (key === "fraction_active" || key === "similarity") return channel[key] ?? null;
     return shown?.[key] ?? null;

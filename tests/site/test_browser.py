@@ -44,6 +44,7 @@ def channel_row(make_row: Make, layer: str, number: int) -> dict[str, Any]:
     row |= {
         "unit": f"logit:{number}" if layer == OUTPUT else f"{LAYERS[layer]}:{number}",
         "class_name": name,
+        "name": "striped fur" if (layer, number) == ("conv", 2) else None,
         "status": "dead" if (layer, number) == ("conv", 5) else "ok",
         "verdict": VERDICTS[number % 3],
         "partners": [{"channel": (number + 2) % 6, "correlation": 0.9, "unit": "", "class_name": name}],
@@ -153,7 +154,16 @@ def shown_channels(page: Any) -> list[int]:
 
 def test_the_search_finds_channels_of_all_layers(open_page: Make, home: str) -> None:
     page = open_page(f"{home}/index.html")
-    finds = {"tench 4": 1, "layer1.0.conv1": 6, "class of 2": 3, "label3": 3, "dead": 1, "conv1 4": 1, "nothing": 0}
+    finds = {
+        "tench 4": 1,
+        "striped": 1,
+        "layer1.0.conv1": 6,
+        "class of 2": 3,
+        "label3": 3,
+        "dead": 1,
+        "conv1 4": 1,
+        "nothing": 0,
+    }
     for words, count in finds.items():
         page.fill("#search", words)
         page.wait_for_function(

@@ -27,12 +27,12 @@ CROPS_ON_PAGE = 0.5
 # Fixed parts of files: mostly the description of each column in the footer of a Parquet file.
 PICTURES_FILE, MEASUREMENTS_FILE, PARTIALS_FILE, SAMPLES_FILE, SMALL_FILE = 10_000, 6_500, 28_000, 8_000, 4_500
 LAYER_TABLE, LAYER_STATISTICS, LAYER_PAGE, INDEX_OF_LAYER, RUN_FILES, ASSETS = (
+    66_000,
     36_000,
-    28_000,
-    6_000,
-    1_500,
+    9_000,
+    2_500,
     45_000,
-    52_000,
+    125_000,
 )
 BLOCK = 4096
 """Space that a small file, such as a receipt, takes on a disk."""
@@ -40,6 +40,7 @@ BLOCK = 4096
 # Entries: of a picture or a channel, and of one of its examples.
 PICTURE_ROW, PICTURE_ON_PAGE, PLAN_ITEM, REFERENCE = 450, 600, 40, 25
 ROW, EXAMPLE_IN_ROW, EXAMPLE_ON_PAGE = 2_000, 40, 180
+ROW_ON_PAGE = 2_600
 CHANNEL_ROW, EXAMPLE_IN_CHANNEL_ROW = 250, 12
 PARTIAL_ROW, EXAMPLE_IN_PARTIAL = 60, 9
 SAMPLED_VALUES = 18
@@ -114,4 +115,4 @@ def _layer_bytes(config: RunConfig, layer: LayerPlan, examples: int) -> float:
     on_page = PAGE_PICTURE_BYTES_PER_PIXEL * _pixels(config, layer) + PICTURE_ON_PAGE + BLOCK // 2
     of_pictures = pictures * (PICTURE_ROW + _png(config, layer) + on_page)
     fixed = LAYER_TABLE + LAYER_PAGE + INDEX_OF_LAYER + 2 * BLOCK
-    return fixed + rows * (ROW + shown * of_example) + of_pictures + (of_statistics if examples else 0)
+    return fixed + rows * (ROW + ROW_ON_PAGE + shown * of_example) + of_pictures + (of_statistics if examples else 0)

@@ -40,7 +40,7 @@ VERSION = 9
 
 STATIC = (
     *("atlas.css", "charts.js", "data.js", "metrics.js", "grid.js", "channel.js", "names.js"),
-    *("find.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
+    *("find.js", "searching.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
 )
 METRICS = (
     ("channel", "channel"),

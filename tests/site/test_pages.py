@@ -78,7 +78,7 @@ def test_outside_text_stays_text_in_pages(
     for path in ("index.html", f"layers/{spec.slug}.html"):
         page = read_page(files, path)
         assert HOSTILE in page.text, path
-        assert len(page.all("script")) == (6 if path == "index.html" else 9), path
+        assert len(page.all("script")) == (6 if path == "index.html" else 10), path
         assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")], path
     cell = read_page(files, f"layers/{spec.slug}.html").all("a", "cell")[0]
     assert cell["title"] == HOSTILE

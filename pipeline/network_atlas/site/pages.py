@@ -35,7 +35,7 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 9
+VERSION = 10
 """Raise when the same table makes other pages."""
 
 STATIC = (

@@ -74,7 +74,7 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
                 assert Image.open(io.BytesIO(picture["image"]["bytes"])).size == (16, 16)
                 assert row["dead"] if picture["percentile"] is None else 0 <= picture["percentile"] <= 100
             for example in row["examples"]:
-                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "JPEG"
+                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "WEBP"
                 box = example["box"]
                 assert 0 <= box["top"] < box["bottom"] <= 24
                 assert 0 <= box["left"] < box["right"] <= 20

@@ -208,7 +208,7 @@ def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
             **example,
             "label": sources.label(example["example_id"]),
             "box": shown.box,
-            "crop": {"bytes": shown.jpeg, "path": None},
+            "crop": {"bytes": shown.image, "path": None},
         }
         for example in examples
         for shown in [sources.crops[location_of(example)]]

@@ -219,5 +219,6 @@
   });
   document.addEventListener("keydown", keys);
   follow();
+  document.documentElement.classList.remove("searching");
   document.body.dataset.ready = "true";
 })();

@@ -10,6 +10,7 @@ import numpy as np
 
 from network_atlas.assemble.examples import Location, Row, Shown, location_of
 from network_atlas.assemble.lists import ExampleLists
+from network_atlas.assemble.naming import NO_NAME, LayerNames
 from network_atlas.assemble.standing import picture_status, sampled_scores, standing
 from network_atlas.assemble.verdict import standardized_rank, verdict, worst
 from network_atlas.config.verdict import VerdictConfig
@@ -25,7 +26,7 @@ STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
     *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
-    *("attempt", "start", "before_activation"),
+    *("attempt", "start", "started_from", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
 MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile")
@@ -51,6 +52,8 @@ class Sources:
     lists: ExampleLists
     limits: VerdictConfig
     crops: Mapping[Location, Shown]
+    names: LayerNames | None
+    """None without a dataset."""
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -199,6 +202,7 @@ def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
         "duplicates": scan.duplicates(channel),
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
+        **(sources.names.columns(channel) if sources.names else NO_NAME),
     }
 
 

@@ -5,20 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
 from network_atlas.assemble.examples import Crops, Location, Shown, location_of, read_again
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.assemble.lists import ExampleLists
+from network_atlas.assemble.naming import Naming
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.dataset.hierarchy import read_hierarchy
 from network_atlas.dataset.looks import looks
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import layout_schemas, schemas
-from network_atlas.store.paths import activation_atlas_directory, atlas_directory, statistics_directory
+from network_atlas.store.name_columns import CONCEPTS
+from network_atlas.store.paths import (
+    activation_atlas_directory,
+    atlas_directory,
+    concepts_directory,
+    statistics_directory,
+)
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard, read_checked_rows
@@ -38,6 +46,14 @@ class AssembleWorker:
         self._preprocessing = Preprocessing(config.model.input)
         # Kept between layers: they list the same images again and again.
         self._looks = lru_cache(maxsize=LOOKS_KEPT)(lambda example_id: looks(read_again(self._source, example_id)))
+        self._label = lru_cache(maxsize=LOOKS_KEPT)(self._source.label)
+        self._naming = Naming(
+            hierarchy=read_hierarchy(config.dataset),
+            image=self._source.image,
+            label=self._label,
+            views=config.dataset.views,
+            least=config.assemble.concept_images,
+        )
         bits = config.assemble.near_copy_bits
         self._lists = ExampleLists(
             config=config.scan,
@@ -58,10 +74,11 @@ class AssembleWorker:
             scan=scan,
             pictures=self._pictures(task),
             calibrations=calibrations,
-            label=cache(self._source.label),
+            label=self._label,
             lists=self._lists,
             limits=self._config.assemble.verdict,
             crops=self._crops(task, scan, calibrations) if scan else {},
+            names=self._naming.of_layer(scan) if scan else None,
         )
         plan = replace(task.plan, pictures=tuple(p for p in task.plan.pictures if not isinstance(p.unit, Cell)))
         rows = layer_rows(plan, sources)
@@ -70,6 +87,8 @@ class AssembleWorker:
             statuses = {row["channel"]: row["status"] for row in rows if row["channel"] is not None}
             rows = statistics_rows(task.plan, statuses, sources)
             files.append(put_shard(self._store, statistics_directory(layer), rows, schemas.CHANNEL_STATS))
+        if sources.names and (rows := sources.names.concept_rows(layer)):
+            files.append(put_shard(self._store, concepts_directory(layer), rows, CONCEPTS))
         if task.cells_file:
             rows = self._cells(task, sources)
             files.append(

@@ -15,12 +15,14 @@ from network_atlas.config.declare import (
     NOTHING,
     OPTIMIZE,
     AboveZero,
+    Count,
     Fraction,
     NotNegative,
     Positive,
     setting,
     settings,
 )
+from network_atlas.config.priors import Prior
 
 
 @settings
@@ -153,6 +155,8 @@ class OptimizeConfig:
     height_px: Annotated[int, Field(ge=8, le=4096)] = setting(OPTIMIZE)
     width_px: Annotated[int, Field(ge=8, le=4096)] = setting(OPTIMIZE)
     steps: Positive = setting(OPTIMIZE)
+    warm_steps: Count = setting(HASHED, may_change=True)
+    """Steps of a picture that starts from the one that the root's newest snapshot has of its unit; 0: no such start."""
     learning_rate: AboveZero = setting(OPTIMIZE)
     ascent: Literal["adam", "nadam", "l2", "linf"] = setting(OPTIMIZE)
     """Rule of a step: an optimizer, or steepest ascent under a norm."""
@@ -164,6 +168,7 @@ class OptimizeConfig:
     parameterization: Parameterization
     transform: TransformConfig
     regularizers: tuple[RegularizerConfig, ...]
+    prior: Prior
     stop: StopConfig
     coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
     """Share of the steps, counted from the first, in which the model gets the picture at half its input size."""

@@ -31,9 +31,11 @@ from network_atlas.config.declare import (
 )
 from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.config.layout import LayoutConfig
+from network_atlas.config.priors import PACKAGED, TRAINED, DenoiserPrior, PriorsConfig
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.config.verdict import VerdictConfig
+from network_atlas.errors import counted
 
 
 @settings
@@ -134,6 +136,8 @@ class AssembleConfig:
     near_copy_bits: Annotated[int, Field(ge=-1, le=32)] = setting(ASSEMBLE, may_change=True)
     """Of two examples in one list whose perceptual hashes (64 bits) differ in no more bits, the better one is shown;
     -1 shows both."""
+    concept_images: Positive = setting(ASSEMBLE, may_change=True)
+    """Images that a label, or a union of labels, must have for a channel to be named after it."""
     verdict: VerdictConfig
 
 
@@ -146,6 +150,7 @@ class RunConfig:
     sweep: SweepConfig
     scan: ScanConfig
     layout: LayoutConfig
+    priors: PriorsConfig
     optimize: OptimizeConfig
     """The recipe of all variants that name no other."""
     recipes: dict[str, OptimizeConfig]
@@ -159,6 +164,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_dataset(self)
         _check_recipes(self)
+        _check_priors(self)
         if self.retry_failed and self.sweep.share:
             raise ValueError(
                 f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "
@@ -236,4 +242,26 @@ def _check_recipes(config: RunConfig) -> None:
             raise ValueError(
                 f"sweep: interpolations share coarse parts, which parameterization {kind} does not have; "
                 "give them a recipe with fourier, pixels or laplacian_pyramid"
+            )
+
+
+def _check_priors(config: RunConfig) -> None:
+    """Raise ValueError for a denoiser that does not fit the model's channels, or that has no images to learn from."""
+    recipes, channels = (config.optimize, *config.recipes.values()), config.model.input.channels
+    chosen = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
+    if config.layout.layers and isinstance(config.recipe(config.layout.recipe).prior, DenoiserPrior):
+        raise ValueError(
+            "layout: icons of a map have no pictures without a prior beside them; give layout.recipe a recipe with "
+            "optimize/prior=none"
+        )
+    for weights in (*chosen, config.priors.naturalness):
+        if weights == TRAINED and config.dataset.source == "none":
+            raise ValueError(
+                "a denoiser is trained on the dataset, but dataset=none has no images; give weights=packaged (RGB), or "
+                f"the path of a file with weights of an FFDNet of {counted(channels, 'channel')}"
+            )
+        if weights == PACKAGED and channels != 3:
+            raise ValueError(
+                f"the packaged denoiser is for RGB, and the model takes {counted(channels, 'channel')}; give "
+                "weights=trained (grey or RGB), or the path of a file with weights of an FFDNet of as many channels"
             )

@@ -6,9 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
@@ -19,16 +22,17 @@ from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
-from network_atlas.pictures.scan_reader import ScanReader
+from network_atlas.pictures.scan_reader import ScanReader, Starts
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.transforms import resize
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.store import schemas
 from network_atlas.store.paths import visualizations_directory
-from network_atlas.store.png import encode_png
+from network_atlas.store.png import decode_png, encode_png
 from network_atlas.store.receipts import Receipt, commit
-from network_atlas.store.shards import put_shard
+from network_atlas.store.shards import put_shard, read_rows
 
 MEASURED_AT_ONCE = 16
 """Finished pictures that are measured together, as far as the device's memory allows."""
@@ -63,12 +67,14 @@ class OptimizeWorker:
         config = self._config.recipe(task.recipe)
         target = self._target(config, task)
         pictures = [self._scan_reader.with_readable_unit(picture, task) for picture in task.pictures]
+        size = (config.height_px, config.width_px)
+        predecessor = task.pictures[0].predecessor  # all pictures of a task have one, or none has
         recipe = Recipe(
-            config=config,
+            config=replace(config, steps=predecessor.steps) if predecessor else config,
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
-            starts=self._scan_reader.starts(target, pictures, task, (config.height_px, config.width_px)),
+            starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
         )
         finished = self._with_second_attempts(target, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
@@ -88,6 +94,18 @@ class OptimizeWorker:
             device=self._device,
             takes_half=config.coarse > 0 and self._takes_half(),
         )
+
+    def _predecessors(self, task: OptimizeTask, size: tuple[int, int]) -> Starts:
+        """Return the pictures of the newest snapshot that the task's start from, in the recipe's (height, width)."""
+        rows = (row for path in task.predecessor_files for row in read_rows(self._store, path))
+        stored: dict[object, Any] = {row["key"]: row for row in rows}
+
+        def image(key: str) -> Float[Tensor, "channels height width"]:
+            pixels = decode_png(stored[key]["image"]["bytes"], channels=self._config.model.input.channels)
+            maps = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+            return resize(maps, height=size[0], width=size[1])[0]
+
+        return {picture.key: image(before.key) for picture in task.pictures if (before := picture.predecessor)}
 
     def _takes_half(self) -> bool:
         if self._half is None:
@@ -117,7 +135,7 @@ class OptimizeWorker:
             if result.status != "ok" and pictures[number].together is None
         ]
         if again:
-            second_recipe = replace(recipe, attempt=1, starts={})
+            second_recipe = replace(recipe, attempt=1, starts={}, config=self._config.recipe(task.recipe))
             second_target = replace(target, before_activation=True)
             second = self._optimize(second_target, [pictures[number] for number in again], second_recipe, task)
             for number, result in zip(again, second, strict=True):
@@ -158,7 +176,8 @@ def how_it_was_learned(picture: Picture, finished: FinishedPicture, *, reads_act
     again = finished.attempt > 1
     return {
         "attempt": finished.attempt,
-        "start": "noise" if again else picture.start.kind,
+        "start": "noise" if again else "predecessor" if picture.predecessor else picture.start.kind,
+        "started_from": picture.predecessor.key if picture.predecessor else None,
         "before_activation": again and reads_activation,
     }
 

@@ -61,7 +61,7 @@ def calibrate_tasks(
                     path=path,
                     others=tuple(plan.model_layers[name] for name in names),
                     random_ids=plan.random_ids,
-                    picture_files=inputs.of_pictures(pictures),
+                    picture_files=inputs.of_pictures([picture.key for picture in pictures]),
                     scan_files=scan,
                     statistics_file=statistics,
                     cells_file=cells_file(layer, pictures, inputs),

@@ -16,6 +16,7 @@ from network_atlas.layers import ModelFacts
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
+from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
@@ -27,6 +28,8 @@ SECONDS_AN_HOUR = 3600
 
 EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
 TYPICAL = "a typical machine"
+RARE = ("layout", "prior")
+"""Stages that few runs have: for maps, and for learned models."""
 LAYOUT_START, LAYOUT_OF_VECTOR = 18.0, 0.006
 """Seconds that UMAP takes to load and compile, and for each vector of a thousand channels."""
 
@@ -121,6 +124,7 @@ def estimate(
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
         "layout": [(1, _layout_seconds(task, config, plan)) for task in layout_tasks(plan, done)],
+        "prior": [(1, task.seconds) for task in prior_tasks(plan, done, config)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
         "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
         "assemble": tables,
@@ -129,6 +133,7 @@ def estimate(
     maps = sum(bool(layer.layout and plan.share.has(layer.layout.key)) for layer in plan.layers)
     totals = {
         "scan": len(plan.share_spans),
+        "prior": len(fitted_here(plan)),
         "layout": maps,
         "optimize": pictures,
         "calibrate": pictures,
@@ -140,7 +145,7 @@ def estimate(
         stages=tuple(
             _stage(name, speeds, total=totals[name], tasks=tasks)
             for name, tasks in seconds.items()
-            if maps or name != "layout"  # few runs make maps
+            if totals[name] or name not in RARE
         ),
         forward_passes=sum(task.passes(config, facts) for task in work),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),

@@ -16,6 +16,7 @@ from network_atlas.errors import ConfigError, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.channels import choose_among
+from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.pictures import Kind, Picture, Start, Together
 from network_atlas.plan.recipes import takes_magnitude
 from network_atlas.plan.scans import Scans
@@ -39,6 +40,8 @@ class Context:
     scans: Scans
     dataset: str
     """Fingerprint of all spans of the dataset."""
+    models: Mapping[str, tuple[LearnedModel, ...]]
+    """The learned models that recipes take, by the recipe's name."""
 
     def layer(self, name: str) -> LayerSpec:
         return next(layer for layer in self.facts.layers if layer.name == name)
@@ -165,6 +168,7 @@ def _keyed(picture: Picture, layer: LayerSpec, context: Context) -> Picture:
     input_hashes = [context.scans.whole(layer)] if picture.needs_scan else []
     if takes_magnitude(recipe):
         input_hashes.append(context.dataset)
+    input_hashes += [model.key for model in context.models.get(picture.recipe, ())]
     # All members of a group have this part of the key in common; the index enters below.
     together = picture.together and replace(picture.together, index=0)
     content = (

@@ -17,6 +17,7 @@ from network_atlas.plan.calibration import RANDOM_EXAMPLES
 from network_atlas.plan.contents import LayerPlan, Span
 from network_atlas.plan.expansion import Context, extra_pictures, pictures_of
 from network_atlas.plan.layouts import with_layouts
+from network_atlas.plan.learned import Origin, measuring_model, models_of
 from network_atlas.plan.pictures import Picture, distinct
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.recipes import recipe_of, takes_magnitude
@@ -53,10 +54,12 @@ def make_plan(
     dataset: Dataset,
     *,
     dtypes: Mapping[str, str],
+    weights_files: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan for `selections` over a dataset.
 
-    `dtypes` has the number format of each recipe ('float32' or 'bfloat16', never 'auto'), by the recipe's name.
+    `dtypes` has the number format of each recipe ('float32' or 'bfloat16', never 'auto'), by the recipe's name;
+    `weights_files` the SHA-256 of each file that recipes take a learned model from.
     Raises ConfigError for a variant that fits no selected layer, and for units that the model does not have.
     """
     spans = _spans(dataset.examples, dataset.labels or [""] * len(dataset.examples), config)
@@ -66,7 +69,10 @@ def make_plan(
         name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
         for name, dtype in dtypes.items()
     }
-    context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content)
+    origin = Origin(config=config, dataset=content, files=weights_files or {}, upstream=facts.upstream)
+    models = {name: models_of(config.recipe(name), origin) for name in dtypes}
+    models = {name: asked for name, asked in models.items() if asked}
+    context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content, models=models)
     _check_variants(config.sweep, [selection.layer for selection in selections])
     layers = [_layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)]
     return Plan(
@@ -81,6 +87,8 @@ def make_plan(
         model_layers={layer.name: layer for layer in facts.layers},
         repeats=frozenset(facts.repeats),
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
+        recipe_models=models,
+        measuring_model=measuring_model([config.recipe(name) for name in dtypes], origin),
         share=Share.of(config.sweep.share),
     )
 

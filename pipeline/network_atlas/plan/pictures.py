@@ -35,6 +35,14 @@ class Together:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """The picture of an earlier snapshot that a picture starts from (a warm start), and its own number of steps."""
+
+    key: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """One picture to optimize, and the key of the result."""
 
@@ -46,6 +54,8 @@ class Picture:
     seed: int
     recipe: str = ""
     start: Start = Start()
+    predecessor: Predecessor | None = None
+    """None for a picture that starts as `start` says."""
     together: Together | None = None
     group: str = ""
     """Pictures of one group are learned together; '' if the picture is learned alone."""

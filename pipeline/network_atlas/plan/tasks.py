@@ -16,7 +16,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.executors.base import Task
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
-from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 
@@ -159,6 +159,47 @@ class LayoutTask(_WholeLayerTask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorTask:
+    """Fit one model to images of the dataset."""
+
+    stage: ClassVar[str] = "prior"
+    kind: str
+    key: str
+    example_ids: tuple[str, ...]
+    seconds: float
+    """Seconds that it takes on a typical machine."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,)
+
+    @property
+    def id(self) -> str:
+        return fingerprint("prior task", self.key)
+
+    @property
+    def items(self) -> int:
+        return 1
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (f"{self.kind} of the dataset",)
+
+    @property
+    def cached_input(self) -> str:
+        """Return '': each model has one task."""
+        return ""
+
+    def split(self) -> tuple[PriorTask, ...]:
+        """Return (): a model is fitted as a whole."""
+        return ()
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the seconds over those of a pass through the network, which does not run."""
+        return self.seconds / facts.forward_seconds if facts.forward_seconds else self.seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask(_PicturesTask):
     """Make a block of pictures of one layer and one recipe."""
 
@@ -175,6 +216,10 @@ class OptimizeTask(_PicturesTask):
     """The file with the dataset's frequency magnitude, for recipes that use it."""
     cells_file: str = ""
     """The file with the directions of cells, for pictures of these."""
+    predecessor_files: tuple[str, ...] = ()
+    """The files with the pictures that these start from, if they do."""
+    learned: tuple[LearnedModel, ...] = ()
+    """The models that the recipe takes, with the files that hold them."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -196,7 +241,9 @@ class OptimizeTask(_PicturesTask):
         """Return the largest number of forward passes of a picture, in passes through the whole network."""
         recipe = config.recipe(self.recipe)
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
-        return recipe.steps * recipe.transform.views * share
+        predecessor = self.pictures[0].predecessor  # all pictures of a task have one, or none has
+        steps = predecessor.steps if predecessor else recipe.steps
+        return steps * recipe.transform.views * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from network_atlas.config.declare import ASSEMBLE
 from network_atlas.config.determines import determining
+from network_atlas.config.priors import TRAINED
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibration_keys
-from network_atlas.plan.contents import LayerPlan
-from network_atlas.plan.pictures import Picture
+from network_atlas.plan.contents import LayerPlan, LearnedModel
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.maps import cells_of
 from network_atlas.run.prepare import Prepared
@@ -18,6 +19,7 @@ from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
 from network_atlas.store import layout_schemas, scan_schemas, schemas
 from network_atlas.store.fields import VERSION, columns_of
+from network_atlas.store.name_columns import CONCEPTS
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
@@ -51,9 +53,16 @@ class StoredFiles:
         """Return the file with the cells of a finished map."""
         return cells_of(self._done.layout[layout_key])
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
-        return files_under((self._done.optimize[picture.key] for picture in pictures), "visualizations")
+    def of_learned(self, model: LearnedModel) -> LearnedModel | None:
+        """Return a model with the file that holds it; None if it is not fitted yet."""
+        if model.source != TRAINED:
+            return model
+        receipt = self._done.prior.get(model.key)
+        return replace(model, stored=receipt.files[0].path) if receipt else None
+
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures, by the pictures' keys."""
+        return files_under((self._done.optimize[key] for key in keys), "visualizations")
 
 
 def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:
@@ -65,8 +74,8 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
     # With the columns: finished atlases get a new column at their next run.
-    columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS)))
-    contents = (layer, pictures, measured, columns)
+    columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS)))
+    contents = (layer, pictures, measured, columns, prepared.hierarchy)
     return AssembleTask(
         key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
         plan=layer,

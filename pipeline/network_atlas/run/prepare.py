@@ -5,6 +5,7 @@ Only reads: it writes nothing and starts no worker. `atlas plan` prints the resu
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
+from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Example, Listing, open_source
 from network_atlas.dataset.folder import reaches
+from network_atlas.dataset.hierarchy import read_hierarchy, unknown_labels
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
 from network_atlas.layers import LayerSpec, ModelFacts, receptive_field_of_row
 from network_atlas.models.facts import batch_difference, model_facts
@@ -28,6 +31,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
 from network_atlas.run.maps import with_finished_maps
 from network_atlas.run.number_format import dtypes_of
+from network_atlas.run.warm_starts import with_earlier_pictures
 from network_atlas.stats.images import IMAGES
 from network_atlas.stats.sample import sample_limit
 from network_atlas.store.receipts import receipts_by_key
@@ -56,6 +60,8 @@ class Prepared:
     plan: Plan
     notices: tuple[str, ...] = ()
     """Files that the listing of the dataset left out, in sentences for the user."""
+    hierarchy: str = ""
+    """Hash of what `dataset.hierarchy` says; '' without one."""
     batch_difference: float | None = None
     """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
@@ -100,6 +106,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     listing = loaded.listing
     examples = listing.examples
     ids = [example.example_id for example in examples]
+    hierarchy = read_hierarchy(config.dataset)
+    unknown = unknown_labels(hierarchy, frozenset(example.label for example in examples), config.dataset)
     plan = make_plan(
         config,
         facts,
@@ -111,9 +119,11 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
             images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
         ),
         dtypes=dtypes_of(config, store),
+        weights_files=weights_files(config),
     )
     if any(layer.layout for layer in plan.layers):
         plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
+    plan = with_earlier_pictures(plan, store, config)
     return Prepared(
         config=config,
         store=store,
@@ -121,9 +131,24 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         sweep=sweep,
         examples=examples,
         plan=plan,
-        notices=listing.notices,
+        notices=(*listing.notices, *([unknown] if unknown else [])),
+        hierarchy=hierarchy.content,
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
+
+
+def weights_files(config: RunConfig) -> dict[str, str]:
+    """Return the SHA-256 of each file that learned models come from, by path. Raises ConfigError if there is none."""
+    recipes = (config.optimize, *config.recipes.values())
+    named = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
+    paths = {*named, config.priors.naturalness} - {*SOURCES, RECIPE, NONE}
+    try:
+        return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(paths)}
+    except OSError as error:
+        raise ConfigError(
+            f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
+            "weights of an FFDNet."
+        ) from error
 
 
 def check_settings(store: Store, config: RunConfig) -> None:

@@ -31,6 +31,7 @@ def publish_snapshot(prepared: Prepared, done: Done, run: str) -> Manifest:
     receipts: list[Receipt] = [
         *(done.scan[key] for key in plan.scan_keys),
         *(done.layout[layer.layout.key] for layer in plan.layers if layer.layout and layer.layout.key in done.layout),
+        *(done.prior[model.key] for model in plan.learned if model.key in done.prior),
         *(done.optimize[key] for key in plan.picture_keys if key in done.optimize),
         *_measured(prepared, done),
         *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),

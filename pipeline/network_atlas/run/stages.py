@@ -18,6 +18,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.layouts import layout_tasks
+from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
@@ -82,6 +83,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         done = current.done()
         # Only now: pictures that do not use the scan are made even if a span failed.
         current.stop_if_failed("scan")
+        current.stop_if_failed("prior")
         if config.sweep.share:
             return result_of(current.prepared, done, manifest=None)
         _assemble(current, done)
@@ -116,6 +118,7 @@ def _scan_and_optimize(current: Run) -> None:
     _stop_if_nothing_was_readable(current)
     current.merge_statistics()
     _lay_out(current)
+    _fit_models(current)
     plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "optimize")
     optimize = plan.optimize_tasks({*done.optimize, *left_out}, StoredFiles(current.prepared, done))
@@ -138,6 +141,14 @@ def _lay_out(current: Run) -> None:
     if plan != prepared.plan:
         current.prepared = replace(prepared, plan=plan)
         record_plan(current.prepared)
+
+
+def _fit_models(current: Run) -> None:
+    """Fit the models that recipes of the run take from its dataset; most runs take none."""
+    plan = current.prepared.plan
+    if models := fitted_here(plan):
+        tasks = prior_tasks(plan, current.done().prior, current.prepared.config)
+        current.stage(STAGES["prior"], tasks, total=len(models))
 
 
 def _calibrate(current: Run) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from network_atlas.analysis.atlas import Atlas
 from network_atlas.layers import LayerSpec
+from network_atlas.site.packing import SHARED
 from network_atlas.site.pages import layer_files
 from network_atlas.site.worker import atlas_info, index_of, layer_info
 from network_atlas.store.paths import PAGES, atlas_directory
@@ -45,6 +46,8 @@ class SnapshotPages:
     def _files(self, path: str) -> Mapping[str, bytes]:
         """Return the files that are made together with the one at `path`; '' stands for those of no layer."""
         name = path.removeprefix(f"{PAGES}/layers/")
+        if path.startswith(f"{PAGES}/{SHARED}/"):
+            return self._shared(path)
         slug = "" if name == path else next((slug for slug in self._specs if _belongs(name, slug)), None)
         if slug is None:
             return {}
@@ -56,8 +59,13 @@ class SnapshotPages:
                     del self._made[old]
             return self._made[slug]
 
+    def _shared(self, path: str) -> Mapping[str, bytes]:
+        """Return the files of a layer that shows an image which others may show too: its page was asked for before."""
+        with self._lock:
+            return next((files for files in self._made.values() if path in files), {})
+
     def _index(self) -> dict[str, bytes]:
-        return index_of(self._atlas.store, list(self._specs.values()), self._atlas.manifest)
+        return index_of(self._atlas.store, list(self._specs.values()), self._atlas.manifest, with_maps=False)
 
     def _layer(self, spec: LayerSpec) -> dict[str, bytes]:
         config: Any = self._atlas.manifest.provenance["config"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from network_atlas.store.fields import IMAGE, field
+from network_atlas.store.name_columns import NAMES
 
 EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
@@ -138,4 +139,5 @@ CHANNEL_STATISTICS = [
         "share of the variance of spatial means that lies between classes (eta squared); null without labels, or with "
         "fewer than two examples a class",
     ),
+    *NAMES,
 ]

@@ -47,7 +47,12 @@ RECIPE = [
     ),
     field("seed", pa.int64(), "the variant's seed"),
     field("attempt", pa.int32(), "1; 2 if the first attempt was dead or diverged and the second was not"),
-    field("start", pa.string(), "where the ascent started: noise, example or facet; second attempts start from noise"),
+    field(
+        "start",
+        pa.string(),
+        "where the ascent started: noise, example, facet or predecessor; second attempts start from noise",
+    ),
+    field("started_from", pa.string(), "key of the predecessor, for a picture with a warm start; null for others"),
     field(
         "before_activation",
         pa.bool_(),

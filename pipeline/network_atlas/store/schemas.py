@@ -57,12 +57,24 @@ LAYERS = table_schema(
 ITEMS = table_schema(
     "items",
     [
-        field("stage", pa.string(), "scan, layout, optimize or calibrate"),
+        field("stage", pa.string(), "scan, layout, prior, optimize or calibrate"),
         field("key", pa.string(), "fingerprint of everything that determines the result"),
         *LAYER_KEYS,
         field("channel", pa.int32(), "channel; null for scan items, which hold all channels, maps and cells"),
         field("unit", pa.string(), "what the picture describes; for scan items the span of examples"),
         field("variant", pa.string(), "objective, sign and seed; null for scan items"),
+    ],
+)
+
+LEARNED_MODELS = table_schema(
+    "learned_models",
+    [
+        field("kind", pa.string(), "denoiser"),
+        field("key", pa.string(), "fingerprint of everything that determines the model"),
+        field("settings", pa.string(), "how it was fitted, as JSON"),
+        field("report", pa.string(), "how well it fits, as JSON: numbers by name"),
+        field("images", pa.int32(), "images of the dataset that it was fitted to"),
+        field("state", pa.struct([pa.field("bytes", pa.binary())]), "the model itself: a file of torch.save"),
     ],
 )
 

@@ -25,7 +25,7 @@ from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, MapLinks, SiteTask
-from network_atlas.run.basis import put_basis, reasons_of
+from network_atlas.run.basis import put_basis, reasons_since
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
@@ -78,7 +78,8 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
             log.note("model", message=line)
             progress.message(f"model: {line}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
-        _explain(current)
+        before = latest(current.store)
+        _explain(current, before)
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
@@ -90,18 +91,17 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         done = _attribute(current)
         _assemble(current, done)
         current.stop_if_failed("assemble")
-        manifest = _publish(current, done)
+        manifest = _publish(current, done, before)
         _show(current, manifest)
         current.stop_if_failed()
     return result_of(current.prepared, done, manifest)
 
 
-def _explain(current: Run) -> None:
+def _explain(current: Run, before: Manifest | None) -> None:
     """Say what is reused and why the rest is made; only in the log where nothing is published yet."""
-    manifest, each = latest(current.store), reasons_of(current.prepared, current.done().keys)
-    for line in in_groups(each):
+    for line in in_groups(reasons_since(before, current.prepared, current.done().keys)):
         current.log.note("layers", message=line)
-        if manifest is not None:
+        if before is not None:
             current.progress.message(line)
 
 
@@ -194,8 +194,8 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
     return [task for task in tasks if not current(task)]
 
 
-def _publish(current: Run, done: Done) -> Manifest:
-    before = latest(current.store)
+def _publish(current: Run, done: Done, before: Manifest | None) -> Manifest:
+    """Publish the snapshot; `before` is the newest one so far, and stays so while this run holds the lease."""
     manifest = publish_snapshot(current.prepared, done, current.log.run)
     put_basis(current.prepared, manifest)
     if before is None or before.number != manifest.number:

@@ -15,6 +15,7 @@ from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import NO_NAME, LayerNames
 from network_atlas.assemble.standing import picture_status, sampled_scores, standing
 from network_atlas.assemble.verdict import standardized_rank, verdict, worst
+from network_atlas.config.twins import twin_of
 from network_atlas.config.verdict import VerdictConfig
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
@@ -27,11 +28,11 @@ from network_atlas.units import Channel, ClassLogit
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
-    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
-    *("attempt", "start", "before_activation"),
+    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "depth", "curve", "seed"),
+    *("attempt", "start", "started_from", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
-MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile")
+MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile", "naturalness")
 """Columns that calibration fills."""
 SMALLEST = 1e-12
 """Instead of a norm of zero: a picture that excites nothing then agrees with no other (cosine 0)."""
@@ -81,7 +82,11 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
     scan = sources.scan[channel] if sources.scan and channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
-    shown = [_visualization(layer, picture, row, sources, agreements.get(picture.key)) for picture, row in made]
+    twins = _twins([picture for picture, _ in made])
+    shown = [
+        _visualization(layer, picture, row, sources, agreements.get(picture.key)) | {"twin": twins.get(picture.key)}
+        for picture, row in made
+    ]
     statistics = NO_STATISTICS | dict(sources.directions.get(str(subject), {}))
     if sources.scan and channel is not None:
         statistics = channel_statistics(layer, channel, sources)
@@ -148,6 +153,18 @@ def _visualization(
     return shown | {"picture_verdict": judged.word, "verdict_reasons": list(judged.reasons)}
 
 
+def _twins(pictures: Sequence[Picture]) -> dict[str, str]:
+    """Return, by the key of each picture that a prior pulled at, the key of the same picture without it."""
+
+    def identity(picture: Picture, recipe: str) -> object:
+        group = picture.together and (picture.together.kind, picture.together.index)
+        return (picture.unit, picture.sign, picture.seed, picture.start, group, recipe)
+
+    keys = {identity(picture, picture.recipe): picture.key for picture in pictures}
+    found = {picture.key: keys.get(identity(picture, twin_of(picture.recipe))) for picture in pictures}
+    return {key: twin for key, twin in found.items() if twin is not None}
+
+
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
     """Return by key, for pictures that differ only in their seed, how similar the activations are that they cause.
 
@@ -191,7 +208,7 @@ def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
             **example,
             "label": sources.label(example["example_id"]),
             "box": shown.box,
-            "crop": {"bytes": shown.jpeg, "path": None},
+            "crop": {"bytes": shown.image, "path": None},
         }
         for example in examples
         for shown in [sources.crops[location_of(example)]]

@@ -24,6 +24,22 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedModel:
+    """A model of the dataset's images that pictures are made or measured with (`plan.learned`)."""
+
+    kind: str
+    key: str
+    source: str
+    """'trained' on the run's dataset, 'packaged', or the path of a file."""
+    sha256: str = ""
+    """Hash of the user's file."""
+    layer: LayerSpec | None = None
+    """The layer of the atlas's network that it is a model of, if any."""
+    stored: str = ""
+    """In tasks: the shard that holds a model of source 'trained'."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutPlan:
     """The map of a layer."""
 

@@ -38,6 +38,13 @@ STAGES = {
             computes=False,
         ),
         Stage(
+            name="prior",
+            worker="network_atlas.priors.worker:PriorWorker",
+            items="models",
+            results="models",
+            computes=True,
+        ),
+        Stage(
             name="optimize",
             worker="network_atlas.optimize.worker:OptimizeWorker",
             items="pictures",
@@ -49,6 +56,13 @@ STAGES = {
             worker="network_atlas.calibrate.worker:CalibrateWorker",
             items="pictures",
             results="pictures",
+            computes=True,
+        ),
+        Stage(
+            name="attribute",
+            worker="network_atlas.attribute.worker:AttributeWorker",
+            items="channels",
+            results="channels",
             computes=True,
         ),
         Stage(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from network_atlas.config.declare import ASSEMBLE
 from network_atlas.config.determines import determining
+from network_atlas.config.priors import TRAINED
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.calibration import calibration_keys
-from network_atlas.plan.contents import LayerPlan
-from network_atlas.plan.pictures import Picture
+from network_atlas.plan.contents import LayerPlan, LearnedModel
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.maps import cells_of, directions_of
 from network_atlas.run.prepare import Prepared
@@ -23,7 +24,7 @@ from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
 
-ASSEMBLE_ALGORITHM = 6
+ASSEMBLE_ALGORITHM = 7
 """Raise this number when the same results are joined into another table."""
 
 
@@ -52,9 +53,16 @@ class StoredFiles:
         """Return the file with the cells of a finished map."""
         return cells_of(self._done.layout[layout_key])
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
-        return files_under((self._done.optimize[picture.key] for picture in pictures), "visualizations")
+    def of_learned(self, model: LearnedModel) -> LearnedModel | None:
+        """Return a model with the file that holds it; None if it is not fitted yet."""
+        if model.source != TRAINED:
+            return model
+        receipt = self._done.prior.get(model.key)
+        return replace(model, stored=receipt.files[0].path) if receipt else None
+
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures, by the pictures' keys."""
+        return files_under((self._done.optimize[key] for key in keys), "visualizations")
 
 
 def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleTask:

@@ -57,7 +57,7 @@ SHOWN_EXAMPLE = [
         "the part of the upright, full-size image that the position sees: its receptive field, cut to the image, or "
         "its token's patch; for kinds ranked by mean, everything that the model is shown",
     ),
-    field("crop", IMAGE, "JPEG of the box, or of 16 px of the input around it where it is smaller"),
+    field("crop", IMAGE, "WebP image of the box, or of 16 px of the input around it where it is smaller"),
 ]
 
 STATISTICS = [

@@ -45,6 +45,16 @@ def layout_directory(folder: str, layer: LayerSpec) -> str:
     return f"{folder}/layer_slug={layer.slug}"
 
 
+def attributions_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's attributions."""
+    return f"attributions/layer_slug={layer.slug}"
+
+
+def edges_directory(layer: LayerSpec, parent: LayerSpec) -> str:
+    """Return the folder of the edges from a layer to one just before it."""
+    return f"edges/layer_slug={layer.slug}/parent_slug={parent.slug}"
+
+
 def statistics_directory(layer: LayerSpec) -> str:
     """Return the folder of a layer's tables with the statistics of all channels."""
     return f"{TABLES}/channel_stats/layer_slug={layer.slug}"

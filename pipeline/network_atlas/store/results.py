@@ -6,7 +6,7 @@ Does not import torch, so `atlas status` answers at once.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from network_atlas.errors import CorruptShardError
@@ -20,8 +20,10 @@ LAYERS_FILE = "layers.parquet"
 RESULTS = {
     "scan": ("scan", "activation_samples", "examples", "failures/images"),
     "layout": ("layouts", "cells", "directions"),
+    "prior": ("priors",),
     "optimize": ("visualizations",),
     "calibrate": ("calibrations",),
+    "attribute": ("attributions", "edges"),
     "statistics": ("statistics",),
 }
 """Stages whose results have keys, with the folders of their files."""
@@ -36,10 +38,12 @@ class Done:
     optimize: dict[str, Receipt]
     calibrate: dict[str, Receipt]
     statistics: dict[str, Receipt]
+    prior: dict[str, Receipt] = field(default_factory=dict)
+    attribute: dict[str, Receipt] = field(default_factory=dict)
 
     @property
     def keys(self) -> set[str]:
-        return {*self.scan, *self.layout, *self.optimize}
+        return {*self.scan, *self.layout, *self.prior, *self.optimize, *self.attribute}
 
 
 def what_is_done(store: Store) -> Done:

@@ -28,14 +28,14 @@ CROPS_ON_PAGE = 0.5
 PICTURES_FILE, MEASUREMENTS_FILE, PARTIALS_FILE, SAMPLES_FILE, SMALL_FILE = 10_000, 6_500, 28_000, 8_000, 4_500
 LAYER_TABLE, LAYER_STATISTICS, LAYER_PAGE, INDEX_OF_LAYER, RUN_FILES, ASSETS = (
     70_000,
-    42_000,
+    48_000,
     9_000,
     2_500,
     45_000,
     125_000,
 )
-CONCEPTS_AND_BASES = 11_000
-"""The two small tables of a layer."""
+CONCEPTS_AND_BASES = 25_000
+"""The two small tables of a layer, each in a folder of its own."""
 BLOCK = 4096
 """Space that a small file, such as a receipt, takes on a disk."""
 

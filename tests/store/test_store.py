@@ -90,7 +90,7 @@ def test_only_the_requested_layer_is_read(store: Store) -> None:
 def test_every_field_explains_itself_and_every_schema_has_a_version() -> None:
     values = [*vars(schemas).values(), *vars(scan_schemas).values()]
     tables = [value for value in values if isinstance(value, pa.Schema)]
-    assert len(tables) == 13
+    assert len(tables) == 14
     for schema in tables:
         assert schema.metadata[b"atlas.schema"]
         assert schema.metadata[b"atlas.version"]

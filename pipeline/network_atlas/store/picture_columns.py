@@ -101,6 +101,20 @@ MEASUREMENTS = [
     ),
 ]
 
+NATURALNESS = field(
+    "naturalness",
+    pa.float32(),
+    "share of the dataset's images in which a denoiser leaves as much of added noise as in the picture, or more: 0 is "
+    "noisier than every image, 100 smoother; null where the run has no denoiser",
+    "%",
+)
+
+TWIN = field(
+    "twin",
+    pa.string(),
+    "key of the same picture made without the recipe's prior; null for pictures that no prior pulled at",
+)
+
 AGREEMENT = field(
     "agreement",
     pa.float32(),

@@ -89,7 +89,7 @@ def test_pictures_say_their_depth_and_are_the_same_alone(tiny: Callable[..., Run
     assert Counter((shown["objective"], shown["depth"], shown["steps"]) for shown in every.values()) == {
         ("channel", "early", 4): 3,
         ("neuron", "early", 4): 3,
-        ("logit", "late", 8): 3,
+        ("logit", "late", 6): 3,
     }
     # Named by their units alone, in a layer that the sweep does not select, a channel and a neuron are the same.
     combine = 'sweep.combine=[{unit: "conv1:1"}, {unit: "conv1:2@8,8"}]'

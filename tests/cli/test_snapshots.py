@@ -29,7 +29,7 @@ def test_snapshots_say_what_changed(retrained_root: Path, capsys: pytest.Capture
     head, first, second = capsys.readouterr().out.splitlines()
     assert head.split() == ["snapshot", "created", "network", "layers", "only", "here", "shared", "changed"]
     assert first.rstrip().endswith("the first")
-    assert "conv3 recomputed (1 of 3 layers); settings: model.weights; 12 new pictures" in second
+    assert "conv3 recomputed (1 of 3 layers); settings: model.weights; 12 pictures in new files" in second
     assert first.split()[2] != second.split()[2]
 
 

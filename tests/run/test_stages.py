@@ -438,20 +438,15 @@ def test_killing_the_process_in_each_stage_changes_nothing(
 def test_on_ray_neither_kills_of_workers_and_drivers_nor_stops_change_anything(
     start: Callable[..., Command], tmp_path: Path, undisturbed: Tables
 ) -> None:
+    # Stops by SIGTERM on Ray are in `executors/test_cluster.py`, kills in later stages and of nodes in `test_chaos.py`.
     first = start([*RAY, "executor.grace_seconds=2"])
     first.wait_for("scan", 1)
     first.kill_a_worker()
     first.wait_for("optimize", 1)
     first.stop(signal.SIGINT)
-    second = start(RAY)
+    second = start([*RAY, "executor.workers=1"])
     second.wait_for("optimize", 2)
-    second.kill_a_worker()
-    second.wait_for("optimize", 4)
     second.process.kill()
-    third = start([*RAY, "executor.grace_seconds=2"])
-    third.wait_for("calibrate", 1)
-    third.kill_a_worker()
-    third.stop(signal.SIGTERM)
     start().finish()
     assert tables(tmp_path / "atlas") == undisturbed
     assert not (tmp_path / "atlas" / "failures").exists()

@@ -195,6 +195,7 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
             "percentile": 99.5,
             "times_maximum": 1.25,
             "steps": 8,
+            "depth": "early",
             "seed": 0,
         }
         return about | {

@@ -71,13 +71,20 @@ def crop(image: Image.Image, preprocessing: Preprocessing, box: Box, *, side_px:
     A side of less than 16 px of the input becomes 16. A box that reaches beyond the input is moved inside, and cut
     where it is larger than the input. The longer side of the result is `side_px`.
     """
-    config = preprocessing.config
-    top, bottom = _interval(box[0], box[2], config.height)
-    left, right = _interval(box[1], box[3], config.width)
+    top, left, bottom, right = crop_box(box, preprocessing.config)
     source = preprocessing.source_box((image.height, image.width), (top, left, bottom, right))
     longer = max(bottom - top, right - left)
     size = (max(1, round(side_px * (bottom - top) / longer)), max(1, round(side_px * (right - left) / longer)))
     return _webp(image, source, size)
+
+
+def crop_box(box: Box, config: InputConfig) -> Box:
+    """Return the part of the model's input that a crop of `box` shows: made large enough, and moved or cut to it."""
+    (top, bottom), (left, right) = (
+        _interval(box[0], box[2], config.height),
+        _interval(box[1], box[3], config.width),
+    )
+    return top, left, bottom, right
 
 
 def _interval(start: float, stop: float, length: int) -> tuple[float, float]:

@@ -56,6 +56,7 @@ METRICS = (
     ("frequency_distance", "distance of frequencies"),
     ("class_selectivity", "selectivity for a class"),
     ("name_score", "score of its name"),
+    ("clarity", "clarity of its best images"),
     ("fraction_active", "share of images active"),
     ("maximum", "largest value"),
     ("mean", "mean"),

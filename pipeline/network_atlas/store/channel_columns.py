@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from network_atlas.store.fields import IMAGE, field
-from network_atlas.store.name_columns import NAMES
+from network_atlas.store.name_columns import CLARITY, DESCRIPTIONS, NAMES
 
 EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
@@ -140,4 +140,6 @@ CHANNEL_STATISTICS = [
         "fewer than two examples a class",
     ),
     *NAMES,
+    *DESCRIPTIONS,
+    *CLARITY,
 ]

@@ -27,11 +27,11 @@ CROPS_ON_PAGE = 0.5
 # Fixed parts of files: mostly the description of each column in the footer of a Parquet file.
 PICTURES_FILE, MEASUREMENTS_FILE, PARTIALS_FILE, SAMPLES_FILE, SMALL_FILE = 10_000, 6_500, 28_000, 8_000, 4_500
 LAYER_TABLE, LAYER_STATISTICS, LAYER_PAGE, INDEX_OF_LAYER, RUN_FILES, ASSETS = (
-    70_000,
+    84_000,
     48_000,
     9_000,
     2_500,
-    45_000,
+    90_000,
     125_000,
 )
 CONCEPTS_AND_BASES = 25_000

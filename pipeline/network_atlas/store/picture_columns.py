@@ -41,6 +41,13 @@ PICTURE = [
 RECIPE = [
     field("steps", pa.int32(), "optimization steps taken", "steps"),
     field(
+        "depth",
+        pa.string(),
+        "which form of the recipe made the picture: early (no border, small zooms and turns), middle (no border), "
+        "late (more steps, most of them at about the picture's own size), plain (as it stands); empty for recipes "
+        "that follow no depth",
+    ),
+    field(
         "curve",
         pa.list_(pa.struct([field("step", pa.int32(), "step"), field("score", pa.float32(), "mean score up to it")])),
         "the score while the picture was made, as the model saw it (transformed), thinned",
@@ -93,6 +100,20 @@ MEASUREMENTS = [
         "%",
     ),
 ]
+
+NATURALNESS = field(
+    "naturalness",
+    pa.float32(),
+    "share of the dataset's images in which a denoiser leaves as much of added noise as in the picture, or more: 0 is "
+    "noisier than every image, 100 smoother; null where the run has no denoiser",
+    "%",
+)
+
+TWIN = field(
+    "twin",
+    pa.string(),
+    "key of the same picture made without the recipe's prior; null for pictures that no prior pulled at",
+)
 
 AGREEMENT = field(
     "agreement",

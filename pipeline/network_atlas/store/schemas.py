@@ -13,12 +13,14 @@ from network_atlas.store.fields import LAYER_KEYS, field, table_schema
 from network_atlas.store.picture_columns import (
     AGREEMENT,
     MEASUREMENTS,
+    NATURALNESS,
     PERCENTILE,
     PICTURE,
     PICTURE_KEY,
     PICTURE_STATUS,
     RECIPE,
     STANDARDIZED_RANK,
+    TWIN,
     VERDICT,
     VERDICT_WORDS,
 )
@@ -97,6 +99,7 @@ CALIBRATIONS = table_schema(
         field("key", pa.string(), "the picture's fingerprint"),
         field("calibration", pa.string(), "fingerprint of everything that determines these numbers"),
         *MEASUREMENTS,
+        NATURALNESS,
         field("activations", pa.list_(pa.float32()), "spatial mean of every channel of the layer on the picture"),
         field(
             "reference",
@@ -139,9 +142,11 @@ ATLAS = table_schema(
                             "where there is nothing to compare with",
                         ),
                         *MEASUREMENTS,
+                        NATURALNESS,
                         STANDARDIZED_RANK,
                         AGREEMENT,
                         *RECIPE,
+                        TWIN,
                         field(
                             "picture_status",
                             pa.string(),

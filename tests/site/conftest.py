@@ -15,7 +15,8 @@ import pytest
 from PIL import Image, ImageStat
 
 from network_atlas.layers import LayerSpec
-from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
+from network_atlas.site.pages import AtlasInfo, index_files, layer_files
+from network_atlas.site.summaries import summary
 
 Colour = tuple[int, int, int]
 Row = dict[str, Any]
@@ -89,19 +90,58 @@ def targets() -> Callable[[str, Page], set[str]]:
 
 @pytest.fixture
 def layer_data() -> Callable[[Files, LayerSpec], dict[str, Any]]:
-    """Return a function that reads the data script of a layer."""
+    """Return a function that reads the scripts of a layer: the grid's data, with the details of all channels."""
 
     def read(files: Files, spec: LayerSpec) -> dict[str, Any]:
         script = files[f"layers/{spec.slug}.js"].decode("ascii")
         assert script.startswith("window.ATLAS_LAYER=")
         assert script.endswith(";\n")
         data: dict[str, Any] = json.loads(script.removeprefix("window.ATLAS_LAYER=").removesuffix(";\n"))
-        return data
+        data["tiles"] = [dict(zip(data["fields"], tile, strict=True)) for tile in data["tiles"]]
+        parts = sorted(path for path in files if path.startswith(f"layers/{spec.slug}/details-"))
+        details = [json.loads(files[path].decode("ascii").partition("]=")[2].removesuffix(";\n")) for path in parts]
+        channels = [channel for part in details for channel in part["channels"]]
+        return data | {"channels": channels, "sheets": [part["sheet"] for part in details]}
 
     return read
 
 
 @pytest.fixture
+def search_data() -> Callable[[Files], dict[str, Any]]:
+    """Return a function that reads the data of the search, each unit with its texts in place of their numbers."""
+
+    def read(files: Files) -> dict[str, Any]:
+        script = files["assets/search.js"].decode("ascii")
+        data: dict[str, Any] = json.loads(script.removeprefix("window.ATLAS_SEARCH=").removesuffix(";\n"))
+        units = [dict(zip(data["fields"], unit, strict=False)) for unit in data["units"]]
+        for unit in units:
+            unit |= {"layer": data["layers"][unit["layer"]][1], "status": data["words"][unit["status"]]}
+            unit |= {"verdict": data["words"][unit["verdict"]], "classes": [data["labels"][n] for n in unit["classes"]]}
+            unit["examples"] = [data["examples"][n][0] for n in unit["examples"]]
+        return data | {"units": units}
+
+    return read
+
+
+@pytest.fixture
+def shown_crop(seen: Callable[..., Colour]) -> Callable[..., Colour]:
+    """Return a function that says which colour the crop of an example has on a layer's pages."""
+
+    def look(files: Files, spec: LayerSpec, sheets: Sequence[Row], example: Row) -> Colour:
+        if isinstance(example["place"], str):
+            with Image.open(io.BytesIO(files[f"examples/{example['place']}.webp"])) as image:
+                mean = ImageStat.Stat(image.convert("RGB")).mean
+            return round(mean[0]), round(mean[1]), round(mean[2])
+        columns, rows = sheets[example["part"]]["columns"], sheets[example["part"]]["rows"]
+        row, column = divmod(example["place"], columns)
+        x, y = 100 * column / max(1, columns - 1), 100 * row / max(1, rows - 1)
+        style = f"background-size:{100 * columns}% {100 * rows}%;background-position:{x}% {y}%"
+        return seen(files[f"layers/{spec.slug}/examples-{example['part']:03d}.webp"], style)
+
+    return look
+
+
+@pytest.fixture(scope="session")
 def encoded() -> Callable[..., bytes]:
     """Return a function that makes a picture of one colour."""
 
@@ -131,7 +171,7 @@ def seen() -> Callable[[bytes, str], Colour]:
     return look
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_spec() -> Callable[..., LayerSpec]:
     """Return a function that makes a layer."""
 
@@ -142,7 +182,7 @@ def make_spec() -> Callable[..., LayerSpec]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
     """Return a function that makes a row of an atlas table; pictures and examples are given by their colours."""
 
@@ -155,10 +195,10 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
             "percentile": 99.5,
             "times_maximum": 1.25,
             "steps": 8,
+            "depth": "early",
             "seed": 0,
         }
         return about | {
-            "key": f"key of {variant}",
             "variant": variant,
             "image": {"bytes": encoded(colour), "path": None},
         }
@@ -172,12 +212,13 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
         channel: int, *, pictures: Mapping[str, Colour] | None = None, examples: Sequence[Colour] = (), **changes: Any
     ) -> Row:
         shown = {"channel+": (200, 40, 40)} if pictures is None else pictures
+        pictures_of = [picture(variant, colour) for variant, colour in shown.items()]
         row = {
             "channel": channel,
             "unit": f"blocks.4:{channel}",
             "class_name": None,
             "status": "ok",
-            "visualizations": [picture(variant, colour) for variant, colour in shown.items()],
+            "visualizations": [each | {"key": f"{channel}: {each['key']}"} for each in pictures_of],
             "examples": [example(rank, colour) for rank, colour in enumerate(examples)],
             "count": 12,
             "mean": 0.5,
@@ -190,7 +231,7 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def info() -> AtlasInfo:
     """Facts about the atlas that the pages show."""
     facts = (("Weights", "default"), ("Snapshot", "1"))
@@ -199,7 +240,7 @@ def info() -> AtlasInfo:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_site(info: AtlasInfo) -> Callable[..., Files]:
     """Return a function that makes all files of a site from layers with their rows."""
 
@@ -209,15 +250,5 @@ def make_site(info: AtlasInfo) -> Callable[..., Files]:
         for number, (spec, rows) in enumerate(layers):
             files |= layer_files(about, spec, rows, specs[number], specs[number + 2])
         return files | index_files(about, [summary(spec, rows) for spec, rows in layers])
-
-    def summary(spec: LayerSpec, rows: Sequence[Row]) -> LayerSummary:
-        statuses = [row["status"] for row in rows]
-        return LayerSummary(
-            spec=spec,
-            channels_shown=len(rows),
-            status_counts={status: statuses.count(status) for status in sorted(set(statuses))},
-            verdict_counts={"trusted": len(rows)} if any(row.get("verdict") for row in rows) else {},
-            covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in rows[:8] if row["visualizations"]),
-        )
 
     return make

@@ -6,11 +6,7 @@ import dataclasses
 import io
 import math
 import re
-import shutil
-import subprocess
-import urllib.parse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +14,10 @@ from PIL import Image
 
 from network_atlas.layers import OUTPUT
 from network_atlas.site.layer_data import script_json
-from network_atlas.site.packing import CELLS_PER_SHEET
+from network_atlas.site.order import similarity_order
+from network_atlas.site.packing import CHANNELS_PER_PART, THUMBNAIL_PX
 from network_atlas.site.pages import STATIC, index_files, layer_facts, layer_files
+from network_atlas.site.structure import sections_of
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
 
@@ -45,7 +43,7 @@ def hostile_layer(make_spec: Make, make_row: Make) -> Any:
 def test_every_file_referred_to_is_there(
     make_site: Make, make_spec: Make, make_row: Make, read_page: Make, targets: Make, layer_data: Make
 ) -> None:
-    first = make_spec("first", 1), [make_row(n, examples=[colour(n)] * 3) for n in range(70)]
+    first = make_spec("first", 1), [make_row(n, examples=[colour(7)] * 3) for n in range(20)]
     bare = make_spec("bare", 2), [make_row(0, pictures={})]
     hostile = hostile_layer(make_spec, make_row)
     empty = make_spec("x" * 200, 9), []
@@ -55,9 +53,11 @@ def test_every_file_referred_to_is_there(
         expected |= targets(path, read_page(files, path))
     for spec, _ in (first, bare, hostile, empty):
         for channel in layer_data(files, spec)["channels"]:
-            expected |= {f"layers/{spec.slug}/{shown['file']}" for shown in channel["pictures"]}
-            expected |= {f"layers/{spec.slug}/pictures-{shown['sheet']:03d}.webp" for shown in channel["pictures"]}
-            expected |= {f"layers/{spec.slug}/examples-{shown['sheet']:03d}.webp" for shown in channel["examples"]}
+            expected |= {f"layers/{spec.slug}/{shown['file']}.webp" for shown in channel["pictures"]}
+            expected |= {f"examples/{shown['place']}.webp" for shown in channel["examples"] if shown["place"]}
+    for spec, rows in (first, bare, hostile):
+        expected |= {f"layers/{spec.slug}/details-{n:03d}.js" for n in range(-(-len(rows) // CHANNELS_PER_PART))}
+    expected.add("assets/search.js")
     assert expected == set(files), "nothing is missing, and nothing is written that nobody sees"
 
 
@@ -78,7 +78,7 @@ def test_outside_text_stays_text_in_pages(
     for path in ("index.html", f"layers/{spec.slug}.html"):
         page = read_page(files, path)
         assert HOSTILE in page.text, path
-        assert len(page.all("script")) == (0 if path == "index.html" else 4), path
+        assert len(page.all("script")) == (6 if path == "index.html" else 10), path
         assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")], path
     cell = read_page(files, f"layers/{spec.slug}.html").all("a", "cell")[0]
     assert cell["title"] == HOSTILE
@@ -88,10 +88,12 @@ def test_outside_text_stays_text_in_pages(
 def test_outside_text_stays_text_in_data(make_site: Make, make_spec: Make, make_row: Make, layer_data: Make) -> None:
     spec, rows = hostile_layer(make_spec, make_row)
     files = make_site((spec, rows))
-    script = files[f"layers/{spec.slug}.js"]
-    assert b"<" not in script
-    assert script.count(b"\n") == 1
-    assert script.isascii()
+    for path in (f"layers/{spec.slug}.js", f"layers/{spec.slug}/details-000.js"):
+        assert b"<" not in files[path]
+        assert files[path].count(b"\n") == 1
+        assert files[path].isascii()
+    assert b"<" not in files["assets/search.js"]
+    assert files["assets/search.js"].isascii()
     channel = layer_data(files, spec)["channels"][0]
     assert channel["unit"] == channel["className"] == channel["pictures"][0]["variant"] == HOSTILE
     assert {(shown["example_id"], shown["label"]) for shown in channel["examples"]} == {(HOSTILE, HOSTILE)}
@@ -99,7 +101,8 @@ def test_outside_text_stays_text_in_data(make_site: Make, make_spec: Make, make_
 
 def test_an_atlas_without_layers_has_an_index(make_site: Make, read_page: Make) -> None:
     files = make_site()
-    assert set(files) == {"index.html", *(f"assets/{name}" for name in STATIC)}
+    assets = {f"assets/{name}" for name in (*STATIC, "search.js")}
+    assert set(files) == {"index.html", "compare.html", *assets}
     assert "no layers" in read_page(files, "index.html").text
 
 
@@ -108,7 +111,7 @@ def test_a_layer_without_rows_has_a_page(make_site: Make, make_spec: Make, read_
     files = make_site((spec, []))
     assert "No channels of this layer were selected" in read_page(files, f"layers/{spec.slug}.html").text
     assert "no pictures yet" in read_page(files, "index.html").text
-    assert layer_data(files, spec)["channels"] == []
+    assert layer_data(files, spec)["channels"] == layer_data(files, spec)["tiles"] == []
 
 
 def test_a_row_without_pictures_says_so(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:
@@ -116,19 +119,18 @@ def test_a_row_without_pictures_says_so(make_site: Make, make_spec: Make, make_r
     alone = read_page(make_site((spec, [make_row(3, pictures={})])), f"layers/{spec.slug}.html")
     beside = read_page(make_site((spec, [make_row(2), make_row(3, pictures={})])), f"layers/{spec.slug}.html")
     assert alone.text.count("no picture") == beside.text.count("no picture") == 1
-    assert len(beside.all("span", "picture")) == 2
+    assert len(beside.all("span", "picture")) == len(beside.all("img", "picture")) == 1
 
 
 def test_a_row_without_examples_moves_no_others(
-    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, seen: Make
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, shown_crop: Make
 ) -> None:
     spec = make_spec()
     rows = [make_row(0, examples=[colour(10)]), make_row(1), make_row(2, examples=[colour(20), colour(30)])]
     files = make_site((spec, rows))
-    channels = layer_data(files, spec)["channels"]
-    sheet = files[f"layers/{spec.slug}/examples-000.webp"]
-    assert [len(channel["examples"]) for channel in channels] == [1, 0, 2]
-    assert close(seen(sheet, channels[2]["examples"][1]["style"]), colour(30))
+    data = layer_data(files, spec)
+    assert [len(channel["examples"]) for channel in data["channels"]] == [1, 0, 2]
+    assert close(shown_crop(files, spec, data["sheets"], data["channels"][2]["examples"][1]), colour(30))
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
@@ -153,69 +155,89 @@ def test_the_same_table_makes_the_same_files(make_site: Make, make_spec: Make, m
     assert list(files) == list(again)
 
 
-@pytest.mark.parametrize("variants", [("channel+",), ("channel+", "channel-", "neuron+"), tuple("abcdefghij")])
+def colour_of(data: bytes) -> tuple[int, ...]:
+    with Image.open(io.BytesIO(data)) as image:
+        return tuple(image.convert("RGB").getpixel((0, 0)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variants", [("channel+",), ("channel+", "channel-", "neuron+")])
 def test_every_channel_and_variant_shows_its_own_picture(
-    variants: tuple[str, ...],
-    make_site: Make,
-    make_spec: Make,
-    make_row: Make,
-    layer_data: Make,
-    read_page: Make,
-    seen: Make,
+    variants: tuple[str, ...], make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, read_page: Make
 ) -> None:
-    spec = make_spec(channels=150)
-    expected = {(n, name): colour(n * len(variants) + i) for n in range(150) for i, name in enumerate(variants)}
-    for missing in [(0, variants[-1]), (77, variants[0]), (149, variants[-1])]:
+    spec = make_spec(channels=30)
+    expected = {(n, name): colour(n * len(variants) + i) for n in range(30) for i, name in enumerate(variants)}
+    for missing in [(0, variants[-1]), (17, variants[0]), (29, variants[-1])]:
         del expected[missing]
     rows = [
-        make_row(n, pictures={name: expected[n, name] for name in variants if (n, name) in expected})
-        for n in range(150)
+        make_row(n, pictures={name: expected[n, name] for name in variants if (n, name) in expected}) for n in range(30)
     ]
     files = make_site((spec, rows))
     data = layer_data(files, spec)
-    folder = f"layers/{spec.slug}"
-    assert set(data["columns"]) == set(variants)
+    columns, places = data["columns"], ["column", "file"]
+    assert set(columns) == set(variants)
     in_view = {
-        (channel["channel"], shown["variant"]): seen(
-            files[f"{folder}/pictures-{shown['sheet']:03d}.webp"], shown["style"]
-        )
-        for channel in data["channels"]
-        for shown in channel["pictures"]
+        (each["channel"], shown["variant"]): shown["file"] for each in data["channels"] for shown in each["pictures"]
     }
-    assert in_view.keys() == expected.keys()
-    assert all(close(in_view[cell], expected[cell]) for cell in expected)
-    boxes = read_page(files, f"{folder}.html").all("span", "picture")
-    cells = [(n, name) for n in range(150) for name in data["columns"]]
-    in_grid = {}
-    for cell, box in zip(cells, boxes, strict=True):
-        if cell in expected:
-            sheet, style = re.fullmatch(r"background-image:url\('(.+?)'\);(.+)", box["style"]).groups()  # type: ignore[union-attr]
-            in_grid[cell] = seen(files[f"layers/{sheet}"], style)
-        assert ("hidden" in box) == (cell[1] != data["columns"][0])
-    assert in_grid.keys() == expected.keys()
-    assert all(close(in_grid[cell], expected[cell]) for cell in expected)
-    for channel in data["channels"]:
-        for shown in channel["pictures"]:
-            with Image.open(io.BytesIO(files[f"{folder}/{shown['file']}"])) as image:
-                assert image.getpixel((0, 0)) == expected[channel["channel"], shown["variant"]], "in full and exact"
+    in_grid = {
+        (tile["channel"], columns[column]): file
+        for tile in data["tiles"]
+        for column, file in ([shown[data["ofPicture"].index(name)] for name in places] for shown in tile["pictures"])
+    }
+    assert in_view == in_grid
+    colours = {cell: colour_of(files[f"layers/{spec.slug}/{file}.webp"]) for cell, file in in_view.items()}
+    assert colours.keys() == expected.keys()
+    assert all(close(colours[cell], expected[cell]) for cell in expected)
+    images = read_page(files, f"layers/{spec.slug}.html").all("img", "picture")
+    first = [file for (_, variant), file in in_view.items() if variant == columns[0]]
+    assert [image["src"] for image in images] == [f"{spec.slug}/{file}.webp" for file in first]
+
+
+def test_a_large_picture_is_there_small_and_in_full(
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, encoded: Make
+) -> None:
+    row, spec = make_row(0), make_spec()
+    row["visualizations"][0]["image"]["bytes"] = encoded((9, 200, 40), THUMBNAIL_PX, 2 * THUMBNAIL_PX)
+    files = make_site((spec, [row]))
+    (shown,) = layer_data(files, spec)["channels"][0]["pictures"]
+    assert shown["full"]
+    sizes = [
+        Image.open(io.BytesIO(files[f"layers/{spec.slug}/{shown['file']}{ending}.webp"])).size
+        for ending in ("", "-full")
+    ]
+    assert sizes == [(THUMBNAIL_PX, THUMBNAIL_PX // 2), (2 * THUMBNAIL_PX, THUMBNAIL_PX)]
 
 
 def test_every_example_shows_its_own_crop(
-    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, seen: Make
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, shown_crop: Make
 ) -> None:
-    spec = make_spec(channels=70)
-    rows = [make_row(n, examples=[colour(n * 9 + rank) for rank in range(9)]) for n in range(70)]
+    spec = make_spec(channels=20)
+    rows = [make_row(n, examples=[colour(n * 9 + rank) for rank in range(9)]) for n in range(20)]
     files = make_site((spec, rows))
-    channels = layer_data(files, spec)["channels"]
-    assert len({shown["sheet"] for channel in channels for shown in channel["examples"]}) > 1
-    for n, channel in enumerate(channels):
+    data = layer_data(files, spec)
+    assert len(data["sheets"]) > 1
+    for n, channel in enumerate(data["channels"]):
         for rank, shown in enumerate(channel["examples"]):
-            sheet = files[f"layers/{spec.slug}/examples-{shown['sheet']:03d}.webp"]
-            assert close(seen(sheet, shown["style"]), colour(n * 9 + rank)), (n, rank)
+            assert close(shown_crop(files, spec, data["sheets"], shown), colour(n * 9 + rank)), (n, rank)
+
+
+def test_an_image_that_many_channels_show_is_stored_once(
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, shown_crop: Make
+) -> None:
+    specs = [make_spec("a", 1), make_spec("b", 2)]
+    rows = [make_row(n, examples=[colour(200), colour(n)]) for n in range(10)]
+    files = make_site(*((spec, rows) for spec in specs))
+    assert len([path for path in files if path.startswith("examples/")]) == 1
+    for spec in specs:
+        data = layer_data(files, spec)
+        assert len({channel["examples"][0]["place"] for channel in data["channels"]}) == 1
+        assert all(
+            close(shown_crop(files, spec, data["sheets"], channel["examples"][0]), colour(200))
+            for channel in data["channels"]
+        )
 
 
 def test_pictures_of_one_name_are_all_shown_each_as_its_own(
-    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, seen: Make
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make
 ) -> None:
     colours = {"first": (200, 40, 40), "second": (40, 200, 40), "other": (40, 40, 200)}
     row = make_row(0, pictures=colours)
@@ -226,14 +248,8 @@ def test_pictures_of_one_name_are_all_shown_each_as_its_own(
     data = layer_data(files, spec)
     assert data["columns"] == ["interpolation 1 of 6", "interpolation 1 of 6 (2)", "other"]
     for shown in data["channels"][0]["pictures"]:
-        sheet = files[f"layers/{spec.slug}/pictures-{shown['sheet']:03d}.webp"]
-        assert close(seen(sheet, shown["style"]), colours[shown["key"].removeprefix("key of ")])
-
-
-def test_sheets_stay_small_however_many_variants(make_site: Make, make_spec: Make, make_row: Make) -> None:
-    pictures = {f"diverse-{number}": colour(number) for number in range(CELLS_PER_SHEET + 6)}
-    files = make_site((make_spec(), [make_row(n, pictures=pictures) for n in range(3)]))
-    assert len([path for path in files if "/pictures-" in path]) == 3
+        file = files[f"layers/{spec.slug}/{shown['file']}.webp"]
+        assert close(colour_of(file), colours[shown["key"].removeprefix("0: key of ")])
 
 
 def test_layers_link_to_their_neighbours(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:
@@ -314,66 +330,6 @@ def test_building_changes_no_row(make_spec: Make, make_row: Make, info: Any) -> 
     assert rows == same
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
-def test_a_browser_opens_a_channel_from_disk(
-    make_site: Make, make_spec: Make, make_row: Make, tmp_path: Path, parse: Make
-) -> None:
-    spec, rows = hostile_layer(make_spec, make_row)
-    rows[5] |= {"status": "grey", "mean": None}
-    for path, data in make_site((spec, rows)).items():
-        file = tmp_path / "a site #1" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    page = parse(dump_dom(f"{(tmp_path / 'a site #1' / 'layers' / spec.slug).as_uri()}.html#channel=5", tmp_path))
-    assert page.all("body")[0]["data-ready"] == "true"
-    assert "open" in page.all("dialog")[0]
-    assert len(page.all("script")) == 4, "hostile text is text"
-    for text in (
-        HOSTILE,
-        "Excite it most",
-        "Excite it least",
-        "On the dataset",
-        "Scores 3.5 after 8 steps, seed 0.",
-        "beyond 99.5 % of the sampled images",
-        "1.3 times as much",
-        "grey",
-    ):
-        assert text in page.text
-    assert len([box for box in page.all("span", "picture") if "url(" in box["style"]]) == 6 + 2
-    (picture,) = page.all("img")
-    assert (tmp_path / "a site #1" / "layers" / urllib.parse.unquote(picture["src"])).is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
-def test_a_browser_sorts_and_filters_by_the_address(
-    make_site: Make, make_spec: Make, make_row: Make, tmp_path: Path, parse: Make
-) -> None:
-    rows = [make_row(number, verdict="trusted" if number % 2 else "doubtful") for number in range(6)]
-    for number, row in enumerate(rows):
-        row["visualizations"][0] |= {"score": float([5, 1, 4, 2, 6, 3][number]), "picture_verdict": row["verdict"]}
-    for path, data in make_site((make_spec(channels=6), rows)).items():
-        file = tmp_path / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    page_of = (tmp_path / "layers" / f"{make_spec().slug}.html").as_uri()
-    page = parse(dump_dom(f"{page_of}#sort=score&verdict=trusted&to=2.5", tmp_path))
-    cells = page.all("a", "cell")
-    assert [int(cell["data-channel"]) for cell in cells] == [4, 0, 2, 5, 3, 1], "by score, the largest first"
-    assert [int(cell["data-channel"]) for cell in cells if "hidden" not in cell] == [3, 1]
-    assert "2 of 6 shown" in page.text
-    assert cells[-1]["href"] == "#sort=score&verdict=trusted&to=2.5&channel=1", "links keep the choice"
-
-
-def dump_dom(address: str, profile: Path) -> str:
-    """Return the page as chromium sees it after its scripts ran."""
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet]
-    options = [f"--user-data-dir={profile / 'profile'}", "--virtual-time-budget=3000", "--dump-dom", address]
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=True).stdout
-
-
 def test_a_unit_that_is_no_channel_has_a_cell_of_its_own(make_row: Make, make_spec: Make, info: Any) -> None:
     spec = make_spec()
     rows = [
@@ -385,5 +341,47 @@ def test_a_unit_that_is_no_channel_has_a_cell_of_its_own(make_row: Make, make_sp
     page, data = files[f"layers/{spec.slug}.html"].decode(), files[f"layers/{spec.slug}.js"].decode()
     assert [f'id="cell-{number}"' in page for number in (3, 24, 25)] == [True] * 3  # 24 channels: others count on
     assert "blocks.4:*" in page
-    assert '"single":false' in data
+    assert '[24,"blocks.4:*",false,' in data
     assert rows[1]["channel"] is None
+
+
+def test_the_search_has_every_channel_with_its_texts(
+    make_site: Make, make_spec: Make, make_row: Make, search_data: Make
+) -> None:
+    spec, output = make_spec(), make_spec(OUTPUT, 99, channels=2, height=None, width=None)
+    rows = [make_row(n, examples=[colour(n)] * 3, verdict="doubtful", status="grey") for n in range(3)]
+    rows[1] |= {"name": "fur", "classes": [{"label": "cat", "count": 2, "mean": 1.0}]}
+    data = search_data(make_site((spec, rows), (output, [make_row(0, class_name="tench"), make_row(1, pictures={})])))
+    units = data["units"]
+    assert [(unit["layer"], unit["channel"]) for unit in units] == [
+        *((spec.name, n) for n in range(3)),
+        *((OUTPUT, n) for n in range(2)),
+    ]
+    assert (units[1]["name"], units[1]["classes"], units[1]["status"], units[1]["verdict"]) == (
+        *("fur", ["cat"], "grey", "doubtful"),
+    )
+    assert units[0]["examples"] == ["class0/0.png", "class2/2.png"], "the best images alone"
+    assert units[3]["caption"] == "tench"
+    assert (units[4]["file"], "caption" in units[4]) == (None, False)
+
+
+def test_similar_channels_stand_side_by_side() -> None:
+    partners = {0: [(3, 0.9)], 1: [(4, 0.8)], 2: [], 3: [(0, 0.9), (5, 0.7)], 4: [(1, 0.8)], 5: [(3, 0.7)]}
+    rows = [
+        {"channel": number, "partners": [{"channel": other, "correlation": close} for other, close in those]}
+        for number, those in partners.items()
+    ]
+    assert similarity_order(rows) == [0, 3, 5, 1, 4, 2]
+    assert similarity_order([]) == []
+
+
+def test_layers_are_grouped_by_stage_and_block(make_spec: Make) -> None:
+    names = ["conv1", "bn1", "layer1.0.conv1", "layer1.0", "layer1.1", "encoder.layers.3.mlp", "encoder.norm", "output"]
+    sections = sections_of([make_spec(name, number) for number, name in enumerate(names)])
+    shape = [(part.name, [(block.name, len(block.layers)) for block in part.blocks]) for part in sections]
+    assert shape == [
+        ("conv1 to bn1", [("", 2)]),
+        ("layer1", [("layer1.0", 2), ("layer1.1", 1)]),
+        ("encoder", [("", 2)]),
+        ("output", [("", 1)]),
+    ]

@@ -33,6 +33,7 @@ def visualization(channel: int, *, size_bytes: int = 100, layer_index: int = 3) 
         "opacity": None,
         "score": 1.5,
         "steps": 4,
+        "depth": "middle",
         "curve": [{"step": 4, "score": 1.0}],
         "seed": 0,
         "attempt": 1,
@@ -89,7 +90,7 @@ def test_only_the_requested_layer_is_read(store: Store) -> None:
 def test_every_field_explains_itself_and_every_schema_has_a_version() -> None:
     values = [*vars(schemas).values(), *vars(scan_schemas).values()]
     tables = [value for value in values if isinstance(value, pa.Schema)]
-    assert len(tables) == 13
+    assert len(tables) == 14
     for schema in tables:
         assert schema.metadata[b"atlas.schema"]
         assert schema.metadata[b"atlas.version"]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from network_atlas.errors import StoreError, did_you_mean
-from network_atlas.store import scan_schemas, schemas
+from network_atlas.store import name_columns, scan_schemas, schemas
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_leaves
@@ -22,6 +22,8 @@ from network_atlas.store.shards import read_leaves
 FOLDERS = {
     "atlas": "tables/atlas",
     "channel_stats": "tables/channel_stats",
+    "concepts": "tables/concepts",
+    "bases": "tables/bases",
     "layers": "tables/layers",
     "examples": "examples",
     "activation_samples": "activation_samples",
@@ -33,6 +35,8 @@ FOLDERS = {
 SCHEMAS = {
     "atlas": schemas.ATLAS,
     "channel_stats": schemas.CHANNEL_STATS,
+    "concepts": name_columns.CONCEPTS,
+    "bases": name_columns.BASES,
     "layers": schemas.LAYERS,
     "examples": scan_schemas.EXAMPLES,
     "activation_samples": scan_schemas.ACTIVATION_SAMPLES,
@@ -43,6 +47,8 @@ SCHEMAS = {
 ORDER = {
     "atlas": ("layer_index",),
     "channel_stats": ("layer_index", "channel"),
+    "concepts": ("layer_index", "node"),
+    "bases": ("layer_index", "basis"),
     "layers": ("layer_index",),
     "examples": ("number",),
     "activation_samples": ("layer_index", "example_id"),

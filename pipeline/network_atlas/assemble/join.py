@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from network_atlas.assemble.clearness import NOT_CLEAR, LayerClarity
+from network_atlas.assemble.describing import NOT_DESCRIBED
 from network_atlas.assemble.examples import Location, Row, Shown, location_of
 from network_atlas.assemble.lists import ExampleLists
+from network_atlas.assemble.naming import NO_NAME, LayerNames
 from network_atlas.assemble.standing import picture_status, sampled_scores, standing
 from network_atlas.assemble.verdict import standardized_rank, verdict, worst
+from network_atlas.config.twins import twin_of
 from network_atlas.config.verdict import VerdictConfig
 from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.contents import LayerPlan
@@ -24,11 +28,11 @@ from network_atlas.units import Channel, ClassLogit
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
-    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
-    *("attempt", "start", "before_activation"),
+    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "depth", "curve", "seed"),
+    *("attempt", "start", "started_from", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
-MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile")
+MEASURED = ("rank", "robustness_loss", "frequency_distance", "path_similarity", "path_percentile", "naturalness")
 """Columns that calibration fills."""
 SMALLEST = 1e-12
 """Instead of a norm of zero: a picture that excites nothing then agrees with no other (cosine 0)."""
@@ -51,6 +55,16 @@ class Sources:
     lists: ExampleLists
     limits: VerdictConfig
     crops: Mapping[Location, Shown]
+    names: LayerNames | None
+    """None without a dataset."""
+    clear: LayerClarity | None
+    """None without a dataset, and with too few images."""
+    monosemanticity: Sequence[float | None]
+    """Of each channel; empty without a dataset, as is the next."""
+    described: Sequence[Row]
+    """Columns of `dataset.embeddings`."""
+    directions: Mapping[str, Row]
+    """Columns about directions, by the unit's label."""
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -68,7 +82,14 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
     scan = sources.scan[channel] if sources.scan and channel is not None else None
     made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
     agreements = agreement([picture for picture, _ in made], sources)
-    shown = [_visualization(layer, picture, row, sources, agreements.get(picture.key)) for picture, row in made]
+    twins = _twins([picture for picture, _ in made])
+    shown = [
+        _visualization(layer, picture, row, sources, agreements.get(picture.key)) | {"twin": twins.get(picture.key)}
+        for picture, row in made
+    ]
+    statistics = NO_STATISTICS | dict(sources.directions.get(str(subject), {}))
+    if sources.scan and channel is not None:
+        statistics = channel_statistics(layer, channel, sources)
     return {
         "model": sources.model,
         "layer_index": layer.index,
@@ -80,7 +101,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "verdict": _verdict([picture for picture, _ in made], shown),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
-        **(channel_statistics(layer, channel, sources) if sources.scan and channel is not None else NO_STATISTICS),
+        **statistics,
     }
 
 
@@ -132,6 +153,18 @@ def _visualization(
     return shown | {"picture_verdict": judged.word, "verdict_reasons": list(judged.reasons)}
 
 
+def _twins(pictures: Sequence[Picture]) -> dict[str, str]:
+    """Return, by the key of each picture that a prior pulled at, the key of the same picture without it."""
+
+    def identity(picture: Picture, recipe: str) -> object:
+        group = picture.together and (picture.together.kind, picture.together.index)
+        return (picture.unit, picture.sign, picture.seed, picture.start, group, recipe)
+
+    keys = {identity(picture, picture.recipe): picture.key for picture in pictures}
+    found = {picture.key: keys.get(identity(picture, twin_of(picture.recipe))) for picture in pictures}
+    return {key: twin for key, twin in found.items() if twin is not None}
+
+
 def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]:
     """Return by key, for pictures that differ only in their seed, how similar the activations are that they cause.
 
@@ -175,7 +208,7 @@ def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
             **example,
             "label": sources.label(example["example_id"]),
             "box": shown.box,
-            "crop": {"bytes": shown.jpeg, "path": None},
+            "crop": {"bytes": shown.image, "path": None},
         }
         for example in examples
         for shown in [sources.crops[location_of(example)]]
@@ -199,6 +232,11 @@ def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
         "duplicates": scan.duplicates(channel),
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
+        **(sources.names.columns(channel) if sources.names else NO_NAME),
+        **(sources.described[channel] if sources.described else NOT_DESCRIBED),
+        **NOT_CLEAR,
+        **(sources.clear.columns(channel) if sources.clear else {}),
+        "monosemanticity": sources.monosemanticity[channel] if sources.monosemanticity else None,
     }
 
 

@@ -18,6 +18,7 @@ from network_atlas.calibrate.measures import (
     rank_of,
     robustness_loss,
 )
+from network_atlas.calibrate.naturalness import IMAGES, Naturalness
 from network_atlas.calibrate.reference import Reference, reference_ids, references
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
@@ -29,9 +30,11 @@ from network_atlas.pictures.parameterizations.maco import scanned_magnitude
 from network_atlas.pictures.scan_reader import ScanReader
 from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
+from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 from network_atlas.plan.tasks import CalibrateTask
+from network_atlas.priors.opening import open_denoiser
 from network_atlas.stats.merge import LayerScan
 from network_atlas.store import schemas
 from network_atlas.store.png import decode_png
@@ -59,6 +62,8 @@ class CalibrateWorker:
         self._preprocessing = Preprocessing(config.model.input)
         self.fitting = FittingBatch(AT_ONCE)
         """How many images fit the device's memory."""
+        self._naturalness: tuple[tuple[LearnedModel, ...], Naturalness | None] = ((), None)
+        """The models that were opened last, and what compares pictures by them."""
         self._magnitude: tuple[str, Tensor] | None = None
         """The statistics file that was read last, and what it says."""
 
@@ -107,6 +112,18 @@ class CalibrateWorker:
         """Return what the scan says about the layer's channels; None without a dataset."""
         return self._scan_reader.of_layer(task.layer, task.scan_files) if task.scan_files else None
 
+    def naturalness(self, task: CalibrateTask, scan: LayerScan | None) -> Naturalness | None:
+        """Return what compares pictures with images by the run's denoiser; None without one, and without images."""
+        if scan is None or not task.learned:
+            return None
+        if self._naturalness[0] != task.learned:
+            channels = self._config.model.input.channels
+            denoiser = open_denoiser(self._store, task.learned, channels=channels, device=self._device)
+            images = [self.example(example_id) for example_id in reference_ids(scan.sample.ids, IMAGES)]
+            comparing = Naturalness(denoiser, images, self.fitting) if denoiser and images else None
+            self._naturalness = task.learned, comparing
+        return self._naturalness[1]
+
     def examples(self, example_ids: Iterable[str]) -> dict[str, Pixels]:
         """Return examples that the scan could read, as the model is shown them.
 
@@ -134,6 +151,7 @@ class _Calibration:
         self._stored = worker.stored(task)
         self._scan = worker.scan(task)
         self._magnitude = worker.magnitude(task)
+        self._naturalness = worker.naturalness(task, self._scan)
         self._references = self._measure_references()
         self._path = worker.target((*task.path, task.layer))
         # Of the examples chosen by chance, those of the scan's sample: it holds all that the scan could read.
@@ -175,6 +193,7 @@ class _Calibration:
                 reader, readable, image, float(stored["score"]), fitting=self._worker.fitting
             ),
             "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
+            "naturalness": None if self._naturalness is None else self._naturalness.of(image),
             **self._likeness(picture, pixels),
             "activations": maps.float().mean(dim=(1, 2)).tolist(),
             "reference": self._references.get(picture.key, []),

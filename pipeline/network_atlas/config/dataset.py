@@ -8,9 +8,9 @@ from network_atlas.config.declare import ASSEMBLE, HASHED, NOTHING, SCAN, Count,
 
 LABELS = {
     "photos": ("none", "name"),
-    "folder": ("none", "folder", "name"),
-    "tar": ("none", "folder", "name", "beside"),
-    "parquet": ("none", "folder", "name", "column"),
+    "folder": ("none", "folder", "folders", "name"),
+    "tar": ("none", "folder", "folders", "name", "beside"),
+    "parquet": ("none", "folder", "folders", "name", "column"),
     "torchvision": ("none", "column"),
     "none": ("none",),
 }
@@ -24,9 +24,15 @@ class DatasetConfig:
     source: Literal["photos", "folder", "tar", "parquet", "torchvision", "none"] = setting(HASHED)
     root: str = setting(HASHED)
     """A folder; for 'tar' and 'parquet' also a file or a pattern. Local, or the URI of any pyarrow filesystem."""
-    label: Literal["none", "folder", "name", "beside", "column"] = setting(HASHED, ASSEMBLE)
-    """'folder': the first folder below the root; 'name': the file name after its first '_'; 'beside': the .cls or .json
-    beside the image in a tar; 'column': `label_column`, or torchvision's own label."""
+    label: Literal["none", "folder", "folders", "name", "beside", "column"] = setting(HASHED, ASSEMBLE)
+    """'folder': the first folder below the root; 'folders': all of them, 'animals/dogs'; 'name': the file name after
+    its first '_'; 'beside': the .cls or .json beside the image in a tar; 'column': `label_column`, or
+    torchvision's own."""
+    hierarchy: str = setting(HASHED, may_change=True, default="")
+    """What labels are kinds of, for the names of units: 'imagenet', the path of a text file (`dataset.hierarchy`), or
+    '' for the labels alone (with label='folders': and the folders above)."""
+    embeddings: str = setting(HASHED, may_change=True, default="")
+    """A folder with vectors of images and of concepts (`dataset.embeddings`), to describe units by; '' for none."""
     views: Positive = setting(HASHED, default=1)
     seed: Seed = setting(SCAN, default=0)
     limit: Count = setting(HASHED, default=0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
+from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
 
 
@@ -18,9 +20,25 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
             weights=absolute(model.weights, "default", "none"),
             classes=absolute(model.classes, "imagenet", "none"),
         ),
-        dataset=replace(dataset, root=absolute(dataset.root), only=absolute(dataset.only)),
+        dataset=replace(
+            dataset,
+            root=absolute(dataset.root),
+            only=absolute(dataset.only),
+            embeddings=absolute(dataset.embeddings),
+            hierarchy=absolute(dataset.hierarchy, "imagenet"),
+        ),
         store=replace(config.store, root=absolute(config.store.root)),
+        optimize=_with_absolute_prior(config.optimize),
+        recipes={name: _with_absolute_prior(recipe) for name, recipe in config.recipes.items()},
+        priors=replace(config.priors, naturalness=absolute(config.priors.naturalness, *SOURCES, RECIPE, NONE)),
     )
+
+
+def _with_absolute_prior(recipe: OptimizeConfig) -> OptimizeConfig:
+    prior = recipe.prior
+    if not isinstance(prior, DenoiserPrior):
+        return recipe
+    return replace(recipe, prior=replace(prior, weights=absolute(prior.weights, *SOURCES)))
 
 
 def absolute(path: str, *words: str) -> str:

@@ -32,9 +32,11 @@ from network_atlas.config.declare import (
 )
 from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.config.layout import LayoutConfig
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.priors import PACKAGED, TRAINED, DenoiserPrior, PriorsConfig
+from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.config.verdict import VerdictConfig
+from network_atlas.errors import counted
 
 
 @settings
@@ -135,6 +137,8 @@ class AssembleConfig:
     near_copy_bits: Annotated[int, Field(ge=-1, le=32)] = setting(ASSEMBLE, may_change=True)
     """Of two examples in one list whose perceptual hashes (64 bits) differ in no more bits, the better one is shown;
     -1 shows both."""
+    concept_images: Positive = setting(ASSEMBLE, may_change=True)
+    """Images that a label, or a union of labels, must have for a channel to be named after it."""
     verdict: VerdictConfig
 
 
@@ -147,6 +151,7 @@ class RunConfig:
     sweep: SweepConfig
     scan: ScanConfig
     layout: LayoutConfig
+    priors: PriorsConfig
     optimize: OptimizeConfig
     """The recipe of all variants that name no other."""
     recipes: dict[str, OptimizeConfig]
@@ -161,6 +166,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_dataset(self)
         _check_recipes(self)
+        _check_images(self)
+        _check_priors(self)
         if self.retry_failed and self.sweep.share:
             raise ValueError(
                 f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "
@@ -216,11 +223,34 @@ def _check_dataset(config: RunConfig) -> None:
         )
 
 
+def _check_images(config: RunConfig) -> None:
+    """Raise ValueError if a recipe needs images of the dataset that there are none of."""
+    for name, recipe in {"optimize": config.optimize, **config.recipes}.items():
+        kind = recipe.parameterization
+        if isinstance(kind, GeneratorConfig) and not kind.function and config.dataset.source == "none":
+            raise ValueError(
+                f"the parameterization generator of {name} is a decoder that is trained on the dataset, but "
+                "dataset=none has no images; give one of your own in parameterization.function"
+            )
+        penalty = recipe.examples or recipe.patches
+        if penalty is not None and config.dataset.source == "none":
+            raise ValueError(
+                f"the penalty {penalty.name!r} of {name} compares pictures with images of the dataset, but "
+                "dataset=none has none; leave it out of the regularizers"
+            )
+    if config.layout.layers and config.recipe(config.layout.recipe).examples is not None:
+        raise ValueError(
+            "layout.recipe has the penalty 'examples', which compares a picture with its unit's best examples; the "
+            "scan keeps those of channels alone, not of cells. Give the icons another recipe: "
+            "+optimize@recipes.icon=icon layout.recipe=icon"
+        )
+
+
 def _check_recipes(config: RunConfig) -> None:
     """Raise ValueError if the sweep names a recipe that does not exist, or one that can't make its pictures."""
     names, sweep = ("", *config.recipes), config.sweep
     named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
-    named.append(config.layout.recipe)
+    named += [config.layout.recipe, sweep.directions.recipe]
     for name in dict.fromkeys(named):
         if name not in names:
             raise ValueError(
@@ -229,15 +259,37 @@ def _check_recipes(config: RunConfig) -> None:
             )
     for variant in sweep.variants:
         kind = config.recipe(variant.recipe).parameterization.name
-        if kind == "cppn" and (variant.facets or variant.start == "example"):
+        if kind in ("cppn", "generator") and (variant.facets or variant.start == "example"):
             raise ValueError(
-                f"sweep: variant {variant.name!r} starts from images, which parameterization cppn can't; "
+                f"sweep: variant {variant.name!r} starts from images, which parameterization {kind} can't; "
                 "give it a recipe with pixels, fourier, laplacian_pyramid or maco"
             )
     for row in sweep.interpolate:
         kind = config.recipe(row.recipe).parameterization.name
-        if kind in ("cppn", "maco"):
+        if kind in ("cppn", "maco", "generator"):
             raise ValueError(
                 f"sweep: interpolations share coarse parts, which parameterization {kind} does not have; "
                 "give them a recipe with fourier, pixels or laplacian_pyramid"
+            )
+
+
+def _check_priors(config: RunConfig) -> None:
+    """Raise ValueError for a denoiser that does not fit the model's channels, or that has no images to learn from."""
+    recipes, channels = (config.optimize, *config.recipes.values()), config.model.input.channels
+    chosen = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
+    if config.layout.layers and isinstance(config.recipe(config.layout.recipe).prior, DenoiserPrior):
+        raise ValueError(
+            "layout: icons of a map have no pictures without a prior beside them; give layout.recipe a recipe with "
+            "optimize/prior=none"
+        )
+    for weights in (*chosen, config.priors.naturalness):
+        if weights == TRAINED and config.dataset.source == "none":
+            raise ValueError(
+                "a denoiser is trained on the dataset, but dataset=none has no images; give weights=packaged (RGB), or "
+                f"the path of a file with weights of an FFDNet of {counted(channels, 'channel')}"
+            )
+        if weights == PACKAGED and channels != 3:
+            raise ValueError(
+                f"the packaged denoiser is for RGB, and the model takes {counted(channels, 'channel')}; give "
+                "weights=trained (grey or RGB), or the path of a file with weights of an FFDNet of as many channels"
             )

@@ -84,9 +84,11 @@ def no_images(root: str, skipped: Skipped) -> DatasetError:
 
 
 def path_label(path: str, label_by: str) -> str:
-    """Return the label that the first folder of `path` ('folder') or its name ('name') gives, or ''."""
+    """Return the label that a path's first folder, its 'folders' or its 'name' gives, or ''."""
     if label_by == "folder":
         return path.partition("/")[0] if "/" in path else ""
+    if label_by == "folders":
+        return path.rpartition("/")[0]
     if label_by == "name":
         return PurePosixPath(path).stem.partition("_")[2].replace("_", " ")
     return ""

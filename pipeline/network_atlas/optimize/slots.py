@@ -32,6 +32,8 @@ class ActivePicture:
     """Its warps of all steps."""
     noise: torch.Generator
     """Draws the noise that is added to what the model sees."""
+    prior: torch.Generator | None = None
+    """Draws the noise that a denoiser takes off again; None without a prior."""
     step: int = 0
     history: list[float] = field(default_factory=list)
     """Its score at every step, as the model saw it."""

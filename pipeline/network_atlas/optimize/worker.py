@@ -6,29 +6,44 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.priors import DenoiserPrior
+from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
+from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
+from network_atlas.optimize.pull import Pull
+from network_atlas.pictures.generators import Generator, decoder_of, users_generator
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
-from network_atlas.pictures.scan_reader import ScanReader
+from network_atlas.pictures.patches import PatchMixture
+from network_atlas.pictures.scan_reader import ScanReader, Starts
 from network_atlas.pictures.stored import measure
-from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.target import Target
+from network_atlas.pictures.transforms import resize
+from network_atlas.plan.contents import LearnedModel
+from network_atlas.plan.depth import field_px, fitted
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
+from network_atlas.priors.denoiser import Denoiser
+from network_atlas.priors.opening import open_denoiser
+from network_atlas.priors.stored import read_state
 from network_atlas.store import schemas
 from network_atlas.store.paths import visualizations_directory
-from network_atlas.store.png import encode_png
+from network_atlas.store.png import decode_png, encode_png
 from network_atlas.store.receipts import Receipt, commit
-from network_atlas.store.shards import put_shard
+from network_atlas.store.shards import put_shard, read_rows
 
 MEASURED_AT_ONCE = 16
 """Finished pictures that are measured together, as far as the device's memory allows."""
@@ -45,6 +60,8 @@ class OptimizeWorker:
         """Whether the model takes images of half its size; None until that was tried."""
         self._slots: dict[str, FittingBatch] = {}
         """How many views fit the device's memory, by recipe."""
+        self._denoiser: tuple[tuple[LearnedModel, ...], Denoiser | None] | None = None
+        """The models that were opened last."""
         self._measuring = FittingBatch(MEASURED_AT_ONCE)
 
     def run(self, task: OptimizeTask) -> Receipt:
@@ -60,25 +77,54 @@ class OptimizeWorker:
         return commit(self._store, receipt)
 
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:
-        config = self._config.recipe(task.recipe)
+        made_by = fitted(self._config.recipe(task.recipe), task.layer, self._config.model.input)
+        config = made_by.recipe
         target = self._target(config, task)
         pictures = [self._scan_reader.with_readable_unit(picture, task) for picture in task.pictures]
+        matched = {layer.name: layer for layer in (*target.layers, *task.matched)}
+        learned = replace(target, layers=tuple(matched.values()))
+        size = (config.height_px, config.width_px)
+        predecessor = task.pictures[0].predecessor  # all pictures of a task have one, or none has
         recipe = Recipe(
-            config=config,
+            config=replace(config, steps=predecessor.steps) if predecessor else config,
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
-            starts=self._scan_reader.starts(target, pictures, task, (config.height_px, config.width_px)),
+            pull=self._pull(config, task),
+            field_px=field_px(config, task.layer, self._config.model.input),
+            starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
+            matching=self._matching(target, pictures, task),
+            mixture=self._mixture(task),
         )
-        finished = self._with_second_attempts(target, pictures, recipe, task)
+        finished = self._with_second_attempts(learned, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
         # The units as they were read: 'coactive' is resolved to the two channels.
         rows = zip(task.pictures, pictures, finished, scores, strict=True)
         return [
             _row(task, picture, readable.unit.label, result, score)
+            | {"depth": made_by.depth}
             | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
             for picture, readable, result, score in rows
         ]
+
+    def _matching(self, target: Target, pictures: Sequence[Picture], task: OptimizeTask) -> Matching:
+        """Return what pictures are matched with: nothing for recipes that don't ask for it, and in first layers."""
+        if not task.matched:
+            return UNMATCHED
+        earlier = replace(target, layers=task.matched)
+
+        def of_all(halved: int) -> dict[str, Targets]:
+            reader = self._scan_reader
+            return {each.key: reader.match_targets(earlier, each, task, halved=halved) for each in pictures}
+
+        return Matching(targets=of_all(1), halved=of_all(2) if target.takes_half else {})
+
+    def _mixture(self, task: OptimizeTask) -> PatchMixture | None:
+        """Return the mixture of the dataset's patches, for recipes that compare pictures with it."""
+        for model in task.learned:
+            if model.kind == "patches":
+                return PatchMixture.of(read_state(self._store, model), self._device)
+        return None
 
     def _target(self, config: OptimizeConfig, task: OptimizeTask) -> Target:
         return Target(
@@ -89,10 +135,33 @@ class OptimizeWorker:
             takes_half=config.coarse > 0 and self._takes_half(),
         )
 
+    def _predecessors(self, task: OptimizeTask, size: tuple[int, int]) -> Starts:
+        """Return the pictures of the newest snapshot that the task's start from, in the recipe's (height, width)."""
+        rows = (row for path in task.predecessor_files for row in read_rows(self._store, path))
+        stored: dict[object, Any] = {row["key"]: row for row in rows}
+
+        def image(key: str) -> Float[Tensor, "channels height width"]:
+            pixels = decode_png(stored[key]["image"]["bytes"], channels=self._config.model.input.channels)
+            maps = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+            return resize(maps, height=size[0], width=size[1])[0]
+
+        return {picture.key: image(before.key) for picture in task.pictures if (before := picture.predecessor)}
+
     def _takes_half(self) -> bool:
         if self._half is None:
             self._half = takes_half_size(self._model, self._config.model.input, self._device)
         return self._half
+
+    def _pull(self, config: OptimizeConfig, task: OptimizeTask) -> Pull | None:
+        """Return the recipe's denoiser with its settings; None for a recipe without a prior."""
+        if not task.learned or not isinstance(config.prior, DenoiserPrior):
+            return None
+        if self._denoiser is None or self._denoiser[0] != task.learned:
+            channels = self._config.model.input.channels
+            denoiser = open_denoiser(self._store, task.learned, channels=channels, device=self._device)
+            self._denoiser = task.learned, denoiser
+        denoiser = self._denoiser[1]
+        return Pull(denoiser, config.prior) if denoiser else None
 
     def _parameterization(self, config: OptimizeConfig, task: OptimizeTask) -> Parameterization:
         channels = self._config.model.input.channels
@@ -100,7 +169,18 @@ class OptimizeWorker:
         if together and together.kind == "aligned":
             return shared(config, channels=channels, device=self._device)
         magnitude = magnitude_for(config.parameterization, self._store, task.statistics_file)
-        return parameterization(config, channels=channels, device=self._device, magnitude=magnitude)
+        generator = self._generator(config, task)
+        return parameterization(
+            config, channels=channels, device=self._device, magnitude=magnitude, generator=generator
+        )
+
+    def _generator(self, config: OptimizeConfig, task: OptimizeTask) -> Generator | None:
+        """Return the generator of a recipe that has one: the user's own, or the decoder that the run trained."""
+        kind = config.parameterization
+        if isinstance(kind, GeneratorConfig) and kind.function:
+            return users_generator(kind, self._config.model.input.channels)
+        states = [read_state(self._store, model) for model in task.learned if model.kind == "decoder"]
+        return decoder_of(states[0]) if states else None
 
     def _with_second_attempts(
         self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask
@@ -117,7 +197,7 @@ class OptimizeWorker:
             if result.status != "ok" and pictures[number].together is None
         ]
         if again:
-            second_recipe = replace(recipe, attempt=1, starts={})
+            second_recipe = replace(recipe, attempt=1, starts={}, config=self._config.recipe(task.recipe))
             second_target = replace(target, before_activation=True)
             second = self._optimize(second_target, [pictures[number] for number in again], second_recipe, task)
             for number, result in zip(again, second, strict=True):
@@ -158,7 +238,8 @@ def how_it_was_learned(picture: Picture, finished: FinishedPicture, *, reads_act
     again = finished.attempt > 1
     return {
         "attempt": finished.attempt,
-        "start": "noise" if again else picture.start.kind,
+        "start": "noise" if again else "predecessor" if picture.predecessor else picture.start.kind,
+        "started_from": picture.predecessor.key if picture.predecessor else None,
         "before_activation": again and reads_activation,
     }
 

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.earlier import earlier_layers
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.plan import Plan, cells_file
-from network_atlas.plan.sweep import spread
 from network_atlas.plan.tasks import CalibrateTask
 
 CALIBRATION_ALGORITHM = 4
@@ -26,7 +26,9 @@ def calibration_keys(plan: Plan, layer: LayerPlan) -> dict[str, str]:
     A measurement depends on the picture, the layer's scan, and the earlier layers in which the picture is compared.
     """
     path = [spec.name for spec in path_to(plan, layer.layer)]
-    shared = fingerprint("calibration", CALIBRATION_ALGORITHM, layer.scan_keys, path, plan.random_ids)
+    # Without a denoiser, the keys are those of before there were any.
+    model = [plan.measuring_model.key] if plan.measuring_model and plan.spans else []
+    shared = fingerprint("calibration", CALIBRATION_ALGORITHM, layer.scan_keys, path, plan.random_ids, *model)
     return {picture.key: fingerprint(shared, picture.key) for picture in layer.pictures}
 
 
@@ -35,10 +37,15 @@ def calibrate_tasks(
 ) -> list[CalibrateTask]:
     """Return tasks for the finished pictures that are not yet measured, in blocks.
 
-    A layer is left out if `inputs` lacks a part of its scan, or the statistics of the images. A measurement made
-    without them would keep its gaps for ever: its key would not change when the missing files arrive.
+    All are left out if `inputs` lacks the denoiser that measures them, or the statistics of the images; a layer if it
+    lacks a part of its scan. A measurement made without them would keep its gaps for ever: its key would not change
+    when the missing files arrive.
     """
     statistics = inputs.of_images() if plan.statistics_key else ""
+    model = plan.measuring_model if plan.spans else None
+    denoiser = inputs.of_learned(model) if model else None
+    if model and not denoiser:
+        return []
     tasks = []
     for layer in plan.layers:
         keys_of = calibration_keys(plan, layer)
@@ -61,10 +68,11 @@ def calibrate_tasks(
                     path=path,
                     others=tuple(plan.model_layers[name] for name in names),
                     random_ids=plan.random_ids,
-                    picture_files=inputs.of_pictures(pictures),
+                    picture_files=inputs.of_pictures([picture.key for picture in pictures]),
                     scan_files=scan,
                     statistics_file=statistics,
                     cells_file=cells_file(layer, pictures, inputs),
+                    learned=(denoiser,) if denoiser else (),
                     examples=plan.spans[-1].stop if plan.spans else 0,
                 )
             )
@@ -72,18 +80,5 @@ def calibrate_tasks(
 
 
 def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
-    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced.
-
-    Layers inside of it, such as the last convolution of a block, and those that only pass on another's channels may
-    hold its own channels: there every picture would be like the images that excite the unit.
-    """
-    earlier = sorted(
-        (
-            spec
-            for spec in plan.model_layers.values()
-            if spec.index < layer.index and not spec.name.startswith(f"{layer.name}.") and spec.name not in plan.repeats
-        ),
-        key=lambda spec: spec.index,
-    )
-    # `spread` always includes the first layer: it is one too many, and dropped.
-    return tuple(spread(earlier, PATH_LAYERS + 1)[1:]) if len(earlier) > PATH_LAYERS else tuple(earlier)
+    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced."""
+    return earlier_layers(plan.model_layers.values(), plan.repeats, layer, PATH_LAYERS)

@@ -7,6 +7,7 @@ one after the other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,15 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
 from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.depth import passes_of
+from network_atlas.plan.directions import direction_tasks, with_expected_directions
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
-from network_atlas.plan.pictures import Picture
+from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import BACKWARD_FACTOR, LayoutTask, OptimizeTask, StageTask
+from network_atlas.plan.tasks import BACKWARD_FACTOR, DirectionsTask, LayoutTask, OptimizeTask, StageTask
 
 WORKERS = (1, 8, 64)
 """Numbers of workers for which a plan gives times, besides the run's own number."""
@@ -28,6 +32,8 @@ SECONDS_AN_HOUR = 3600
 
 EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
 TYPICAL = "a typical machine"
+RARE = ("layout", "prior", "attribute")
+"""Stages that few runs have: for maps, and for learned models."""
 LAYOUT_START, LAYOUT_OF_VECTOR = 18.0, 0.006
 """Seconds that UMAP takes to load and compile, and for each vector of a thousand channels."""
 
@@ -116,8 +122,9 @@ def estimate(
 
     Pictures stop when their score has flattened, so a figure that comes from a timed step is an upper bound.
     """
-    plan = with_expected_cells(plan, done, config)
+    plan = with_expected_directions(with_expected_cells(plan, done, config), done, config)
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
+    laid_out: list[LayoutTask | DirectionsTask] = [*layout_tasks(plan, done), *direction_tasks(plan, done)]
     calibrations = calibrate_tasks(plan, finished=plan.share_pictures, done=measured)
     attributed = [] if config.sweep.share else attribute_tasks(plan, done)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
@@ -126,16 +133,18 @@ def estimate(
     attribute_pass = speeds.step / BACKWARD_FACTOR if speeds.attribute is None else speeds.attribute
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
-        "layout": [(1, _layout_seconds(task, config, plan)) for task in layout_tasks(plan, done)],
+        "layout": [(1, _layout_seconds(task, config, plan)) for task in laid_out],
+        "prior": [(1, task.seconds) for task in prior_tasks(plan, done, config)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
         "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
         "attribute": [(task.items, task.passes(config, facts) * attribute_pass) for task in attributed],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)
-    maps = sum(bool(layer.layout and plan.share.has(layer.layout.key)) for layer in plan.layers)
+    maps = sum(plan.share.has(part.key) for layer in plan.layers for part in layer.laid_out)
     totals = {
         "scan": len(plan.share_spans),
+        "prior": len(fitted_here(plan)),
         "layout": maps,
         "optimize": pictures,
         "calibrate": pictures,
@@ -148,7 +157,7 @@ def estimate(
         stages=tuple(
             _stage(name, speeds, total=totals[name], tasks=tasks)
             for name, tasks in seconds.items()
-            if totals[name] or name not in ("layout", "attribute")  # not all runs have these
+            if totals[name] or name not in RARE
         ),
         forward_passes=sum(task.passes(config, facts) for task in work),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),
@@ -171,7 +180,7 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
     )
 
 
-def _layout_seconds(task: LayoutTask, config: RunConfig, plan: Plan) -> float:
+def _layout_seconds(task: LayoutTask | DirectionsTask, config: RunConfig, plan: Plan) -> float:
     layer = next(layer for layer in plan.layers if layer.layer.name == task.layer.name)
     return LAYOUT_START + LAYOUT_OF_VECTOR * vectors_of(plan, layer, config)
 
@@ -181,7 +190,10 @@ def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, s
     return task.passes_of_picture(config, facts) * speeds.step if seconds is None else seconds
 
 
-def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
-    """Return the largest number of steps that the pictures can take; each view of a step counts."""
-    recipes = [config.recipe(picture.recipe) for picture in pictures]
-    return sum(recipe.steps * recipe.transform.views for recipe in recipes)
+def steps_of(layer: LayerPlan, config: RunConfig, facts: ModelFacts) -> float:
+    """Return the largest number of steps at full size that a layer's pictures can take; each view of a step counts."""
+    kinds = Counter((picture.recipe, facts.takes_half and not picture.has_place) for picture in layer.pictures)
+    return sum(
+        count * passes_of(config.recipe(name), layer.layer, config.model.input, takes_half=halves)
+        for (name, halves), count in kinds.items()
+    )

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.pictures import Picture
+from network_atlas.plan.contents import LearnedModel
 
 
 class InputFiles(Protocol):
@@ -27,8 +27,12 @@ class InputFiles(Protocol):
         """Return the file with the cells of a finished map."""
         ...
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
-        """Return the files that hold finished pictures."""
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Return the files that hold finished pictures, by the pictures' keys."""
+        ...
+
+    def of_learned(self, model: LearnedModel) -> LearnedModel | None:
+        """Return a model with the file that holds it; None if it is not fitted yet."""
         ...
 
 
@@ -44,8 +48,11 @@ class _NotYetWritten:
     def of_cells(self, layout_key: str) -> str:
         return ""
 
-    def of_pictures(self, pictures: Collection[Picture]) -> tuple[str, ...]:
+    def of_pictures(self, keys: Collection[str]) -> tuple[str, ...]:
         return ()
+
+    def of_learned(self, model: LearnedModel) -> LearnedModel | None:
+        return model
 
 
 NOT_YET_WRITTEN: InputFiles = _NotYetWritten()

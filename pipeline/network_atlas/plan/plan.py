@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
-from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
+from network_atlas.plan.earlier import earlier_layers
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.shares import WHOLE, Share
@@ -40,12 +41,24 @@ class Plan:
     """Name of each attributed layer to the keys of its channels' attributions, in the order of its channels."""
     magnitude_recipes: frozenset[str] = frozenset()
     """Names of the recipes that use the frequency magnitude of the dataset."""
+    matched_layers: Mapping[str, int] = field(default_factory=dict)
+    """Of the recipes that match pictures with their units' best examples, the name and the number of layers."""
+    recipe_models: Mapping[str, tuple[LearnedModel, ...]] = field(default_factory=dict)
+    """The models that pictures are made with, by the name of the recipe."""
+    measuring_model: LearnedModel | None = None
+    """The denoiser that says how natural pictures look."""
     share: Share = WHOLE
     """The part of the plan that this run does."""
 
     @property
     def picture_keys(self) -> tuple[str, ...]:
         return tuple(picture.key for layer in self.layers for picture in layer.pictures)
+
+    @property
+    def learned(self) -> tuple[LearnedModel, ...]:
+        """Return every model that pictures are made or measured with, once."""
+        models = [model for models in self.recipe_models.values() for model in models]
+        return tuple(dict.fromkeys([*models, *([self.measuring_model] if self.measuring_model else [])]))
 
     @property
     def scan_keys(self) -> tuple[str, ...]:
@@ -107,9 +120,14 @@ class Plan:
     ) -> OptimizeTask | None:
         missing = [group for group in block.groups if any(picture.key not in done for picture in group)]
         pictures = tuple(picture for group in missing for picture in group)
-        scan = inputs.of_scan(layer.layer) if any(picture.needs_scan for picture in pictures) else ()
+        matched = self.matched_layers.get(block.recipe, 0)
+        needs_scan = matched or any(picture.needs_scan for picture in pictures)
+        scan = inputs.of_scan(layer.layer) if needs_scan else ()
         statistics = inputs.of_images() if block.recipe in self.magnitude_recipes else ""
         if not pictures or scan is None or statistics is None:
+            return None
+        learned = [inputs.of_learned(model) for model in self.recipe_models.get(block.recipe, ())]
+        if None in learned:
             return None
         return OptimizeTask(
             layer=layer.layer,
@@ -117,17 +135,21 @@ class Plan:
             dtype=self.dtypes[block.recipe],
             recipe=block.recipe,
             others=block.others,
+            matched=earlier_layers(self.model_layers.values(), self.repeats, layer.layer, matched) if matched else (),
             scan_files=scan,
             statistics_file=statistics,
             cells_file=cells_file(layer, pictures, inputs),
+            predecessor_files=inputs.of_pictures(
+                [picture.predecessor.key for picture in pictures if picture.predecessor]
+            ),
+            learned=tuple(filter(None, learned)),
         )
 
     def _blocks(self, layer: LayerPlan) -> Iterator[_Block]:
-        # A block has one recipe, and groups of one kind: diverse sets, interpolations, cells, or other single pictures.
+        # A block has one recipe, and groups of one kind.
         by_kind: dict[tuple[str, str], list[tuple[Picture, ...]]] = {}
         for group in grouped(layer.pictures):
-            kind = group[0].together.kind if group[0].together else "cell" if isinstance(group[0].unit, Cell) else ""
-            by_kind.setdefault((group[0].recipe, kind), []).append(group)
+            by_kind.setdefault((group[0].recipe, _kind(group[0])), []).append(group)
         for (recipe, _), groups in by_kind.items():
             for part in _chunks(groups, self.block):
                 # The key of the first picture decides for its block: no block is divided between shares.
@@ -136,6 +158,15 @@ class Plan:
                 names = {name for group in part for picture in group for name in picture.layers}
                 others = tuple(self.model_layers[name] for name in sorted(names - {layer.layer.name}))
                 yield _Block(groups=part, recipe=recipe, others=others)
+
+
+def _kind(first: Picture) -> str:
+    """Return what tells the groups of a block from others: sets, interpolations, cells, warm starts, other pictures."""
+    if first.together:
+        return first.together.kind
+    if first.predecessor:
+        return "warm"
+    return "cell" if isinstance(first.unit, Cell) else ""
 
 
 def cells_file(layer: LayerPlan, pictures: Sequence[Picture], inputs: InputFiles) -> str:

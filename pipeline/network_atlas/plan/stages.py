@@ -38,6 +38,13 @@ STAGES = {
             computes=False,
         ),
         Stage(
+            name="prior",
+            worker="network_atlas.priors.worker:PriorWorker",
+            items="models",
+            results="models",
+            computes=True,
+        ),
+        Stage(
             name="optimize",
             worker="network_atlas.optimize.worker:OptimizeWorker",
             items="pictures",

@@ -17,7 +17,8 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.executors.base import Task
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
-from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
+from network_atlas.plan.depth import passes_of
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 
@@ -160,6 +161,75 @@ class LayoutTask(_WholeLayerTask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorTask:
+    """Fit one model to images of the dataset."""
+
+    stage: ClassVar[str] = "prior"
+    kind: str
+    key: str
+    example_ids: tuple[str, ...]
+    seconds: float
+    """Seconds that it takes on a typical machine."""
+    layer: LayerSpec | None = None
+    """The layer of the network that it is a model of, if any."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,)
+
+    @property
+    def id(self) -> str:
+        return fingerprint("prior task", self.key)
+
+    @property
+    def items(self) -> int:
+        return 1
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (f"{self.kind} of the dataset",)
+
+    @property
+    def cached_input(self) -> str:
+        """Return '': each model has one task."""
+        return ""
+
+    def split(self) -> tuple[PriorTask, ...]:
+        """Return (): a model is fitted as a whole."""
+        return ()
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the seconds over those of a pass through the network, which does not run."""
+        return self.seconds / facts.forward_seconds if facts.forward_seconds else self.seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionsTask(_WholeLayerTask):
+    """Find directions in the sampled activation vectors of one layer: a part of the layout stage."""
+
+    stage: ClassVar[str] = "layout"
+    layer: LayerSpec
+    key: str
+    scan_files: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return fingerprint("directions", self.key)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (f"directions of {self.layer.name}",)
+
+    def split(self) -> tuple[DirectionsTask, ...]:
+        """Return (): all directions are found together."""
+        return ()
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the layer's channels: no image passes the network, and longer vectors take longer to compare."""
+        return self.layer.channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask(_PicturesTask):
     """Make a block of pictures of one layer and one recipe."""
 
@@ -170,12 +240,18 @@ class OptimizeTask(_PicturesTask):
     recipe: str = ""
     others: tuple[LayerSpec, ...] = ()
     """Other layers that the pictures are read from or compared in."""
+    matched: tuple[LayerSpec, ...] = ()
+    """Earlier layers in which each picture is matched with its unit's best examples, for recipes that do so."""
     scan_files: tuple[str, ...] = ()
     """The layer's partials, for pictures that use the scan."""
     statistics_file: str = ""
     """The file with the dataset's frequency magnitude, for recipes that use it."""
     cells_file: str = ""
     """The file with the directions of cells, for pictures of these."""
+    predecessor_files: tuple[str, ...] = ()
+    """The files with the pictures that these start from, if they do."""
+    learned: tuple[LearnedModel, ...] = ()
+    """The models that the recipe takes, with the files that hold them."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -195,9 +271,16 @@ class OptimizeTask(_PicturesTask):
 
     def passes_of_picture(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the largest number of forward passes of a picture, in passes through the whole network."""
-        recipe = config.recipe(self.recipe)
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
-        return recipe.steps * recipe.transform.views * share
+        predecessor = self.pictures[0].predecessor  # all pictures of a task have one, or none has
+        passes = passes_of(
+            config.recipe(self.recipe),
+            self.layer,
+            config.model.input,
+            takes_half=facts.takes_half and not any(picture.has_place for picture in self.pictures),
+            steps=predecessor.steps if predecessor else None,
+        )
+        return passes * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""
@@ -222,6 +305,8 @@ class CalibrateTask(_PicturesTask):
     statistics_file: str
     examples: int
     """Examples in the dataset, readable or not."""
+    learned: tuple[LearnedModel, ...] = ()
+    """The denoiser that says how natural pictures look."""
     cells_file: str = ""
     """The file with the directions of cells, for pictures of these."""
 
@@ -320,6 +405,12 @@ class AssembleTask(_WholeLayerTask):
     class_names: tuple[str, ...] = ()
     cells_file: str = ""
     """The cells of the layer's map; '' if it has none."""
+    directions_file: str = ""
+    """The directions found in the layer; '' if none were looked for."""
+    space: LayerSpec | None = None
+    """The layer in whose space images are compared; None without a dataset."""
+    space_files: tuple[str, ...] = ()
+    """Its part of the scan."""
 
     @property
     def id(self) -> str:

@@ -11,11 +11,13 @@ from dataclasses import asdict
 import network_atlas
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.plain import to_plain
+from network_atlas.config.priors import TRAINED
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import processor_features
 from network_atlas.models.first_pass import BATCH
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.plan import Plan
 from network_atlas.run.log import versions
 from network_atlas.run.prepare import Prepared
 from network_atlas.run.speeds import threads_of
@@ -28,7 +30,8 @@ def record_plan(prepared: Prepared) -> None:
     """Write everything that this run is about to make, so that the store alone shows how far it got."""
     store, plan = prepared.store, prepared.plan
     put_table(store, LAYERS_FILE, layer_rows(prepared), schemas.LAYERS)
-    put_table(store, ITEMS_FILE, [row for layer in plan.layers for row in _item_rows(layer, prepared)], schemas.ITEMS)
+    items = [row for layer in plan.layers for row in _item_rows(layer, prepared)]
+    put_table(store, ITEMS_FILE, [*items, *_model_rows(plan)], schemas.ITEMS)
     record = {
         "version": network_atlas.__version__,
         "config": to_plain(prepared.config),
@@ -95,6 +98,15 @@ def _layer_row(layer: LayerPlan) -> dict[str, object]:
     }
 
 
+def _model_rows(plan: Plan) -> list[dict[str, object]]:
+    nothing = dict.fromkeys(("layer_index", "layer", "channel", "variant"))
+    return [
+        {**nothing, "stage": "prior", "key": model.key, "unit": model.kind}
+        for model in plan.learned
+        if model.source == TRAINED
+    ]
+
+
 def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
     layer_columns = {"layer_index": layer.layer.index, "layer": layer.layer.name}
     scans: list[dict[str, object]] = [
@@ -108,20 +120,17 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         }
         for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
     ]
-    maps: list[dict[str, object]] = (
-        [
-            {
-                "stage": "layout",
-                "key": layer.layout.key,
-                "unit": "map",
-                "channel": None,
-                "variant": None,
-                **layer_columns,
-            }
-        ]
-        if layer.layout
-        else []
-    )
+    maps: list[dict[str, object]] = [
+        {
+            "stage": "layout",
+            "key": part.key,
+            "unit": "map" if part is layer.layout else "directions",
+            "channel": None,
+            "variant": None,
+            **layer_columns,
+        }
+        for part in layer.laid_out
+    ]
     keys = calibration_keys(prepared.plan, layer)
     pictures: list[dict[str, object]] = [
         {

@@ -87,7 +87,8 @@ def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> floa
     """Return the seconds of a step through the whole network, computed from the layers that have receipts."""
     layers = [layer for layer in prepared.plan.layers if layer.layer.name in pictures]
     seconds = sum(pictures[layer.layer.name] * len(layer.pictures) for layer in layers)
-    passes = sum(steps_of(layer.pictures, prepared.config) * prepared.facts.share[layer.layer.name] for layer in layers)
+    facts = prepared.facts
+    passes = sum(steps_of(layer, prepared.config, facts) * facts.share[layer.layer.name] for layer in layers)
     return seconds / passes if passes else None
 
 

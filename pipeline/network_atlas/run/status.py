@@ -125,7 +125,8 @@ def _holder(raw: dict[str, Any]) -> Holder:
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
     planned = _planned_keys(store)
     sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
-    by_key = ("scan", *(["layout"] if "layout" in planned else []), "optimize", "calibrate")  # few runs make maps
+    rare = [stage for stage in ("layout", "prior") if stage in planned]  # few runs make maps or fit models
+    by_key = ("scan", *rare, "optimize", "calibrate")
     by_key += ("attribute",) if "attribute" in planned else ()
     queries = [
         *(partial(_counted, store, stage, planned.get(stage, set())) for stage in by_key),

@@ -1,28 +1,48 @@
-"""The data file of a layer's page: a script that hands the layer's numbers to the scripts in `static/`. Pure.
+"""The data files of a layer's page: scripts that hand the layer's numbers to the scripts in `static/`. Pure.
 
-A script and not JSON: browsers refuse to fetch a file beside a page that is opened from disk.
+One holds what the grid needs of all channels, with a list instead of names for each; the others hold everything about
+a few channels, and are read when one of these is opened. Scripts and not JSON: browsers refuse to fetch a file beside
+a page that is opened from disk.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from network_atlas.layers import LayerSpec
-from network_atlas.site.packing import Part, Row, file_name, pictures_by_column
+from network_atlas.site.order import similarity_order
+from network_atlas.site.packing import (
+    CHANNELS_PER_PART,
+    Part,
+    Place,
+    Row,
+    file_name,
+    is_large,
+    pictures_by_column,
+)
 
 NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
 STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
-OF_A_PICTURE = ("key", "variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
+NAMES = (
+    *("name", "name_score", "name_by_chance", "unnamed", "names", "description", "descriptions"),
+    *("clarity", "clarity_groups", "two_groups"),
+)
+OF_A_PICTURE = (
+    *("key", "variant", "objective", "recipe", "depth", "score", "percentile", "times_maximum", "steps", "seed"),
+)
 MEASURED = (
     "rank",
     "standardized_rank",
     "path_percentile",
+    "naturalness",
+    "twin",
     "picture_verdict",
     "verdict_reasons",
     "start",
+    "started_from",
     "robustness_loss",
     "frequency_distance",
     "path_similarity",
@@ -33,49 +53,71 @@ MEASURED = (
 OF_AN_EXAMPLE = ("kind", "rank", "example_id", "label", "value", "row", "column")
 CURVE_POINTS = 64
 """Points of a picture's curve that the page draws; further ones are thinned out."""
+DIGITS = 6
+"""Significant digits of numbers on pages: the tables have all of them."""
+SORTED_BY = (
+    *("objective", "score", "percentile", "times_maximum", "standardized_rank", "path_percentile", "agreement"),
+    *("robustness_loss", "frequency_distance", "picture_verdict"),
+)
+"""What the grid needs of a picture, besides its column and file."""
+OF_A_TILE = (
+    "channel",
+    "unit",
+    "single",
+    "className",
+    "name",
+    "name_score",
+    "clarity",
+    "status",
+    "verdict",
+    "class_selectivity",
+)
 
-SheetStyles = tuple[int, list[str | None]]
-"""Of one row: the number of its sheet, and the style of each of its cells, None for an empty one."""
 
-
-def layer_script(
-    info: AtlasFacts,
-    spec: LayerSpec,
-    rows: Sequence[Row],
-    columns: Sequence[str],
-    *,
-    pictures: Sequence[Part],
-    crops: Sequence[Part],
-) -> bytes:
-    """Return the script of a layer, whose grid has these columns of pictures."""
-    picture_styles = _styles(pictures, lambda row: [column in pictures_by_column(row) for column in columns])
-    crop_styles = _styles(crops, lambda row: [bool(example["crop"]["bytes"]) for example in row["examples"]])
-    channels = [
-        {
-            "channel": row["channel"],
-            "unit": row["unit"],
-            "single": row["single"],
-            "className": row.get("class_name"),
-            "status": row["status"],
-            "verdict": row.get("verdict"),
-            "pictures": _picture_data(row, columns, *picture_styles[number]),
-            "examples": _example_data(row, *crop_styles[number]),
-            "numbers": {name: row[name] for name in NUMBERS},
-            **{name: row.get(name) for name in STATISTICS},
-        }
-        for number, row in enumerate(rows)
-    ]
+def layer_script(info: AtlasFacts, spec: LayerSpec, rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    """Return the script of a layer, whose grid has these columns of pictures: what the grid needs of each channel."""
+    labels = sorted({shown["label"] for row in rows for shown in row.get("classes") or []})
+    number_of = {label: number for number, label in enumerate(labels)}
     data = {
         "slug": spec.slug,
         "name": spec.name,
         "columns": columns,
-        "channels": channels,
+        "perPart": CHANNELS_PER_PART,
+        "fields": (*OF_A_TILE, *NUMBERS, "fraction_active", "classes", "pictures"),
+        "ofPicture": ("column", "file", "full", *SORTED_BY),
+        "labels": labels,
+        "tiles": [_tile(row, columns, number_of) for row in rows],
+        "similarity": similarity_order(rows),
         "seen": _seen(info, spec),
         "table": info.table,
         "provenance": info.provenance,
         "command": info.command,
     }
     return f"window.ATLAS_LAYER={script_json(data)};\n".encode()
+
+
+def details_script(spec: LayerSpec, part: Part, columns: Sequence[str]) -> bytes:
+    """Return the script with everything about the channels of one part."""
+    channels = [
+        {
+            "channel": row["channel"],
+            "unit": row["unit"],
+            "single": row["single"],
+            "className": row.get("class_name"),
+            "name": row.get("name"),
+            "status": row["status"],
+            "verdict": row.get("verdict"),
+            "pictures": _picture_data(row, columns),
+            "examples": _example_data(row, part.number, places),
+            "numbers": {name: row[name] for name in NUMBERS},
+            **{name: row.get(name) for name in (*STATISTICS, *NAMES)},
+        }
+        for row, places in zip(part.rows, part.places, strict=True)
+    ]
+    sheet = part.sheet and {"columns": part.sheet.columns, "rows": part.sheet.rows}
+    data = script_json({"sheet": sheet, "channels": channels})
+    name = script_json(f"{spec.slug}/{part.number}")
+    return f"(window.ATLAS_DETAILS=window.ATLAS_DETAILS||{{}})[{name}]={data};\n".encode()
 
 
 class AtlasFacts(Protocol):
@@ -106,36 +148,36 @@ def _seen(info: AtlasFacts, spec: LayerSpec) -> dict[str, Any]:
     }
 
 
-def _styles(parts: Sequence[Part], filled: Callable[[Row], Sequence[bool]]) -> list[SheetStyles]:
-    """Return the styles of every row, in order; `filled` says which of a row's cells are."""
-    styles: list[SheetStyles] = []
-    for number, (rows, sheet) in enumerate(parts):
-        cell = 0
-        for row in rows:
-            of_row: list[str | None] = []
-            for is_filled in filled(row):
-                of_row.append(sheet.style(cell) if is_filled else None)
-                cell += 1
-            styles.append((number, of_row))
-    return styles
+def _tile(row: Row, columns: Sequence[str], number_of: Mapping[str, int]) -> list[Any]:
+    """Return what the grid needs of a row, in the order of `fields`."""
+    known = {**row, "className": row.get("class_name")}
+    pictures = [
+        [columns.index(column), file_name(picture), int(is_large(picture)), *(picture.get(name) for name in SORTED_BY)]
+        for column, picture in pictures_by_column(row).items()
+    ]
+    return [
+        *(known.get(name) for name in (*OF_A_TILE, *NUMBERS)),
+        (row.get("spatial_maximum") or {}).get("fraction_active"),
+        [number_of[shown["label"]] for shown in row.get("classes") or []],
+        pictures,
+    ]
 
 
-def _picture_data(row: Row, columns: Sequence[str], sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
-    style_of = dict(zip(columns, styles, strict=True))
+def _picture_data(row: Row, columns: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {name: picture[name] for name in OF_A_PICTURE}
         | {name: picture.get(name) for name in MEASURED}
-        | {"column": column, "sheet": sheet, "style": style_of[column], "file": file_name(picture)}
+        | {"column": column, "file": file_name(picture), "full": is_large(picture)}
         | {"curve": _thinned(picture.get("curve") or [])}
         for column, picture in pictures_by_column(row).items()
     ]
 
 
-def _example_data(row: Row, sheet: int, styles: Sequence[str | None]) -> list[dict[str, Any]]:
+def _example_data(row: Row, part: int, places: Sequence[Place]) -> list[dict[str, Any]]:
     return [
         {name: example[name] for name in OF_AN_EXAMPLE}
-        | {"sheet": sheet, "style": style, "alike": example.get("alike", 0)}
-        for example, style in zip(row["examples"], styles, strict=True)
+        | {"part": part, "place": place, "alike": example.get("alike", 0)}
+        for example, place in zip(row["examples"], places, strict=True)
     ]
 
 
@@ -151,9 +193,11 @@ def script_json(value: object) -> str:
 
 
 def _finite(value: object) -> object:
-    """Return the value with null for NaN and infinity, which JSON does not have."""
+    """Return the value with null for NaN and infinity, which JSON does not have, and no digits that nobody reads."""
     if isinstance(value, Mapping):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -1,40 +1,132 @@
-"""Distribute the pictures and the example crops of a layer's rows over sheets. Pure."""
+"""Files of the pictures and example crops of a layer's rows, and the names that pages know them by. Pure.
+
+layers/<slug>/1f2e….webp             a picture, as the grid and the channel's page show it
+layers/<slug>/1f2e…-full.webp        the same in full size, where it is larger than that
+layers/<slug>/examples-003.webp      crops that only one channel shows, of the channels of one details file
+examples/9a0b….webp                  crops that many channels show, such as whole images: stored once for all layers
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from PIL import Image
 
 from network_atlas.site.sheets import Sheet, pack, see_through
 
-CELLS_PER_SHEET = 64
-CELLS_PER_CROP_SHEET = 256
-"""Pictures packed into one file: enough to keep files few, few enough that a browser opens each at once."""
+CHANNELS_PER_PART = 8
+"""Channels whose details are one file: what is read when one of them is opened."""
 CROP_COLUMNS = 16
 THUMBNAIL_PX = 192
-"""Longest side of a picture in the grid. Each has a file of its own too, in full size."""
+"""Longest side of a picture in the grid."""
+PICTURE_QUALITY, CROP_QUALITY = 86, 80
+SHARED = "examples"
+"""Folder of crops that all layers share, below `site/`."""
+WHOLE_KINDS = ("top_mean", "slightly_positive", "zero", "slightly_negative", "bottom_mean")
+"""Kinds of examples that show all of what the model is shown: other channels and layers show the same."""
 
 Row = Mapping[str, Any]
-Part = tuple[Sequence[Row], Sheet]
-"""Rows that follow each other, and the sheet of all their cells in the same order."""
+Files = dict[str, bytes]
+Place = int | str | None
+"""Where a crop is: a cell of its part's sheet, or the name of a shared file; None if it is not stored."""
 
 
-def picture_parts(rows: Sequence[Row], columns: Sequence[str]) -> list[Part]:
-    """Return the rows in parts, each with the sheet of its pictures: a cell for every column of every row."""
-    return [
-        (part, pack([cell for row in part for cell in _cells(row, columns)], form="WEBP", longest_px=THUMBNAIL_PX))
-        for part in _parts(rows, CELLS_PER_SHEET // max(1, len(columns)))
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Rows that follow each other: those of one file of details."""
+
+    number: int
+    rows: Sequence[Row]
+    sheet: Sheet | None
+    """Of the crops that no other row shows; None if there are none."""
+    places: Sequence[Sequence[Place]]
+    """Of each row's examples, in order."""
 
 
-def crop_parts(rows: Sequence[Row]) -> list[Part]:
-    """Return the rows in parts, each with the sheet of its crops: a cell for every example of every row."""
-    most = max((len(row["examples"]) for row in rows), default=0)
-    return [
-        (part, pack(_crops(part), form="WEBP", columns=CROP_COLUMNS))
-        for part in _parts(rows, CELLS_PER_CROP_SHEET // max(1, most))
-    ]
+def parts_of(rows: Sequence[Row]) -> tuple[list[Part], Files]:
+    """Return the rows in parts with the places of their crops, and the shared files, by path below `site/`."""
+    shown = Counter(data for row in rows for data in _crops(row) if data)
+    whole = {
+        data
+        for row in rows
+        for example, data in zip(row["examples"], _crops(row), strict=True)
+        if data and example["kind"] in WHOLE_KINDS
+    }
+    shared = whole | {data for data, count in shown.items() if count > 1}
+    parts = []
+    for number, start in enumerate(range(0, len(rows), CHANNELS_PER_PART)):
+        of_part = rows[start : start + CHANNELS_PER_PART]
+        alone = [data for row in of_part for data in _crops(row) if data and data not in shared]
+        cells = {data: cell for cell, data in enumerate(alone)}
+        sheet = pack(alone, form="WEBP", columns=CROP_COLUMNS) if alone else None
+        places = [[_place(data, cells) for data in _crops(row)] for row in of_part]
+        parts.append(Part(number=number, rows=of_part, sheet=sheet, places=places))
+    return parts, {f"{SHARED}/{shared_name(data)}.webp": _webp(data, CROP_QUALITY) for data in sorted(shared)}
+
+
+def _place(data: bytes | None, cells: Mapping[bytes, int]) -> Place:
+    if not data:
+        return None
+    return cells[data] if data in cells else shared_name(data)
+
+
+def shared_name(data: bytes) -> str:
+    """Return the name of a shared crop: from its content."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def picture_files(rows: Sequence[Row]) -> Files:
+    """Return the files of all pictures of a layer's rows, by name."""
+    return dict(file for row in rows for picture in row["visualizations"] for file in _files_of(picture))
+
+
+def _files_of(picture: Row) -> Iterator[tuple[str, bytes]]:
+    data, name = encoded(picture), file_name(picture)
+    if not is_large(picture):
+        yield f"{name}.webp", _webp(data, PICTURE_QUALITY)
+        return
+    yield f"{name}.webp", _webp(data, PICTURE_QUALITY, longest_px=THUMBNAIL_PX)
+    yield f"{name}-full.webp", _webp(data, PICTURE_QUALITY)
+
+
+def is_large(picture: Row) -> bool:
+    """Say whether a picture has a second file, in full size."""
+    with Image.open(io.BytesIO(picture["image"]["bytes"])) as image:
+        return max(image.size) > THUMBNAIL_PX
+
+
+def file_name(picture: Row) -> str:
+    """Return the name of a picture's file, without its ending: from its key, so that it stays while the picture does.
+
+    Whoever knows the key need not read the picture.
+    """
+    return hashlib.sha256(str(picture["key"]).encode()).hexdigest()[:16]
+
+
+def encoded(picture: Row) -> bytes:
+    """Return a picture as PNG, blended with grey where its opacity mask says so."""
+    data: bytes = picture["image"]["bytes"]
+    opacity = picture.get("opacity")
+    return see_through(data, opacity["bytes"]) if opacity else data
+
+
+@lru_cache(maxsize=4096)
+def _webp(data: bytes, quality: int, longest_px: int = 0) -> bytes:
+    with Image.open(io.BytesIO(data)) as image:
+        if image.format == "WEBP":
+            return data  # crops are stored so
+        shown = image.convert("RGB")
+    if longest_px:
+        shown.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shown.save(buffer, format="WEBP", quality=quality, method=4)
+    return buffer.getvalue()
 
 
 def pictures_by_column(row: Row) -> dict[str, Row]:
@@ -58,28 +150,16 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in pictures_by_column(row)))
 
 
-def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
-    size = max(1, size)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def numbered(rows: Sequence[Row], channels: int) -> list[Row]:
+    """Return rows that all have a number for links: units that are not a channel are counted on after the channels."""
+    result: list[Row] = []
+    following = channels
+    for row in rows:
+        single = row["channel"] is not None
+        result.append({**row, "single": single, "channel": row["channel"] if single else following})
+        following += not single
+    return result
 
 
-def _cells(row: Row, columns: Sequence[str]) -> list[bytes | None]:
-    """Return a row's picture in each column, encoded; None where it has none."""
-    pictures = pictures_by_column(row)
-    return [encoded(pictures[column]) if column in pictures else None for column in columns]
-
-
-def file_name(picture: Row) -> str:
-    """Return the name of a picture's own file: from its content, so that it stays while the picture does."""
-    return f"{hashlib.sha256(encoded(picture)).hexdigest()[:16]}.png"
-
-
-def encoded(picture: Row) -> bytes:
-    """Return a picture as PNG, blended with grey where its opacity mask says so."""
-    data: bytes = picture["image"]["bytes"]
-    opacity = picture.get("opacity")
-    return see_through(data, opacity["bytes"]) if opacity else data
-
-
-def _crops(rows: Sequence[Row]) -> list[bytes | None]:
-    return [example["crop"]["bytes"] for row in rows for example in row["examples"]]
+def _crops(row: Row) -> list[bytes | None]:
+    return [example["crop"]["bytes"] for example in row["examples"]]

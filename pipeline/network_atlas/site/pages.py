@@ -1,7 +1,7 @@
 """Build the pages of an atlas as files in memory. Pure: nothing is read or written here.
 
     files = layer_files(info, layer, rows, previous, following)     # 'layers/0042-blocks.4.html' -> bytes
-    files |= index_files(info, summaries)
+    files |= index_files(info, summaries)                           # summaries of `summaries.summary`
 
 Everything works from disk (file://) and from any web server: no requests to other servers, no modules, no build step.
 Text from outside (names of layers, classes, examples) is escaped: in HTML by jinja2, in data files by
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib.resources
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,26 +21,30 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from network_atlas.errors import counted
 from network_atlas.layers import OUTPUT, LayerSpec
-from network_atlas.site.layer_data import layer_script
+from network_atlas.site.layer_data import details_script, layer_script
 from network_atlas.site.packing import (
-    THUMBNAIL_PX,
-    Part,
     Row,
     columns_of,
-    crop_parts,
-    encoded,
     file_name,
-    picture_parts,
+    numbered,
+    parts_of,
+    picture_files,
     pictures_by_column,
 )
-from network_atlas.site.sheets import Sheet, pack
+from network_atlas.site.search import search_script
+from network_atlas.site.structure import sections_of
+from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 8
+VERSION = 10
 """Raise when the same table makes other pages."""
 
-STATIC = ("atlas.css", "grid.js", "channel.js", "charts.js")
+STATIC = (
+    *("atlas.css", "charts.js", "data.js", "metrics.js", "grid.js", "channel.js", "names.js"),
+    *("find.js", "searching.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
+)
 METRICS = (
     ("channel", "channel"),
+    ("similarity", "similarity"),
     ("verdict", "verdict"),
     ("score", "score"),
     ("percentile", "percentile among images"),
@@ -51,6 +55,8 @@ METRICS = (
     ("robustness_loss", "loss when moved"),
     ("frequency_distance", "distance of frequencies"),
     ("class_selectivity", "selectivity for a class"),
+    ("name_score", "score of its name"),
+    ("clarity", "clarity of its best images"),
     ("fraction_active", "share of images active"),
     ("maximum", "largest value"),
     ("mean", "mean"),
@@ -83,18 +89,6 @@ class AtlasInfo:
     """Height and width of the network's input, in pixels."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSummary:
-    """Facts about one layer, for the index."""
-
-    spec: LayerSpec
-    channels_shown: int
-    status_counts: Mapping[str, int]
-    verdict_counts: Mapping[str, int]
-    """Channels by the verdict on their pictures; those without pictures are left out."""
-    covers: tuple[bytes, ...]
-
-
 def layer_files(
     info: AtlasInfo,
     spec: LayerSpec,
@@ -105,9 +99,9 @@ def layer_files(
     has_map: bool = False,
 ) -> dict[str, bytes]:
     """Return the page of one layer with its data and sheets, by path below `site/`."""
-    rows = _numbered(rows, spec)
+    rows = numbered(rows, spec.channels)
     columns = columns_of(rows)
-    pictures, crops = picture_parts(rows, columns), crop_parts(rows)
+    parts, shared = parts_of(rows)
     html = template("layer.html").render(
         info=info,
         layer=spec,
@@ -117,93 +111,73 @@ def layer_files(
         columns=columns,
         verdicts=Counter(row["verdict"] for row in rows if row.get("verdict")),
         metrics=METRICS,
-        labels=sorted({row["class_name"] for row in rows if row.get("class_name")}),
-        cells=[cell for number, part in enumerate(pictures) for cell in _cells(part, columns, number)],
+        cells=[_cell(row, columns) for row in rows],
         size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
         has_map=has_map,
     )
     folder = f"layers/{spec.slug}"
-    script = layer_script(info, spec, rows, columns, pictures=pictures, crops=crops)
-    files = {f"{folder}.html": html.encode(), f"{folder}.js": script} | _sheet_files(folder, pictures, crops)
-    return files | {f"{folder}/{file_name(shown)}": encoded(shown) for row in rows for shown in row["visualizations"]}
+    files = {f"{folder}.html": html.encode(), f"{folder}.js": layer_script(info, spec, rows, columns)}
+    for part in parts:
+        files[f"{folder}/details-{part.number:03d}.js"] = details_script(spec, part, columns)
+        if part.sheet:
+            files[f"{folder}/examples-{part.number:03d}.webp"] = part.sheet.data
+    return files | shared | {f"{folder}/{name}": data for name, data in picture_files(rows).items()}
 
 
-def _sheet_files(folder: str, pictures: Sequence[Part], crops: Sequence[Part]) -> dict[str, bytes]:
-    """Return the sheets that have something on them, by path."""
-    files: dict[str, bytes] = {}
-    for number, (rows, sheet) in enumerate(pictures):
-        if any(row["visualizations"] for row in rows):
-            files[f"{folder}/pictures-{number:03d}.webp"] = sheet.data
-    for number, (rows, sheet) in enumerate(crops):
-        if any(row["examples"] for row in rows):
-            files[f"{folder}/examples-{number:03d}.webp"] = sheet.data
-    return files
+def _cell(row: Row, columns: Sequence[str]) -> dict[str, Any]:
+    """Return what the grid needs of a row: name, tooltip, and the file of its picture in the first column.
 
-
-def _numbered(rows: Sequence[Row], spec: LayerSpec) -> list[Row]:
-    """Return rows that all have a number for links: units that are not a channel are counted on after the channels."""
-    numbered: list[Row] = []
-    following = spec.channels
-    for row in rows:
-        single = row["channel"] is not None
-        numbered.append({**row, "single": single, "channel": row["channel"] if single else following})
-        following += not single
-    return numbered
-
-
-def _cells(part: Part, columns: Sequence[str], sheet_number: int) -> list[dict[str, Any]]:
-    """Return what the grid needs of each row: name, tooltip, and a style per column (None without a picture)."""
-    rows, sheet = part
-    return [
-        {
-            "channel": row["channel"],
-            "caption": row.get("class_name") or (row["channel"] if row["single"] else row["unit"]),
-            "unit": row["unit"],
-            "status": row["status"],
-            "verdict": row.get("verdict"),
-            "sheet": f"pictures-{sheet_number:03d}.webp",
-            "styles": _cell_styles(row, columns, sheet, first_cell=number * len(columns)),
-        }
-        for number, row in enumerate(rows)
-    ]
-
-
-def _cell_styles(row: Row, columns: Sequence[str], sheet: Sheet, *, first_cell: int) -> list[str | None]:
-    """Return a style per column.
-
-    A unit that is not a channel may have other pictures than the layer; where one is missing it shows its first.
+    A unit that is not a channel may have other pictures than the layer; it shows its first.
     """
     pictures = pictures_by_column(row)
-    styles = [sheet.style(first_cell + number) if column in pictures else None for number, column in enumerate(columns)]
-    first = next((style for style in styles if style), None)
-    return styles if row["single"] else [style or first for style in styles]
+    first = next(iter(pictures.values()), None)
+    shown = pictures.get(columns[0]) if row["single"] and columns else first
+    return {
+        "channel": row["channel"],
+        "caption": row.get("class_name") or (row["channel"] if row["single"] else row["unit"]),
+        "name": row.get("name"),
+        "unit": row["unit"],
+        "status": row["status"],
+        "verdict": row.get("verdict"),
+        "file": shown and file_name(shown),
+    }
 
 
 def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, bytes]:
-    """Return the index page, its covers, and the style sheet and script that all pages share."""
-    sheets = {
-        layer.spec.slug: pack(layer.covers, form="WEBP", longest_px=THUMBNAIL_PX) for layer in layers if layer.covers
-    }
-    html = template("index.html").render(
-        info=info,
-        layers=[
-            {
-                "spec": layer.spec,
-                "facts": layer_facts(layer.spec),
-                "shown": layer.channels_shown,
-                "problems": {name: count for name, count in layer.status_counts.items() if name != "ok"},
-                "verdicts": layer.verdict_counts,
-                "covers": [sheets[layer.spec.slug].style(cell) for cell in range(len(layer.covers))],
-            }
-            for layer in layers
-        ],
-        channels=sum(layer.channels_shown for layer in layers),
+    """Return the network page, the page to compare, the data of the search, and what all pages share."""
+    by_name = {layer.spec.name: layer for layer in layers}
+    sections = [
+        {
+            "name": section.name,
+            "id": f"part-{number}",
+            "totals": totals([by_name[spec.name] for spec in section.layers]),
+            "blocks": [
+                {"name": block.name, "layers": [_strip(by_name[spec.name]) for spec in block.layers]}
+                for block in section.blocks
+            ],
+        }
+        for number, section in enumerate(sections_of([layer.spec for layer in layers]))
+    ]
+    shared = {"info": info, "words": WORDS, "totals": totals(layers)}
+    html = template("index.html").render(sections=sections, layers=len(layers), **shared)
+    compare = template("compare.html").render(
+        groups=unit_groups(layers), slugs={name: layer.spec.slug for name, layer in by_name.items()}, **shared
     )
-    files = {"index.html": html.encode()}
-    files |= {f"assets/covers/{slug}.webp": sheet.data for slug, sheet in sheets.items()}
+    search = search_script((layer.spec, layer.rows) for layer in layers)
+    files = {"index.html": html.encode(), "compare.html": compare.encode(), "assets/search.js": search}
     return files | assets(STATIC)
+
+
+def _strip(layer: LayerSummary) -> dict[str, Any]:
+    return {
+        "spec": layer.spec,
+        "facts": layer_facts(layer.spec),
+        "totals": totals([layer]),
+        "covers": layer.covers,
+        "has_map": layer.has_map,
+    }
 
 
 def layer_facts(spec: LayerSpec) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,19 +11,18 @@ from typing import Any
 import network_atlas
 from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
-from network_atlas.config.verdict import WORDS as VERDICTS
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.map_pages import map_files
-from network_atlas.site.pages import AtlasInfo, LayerSummary, index_files, layer_files
+from network_atlas.site.packing import SHARED
+from network_atlas.site.pages import AtlasInfo, index_files, layer_files
+from network_atlas.site.search import COLUMNS
+from network_atlas.site.summaries import LayerSummary, summary
 from network_atlas.store.manifest import Manifest
-from network_atlas.store.paths import atlas_directory
+from network_atlas.store.paths import activation_atlas_directory, atlas_directory
 from network_atlas.store.receipts import Receipt, commit, read_receipts
 from network_atlas.store.root import Store
-from network_atlas.store.shards import entry_for, read_first_rows, read_rows
-
-COVERS = 8
-"""Pictures that the index shows of each layer."""
+from network_atlas.store.shards import entry_for, read_leaves, read_rows
 
 
 class SiteWorker:
@@ -43,7 +41,8 @@ class SiteWorker:
         pages |= self._map(task)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         for path, data in pages.items():
-            self._store.write(f"site/{path}", data)
+            if not (path.startswith(f"{SHARED}/") and self._store.exists(f"site/{path}")):
+                self._store.write(f"site/{path}", data)
         slug, written = task.layer.slug, {file.path for file in files}
         pages_of_map = {path for path in (f"site/maps/{slug}.html", f"site/maps/{slug}.js") if self._store.exists(path)}
         before = {*self._store.list(f"site/layers/{slug}"), *self._store.list(f"site/maps/{slug}"), *pages_of_map}
@@ -68,9 +67,10 @@ def atlas_info(config: Mapping[str, Any], *, examples: int = 0, created: str = "
     model, recipe, dataset = config["model"], config["optimize"], config["dataset"]
     images = " ".join(part for part in (dataset["source"], dataset["root"]) if part)
     size = f"{recipe['height_px']} x {recipe['width_px']} px"
+    steps = f"{recipe['steps']} steps" + (", fitted to each layer's depth" if recipe["depth"]["follow"] else "")
     facts = {
         "Weights": model["weights"],
-        "Recipe": f"{recipe['parameterization']['name']}, {recipe['steps']} steps, {size}",
+        "Recipe": f"{recipe['parameterization']['name']}, {steps}, {size}",
         "Snapshot": str(snapshot) if snapshot else "",
     }
     return AtlasInfo(
@@ -110,27 +110,19 @@ def put_index(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> 
         store.write_if_changed(f"site/{path}", data)
 
 
-def index_of(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> dict[str, bytes]:
+def index_of(
+    store: Store, layers: Sequence[LayerSpec], manifest: Manifest, *, with_maps: bool = True
+) -> dict[str, bytes]:
     """Return the files that are not of a single layer, by path below `site/`."""
     about: Mapping[str, Any] = manifest.provenance
     info = atlas_info(about["config"], examples=about["examples"], created=manifest.created, snapshot=manifest.number)
-    return index_files(
-        info, [_summary(store, layer, manifest.under(atlas_directory(layer))[0].path) for layer in layers]
-    )
+    return index_files(info, [_summary(store, layer, manifest, with_maps) for layer in layers])
 
 
-def _summary(store: Store, layer: LayerSpec, path: str) -> LayerSummary:
-    rows = read_rows(store, path, columns=["status", "verdict"])
-    statuses = Counter(str(row["status"]) for row in rows)
-    verdicts = Counter(str(row["verdict"]) for row in rows if row["verdict"])
-    first = read_first_rows(store, path, COVERS, columns=["visualizations"])
-    return LayerSummary(
-        spec=layer,
-        channels_shown=statuses.total(),
-        status_counts=dict(sorted(statuses.items())),
-        verdict_counts={word: verdicts[word] for word in VERDICTS if verdicts[word]},
-        covers=tuple(row["visualizations"][0]["image"]["bytes"] for row in first if row["visualizations"]),  # type: ignore[index]
-    )
+def _summary(store: Store, layer: LayerSpec, manifest: Manifest, with_maps: bool) -> LayerSummary:
+    path = manifest.under(atlas_directory(layer))[0].path
+    rows: list[dict[str, Any]] = read_leaves(store, path, COLUMNS).to_pylist()
+    return summary(layer, rows, has_map=with_maps and bool(manifest.under(activation_atlas_directory(layer))))
 
 
 def remove_stale_pages(store: Store, layers: Sequence[LayerSpec]) -> None:
@@ -144,3 +136,5 @@ def remove_stale_pages(store: Store, layers: Sequence[LayerSpec]) -> None:
                 if file.path not in kept:
                     store.delete(file.path)
             store.delete(f"receipts/site/{receipt.task}.json")
+    for path in {*store.list(f"site/{SHARED}")} - kept:
+        store.delete(path)  # images that no layer lists any more

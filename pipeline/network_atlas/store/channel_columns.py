@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from network_atlas.store.fields import IMAGE, field
+from network_atlas.store.name_columns import CLARITY, DESCRIPTIONS, NAMES
 
 EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
@@ -56,7 +57,7 @@ SHOWN_EXAMPLE = [
         "the part of the upright, full-size image that the position sees: its receptive field, cut to the image, or "
         "its token's patch; for kinds ranked by mean, everything that the model is shown",
     ),
-    field("crop", IMAGE, "JPEG of the box, or of 16 px of the input around it where it is smaller"),
+    field("crop", IMAGE, "WebP image of the box, or of 16 px of the input around it where it is smaller"),
 ]
 
 STATISTICS = [
@@ -138,4 +139,7 @@ CHANNEL_STATISTICS = [
         "share of the variance of spatial means that lies between classes (eta squared); null without labels, or with "
         "fewer than two examples a class",
     ),
+    *NAMES,
+    *DESCRIPTIONS,
+    *CLARITY,
 ]

@@ -41,13 +41,25 @@ PICTURE = [
 RECIPE = [
     field("steps", pa.int32(), "optimization steps taken", "steps"),
     field(
+        "depth",
+        pa.string(),
+        "which form of the recipe made the picture: early (no border, small zooms and turns), middle (no border), "
+        "late (more steps, most of them at about the picture's own size), plain (as it stands); empty for recipes "
+        "that follow no depth",
+    ),
+    field(
         "curve",
         pa.list_(pa.struct([field("step", pa.int32(), "step"), field("score", pa.float32(), "mean score up to it")])),
         "the score while the picture was made, as the model saw it (transformed), thinned",
     ),
     field("seed", pa.int64(), "the variant's seed"),
     field("attempt", pa.int32(), "1; 2 if the first attempt was dead or diverged and the second was not"),
-    field("start", pa.string(), "where the ascent started: noise, example or facet; second attempts start from noise"),
+    field(
+        "start",
+        pa.string(),
+        "where the ascent started: noise, example, facet or predecessor; second attempts start from noise",
+    ),
+    field("started_from", pa.string(), "key of the predecessor, for a picture with a warm start; null for others"),
     field(
         "before_activation",
         pa.bool_(),
@@ -88,6 +100,20 @@ MEASUREMENTS = [
         "%",
     ),
 ]
+
+NATURALNESS = field(
+    "naturalness",
+    pa.float32(),
+    "share of the dataset's images in which a denoiser leaves as much of added noise as in the picture, or more: 0 is "
+    "noisier than every image, 100 smoother; null where the run has no denoiser",
+    "%",
+)
+
+TWIN = field(
+    "twin",
+    pa.string(),
+    "key of the same picture made without the recipe's prior; null for pictures that no prior pulled at",
+)
 
 AGREEMENT = field(
     "agreement",

@@ -19,7 +19,8 @@ ITEMS_FILE = "plan/items.parquet"
 LAYERS_FILE = "layers.parquet"
 RESULTS = {
     "scan": ("scan", "activation_samples", "examples", "failures/images"),
-    "layout": ("layouts", "cells"),
+    "layout": ("layouts", "cells", "directions"),
+    "prior": ("priors",),
     "optimize": ("visualizations",),
     "calibrate": ("calibrations",),
     "attribute": ("attributions", "edges"),
@@ -37,11 +38,12 @@ class Done:
     optimize: dict[str, Receipt]
     calibrate: dict[str, Receipt]
     statistics: dict[str, Receipt]
+    prior: dict[str, Receipt] = field(default_factory=dict)
     attribute: dict[str, Receipt] = field(default_factory=dict)
 
     @property
     def keys(self) -> set[str]:
-        return {*self.scan, *self.layout, *self.optimize, *self.attribute}
+        return {*self.scan, *self.layout, *self.prior, *self.optimize, *self.attribute}
 
 
 def what_is_done(store: Store) -> Done:

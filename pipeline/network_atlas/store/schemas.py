@@ -13,12 +13,14 @@ from network_atlas.store.fields import LAYER_KEYS, field, table_schema
 from network_atlas.store.picture_columns import (
     AGREEMENT,
     MEASUREMENTS,
+    NATURALNESS,
     PERCENTILE,
     PICTURE,
     PICTURE_KEY,
     PICTURE_STATUS,
     RECIPE,
     STANDARDIZED_RANK,
+    TWIN,
     VERDICT,
     VERDICT_WORDS,
 )
@@ -57,12 +59,24 @@ LAYERS = table_schema(
 ITEMS = table_schema(
     "items",
     [
-        field("stage", pa.string(), "scan, layout, optimize or calibrate"),
+        field("stage", pa.string(), "scan, layout, prior, optimize or calibrate"),
         field("key", pa.string(), "fingerprint of everything that determines the result"),
         *LAYER_KEYS,
         field("channel", pa.int32(), "channel; null for scan items, which hold all channels, maps and cells"),
         field("unit", pa.string(), "what the picture describes; for scan items the span of examples"),
         field("variant", pa.string(), "objective, sign and seed; null for scan items"),
+    ],
+)
+
+LEARNED_MODELS = table_schema(
+    "learned_models",
+    [
+        field("kind", pa.string(), "denoiser"),
+        field("key", pa.string(), "fingerprint of everything that determines the model"),
+        field("settings", pa.string(), "how it was fitted, as JSON"),
+        field("report", pa.string(), "how well it fits, as JSON: numbers by name"),
+        field("images", pa.int32(), "images of the dataset that it was fitted to"),
+        field("state", pa.struct([pa.field("bytes", pa.binary())]), "the model itself: a file of torch.save"),
     ],
 )
 
@@ -85,6 +99,7 @@ CALIBRATIONS = table_schema(
         field("key", pa.string(), "the picture's fingerprint"),
         field("calibration", pa.string(), "fingerprint of everything that determines these numbers"),
         *MEASUREMENTS,
+        NATURALNESS,
         field("activations", pa.list_(pa.float32()), "spatial mean of every channel of the layer on the picture"),
         field(
             "reference",
@@ -127,9 +142,11 @@ ATLAS = table_schema(
                             "where there is nothing to compare with",
                         ),
                         *MEASUREMENTS,
+                        NATURALNESS,
                         STANDARDIZED_RANK,
                         AGREEMENT,
                         *RECIPE,
+                        TWIN,
                         field(
                             "picture_status",
                             pa.string(),

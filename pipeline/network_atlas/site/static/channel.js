@@ -1,11 +1,9 @@
 // The view of one channel: its pictures and their worth, where they lie among the images, the images, where it came from.
 "use strict";
 (() => {
-  const { element, shape, number, histogram, connectors, curve } = window.ATLAS;
+  const { element, shape, number, histogram, connectors, curve, share, metrics, verdictBadge, WHOLE_KINDS: BY_MEAN } = window.ATLAS;
   const layer = window.ATLAS_LAYER;
-  const byChannel = new Map(layer.channels.map((channel) => [channel.channel, channel]));
-  const folder = encodeURIComponent(layer.slug);
-  const padded = (count) => String(count).padStart(3, "0");
+  const { byChannel, wholes } = layer;
   const onePosition = layer.seen.positions.every((count) => count === 1);
 
   const KINDS = {
@@ -13,55 +11,11 @@
     class: ["Best of each class", "The image with the largest value, for each class that reaches the highest values."],
     bottom: ["Excite it least", onePosition ? "The images with the smallest value." : "The images with the smallest value at any position, cut to what that position sees."],
   };
-  const BY_MEAN = ["bottom_mean", "slightly_negative", "zero", "slightly_positive", "top_mean"];
-
-  // [name, value in words, what it means]; null where it was not measured.
-  const share = (value) => `${number(100 * value, 2)} %`;
-  const METRICS = [
-    ["Among images", (shown) => shown.percentile === null ? null : shown.percentile === 100 ? "beyond every sampled image" : `beyond ${number(shown.percentile, 3)} % of the sampled images`, "How many images of the dataset excite the same thing less than the picture does."],
-    ["Against the best image", (shown) => shown.times_maximum === null ? null : `${number(shown.times_maximum, 2)} times as much`, "The picture's score over that of the best sampled image."],
-    ["Rank in its layer", (shown) => shown.standardized_rank === null ? (shown.rank === null ? null : number(shown.rank)) : number(shown.standardized_rank), "1: the picture excites no other channel of the layer more, each counted by how much it varies over the dataset."],
-    ["Likeness to its best images", (shown) => shown.path_percentile === null ? null : shown.path_percentile === 100 ? "more than any other image" : `more than ${number(shown.path_percentile, 3)} % of other images`, "In the layers before. About 50 % would be no likeness: then another path leads to the channel for pictures than for images."],
-    ["Agreement of seeds", (shown) => shown.agreement === null ? null : number(shown.agreement, 2), "1: pictures that start from other noise excite the same channels; 0: they have nothing in common."],
-    ["When moved", (shown) => shown.robustness_loss === null ? null : shown.robustness_loss > 0 ? `loses ${share(shown.robustness_loss)} of its score` : "loses nothing", "On average of eight random shifts, zooms and turns. Noise loses most of its score."],
-    ["Frequencies", (shown) => shown.frequency_distance === null ? null : `differ from those of images by a factor of ${number(10 ** shown.frequency_distance, 2)}`, "How strong fine and coarse detail are, compared with the images of the dataset, on average."],
-  ].map(([name, words, help]) => [name, (shown) => words({ percentile: null, times_maximum: null, standardized_rank: null, rank: null, path_percentile: null, agreement: null, robustness_loss: null, frequency_distance: null, ...shown }), help]);
-
-  function crop(example, label) {
-    const box = element("span", { className: "picture" });
-    if (example.style === null) { box.classList.add("none"); box.textContent = "not stored"; return box; }
-    box.setAttribute("role", "img");
-    box.setAttribute("aria-label", label);
-    box.style.cssText = example.style;
-    box.style.backgroundImage = `url("${folder}/examples-${padded(example.sheet)}.webp")`;
-    return box;
-  }
-
-  function thumbnail(channel) {
-    const shown = channel.pictures[0];
-    const box = element("span", { className: "picture" });
-    if (!shown || shown.style === null) { box.classList.add("none"); box.textContent = "no picture"; return box; }
-    box.style.cssText = shown.style;
-    box.style.backgroundImage = `url("${folder}/pictures-${padded(shown.sheet)}.webp")`;
-    return box;
-  }
-
-  function verdictBadge(word) {
-    if (!word) return null;
-    const badge = element("span", { className: "verdict", textContent: word });
-    badge.dataset.verdict = word;
-    return badge;
-  }
-
-  function metrics(shown, withHelp) {
-    const rows = METRICS.map(([name, words, help]) => [name, words(shown), help]).filter(([, words]) => words !== null);
-    if (!rows.length) return null;
-    return element("dl", { className: "metrics" }, ...rows.flatMap(([name, words, help]) => [
-      element("dt", { textContent: name }), element("dd", {}, words, withHelp ? element("small", { textContent: help }) : null)]));
-  }
+  const crop = (example, label) => window.ATLAS.crop(layer, example, label);
+  const thumbnail = (channel) => window.ATLAS.tile(layer, channel);
 
   function picture(shown, channel, isFirst) {
-    const address = `${folder}/${shown.file}`;
+    const address = window.ATLAS.pictureAddress(layer.slug, shown.file, shown.full);
     const label = `${shown.column} of ${channel.unit}`;
     const image = element("img", { src: address, alt: label, loading: "lazy", decoding: "async" });
     const link = element("a", { href: address, target: "_blank", rel: "noopener", title: "Open the picture in full size" }, image);
@@ -70,7 +24,8 @@
       element("figcaption", {},
         element("p", {}, element("b", { textContent: shown.column }), " ", verdictBadge(shown.picture_verdict)),
         reasons.length ? element("ul", { className: "reasons" }, ...reasons.map((reason) => element("li", { textContent: reason }))) : null,
-        element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
+        element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${["early", "middle", "late"].includes(shown.depth) ? `, the recipe of ${shown.depth} layers` : ""}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
+        shown.twin ? element("p", { textContent: "A prior of natural images pulled at it, and may hide what the channel answers to: the same without it stands before." }) : null,
         metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));
   }
 
@@ -95,9 +50,6 @@
     const size = field ? field[0] : side && side < Math.max(height, width) ? [side, side] : null;
     return { middle, box: size && [middle[0] - size[0] / 2, middle[1] - size[1] / 2, middle[0] + size[0] / 2, middle[1] + size[1] / 2] };
   }
-
-  const wholes = new Map();
-  for (const channel of layer.channels) for (const example of channel.examples) if (BY_MEAN.includes(example.kind) && example.style) wholes.set(example.example_id, example);
 
   // The whole input of the model, where some channel of the layer shows it; else the crop at its place in an empty frame.
   function enlarged(example) {
@@ -218,7 +170,7 @@
     const shown = channel.pictures[0];
     const where = channel.single ? `channel = ${channel.channel}` : `unit = ${quotedSql(channel.unit)}`;
     const texts = {
-      JSON: JSON.stringify({ layer: layer.name, ...channel, pictures: channel.pictures.map(({ style, sheet, ...rest }) => rest), examples: channel.examples.map(({ style, sheet, ...rest }) => rest) }, null, 1),
+      JSON: JSON.stringify({ layer: layer.name, ...channel, part: undefined, similarity: undefined, examples: channel.examples.map(({ part, place, ...rest }) => rest) }, null, 1),
       SQL: `SELECT * FROM ${quotedSql(layer.table)} WHERE ${where};`,
       Python: `import pandas\n\nrows = pandas.read_parquet(${JSON.stringify(layer.table)})\nrow = rows[${channel.single ? `rows.channel == ${channel.channel}` : `rows.unit == ${JSON.stringify(channel.unit)}`}].iloc[0]`,
     };
@@ -226,7 +178,7 @@
       const sign = shown.column.includes("-") ? ", sign: '-'" : "";
       texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: channel${sign}, seed: ${shown.seed}}]`)}`;
     }
-    const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}`]] : [])].filter(([, value]) => value);
+    const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}${shown.started_from ? ` ${shown.started_from}` : ""}`]] : [])].filter(([, value]) => value);
     const block = ([name, text]) => {
       const copy = button("Copy", `Copy the ${name} text`, async () => {
         try { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } catch { copy.textContent = "Select the text"; }
@@ -247,8 +199,8 @@
   function content(channel) {
     return element("div", { className: "view-body" },
       element("div", {}, ...pictures(channel).filter(Boolean)),
-      element("div", {}, ...[...range(channel), ...examples(channel), ...related(channel), ...numbers(channel), ...provenance(channel)].filter(Boolean)));
+      element("div", {}, ...[...window.ATLAS.names(channel), ...range(channel), ...examples(channel), ...related(channel), channel.single && channel.examples.length ? window.ATLAS.elsewhere(layer, channel) : null, ...numbers(channel), ...provenance(channel)].filter(Boolean)));
   }
 
-  Object.assign(window.ATLAS, { byChannel, button, content, verdictBadge });
+  Object.assign(window.ATLAS, { byChannel, button, content });
 })();

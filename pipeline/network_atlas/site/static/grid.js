@@ -10,8 +10,9 @@
   const cells = [...grid.querySelectorAll(".cell")];
   const controls = document.querySelector(".controls");
   const control = (id) => document.getElementById(id);
+  const cellOf = new Map(cells.map((cell) => [Number(cell.dataset.channel), cell]));
   const WORDS = ["trusted", "doubtful", "not to be trusted"];
-  const SMALLEST_FIRST = ["channel", "verdict", "standardized_rank", "robustness_loss", "frequency_distance"];
+  const SMALLEST_FIRST = ["channel", "similarity", "verdict", "standardized_rank", "robustness_loss", "frequency_distance"];
   let order = layer.channels.map((channel) => channel.channel);
 
   // ---- the address
@@ -51,13 +52,14 @@
     const shown = channel.pictures.find((each) => each.column === column) || (channel.single ? undefined : channel.pictures[0]);
     if (key === "verdict") return shown && shown.picture_verdict ? WORDS.indexOf(shown.picture_verdict) : null;
     if (key in channel.numbers) return channel.numbers[key];
+    if (key === "name_score" || key === "clarity") return channel[key] ?? null;
     if (key === "class_selectivity") return channel.class_selectivity ?? null;
-    if (key === "fraction_active") return channel.spatial_maximum?.fraction_active ?? null;
+    if (key === "fraction_active" || key === "similarity") return channel[key] ?? null;
     return shown?.[key] ?? null;
   }
 
   function matches(channel, words) {
-    const text = [channel.channel, channel.unit, channel.className || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").toLowerCase();
+    const text = [channel.channel, channel.unit, channel.className || "", channel.name || "", channel.description || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").toLowerCase();
     const isNumber = (word) => /^\d+$/.test(word);
     return words.every((word) => (isNumber(word) && !channel.className ? String(channel.channel) === word : text.includes(word)));
   }
@@ -83,24 +85,41 @@
     const sorted = [...layer.channels].sort(compare);
     const shown = new Set(sorted.filter((channel) => matches(channel, words) && inside(channel) && (!wanted || channel.verdict === wanted)));
     order = [...shown].map((channel) => channel.channel);
+    const ordered = sorted.map((channel) => cellOf.get(channel.channel));
+    if (ordered.some((cell, n) => cell !== grid.children[n])) grid.append(...ordered);
     for (const channel of sorted) {
-      const cell = control(`cell-${channel.channel}`);
+      const cell = cellOf.get(channel.channel);
       cell.hidden = !shown.has(channel);
-      cell.href = `#${ATLAS.hashWith({ channel: channel.channel })}`;
-      const size = known.get(channel.channel);
-      cell.querySelector(".value").textContent = key === "channel" || key === "verdict" ? "" : number(size, 3);
-      grid.append(cell);
+      cell.lastElementChild.lastElementChild.textContent = ["channel", "similarity", "verdict"].includes(key) ? "" : number(known.get(channel.channel), 3);
     }
     const filtered = words.length || from !== null || to !== null || wanted;
     control("found").textContent = filtered ? `${order.length} of ${layer.channels.length} shown` : "";
-    const column = Number(control("picture")?.value || 0);
-    for (const cell of cells) [...cell.querySelectorAll(".picture")].forEach((box, index, all) => { box.hidden = index !== Math.min(column, all.length - 1); });
+    showColumn(layer.columns[Number(control("picture")?.value || 0)]);
+  }
+
+  let shownColumn = layer.columns[0];
+  function showColumn(column) {
+    if (column === shownColumn) return;
+    shownColumn = column;
+    for (const channel of layer.channels) cellOf.get(channel.channel).firstElementChild.replaceWith(ATLAS.tile(layer, channel, column));
+  }
+
+  // The links of the cells hold the choice, so that going back from a channel leads to the same grid.
+  function link() {
+    for (const [channel, cell] of cellOf) cell.href = `#${ATLAS.hashWith({ channel })}`;
   }
 
   // ---- the view of one channel
   function neighbour(channel, step) {
     const index = order.indexOf(channel);
     return index < 0 ? undefined : order[index + step];
+  }
+
+  let asked = null;
+  async function open(channel) {
+    asked = channel;
+    try { await ATLAS.details(layer, channel); } catch (error) { control("found").textContent = `${error.message}.`; return; }
+    if (asked === channel) show(channel);
   }
 
   function show(channel) {
@@ -114,6 +133,7 @@
           element("p", {}, channel.unit, " ", ATLAS.verdictBadge(channel.verdict),
             channel.status === "ok" ? null : element("span", { className: "badge", textContent: ` · ${channel.status}` }))),
         element("div", { className: "buttons" },
+          element("a", { className: "button", href: `../compare.html#${new URLSearchParams({ a: ATLAS.unitName(layer, channel) })}`, textContent: "Compare", title: "Put it beside another channel" }),
           button("←", "Previous channel (left arrow)", () => go(before), before === undefined),
           button("→", "Next channel (right arrow)", () => go(after), after === undefined),
           button("✕", "Close (Escape)", () => view.close()))),
@@ -137,13 +157,16 @@
   function follow() {
     restore();
     arrange();
+    link();
     const number = address().get("channel");
     const channel = number !== null && /^\d+$/.test(number) ? byChannel.get(Number(number)) : undefined;
-    if (channel) show(channel);
+    asked = null;
+    if (channel) open(channel);
     else if (view.open) view.close();
   }
 
   function closed() {
+    asked = null;
     const open = grid.querySelector(".cell.open");
     cells.forEach((cell) => cell.classList.remove("open"));
     const hash = ATLAS.hashWith({ channel: null });
@@ -177,7 +200,7 @@
   function changed() {
     arrange();
     remember();
-    arrange(); // the links of the cells hold the address
+    link();
   }
 
   controls.hidden = !cells.length;
@@ -196,5 +219,6 @@
   });
   document.addEventListener("keydown", keys);
   follow();
+  document.documentElement.classList.remove("searching");
   document.body.dataset.ready = "true";
 })();

@@ -360,7 +360,7 @@
       wanted = find.value.trim().toLowerCase();
       const level = map.levels[map.levels.length - 1];
       const matches = level.cells.filter(fits).length;
-      document.getElementById("matches").textContent = wanted ? `${counted(matches, "cell")} of the finest grid` : "";
+      document.getElementById("matched").textContent = wanted ? `${counted(matches, "cell")} of the finest grid` : "";
       redraw();
     });
   }

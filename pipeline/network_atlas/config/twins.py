@@ -1,0 +1,83 @@
+"""Plan a second picture beside each one that a prior pulls at: the same without the prior.
+
+A prior can hide what a unit really answers to. So no such picture is shown alone: every variant, combination and
+interpolation whose recipe has a prior, or a penalty that learns from the dataset what is natural, comes twice: first
+with the recipe `without_prior`, then as it was asked for. Where a page shows a single picture of a channel, it is the
+first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from network_atlas.config.priors import NoPrior
+from network_atlas.config.recipe import LEARNED, OptimizeConfig, Regularizer
+from network_atlas.config.schema import RunConfig
+from network_atlas.errors import ConfigError
+
+SUFFIX = "without_prior"
+
+
+class _Asking(Protocol):
+    @property
+    def recipe(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Asking)
+
+
+def twin_of(recipe: str) -> str:
+    """Return the name of a recipe's twin, which has no prior."""
+    return f"{recipe}_{SUFFIX}" if recipe else SUFFIX
+
+
+def has_prior(recipe: OptimizeConfig) -> bool:
+    """Say whether a learned model of natural images pulls at the pictures of a recipe."""
+    return not isinstance(recipe.prior, NoPrior) and recipe.prior.strength > 0
+
+
+def with_twins(config: RunConfig) -> RunConfig:
+    """Return the configuration with a picture without prior before each one with a prior; the same one if none has.
+
+    Raises ConfigError where a recipe of the user's has the name of a twin and other settings.
+    """
+    recipes = {"": config.optimize, **config.recipes}
+    twins = {
+        name: replace(recipe, prior=NoPrior(name="none"), regularizers=_not_learned(recipe))
+        for name, recipe in recipes.items()
+        if has_prior(recipe) or recipe.examples or recipe.patches
+    }
+    if not twins:
+        return config
+    named = {twin_of(name): recipe for name, recipe in twins.items()}
+    for name, recipe in named.items():
+        if config.recipes.get(name, recipe) != recipe:
+            raise ConfigError(f"recipes.{name} is the name of a picture without prior; give your recipe another name")
+    sweep = config.sweep
+    return replace(
+        config,
+        recipes=config.recipes | named,
+        sweep=replace(
+            sweep,
+            variants=_doubled(sweep.variants, twins),
+            combine=_doubled(sweep.combine, twins),
+            interpolate=_doubled(sweep.interpolate, twins),
+        ),
+    )
+
+
+def _not_learned(recipe: OptimizeConfig) -> tuple[Regularizer, ...]:
+    """Return the penalties of a recipe that learn nothing from the dataset."""
+    return tuple(each for each in recipe.regularizers if each.name not in LEARNED)
+
+
+def _doubled(items: Sequence[_T], twins: Mapping[str, OptimizeConfig]) -> tuple[_T, ...]:
+    doubled: list[_T] = []
+    for item in items:
+        if item.recipe in twins:
+            twin = replace(item, recipe=twin_of(item.recipe))  # type: ignore[type-var]
+            doubled += [] if twin in items else [twin]
+        doubled.append(item)
+    return tuple(doubled)

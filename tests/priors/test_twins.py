@@ -1,0 +1,65 @@
+"""A picture that a prior pulls at has the same picture without it right before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from network_atlas import open_atlas
+from network_atlas.config.schema import RunConfig
+from network_atlas.config.twins import with_twins
+from network_atlas.errors import ConfigError
+from network_atlas.run.prepare import prepare
+
+
+def test_a_configuration_without_priors_stays_the_same(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny()
+    assert with_twins(config) is config
+    weak = tiny("optimize/prior=denoiser", "optimize.prior.strength=0")
+    assert with_twins(weak) is weak
+
+
+def test_strength_zero_makes_the_very_picture_of_no_prior(tiny: Callable[..., RunConfig]) -> None:
+    without, weak, strong = (
+        prepare(tiny(*overrides), measured=False).plan
+        for overrides in (
+            (),
+            ("optimize/prior=denoiser", "optimize.prior.strength=0"),
+            ("optimize/prior=denoiser",),
+        )
+    )
+    assert without.picture_keys == weak.picture_keys
+    assert set(without.picture_keys) < set(strong.picture_keys)
+    assert len(strong.picture_keys) == 2 * len(without.picture_keys)
+
+
+def test_every_kind_of_picture_gets_its_twin(tiny: Callable[..., RunConfig]) -> None:
+    config = tiny(
+        "+optimize@recipes.calm=fast",
+        "optimize/prior@recipes.calm.prior=denoiser",
+        "sweep.variants=[{objective: channel}, {objective: channel, recipe: calm, diverse: 2}]",
+        'sweep.combine=[{unit: "conv2:1 + conv2:2", recipe: calm}]',
+        'sweep.interpolate=[{first: "conv2:1", last: "conv2:3", pictures: 2, recipe: calm}]',
+    )
+    sweep = with_twins(config).sweep
+    assert [variant.recipe for variant in sweep.variants] == ["", "calm_without_prior", "calm"]
+    assert [item.recipe for item in (*sweep.combine, *sweep.interpolate)] == ["calm_without_prior", "calm"] * 2
+    assert with_twins(with_twins(config)) == with_twins(config)
+
+
+def test_a_recipe_of_the_users_is_never_replaced(tiny: Callable[..., RunConfig]) -> None:
+    with pytest.raises(ConfigError, match="give your recipe another name"):
+        with_twins(tiny("optimize/prior=denoiser", "+optimize@recipes.without_prior=lucid"))
+
+
+def test_the_atlas_names_the_twin_and_says_how_natural_both_are(prior_root: Path) -> None:
+    rows: list[Any] = open_atlas(str(prior_root)).table("atlas").to_pylist()
+    for row in rows:
+        without, pulled = row["visualizations"]
+        assert (without["recipe"], pulled["recipe"]) == ("without_prior", "")
+        assert (without["twin"], pulled["twin"]) == (None, without["key"])
+        assert all(0 <= shown["naturalness"] <= 100 for shown in (without, pulled))
+        assert without["image"]["bytes"] != pulled["image"]["bytes"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -191,3 +192,28 @@ def test_the_page_has_the_edges_down_and_up_and_the_maps(config: RunConfig) -> N
     places = [place for example in shown["examples"].values() for place in example[:2]]
     assert len(set(places)) == 12
     assert max(places) < columns * rows
+
+
+def test_in_a_browser_maps_lie_over_the_images_and_links_lead_down_and_up(config: RunConfig) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
+    chromium = shutil.which("chromium") or pytest.skip("needs chromium")
+    folder = (Path(config.store.root) / "site" / "layers").as_uri()
+    problems: list[str] = []
+    with playwright.sync_playwright() as running:
+        page = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        page.goto(f"{folder}/0002-conv2.html#channel=0")
+        page.wait_for_selector(".overlays")
+        overlays = page.locator(".examples .overlay:visible")
+        assert [overlays.nth(n).get_attribute("data-overlay") for n in range(overlays.count())] == ["heat"] * 6
+        page.check(".overlays input[value=map]")
+        assert {overlays.nth(n).get_attribute("data-overlay") for n in range(overlays.count())} == {"map"}
+        page.check(".overlays input[value='']")
+        assert overlays.count() == 0
+        page.click(".circuit a[href*='0005-conv3']")
+        page.wait_for_selector(".circuit a[href*='0002-conv2']")
+        assert "0005-conv3.html#channel=" in page.url
+        page.click(".circuit a[href*='0002-conv2']")
+        page.wait_for_url("**/0002-conv2.html#channel=*")
+        assert problems == []

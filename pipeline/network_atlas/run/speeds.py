@@ -47,7 +47,9 @@ def speeds_of(prepared: Prepared, done: Done, model: nn.Module) -> Speeds:
         stepped = _thrice_forward(prepared)
     read = _read_seconds(prepared) if image is None or row is None else 0.0
     config = prepared.config
-    by_receipts = {"scan": image, "optimize": step, "calibrate": measure, "attribute": attribute, "assemble": row}
+    by_receipts = {"scan": image, "optimize": step, "calibrate": measure, "assemble": row}
+    if any(prepared.plan.attributions.values()):
+        by_receipts["attribute"] = attribute
     return Speeds(
         step=stepped,
         image=read + prepared.facts.forward_seconds if image is None else image,

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conftest import TINY, write_images
+from conftest import INLINE, TINY, write_images
 from forked import Forked, Forking
 from processes import ray_hosts
 from snapshots import Snapshot, differences, partial_files, snapshot
@@ -151,9 +151,10 @@ def _place() -> dict[str, Any]:
 class Chaos:
     """A cluster, a folder for atlases, and the undisturbed one to compare with."""
 
-    def __init__(self, folder: Path, overrides: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, overrides: Sequence[str] = (), forking: Forking | None = None) -> None:
         self._folder = folder
         self._overrides = overrides
+        self._forking = forking
         (folder / "images").mkdir(parents=True)
         self._images = write_images(folder / "images")
 
@@ -161,8 +162,9 @@ class Chaos:
         with contextlib.ExitStack() as stack:
             self._nodes = Nodes()
             stack.callback(self._nodes.close)
-            (self._folder / "forked").mkdir()
-            self._forking = stack.enter_context(Forking(self._folder / "forked"))
+            if self._forking is None:
+                (self._folder / "forked").mkdir()
+                self._forking = stack.enter_context(Forking(self._folder / "forked"))
             self.whole = self._undisturbed()
             self._cleanup = stack.pop_all()
         return self
@@ -200,14 +202,16 @@ class Chaos:
             time.sleep(0.01)
         return self._nodes.kill_worker(chance)
 
-    def _start(self, root: Path) -> Driver:
+    def _start(self, root: Path, executor: Sequence[str] | None = None) -> Driver:
+        assert self._forking is not None
         overrides = [f'dataset.root="{self._images}"', "dataset.label=name", f'store.root="{root}"', *SLOW_TASKS]
         ray = ["executor=ray", f"executor.address={self._nodes.address}", f"executor.workers={NODES}"]
-        return Driver(self._forking.atlas("run", *TINY, *overrides, *ray, *self._overrides))
+        return Driver(self._forking.atlas("run", *TINY, *overrides, *(executor or ray), *self._overrides))
 
     def _undisturbed(self) -> Snapshot:
+        """Make the atlas without Ray and without kills: a third of the time, and Ray itself is compared with it too."""
         root = self._folder / "undisturbed"
-        self._start(root).finish()
+        self._start(root, INLINE).finish()
         return snapshot(root)
 
     def _report(self, seed: int, root: Path, kills: Counter[str], seconds: float) -> Report:

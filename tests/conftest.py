@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ TINY = [
     "optimize.dtype=float32",
     "optimize/transform=classic",
     "optimize.transform.jitter_px=1",
+    "optimize.depth.follow=false",
     "assemble.crop_px=16",
 ]
 INLINE = ["executor=inline", "executor.threads=1"]
@@ -73,7 +75,31 @@ RAY = ["executor=ray", "executor.workers=2"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have long tests come first: at the end each core takes over short ones, and none waits for a long one."""
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("slow", "ray")))
+    items[:] = dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return the tests so that xdist, which gives each worker a piece of the list, spreads the long ones.
+
+    Those of a folder stay together, as they share a Ray. One worker of several has none: long tests start processes of
+    their own, and wait for these half of their time, in which another worker does short ones.
+    """
+    groups: dict[Path, list[pytest.Item]] = {}
+    short = []
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("slow", "ray")):
+            groups.setdefault(item.path if item.path.parent == TESTS else item.path.parent, []).append(item)
+        else:
+            short.append(item)
+    pieces: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, group in enumerate(groups.values()):
+        pieces[number % max(1, workers - 1)] += group
+    left, rest = len(items), iter(short)
+    for number, piece in enumerate(pieces):
+        size = left // (workers - number)  # as xdist's worksteal cuts the list
+        left -= size
+        piece += itertools.islice(rest, max(0, size - len(piece)))
+    return [*itertools.chain.from_iterable(pieces), *rest]
 
 
 @pytest.fixture(scope="session")

@@ -280,11 +280,27 @@ class Latents(nn.Module):
         return self.head(latents.mean(1))
 
 
+class Cells(nn.Module):
+    """Reads its patches one after the other, by a cell that returns its output and its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.cell, self.head = nn.Conv2d(3, 6, 8, stride=8), nn.LSTMCell(6, 5), nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: tuple[Tensor, Tensor] | None = None
+        for patch in self.patch(x).flatten(2).unbind(2):
+            state = self.cell(patch, state)
+        assert state is not None
+        return self.head(state[0])  # type: ignore[no-any-return]
+
+
 class TokenOrders(nn.Module):
     """Tokens that are patches row by row, and tokens in other orders, each behind a module of its own."""
 
     NAMES = (
-        "rows", "with_class", "without_class", "columns", "class_last", "rolled", "pooled", "windows", "summed", "side"
+        "rows", "with_class", "without_class", "columns", "class_last", "rolled", "pooled", "windows", "summed", "side",
+        "last_rows", "first_rows", "every_fourth",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -310,5 +326,6 @@ class TokenOrders(nn.Module):
             self.windows(windows),
             self.summed(windows + tokens),
             self.side(maps.mean(3).transpose(1, 2)[:, :4]),
+            *(self.last_rows(tokens[:, 48:]), self.first_rows(tokens[:, :16]), self.every_fourth(tokens[:, ::4])),
         ]
         return torch.stack([each.mean(1) for each in seen]).sum(0)

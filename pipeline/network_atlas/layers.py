@@ -173,6 +173,8 @@ class ModelFacts:
     forward_seconds: float
     """Seconds that a forward pass took per image, on this machine."""
     class_names: tuple[str, ...]
+    takes_half: bool = False
+    """The model also runs on images of half its input's height and width."""
     contents: Mapping[str, str] = field(default_factory=dict)
     """Name of each parameter, buffer and module to a hash of it, a module's without its tensors: says what changed."""
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict)

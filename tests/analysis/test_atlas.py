@@ -69,7 +69,7 @@ def test_a_unit_shows_its_pictures_crops_and_numbers(atlas: Atlas) -> None:
     assert len(unit.crops()) == 4
     page = unit._repr_html_()
     assert page.count("data:image/png") == 2
-    assert page.count("data:image/jpeg") == len(unit.row["examples"])
+    assert page.count("data:image/webp") == len(unit.row["examples"])
     png = unit._repr_png_()
     assert png is not None
     assert png.startswith(b"\x89PNG")

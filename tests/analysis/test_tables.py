@@ -22,11 +22,18 @@ from network_atlas.errors import CorruptShardError, StoreError
 from network_atlas.store.root import Store
 
 LAYERS = ("conv1", "conv2", "conv3")
+OF_A_LATER_LAYER = ("clarity", "clarity_by_chance", "clarity_groups", "two_groups", "monosemanticity")
+"""Columns that change when a layer behind does."""
 
 
 def values(atlas: Atlas, name: str, layer: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = atlas.table(name, layers=[layer]).to_pylist()
     return rows
+
+
+def values_up_to_it(atlas: Atlas, name: str, layer: str) -> list[dict[str, object]]:
+    rows = values(atlas, name, layer)
+    return [{column: row[column] for column in row if column not in OF_A_LATER_LAYER} for row in rows]
 
 
 def test_every_table_has_the_columns_of_its_schema(retrained_root: Path) -> None:
@@ -48,7 +55,7 @@ def test_an_older_snapshot_reads_as_before_the_next_run(atlas_root: Path, retrai
 def test_snapshots_differ_where_the_weights_do(retrained_root: Path) -> None:
     old, new = (open_atlas(str(retrained_root), number) for number in (1, 2))
     for name in ("atlas", "channel_stats", "activation_samples", "visualizations"):
-        same = [layer for layer in LAYERS if values(old, name, layer) == values(new, name, layer)]
+        same = [layer for layer in LAYERS if values_up_to_it(old, name, layer) == values_up_to_it(new, name, layer)]
         assert same == ["conv1", "conv2"], name
         assert old.table(name).num_rows == new.table(name).num_rows
 

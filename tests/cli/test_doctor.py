@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import INLINE, TINY
-from processes import PYTHON_PATH
 from torch import nn
 
 from network_atlas.cli import run_checks
@@ -130,32 +127,6 @@ def test_a_cluster_that_does_not_answer_is_named(tiny: Tiny) -> None:
     says = only_wrong(config, "cluster")
     assert "127.0.0.1:9" in says
     assert "ray start --head" in says
-
-
-CLUSTER = """
-import sys
-from ray.cluster_utils import Cluster
-from network_atlas.cli.main import main
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-for cpus in ("1", "64"):
-    main(["doctor", *sys.argv[1:], f"executor.address={cluster.address}", f"executor.cpus_per_worker={cpus}"])
-cluster.shutdown()
-"""
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_cluster_is_joined_and_asked_for_its_capacity(images: Path, tmp_path: Path) -> None:
-    overrides = [*TINY, "executor=ray", f'dataset.root="{images}"', f'store.root="{tmp_path / "atlas"}"']
-    environment = os.environ | {"PYTHONPATH": PYTHON_PATH, "RAY_AUTH_MODE": "disabled"}
-    command = [sys.executable, "-c", CLUSTER, *overrides]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
-    lines = [line for line in ended.stdout.splitlines() if " cluster " in line]
-    assert len(lines) == 2, ended
-    assert lines[0].startswith("ok")
-    assert "capacity for 1 worker" in lines[0]
-    assert lines[1].startswith("NOT OK")
-    assert "no machine for a worker that needs 64 processors" in lines[1]
 
 
 def test_a_root_that_cannot_be_written_is_named(tiny: Tiny, tmp_path: Path) -> None:

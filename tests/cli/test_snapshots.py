@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,10 @@ from PIL import Image
 
 from network_atlas import open_atlas
 from network_atlas.cli.main import main
+from network_atlas.site.server import HOST, make_server
 from network_atlas.site.snapshot import SnapshotPages
+from network_atlas.store.prune import plan_prune, prune
+from network_atlas.store.root import Store
 
 
 def test_snapshots_say_what_changed(retrained_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +29,7 @@ def test_snapshots_say_what_changed(retrained_root: Path, capsys: pytest.Capture
     head, first, second = capsys.readouterr().out.splitlines()
     assert head.split() == ["snapshot", "created", "network", "layers", "only", "here", "shared", "changed"]
     assert first.rstrip().endswith("the first")
-    assert "conv3 recomputed (1 of 3 layers); settings: model.weights; 12 new pictures" in second
+    assert "conv3 recomputed (1 of 3 layers); settings: model.weights; 12 pictures in new files" in second
     assert first.split()[2] != second.split()[2]
 
 
@@ -104,6 +113,31 @@ def test_the_pages_of_a_snapshot_are_made_again_as_they_were(retrained_root: Pat
     now = SnapshotPages(open_atlas(str(retrained_root)))
     page = "site/layers/0005-conv3.js"
     assert now.read(page) == (retrained_root / page).read_bytes() != pages.read(page)
+
+
+def test_pages_of_a_snapshot_that_was_pruned_meanwhile_say_so(retrained: Path) -> None:
+    store = Store.open(str(retrained))
+    with serving(SnapshotPages(open_atlas(str(retrained), 1))) as address:
+        prune(store, plan_prune(store, keep=1))
+        with pytest.raises(urllib.error.HTTPError) as answer:
+            urllib.request.urlopen(f"{address}/layers/0005-conv3.html")
+    with answer.value:
+        text = answer.value.read().decode()
+    assert answer.value.code == 410
+    assert "snapshot 1 of" in text
+    assert "was pruned while its pages were open, so they can't be made any more" in html.unescape(text)
+
+
+@contextmanager
+def serving(pages: SnapshotPages) -> Iterator[str]:
+    """Serve pages; yield their address."""
+    server = make_server(pages, port=0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://{HOST}:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def test_a_snapshot_that_is_not_there_is_named(retrained_root: Path, capsys: pytest.CaptureFixture[str]) -> None:

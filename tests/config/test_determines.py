@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from network_atlas.config.compose import config_folder
-from network_atlas.config.declare import ASSEMBLE, HASHED, LAYOUT, NOTHING, OPTIMIZE, PRIOR, ROLES, SCAN
+from network_atlas.config.declare import ASSEMBLE, ATTRIBUTE, HASHED, LAYOUT, NOTHING, OPTIMIZE, PRIOR, ROLES, SCAN
 from network_atlas.config.determines import determining, fixed_settings, recorded
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import RootMismatchError
@@ -23,7 +23,7 @@ from network_atlas.run.prepare import Prepared, check_settings, prepare
 from network_atlas.run.record import record_plan
 from network_atlas.store.results import Done
 
-KNOWN = {SCAN, LAYOUT, PRIOR, OPTIMIZE, ASSEMBLE, HASHED, NOTHING}
+KNOWN = {SCAN, LAYOUT, PRIOR, OPTIMIZE, ATTRIBUTE, ASSEMBLE, HASHED, NOTHING}
 
 
 def groups(kind: Any) -> Iterator[type]:

@@ -32,7 +32,7 @@ def crop(input_config: Callable[..., InputConfig]) -> Crop:
         preprocessing = Preprocessing(input_config(**({"height": 56, "width": 56, "resize": 56} | changes)))
         box = seen_box(layer(receptive_field_px=field), row, column, preprocessing.config)
         opened = Image.open(io.BytesIO(crop_box(image, preprocessing, box, side_px=48)))
-        assert opened.format == "JPEG"
+        assert opened.format == "WEBP"
         return opened
 
     return cut

@@ -82,15 +82,9 @@ class ExampleWorker:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def meet(self) -> None:
-        self._wait_for(2)
-
-    def meet_in_fours(self) -> None:
-        self._wait_for(4)
-
-    def _wait_for(self, tasks: int) -> None:
-        """Wait, at most a minute, until this many tasks have left their marks in the folder."""
+        """Wait, at most a minute, until two tasks have left their marks in the folder."""
         until = time.monotonic() + 60  # far longer than a host needs to start
-        while len(os.listdir(self.folder)) < tasks and time.monotonic() < until:
+        while len(os.listdir(self.folder)) < 2 and time.monotonic() < until:
             time.sleep(0.05)
 
     def rest(self) -> None:

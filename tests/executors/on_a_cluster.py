@@ -12,10 +12,12 @@ import tempfile
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 from executors.example_workers import ExampleTask, ray_config, spec
 from ray.cluster_utils import Cluster
 
+from network_atlas.errors import SetupError
 from network_atlas.executors import open_executor, ray_cluster
 from network_atlas.executors.base import TaskDone
 
@@ -26,6 +28,20 @@ def tasks(count: int, action: str = "rest") -> list[ExampleTask]:
     """Return `count` tasks that leave their marks in a new folder; the action 'rest' takes a fifth of a second."""
     folder = tempfile.mkdtemp()
     return [ExampleTask(f"t{number}", action, folder) for number in range(count)]
+
+
+def capacity(cluster: Cluster) -> dict[str, object]:
+    """Return what `atlas doctor` says of a cluster of one processor: to workers that need one, and that need 64."""
+    from network_atlas.cli.machine_checks import cluster_answers
+
+    said = []
+    for cpus in (1, 64):
+        config = SimpleNamespace(executor=ray_config(address=cluster.address, cpus_per_worker=cpus))
+        try:
+            said.append(cluster_answers(config))  # type: ignore[arg-type]
+        except SetupError as error:
+            said.append(str(error))
+    return {"address": cluster.address, "fits": said[0], "too_much": said[1]}
 
 
 def breathe(cluster: Cluster) -> dict[str, object]:
@@ -59,12 +75,11 @@ def stop(cluster: Cluster) -> dict[str, object]:
 
 
 def gpus(cluster: Cluster) -> dict[str, object]:
-    """Run a stage that computes and one that does not where Ray counts two GPUs; return the GPUs that workers see."""
-    cluster.add_node(**{**NODE, "num_cpus": 4, "num_gpus": 2})
+    """Run a stage that computes and one that does not where two share a GPU; return the GPUs that workers see."""
+    cluster.add_node(**{**NODE, "num_cpus": 2, "num_gpus": 1})
     with open_executor(ray_config(address=cluster.address, workers=0, gpus_per_worker=0.5)) as executor:
         stages = [
-            list(executor.run(replace(spec(), computes=computes), tasks(4, "meet_in_fours")))
-            for computes in (True, False)
+            list(executor.run(replace(spec(), computes=computes), tasks(2, "meet"))) for computes in (True, False)
         ]
     seen = [sorted({str(outcome.receipt["gpus"]) for outcome in stage}) for stage in stages]  # type: ignore[union-attr,index]
     hosts = [len({outcome.receipt["pid"] for outcome in stage}) for stage in stages]  # type: ignore[union-attr,index]
@@ -78,7 +93,7 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         first = cluster.add_node(**NODE)
-        seen = {"breathe": breathe(cluster), "stop": stop(cluster)}
+        seen = {"capacity": capacity(cluster), "breathe": breathe(cluster), "stop": stop(cluster)}
         cluster.remove_node(first, allow_graceful=True)
         print(json.dumps(seen | {"gpus": gpus(cluster)}))  # noqa: T201
     finally:

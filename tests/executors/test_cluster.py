@@ -43,5 +43,11 @@ def test_what_is_in_flight_ends_after_sigterm_and_nothing_new_begins(seen: dict[
     assert seen["stop"]["seconds"] < 5
 
 
-def test_shared_gpus_go_to_stages_that_compute_and_no_others(seen: dict[str, dict[str, Any]]) -> None:
-    assert seen["gpus"] == {"seen": [["0", "1"], [""]], "hosts": [4, 4]}
+def test_a_shared_gpu_goes_to_stages_that_compute_and_no_others(seen: dict[str, dict[str, Any]]) -> None:
+    assert seen["gpus"] == {"seen": [["0"], [""]], "hosts": [2, 2]}
+
+
+def test_doctor_joins_it_and_asks_for_its_capacity(seen: dict[str, dict[str, Any]]) -> None:
+    address = seen["capacity"]["address"]
+    assert seen["capacity"]["fits"] == f"{address}: capacity for 1 worker"
+    assert "no machine for a worker that needs 64 processors" in seen["capacity"]["too_much"]

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TINY, needs
-from processes import PYTHON_PATH
+from conftest import needs
 
 from network_atlas.cli.exit_codes import STOPPED
 from network_atlas.config.compose import compose
@@ -205,10 +204,12 @@ def test_the_runtime_environment_ships_the_checkout() -> None:
     assert "python -m network_atlas run" in (JOBS / "ray/submit.sh").read_text()
 
 
-@pytest.mark.slow
-def test_the_local_recipe_makes_an_atlas(images: Path, tmp_path: Path) -> None:
-    overrides = [f'dataset.root="{images}"', "dataset.label=name", f'store.root="{tmp_path}/atlas"', "executor=inline"]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": PYTHON_PATH}
-    subprocess.run([JOBS / "local.sh", *TINY, *overrides], env=environment, check=True)
-    assert len(list(tmp_path.glob("atlas/atlas/*.parquet"))) == 3
+@pytest.mark.parametrize(("code", "commands"), [(0, ["doctor", "run"]), (1, ["doctor"])])
+def test_the_local_recipe_runs_what_doctor_lets_pass(
+    code: int, commands: list[str], commands_around: dict[str, str]
+) -> None:
+    words = ["sweep=all", 'dataset.root="two words"']
+    environment = {**commands_around, "CODE": str(code)}
+    assert subprocess.run([JOBS / "local.sh", *words], env=environment, check=False).returncode == code
+    called = Path(commands_around["NOTES"]).read_text().splitlines()
+    assert called == [f"atlas {command} {' '.join(words)}" for command in commands]

@@ -62,7 +62,7 @@ def test_copies_that_fill_a_batch_get_no_gradient() -> None:
 NETWORKS = ("efficientnet", "resnet", "transformer")
 
 
-SIZE = [f"model.input.{name}=96" for name in ("resize", "height", "width")]
+SIZE = [f"model.input.{name}=64" for name in ("resize", "height", "width")]
 
 
 def built(kind: str) -> tuple[torch.nn.Module, ModelConfig]:
@@ -75,7 +75,7 @@ def built(kind: str) -> tuple[torch.nn.Module, ModelConfig]:
     if kind == "resnet":
         return load_model(config), config
     torch.manual_seed(0)
-    transformer = VisionTransformer(96, 16, num_layers=3, num_heads=4, hidden_dim=256, mlp_dim=1024, num_classes=10)
+    transformer = VisionTransformer(64, 16, num_layers=3, num_heads=4, hidden_dim=256, mlp_dim=1024, num_classes=10)
     torch.nn.init.normal_(transformer.heads.head.weight)
     return transformer.eval().requires_grad_(False), config
 

@@ -22,8 +22,8 @@ from network_atlas.pictures.target import Target
 from network_atlas.units import Channel
 
 CORE = (
-    "resnet18", "efficientnet_b0", "googlenet", "shufflenet_v2_x0_5",
-    *("timm/gmlp_ti16_224", "timm/xcit_nano_12_p16_224", "timm/levit_128s", "timm/pvt_v2_b0", "timm/edgenext_xx_small"),
+    "efficientnet_b0", "shufflenet_v2_x0_5",
+    *("timm/xcit_nano_12_p16_224", "timm/levit_128s", "timm/pvt_v2_b0", "timm/edgenext_xx_small"),
 )  # fmt: skip
 """Seconds each. The rest takes minutes and runs with ATLAS_TEST_FAMILIES=1."""
 TORCHVISION = {

@@ -136,6 +136,14 @@ def test_latent_queries_have_no_place_in_the_image(listed: Listed, tiny: Callabl
         assert seen_box(layers[name], 5, 0, config) == (0, 0, 16, 16)
 
 
+def test_a_cell_that_returns_several_values_is_refused_once(listed: Listed) -> None:
+    facts, layers = listed(odd.Cells())
+    assert set(layers) == {"patch", "head", "output"}
+    assert facts.unsupported == {
+        "cell": "returns several values or none (tuple: 0, 1), not one tensor, in each of its 4 calls"
+    }
+
+
 def test_only_tokens_that_lie_row_by_row_are_shown_as_patches(listed: Listed, tiny: Callable[..., RunConfig]) -> None:
     _, layers = listed(odd.TokenOrders())
     patches = {name for name in odd.TokenOrders.NAMES if layers[name].is_raster}

@@ -9,7 +9,7 @@ from network_atlas.config.compose import compose
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.optimize.ascent import ascent, conditioned
 
-RULES = ["adam", "nadam", "l2", "linf"]
+RULES = ["adam", "nadam", "l2", "linf", "mean"]
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,12 @@ def test_an_item_that_joins_later_counts_its_own_steps(recipe: OptimizeConfig, r
     assert torch.allclose(both[1:], climbed(recipe, rule, second, 1))
 
 
-def test_l2_follows_the_gradient_and_linf_its_sign(recipe: OptimizeConfig) -> None:
+def test_l2_and_mean_follow_the_gradient_and_linf_its_sign(recipe: OptimizeConfig) -> None:
     start = torch.tensor([[3.0, -4.0]])
     towards = -start / start.square().mean().sqrt()
     assert torch.allclose(climbed(recipe, "l2", start, 1), start + 0.1 * towards)
     assert torch.allclose(climbed(recipe, "linf", start, 1), start + 0.1 * -start.sign())
+    assert torch.allclose(climbed(recipe, "mean", start, 1), start + 0.1 * -start / start.abs().mean())
 
 
 @pytest.mark.parametrize("kind", ["blurred", "laplacian"])

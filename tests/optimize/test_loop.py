@@ -15,14 +15,16 @@ from network_atlas.config.recipe import OptimizeConfig, RegularizerConfig, StopC
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import OUTPUT
 from network_atlas.models.facts import model_facts
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.slots import has_flattened, thinned
+from network_atlas.pictures.generators import untrained
 from network_atlas.pictures.objectives import scores
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.regularizers import penalty
 from network_atlas.pictures.stored import measure, quantize
-from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import draw_warps, warp
 from network_atlas.plan.pictures import Picture
 from network_atlas.units import Channel, ClassLogit, ClassProbability, Direction, Layer, Neuron, Single, Sum, Term
@@ -376,7 +378,9 @@ def test_the_way_from_parameters_to_the_score_agrees_with_numerical_differentiat
     penalties = ", ".join(f"{{name: {name}, weight: 0.01}}" for name in ("l1", "l2", "total_variation", "border"))
     config = tiny(f"optimize/parameterization={kind}", f"optimize.regularizers=[{penalties}]").optimize
     network, unit = target("conv2"), CHANNEL
-    learned = parameterization(config, channels=3, device=network.device, magnitude=packaged_magnitude())
+    learned = parameterization(
+        config, channels=3, device=network.device, magnitude=packaged_magnitude(), generator=untrained(3, (16, 16))
+    )
     generator = torch.Generator().manual_seed(1)
     start = learned.start([generator]).detach()
     start = start + 0.3 * torch.randn(start.shape, generator=generator)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,30 @@ def test_a_second_attempt_says_that_it_is_one(tiny: Callable[..., RunConfig], tm
     columns = [[shown[name] for name in ("attempt", "start", "before_activation")] for shown in pictures]
     first = [[1, "noise", False], [1, "example", False]]
     assert columns == 2 * first + 4 * [[2, "noise", True]]
+
+
+def test_pictures_say_their_depth_and_are_the_same_alone(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    follow = ["optimize.depth.follow=true", "optimize.transform.jitter_px=6", "optimize.transform.noise_std=0.1"]
+    layers = ["sweep.select.0.include=[conv1,output]", "sweep.select.0.types=[]", 'sweep.select.0.channels="0:3"']
+    variants = "sweep.variants=[{objective: channel}, {objective: neuron}]"
+
+    def pictures(root: str, *overrides: str) -> dict[str, dict[str, Any]]:
+        quietly(tiny(*follow, *overrides, root=tmp_path / root))
+        tables = [pq.read_table(path).to_pylist() for path in (tmp_path / root / "atlas").iterdir()]
+        return {shown["key"]: shown for table in tables for row in table for shown in row["visualizations"]}
+
+    every = pictures("many", *layers, variants)
+    assert Counter((shown["objective"], shown["depth"], shown["steps"]) for shown in every.values()) == {
+        ("channel", "early", 4): 3,
+        ("neuron", "early", 4): 3,
+        ("logit", "late", 6): 3,
+    }
+    # Named by their units alone, in a layer that the sweep does not select, a channel and a neuron are the same.
+    combine = 'sweep.combine=[{unit: "conv1:1"}, {unit: "conv1:2@8,8"}]'
+    few = pictures("few", "sweep.select.0.include=[output]", *layers[1:2], 'sweep.select.0.channels="0:1"', combine)
+    early = {key: shown for key, shown in few.items() if shown["depth"] == "early"}
+    assert len(early) == 2
+    assert all(shown["image"] == every[key]["image"] for key, shown in early.items())
 
 
 def made(pixels: np.ndarray, status: str = "ok") -> FinishedPicture:

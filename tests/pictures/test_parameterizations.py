@@ -9,6 +9,7 @@ from network_atlas.config.compose import compose
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.errors import ConfigError
 from network_atlas.pictures.colours import colour_matrix, to_image
+from network_atlas.pictures.generators import untrained
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.cppn import EVEN_MEAN, EVEN_SPREAD, EXTENT, ODD_SPREAD, positions
 from network_atlas.pictures.parameterizations.fourier import frequency_scale
@@ -17,7 +18,7 @@ from network_atlas.pictures.parameterizations.maco import magnitude_of, packaged
 KINDS = list(PARAMETERIZATIONS)
 
 
-INVERTIBLE = [kind for kind in KINDS if kind not in ("cppn", "maco")]
+INVERTIBLE = [kind for kind in KINDS if kind not in ("cppn", "maco", "generator")]
 
 
 def photograph(channels: int = 3, side: int = 32) -> torch.Tensor:
@@ -37,7 +38,13 @@ def recipe(kind: str, *overrides: str, height: int = 16, width: int = 16) -> Opt
 def make(kind: str, *, channels: int = 3, height: int = 16, width: int = 16) -> Parameterization:
     config = recipe(kind, height=height, width=width)
     magnitude = magnitude_of(photograph(channels, max(height, width)))[0]
-    return parameterization(config, channels=channels, device=torch.device("cpu"), magnitude=magnitude)
+    return parameterization(
+        config,
+        channels=channels,
+        device=torch.device("cpu"),
+        magnitude=magnitude,
+        generator=untrained(channels, (height, width)),
+    )
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -142,3 +142,40 @@ def seeded_after_rand(seed: int) -> torch.Generator:
     generator = seeded(seed)
     torch.rand(1, 1, 4, generator=generator)
     return generator
+
+
+def test_a_picture_that_goes_round_comes_in_again_from_the_other_side() -> None:
+    image = torch.rand(2, 3, 9, 13, generator=seeded(0))
+    moved = warp(image, torch.tensor([[4.0, -6.0, 1.0, 0.0], [11.0, 15.0, 1.0, 0.0]]), height=9, width=13, fill="wrap")
+    assert torch.allclose(moved[0], image[0].roll((4, -6), dims=(1, 2)), atol=1e-5)
+    assert torch.allclose(moved[1], image[1].roll((11, 15), dims=(1, 2)), atol=1e-5)
+    (half,) = warp(image[:1], torch.tensor([[0.5, 0.0, 1.0, 0.0]]), height=9, width=13, fill="wrap")
+    assert torch.allclose(half[:, 0], (image[0, :, 0] + image[0, :, -1]) / 2, atol=1e-5)  # the seam is interpolated
+
+
+def mean_gradient(settings: TransformConfig, size: tuple[int, int], *, rounds: int) -> torch.Tensor:
+    """Return the mean size of each pixel's gradient, over random pictures and steps, for a unit that sees 3 pixels."""
+    generator, total = seeded(0), torch.zeros(size)
+    weights = torch.randn(1, 1, 3, 3, generator=generator)
+    for warps in draw_warps(settings, generator, rounds * 64, size).reshape(rounds, 64, 4):
+        pictures = torch.rand(64, 1, *size, generator=generator).requires_grad_()
+        seen = warp(pictures, warps, height=28, width=28, fill=settings.fill)
+        score = torch.nn.functional.conv2d(seen - GREY, weights).relu().mean(dim=(1, 2, 3)).sum()
+        total += torch.autograd.grad(score, pictures)[0].abs().sum(dim=(0, 1))
+    return total / total.mean()
+
+
+def test_every_pixel_of_a_picture_that_goes_round_gets_as_much_gradient_as_any_other() -> None:
+    wide: dict[str, Any] = {"scale_min": 0.7, "scale_max": 1.4, "rotate_degrees": 30.0, "jitter_px": 3.0}
+    whole_round = mean_gradient(config(fill="wrap", **wide), (12, 16), rounds=24)
+    bordered = mean_gradient(config(fill="grey", **wide), (12, 16), rounds=6)
+
+    def corner_and_middle(gradient: torch.Tensor) -> tuple[float, float]:
+        corners = torch.stack([gradient[row, column] for row in (0, -1) for column in (0, -1)])
+        return float(corners.mean()), float(gradient[4:8, 6:10].mean())
+
+    corner, middle = corner_and_middle(whole_round)
+    assert corner == pytest.approx(middle, rel=0.1)
+    assert (whole_round - 1).abs().max() < 0.2
+    corner, middle = corner_and_middle(bordered)
+    assert corner < 0.6 * middle

@@ -237,6 +237,20 @@ def test_a_snapshot_that_does_not_exist_is_named(retrained: Path) -> None:
         open_side(f"{retrained}@9")
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("{root}@x", ["after '@' comes the number of a snapshot, not 'x'", "/atlas' has 1, 2", "Write for example /"]),
+        ("{folder}/nowhere", ["/nowhere' does not exist", "atlases/resnet50@2"]),
+        ("{folder}", ["' has no snapshot yet; make one with: atlas run"]),
+    ],
+)
+def test_a_side_that_cannot_be_read_is_explained(retrained: Path, tmp_path: Path, text: str, parts: list[str]) -> None:
+    with pytest.raises(StoreError) as error:
+        open_side(text.format(root=retrained, folder=tmp_path))
+    assert all(part in str(error.value) for part in parts), error.value
+
+
 def test_old_pictures_still_excite_channels_that_did_not_change(retrained: Path, tmp_path: Path) -> None:
     """Of conv3, which computes the same, a picture has the same percentile for both networks."""
     names = f"{retrained}@1", f"{retrained}@2"

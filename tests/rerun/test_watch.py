@@ -15,11 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import INLINE, TINY
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from processes import PYTHON_PATH
 from tiny_network import build
 
@@ -122,6 +124,36 @@ def test_an_earlier_content_that_is_put_back_is_taken_again(make: Make, root: Pa
     assert read_manifest(store, 4).upstream == read_manifest(store, 2).upstream
 
 
+def test_a_watch_with_other_overrides_takes_the_last_checkpoint_again_and_no_other(
+    make: Make, root: Path, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        save(tmp_path / f"runs/{number}.pth", number / 10, seconds=number)
+        watch_once(make(every=True), interval_seconds=0.01)
+    for rate in (0.02, 0.02):
+        watch = make(every=True)
+        watch._overrides += [f"optimize.learning_rate={rate}", "store.allow_changes=true"]
+        watch_once(watch, interval_seconds=0.01)
+    errors = [event.get("error") for event in Record(Store.open(str(root))).events]
+    assert events(root) == ["started", "succeeded"] * 3, errors
+    last = Record(Store.open(str(root))).events[-1]
+    assert Path(last["checkpoint"]["path"]).name == "2.pth"
+    assert read_manifest(Store.open(str(root))).config["optimize.learning_rate"] == 0.02
+
+
+def test_lines_that_two_watches_add_at_once_are_all_kept(tmp_path: Path) -> None:
+    records = [Record(Store.open(str(tmp_path))) for _ in range(2)]
+
+    def add(record: Record) -> None:
+        for number in range(40):
+            record.add("passed_over", number=number)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(add, records))
+    kept = [event["number"] for event in Record(Store.open(str(tmp_path))).events]
+    assert sorted(kept) == sorted([*range(40)] * 2)
+
+
 def test_a_file_that_is_no_checkpoint_is_tried_a_few_times_and_the_last_snapshot_stays(
     make: Make, root: Path, tmp_path: Path
 ) -> None:
@@ -215,12 +247,17 @@ def test_a_damaged_line_of_the_record_costs_that_line(root: Path) -> None:
     assert events(root) == ["started", "stopped"]
 
 
-def test_a_child_says_why_it_failed_and_an_override_holds_any_text() -> None:
+def test_a_child_says_why_it_failed() -> None:
     ended = atlas("status", "/nowhere")
     assert ended.code == 1
     assert ended.error.startswith("'/nowhere' holds no atlas")
     assert Ended(code=-9, messages=("x",)).error == "it was killed by signal 9 (SIGKILL)"
-    assert quoted("model.weights", 'a "b"=c.pth') == 'model.weights="a \\"b\\"=c.pth"'
+
+
+@pytest.mark.parametrize("text", ['a "b"=c.pth', "C:\\runs\\a.pth", "ends in \\", 'a\\"b', "\\\\", "${x}, 'y'"])
+def test_a_path_is_one_override_whatever_it_holds(text: str) -> None:
+    (override,) = OverridesParser.create().parse_overrides([quoted("model.weights", text)])
+    assert override.value() == text
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from network_atlas.plan.reasons import Reason, in_groups
 from network_atlas.run.basis import reasons_of
 from network_atlas.run.prepare import prepare
 from network_atlas.store.results import what_is_done
+from network_atlas.store.root import Store
 
 Tiny = Callable[..., RunConfig]
 
@@ -124,6 +125,21 @@ def test_a_run_says_why_in_its_log_and_keeps_the_basis_of_its_snapshot(
     ]
     assert [path.name[:6] for path in sorted((finished / "basis").iterdir())] == ["00001-", "00002-"]
     assert in_groups(why(config)) == ["reused      conv1 to conv3 (3 layers)"]
+
+
+def test_a_run_reads_the_newest_manifest_before_it_works_and_when_it_publishes(
+    finished: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = Store.read
+
+    def noted(self: Store, path: str) -> bytes:
+        read.append(path)
+        return original(self, path)
+
+    monkeypatch.setattr(Store, "read", noted)
+    quietly(tiny())
+    assert len([path for path in read if path.startswith("manifests/")]) == 2
 
 
 def test_a_lost_basis_costs_only_the_names(finished: Path, tiny: Tiny, tmp_path: Path) -> None:

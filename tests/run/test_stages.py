@@ -74,7 +74,7 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
                 assert Image.open(io.BytesIO(picture["image"]["bytes"])).size == (16, 16)
                 assert row["dead"] if picture["percentile"] is None else 0 <= picture["percentile"] <= 100
             for example in row["examples"]:
-                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "JPEG"
+                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "WEBP"
                 box = example["box"]
                 assert 0 <= box["top"] < box["bottom"] <= 24
                 assert 0 <= box["left"] < box["right"] <= 20
@@ -136,7 +136,9 @@ def test_a_wider_sweep_adds_and_repeats_nothing(finished: Path, tiny: Callable[.
     ]  # the atlas has only the layers that the sweep selects
     new = tables(finished)["layer=0002-conv2.parquet"]
     assert len(new) == 12
-    assert new[:6] == old
+    # As the last layer is another one, so is what its space says.
+    later = ("clarity_layer", "clarity", "clarity_by_chance", "clarity_groups", "two_groups", "monosemanticity")
+    assert [row | dict.fromkeys(later) for row in new[:6]] == [row | dict.fromkeys(later) for row in old]
     kept = {
         name: when
         for name, when in written(finished).items()
@@ -438,20 +440,15 @@ def test_killing_the_process_in_each_stage_changes_nothing(
 def test_on_ray_neither_kills_of_workers_and_drivers_nor_stops_change_anything(
     start: Callable[..., Command], tmp_path: Path, undisturbed: Tables
 ) -> None:
+    # Stops by SIGTERM on Ray are in `executors/test_cluster.py`, kills in later stages and of nodes in `test_chaos.py`.
     first = start([*RAY, "executor.grace_seconds=2"])
     first.wait_for("scan", 1)
     first.kill_a_worker()
     first.wait_for("optimize", 1)
     first.stop(signal.SIGINT)
-    second = start(RAY)
+    second = start([*RAY, "executor.workers=1"])
     second.wait_for("optimize", 2)
-    second.kill_a_worker()
-    second.wait_for("optimize", 4)
     second.process.kill()
-    third = start([*RAY, "executor.grace_seconds=2"])
-    third.wait_for("calibrate", 1)
-    third.kill_a_worker()
-    third.stop(signal.SIGTERM)
     start().finish()
     assert tables(tmp_path / "atlas") == undisturbed
     assert not (tmp_path / "atlas" / "failures").exists()

@@ -109,7 +109,8 @@ def test_other_settings_environment_or_modules_send_it_the_long_way(
     monkeypatch.setenv("WIDTH_OF_MY_NETWORK", "2")
     assert Watching(config).answer() is None
     monkeypatch.delenv("WIDTH_OF_MY_NETWORK")
-    monkeypatch.setenv("SSH_TTY", "/dev/pts/9")
+    for name in ("SSH_TTY", "TMUX_PANE", "XDG_SESSION_ID"):  # of another login
+        monkeypatch.setenv(name, "9")
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert Watching(config).answer() is not None
     (tmp_path / "torch.py").touch()

@@ -113,7 +113,7 @@ def search_data() -> Callable[[Files], dict[str, Any]]:
     def read(files: Files) -> dict[str, Any]:
         script = files["assets/search.js"].decode("ascii")
         data: dict[str, Any] = json.loads(script.removeprefix("window.ATLAS_SEARCH=").removesuffix(";\n"))
-        units = [dict(zip(data["fields"], unit, strict=True)) for unit in data["units"]]
+        units = [dict(zip(data["fields"], unit, strict=False)) for unit in data["units"]]
         for unit in units:
             unit |= {"layer": data["layers"][unit["layer"]][1], "status": data["words"][unit["status"]]}
             unit |= {"verdict": data["words"][unit["verdict"]], "classes": [data["labels"][n] for n in unit["classes"]]}
@@ -195,6 +195,7 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
             "percentile": 99.5,
             "times_maximum": 1.25,
             "steps": 8,
+            "depth": "early",
             "seed": 0,
         }
         return about | {

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from network_atlas.site.diff_pages import LayerLine, Pair, Shown, Versus, diff_index_files, diff_layer_files
+from network_atlas.site.diff_pages import (
+    LayerLine,
+    Pair,
+    Shown,
+    Versus,
+    diff_index_files,
+    diff_layer_files,
+    page_path,
+    with_neighbours,
+)
 from network_atlas.store.diff_schemas import DIFF_LAYERS
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
@@ -93,3 +102,18 @@ def test_each_box_shows_its_own_picture(
 def test_a_diff_without_changes_says_so(read_page: Make) -> None:
     page = read_page(diff_index_files(ABOUT, [], []), "index.html")
     assert "No layer was made again." in page.text
+
+
+def test_a_layer_links_to_the_layers_before_and_behind_it(encoded: Make, make_spec: Make, parse: Make) -> None:
+    spec, before, after = (make_spec(name, index) for index, name in enumerate(["a", HOSTILE, "c"]))
+    page = diff_layer_files(ABOUT, spec, [], [], [_pair(encoded, 1)])[page_path(spec)]
+    links = {
+        link["rel"]: link["href"]
+        for link in parse(with_neighbours(page, before, after).decode()).all("a")
+        if "rel" in link
+    }
+    assert links == {"prev": f"{before.slug}.html", "next": f"{after.slug}.html"}
+    alone = with_neighbours(page, None, None)
+    assert b'rel="prev"' not in alone
+    assert b'rel="next"' not in alone
+    assert HOSTILE in parse(with_neighbours(page, before, after).decode()).text

@@ -14,8 +14,10 @@ from PIL import Image
 
 from network_atlas.layers import OUTPUT
 from network_atlas.site.layer_data import script_json
+from network_atlas.site.order import similarity_order
 from network_atlas.site.packing import CHANNELS_PER_PART, THUMBNAIL_PX
 from network_atlas.site.pages import STATIC, index_files, layer_facts, layer_files
+from network_atlas.site.structure import sections_of
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
 
@@ -76,7 +78,7 @@ def test_outside_text_stays_text_in_pages(
     for path in ("index.html", f"layers/{spec.slug}.html"):
         page = read_page(files, path)
         assert HOSTILE in page.text, path
-        assert len(page.all("script")) == (5 if path == "index.html" else 9), path
+        assert len(page.all("script")) == (6 if path == "index.html" else 10), path
         assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")], path
     cell = read_page(files, f"layers/{spec.slug}.html").all("a", "cell")[0]
     assert cell["title"] == HOSTILE
@@ -341,3 +343,45 @@ def test_a_unit_that_is_no_channel_has_a_cell_of_its_own(make_row: Make, make_sp
     assert "blocks.4:*" in page
     assert '[24,"blocks.4:*",false,' in data
     assert rows[1]["channel"] is None
+
+
+def test_the_search_has_every_channel_with_its_texts(
+    make_site: Make, make_spec: Make, make_row: Make, search_data: Make
+) -> None:
+    spec, output = make_spec(), make_spec(OUTPUT, 99, channels=2, height=None, width=None)
+    rows = [make_row(n, examples=[colour(n)] * 3, verdict="doubtful", status="grey") for n in range(3)]
+    rows[1] |= {"name": "fur", "classes": [{"label": "cat", "count": 2, "mean": 1.0}]}
+    data = search_data(make_site((spec, rows), (output, [make_row(0, class_name="tench"), make_row(1, pictures={})])))
+    units = data["units"]
+    assert [(unit["layer"], unit["channel"]) for unit in units] == [
+        *((spec.name, n) for n in range(3)),
+        *((OUTPUT, n) for n in range(2)),
+    ]
+    assert (units[1]["name"], units[1]["classes"], units[1]["status"], units[1]["verdict"]) == (
+        *("fur", ["cat"], "grey", "doubtful"),
+    )
+    assert units[0]["examples"] == ["class0/0.png", "class2/2.png"], "the best images alone"
+    assert units[3]["caption"] == "tench"
+    assert (units[4]["file"], "caption" in units[4]) == (None, False)
+
+
+def test_similar_channels_stand_side_by_side() -> None:
+    partners = {0: [(3, 0.9)], 1: [(4, 0.8)], 2: [], 3: [(0, 0.9), (5, 0.7)], 4: [(1, 0.8)], 5: [(3, 0.7)]}
+    rows = [
+        {"channel": number, "partners": [{"channel": other, "correlation": close} for other, close in those]}
+        for number, those in partners.items()
+    ]
+    assert similarity_order(rows) == [0, 3, 5, 1, 4, 2]
+    assert similarity_order([]) == []
+
+
+def test_layers_are_grouped_by_stage_and_block(make_spec: Make) -> None:
+    names = ["conv1", "bn1", "layer1.0.conv1", "layer1.0", "layer1.1", "encoder.layers.3.mlp", "encoder.norm", "output"]
+    sections = sections_of([make_spec(name, number) for number, name in enumerate(names)])
+    shape = [(part.name, [(block.name, len(block.layers)) for block in part.blocks]) for part in sections]
+    assert shape == [
+        ("conv1 to bn1", [("", 2)]),
+        ("layer1", [("layer1.0", 2), ("layer1.1", 1)]),
+        ("encoder", [("", 2)]),
+        ("output", [("", 1)]),
+    ]

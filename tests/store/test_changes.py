@@ -39,7 +39,7 @@ FIRST = Manifest(
         ({"config": {"model.weights": "a", "new": None}}, "settings: new, optimize.steps"),
         ({"version": "0.2"}, "network-atlas 0.1 -> 0.2"),
         ({"files": (file("examples/2"), file("visualizations/1", rows=6))}, "other examples"),
-        ({"files": (*FIRST.files, file("visualizations/2", rows=2))}, "2 new pictures"),
+        ({"files": (*FIRST.files, file("visualizations/2", rows=2))}, "2 pictures in new files"),
         ({"files": (*FIRST.files, file("tables/atlas/1"))}, "tables only"),
         ({"scans": (ScanGroup(layers=("conv1", "conv2"), files=("scan/partials/2", "examples/1")),)},
          "conv1, conv2 scanned again, with other results"),

@@ -33,6 +33,7 @@ def visualization(channel: int, *, size_bytes: int = 100, layer_index: int = 3) 
         "opacity": None,
         "score": 1.5,
         "steps": 4,
+        "depth": "middle",
         "curve": [{"step": 4, "score": 1.0}],
         "seed": 0,
         "attempt": 1,

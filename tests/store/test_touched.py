@@ -49,6 +49,19 @@ def test_an_edited_picture_is_named_as_the_reason(finished: Path, tiny: Callable
     assert "missing or damaged" in reason.text
 
 
+def test_an_edited_file_is_said_once_with_what_to_do(finished: Path, caplog: pytest.LogCaptureFixture) -> None:
+    edited = next((finished / "visualizations/layer_slug=0002-conv2").iterdir())
+    edit(edited)
+    for _ in range(3):
+        what_is_done(Store.open(str(finished)))
+    (line,) = [record.getMessage() for record in caplog.records if edited.name in record.getMessage()]
+    assert "Delete the file to end this warning" in line
+    edited.unlink()
+    caplog.clear()
+    what_is_done(Store.open(str(finished)))
+    assert caplog.records == []
+
+
 def test_a_copied_root_is_read_whole_once_and_reused(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,7 +85,7 @@ class Unit:
             yield f"<div>{html.escape(kind)}<br>"
             for example in self._examples(kind)[:CROPS]:
                 words = [example["example_id"], example["label"], _words("value", example["value"])]
-                yield _figure("jpeg", example["crop"]["bytes"], ", ".join(word for word in words if word), side_px=64)
+                yield _figure("webp", example["crop"]["bytes"], ", ".join(word for word in words if word), side_px=64)
             yield "</div>"
 
 

@@ -72,4 +72,4 @@ def _examples(cell: Row, crops: Mapping[Location, Shown], count: int) -> Iterato
     shown = {location: crops[location] for location in shown_of(cell, count)}
     for example in cell["examples"]:
         of_example = shown.get(_location(example))
-        yield {**example, "crop": {"bytes": of_example.jpeg, "path": None} if of_example else None}
+        yield {**example, "crop": {"bytes": of_example.image, "path": None} if of_example else None}

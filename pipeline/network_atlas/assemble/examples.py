@@ -27,7 +27,7 @@ class Shown:
 
     box: Mapping[str, float]
     """`top`, `left`, `bottom`, `right` in pixels of the original image."""
-    jpeg: bytes
+    image: bytes
 
 
 def location_of(example: Mapping[str, Any]) -> Location:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from network_atlas.assemble.clearness import NOT_CLEAR, LayerClarity
+from network_atlas.assemble.describing import NOT_DESCRIBED
 from network_atlas.assemble.examples import Location, Row, Shown, location_of
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import NO_NAME, LayerNames
@@ -26,7 +28,7 @@ from network_atlas.units import Channel, ClassLogit
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
-    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "curve", "seed"),
+    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "depth", "curve", "seed"),
     *("attempt", "start", "started_from", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
@@ -55,6 +57,14 @@ class Sources:
     crops: Mapping[Location, Shown]
     names: LayerNames | None
     """None without a dataset."""
+    clear: LayerClarity | None
+    """None without a dataset, and with too few images."""
+    monosemanticity: Sequence[float | None]
+    """Of each channel; empty without a dataset, as is the next."""
+    described: Sequence[Row]
+    """Columns of `dataset.embeddings`."""
+    directions: Mapping[str, Row]
+    """Columns about directions, by the unit's label."""
 
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
@@ -77,6 +87,9 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         _visualization(layer, picture, row, sources, agreements.get(picture.key)) | {"twin": twins.get(picture.key)}
         for picture, row in made
     ]
+    statistics = NO_STATISTICS | dict(sources.directions.get(str(subject), {}))
+    if sources.scan and channel is not None:
+        statistics = channel_statistics(layer, channel, sources)
     return {
         "model": sources.model,
         "layer_index": layer.index,
@@ -88,7 +101,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "verdict": _verdict([picture for picture, _ in made], shown),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
-        **(channel_statistics(layer, channel, sources) if sources.scan and channel is not None else NO_STATISTICS),
+        **statistics,
     }
 
 
@@ -195,7 +208,7 @@ def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
             **example,
             "label": sources.label(example["example_id"]),
             "box": shown.box,
-            "crop": {"bytes": shown.jpeg, "path": None},
+            "crop": {"bytes": shown.image, "path": None},
         }
         for example in examples
         for shown in [sources.crops[location_of(example)]]
@@ -220,6 +233,10 @@ def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:
         "classes": scan.best_classes(channel),
         "class_selectivity": scan.selectivity(channel),
         **(sources.names.columns(channel) if sources.names else NO_NAME),
+        **(sources.described[channel] if sources.described else NOT_DESCRIBED),
+        **NOT_CLEAR,
+        **(sources.clear.columns(channel) if sources.clear else {}),
+        "monosemanticity": sources.monosemanticity[channel] if sources.monosemanticity else None,
     }
 
 

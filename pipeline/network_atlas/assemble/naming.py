@@ -13,8 +13,8 @@ from network_atlas.assemble.examples import Row
 from network_atlas.dataset.hierarchy import Hierarchy
 from network_atlas.errors import counted
 from network_atlas.layers import LayerSpec
-from network_atlas.stats.chance import chance_level
-from network_atlas.stats.concepts import Concept, correlations, roc_auc, vocabulary
+from network_atlas.stats.chance import chance_level, sample_correlations, standardized
+from network_atlas.stats.concepts import Concept, correlations, membership, roc_auc, vocabulary
 from network_atlas.stats.merge import LayerScan
 from network_atlas.stats.sample import DECIMALS
 from network_atlas.store.name_columns import NAMES
@@ -22,6 +22,14 @@ from network_atlas.store.name_columns import NAMES
 NAMES_LISTED = 5
 """Concepts that a channel's record lists."""
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Labelled:
+    """The sampled examples: the image of each, and the number of its label (-1: none)."""
+
+    images: Sequence[str]
+    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +48,13 @@ class Naming:
 
     def of_layer(self, scan: LayerScan) -> LayerNames:
         """Return the names of a layer's channels, and the concepts."""
+        return self._named(scan)
+
+    def of_values(self, scan: LayerScan, values: NDArray[np.float32]) -> LayerNames:
+        """Return the names of other units of a layer, by their values on the sample, (examples, units)."""
+        return self._named(scan, values)
+
+    def _named(self, scan: LayerScan, values: NDArray[np.float32] | None = None) -> LayerNames:
         classes = scan.classes
         if classes is None or not classes.labels:
             return self._without("the images have no labels")
@@ -50,24 +65,35 @@ class Naming:
         if not used:
             few = f"no label or union of labels has at least {counted(self.least, 'image')} and at most half of all"
             return self._without(few, concepts)
-        scores = np.round(correlations(used, classes, scan.whole.spatial_mean), DECIMALS)
+        sample = self._sample(scan, classes.labels)
+        if values is None:
+            values, scores = scan.sample.spatial_mean, correlations(used, classes, scan.whole.spatial_mean)
+        else:
+            belongs = membership(used, len(classes.labels))
+            scores = sample_correlations(standardized(values), sample.labels, belongs)
+        scores = np.round(scores, DECIMALS)
         return LayerNames(
             concepts=concepts,
-            rows=self._rows(scan, used, classes.labels, scores),
+            rows=self._rows(sample, values, used, scores),
             hierarchy=self.hierarchy,
             missing="",
             best={concept.node: _best(of_concept) for concept, of_concept in zip(used, scores, strict=True)},
         )
 
+    def _sample(self, scan: LayerScan, labels: Sequence[str]) -> _Labelled:
+        numbers = {label: number for number, label in enumerate(labels)}
+        ids = scan.sample.ids
+        sampled = np.array([numbers.get(self.label(example_id), -1) for example_id in ids], np.int64)
+        return _Labelled(images=[self.image(name) for name in ids], labels=sampled)
+
     def _without(self, missing: str, concepts: tuple[Concept, ...] = ()) -> LayerNames:
         return LayerNames(concepts=concepts, rows=(), hierarchy=self.hierarchy, missing=missing, best={})
 
-    def _rows(self, scan: LayerScan, used: Sequence[Concept], labels: Sequence[str], scores: Floats) -> tuple[Row, ...]:
-        numbers = {label: number for number, label in enumerate(labels)}
-        ids, values = scan.sample.ids, scan.sample.spatial_mean
-        sampled = np.array([numbers.get(self.label(example_id), -1) for example_id in ids], np.int64)
-        level = np.round(chance_level(values, [self.image(name) for name in ids], sampled, used), DECIMALS)
-        belongs = [np.isin(sampled, concept.labels) for concept in used]
+    def _rows(
+        self, sample: _Labelled, values: NDArray[np.float32], used: Sequence[Concept], scores: Floats
+    ) -> tuple[Row, ...]:
+        level = np.round(chance_level(values, sample.images, sample.labels, used), DECIMALS)
+        belongs = [np.isin(sample.labels, concept.labels) for concept in used]
         return tuple(
             self._row(used, scores[:, channel], level[channel], values[:, channel], belongs)
             for channel in range(scores.shape[1])

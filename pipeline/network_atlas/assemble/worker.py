@@ -8,29 +8,36 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
+from network_atlas.assemble.bases import Bases, rounded
 from network_atlas.assemble.examples import Crops, Location, Shown, location_of, read_again
 from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import Naming
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
+from network_atlas.dataset.embeddings import read_embeddings
 from network_atlas.dataset.hierarchy import read_hierarchy
 from network_atlas.dataset.looks import looks
 from network_atlas.plan.tasks import AssembleTask
+from network_atlas.stats.clarity import Space, space_of
+from network_atlas.stats.files import SAMPLES, read_sample
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import layout_schemas, schemas
-from network_atlas.store.name_columns import CONCEPTS
+from network_atlas.store.name_columns import BASES, CONCEPTS
 from network_atlas.store.paths import (
     activation_atlas_directory,
     atlas_directory,
+    bases_directory,
     concepts_directory,
     statistics_directory,
 )
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard, read_checked_rows
-from network_atlas.units import Cell
+from network_atlas.units import Cell, Direction
 
 LOOKS_KEPT = 1_000_000
 """Hashes of images that a worker remembers: 100 MB at most."""
@@ -46,6 +53,8 @@ class AssembleWorker:
         self._preprocessing = Preprocessing(config.model.input)
         # Kept between layers: they list the same images again and again.
         self._looks = lru_cache(maxsize=LOOKS_KEPT)(lambda example_id: looks(read_again(self._source, example_id)))
+        self._embeddings = read_embeddings(config.dataset)
+        self._space: tuple[tuple[str, ...], Space] | None = None
         self._label = lru_cache(maxsize=LOOKS_KEPT)(self._source.label)
         self._naming = Naming(
             hierarchy=read_hierarchy(config.dataset),
@@ -68,6 +77,9 @@ class AssembleWorker:
         started = time.monotonic()
         layer = task.plan.layer
         scan, calibrations = self._scan(task), self._calibrations(task)
+        bases, found = self._bases(task, scan), self._found(task)
+        stability = {str(row["name"]): float(row["stability"]) for row in found}
+        directions = [picture.unit for picture in task.plan.pictures if isinstance(picture.unit, Direction)]
         sources = Sources(
             model=self._config.model.name,
             class_names=task.class_names,
@@ -79,6 +91,10 @@ class AssembleWorker:
             limits=self._config.assemble.verdict,
             crops=self._crops(task, scan, calibrations) if scan else {},
             names=self._naming.of_layer(scan) if scan else None,
+            clear=bases.clarity() if bases else None,
+            monosemanticity=[rounded(score) for score in bases.monosemanticity()] if bases else (),
+            described=bases.descriptions() if bases else (),
+            directions=bases.of_directions(directions, stability) if bases else {},
         )
         plan = replace(task.plan, pictures=tuple(p for p in task.plan.pictures if not isinstance(p.unit, Cell)))
         rows = layer_rows(plan, sources)
@@ -87,6 +103,8 @@ class AssembleWorker:
             statuses = {row["channel"]: row["status"] for row in rows if row["channel"] is not None}
             rows = statistics_rows(task.plan, statuses, sources)
             files.append(put_shard(self._store, statistics_directory(layer), rows, schemas.CHANNEL_STATS))
+        if bases and (rows := bases.rows(np.array([row["vector"] for row in found]))):
+            files.append(put_shard(self._store, bases_directory(layer), rows, BASES))
         if sources.names and (rows := sources.names.concept_rows(layer)):
             files.append(put_shard(self._store, concepts_directory(layer), rows, CONCEPTS))
         if task.cells_file:
@@ -103,6 +121,26 @@ class AssembleWorker:
             return None  # dataset=none
         scan, layer = self._config.kept, task.plan.layer
         return read_layer_scan(self._store, task.scan_files, layer, scan, examples=task.examples, with_classes=True)
+
+    def _found(self, task: AssembleTask) -> list[dict[str, Any]]:
+        """Return the rows of the directions that were found in the layer."""
+        return list(read_checked_rows(self._store, task.directions_file)) if task.directions_file else []
+
+    def _bases(self, task: AssembleTask, scan: LayerScan | None) -> Bases | None:
+        if scan is None or task.space is None:
+            return None
+        if self._space is None or self._space[0] != task.space_files:  # all layers have the same
+            files = [path for path in task.space_files if path.startswith(f"{SAMPLES}/")]
+            self._space = task.space_files, space_of(read_sample(self._store, files, task.space))
+        return Bases(
+            layer=task.plan.layer,
+            scan=scan,
+            naming=self._naming,
+            space_layer=task.space,
+            space=self._space[1],
+            embeddings=self._embeddings,
+            image=self._source.image,
+        )
 
     def _cells(self, task: AssembleTask, sources: Sources) -> list[dict[str, Any]]:
         """Return the rows of the layer's activation atlas."""

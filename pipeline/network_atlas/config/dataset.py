@@ -31,6 +31,8 @@ class DatasetConfig:
     hierarchy: str = setting(HASHED, may_change=True, default="")
     """What labels are kinds of, for the names of units: 'imagenet', the path of a text file (`dataset.hierarchy`), or
     '' for the labels alone (with label='folders': and the folders above)."""
+    embeddings: str = setting(HASHED, may_change=True, default="")
+    """A folder with vectors of images and of concepts (`dataset.embeddings`), to describe units by; '' for none."""
     views: Positive = setting(HASHED, default=1)
     seed: Seed = setting(SCAN, default=0)
     limit: Count = setting(HASHED, default=0)

@@ -27,7 +27,7 @@ AboveZero = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 
-SCAN, LAYOUT, PRIOR, OPTIMIZE, ASSEMBLE = "scan", "layout", "prior", "optimize", "assemble"
+SCAN, LAYOUT, PRIOR, OPTIMIZE, ATTRIBUTE, ASSEMBLE = "scan", "layout", "prior", "optimize", "attribute", "assemble"
 """Stages whose keys hold the setting's value. Keys of measurements and pages follow from these."""
 HASHED = "hashed"
 """The setting determines results, but keys hold hashes of its effects instead of its value: the network's modules and

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -120,6 +121,8 @@ def _unknown(path: Path, values: Mapping[str, Any], schema: type) -> str:
 def _elsewhere(name: str, values: Mapping[str, Any]) -> str:
     """Return a guess for a setting that is named without its whole group, such as steps=64."""
     paths = [path for path in flatten(values) if path.endswith(f".{name}")]
+    # Settings of models that few runs learn are named where nothing else has the name.
+    paths = [path for path in paths if not path.startswith("priors.")] or paths
     return f" Did you mean {' or '.join(paths[:3])}?" if paths else ""
 
 
@@ -174,14 +177,20 @@ def kinds_at(schema: type, path: Sequence[str | int]) -> list[Any]:
     return kinds
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields. Each override needs some, and evaluating them takes long."""
+    return get_type_hints(kind)
+
+
 def _own_names(kind: Any) -> tuple[Any, ...]:
-    hint = get_type_hints(kind).get("name")
+    hint = _hints(kind).get("name")
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def _inside(kind: Any, part: str | int) -> list[Any]:
-    if dataclasses.is_dataclass(kind):
-        hint = get_type_hints(kind).get(str(part))
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hint = _hints(kind).get(str(part))
     elif get_origin(kind) in (tuple, dict, Mapping):
         hint = next(arg for arg in reversed(get_args(kind)) if arg is not Ellipsis)
     else:

@@ -24,6 +24,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
             dataset,
             root=absolute(dataset.root),
             only=absolute(dataset.only),
+            embeddings=absolute(dataset.embeddings),
             hierarchy=absolute(dataset.hierarchy, "imagenet"),
         ),
         store=replace(config.store, root=absolute(config.store.root)),

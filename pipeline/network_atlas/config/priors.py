@@ -82,10 +82,49 @@ class DenoiserTraining:
 
 
 @settings
+class PatchesTraining:
+    """How a mixture of Gaussians is fitted to patches of the run's dataset (EPLL; Zoran, Weiss 2011)."""
+
+    components: Positive = setting(PRIOR, may_change=True)
+    images: Positive = setting(PRIOR, may_change=True)
+    """Images that patches are taken from, chosen by hash; equally many from each."""
+    patches: Annotated[int, Field(ge=8)] = setting(PRIOR, may_change=True)
+    side_px: Annotated[int, Field(ge=16, le=4096)] = setting(PRIOR, may_change=True)
+    """Images are made smaller until their shorter side is at most this: about the size of pictures."""
+    noise: AboveZero = setting(PRIOR, may_change=True)
+    """Standard deviation, on 0..1, that every direction of a patch has at least."""
+    iterations: Positive = setting(PRIOR, may_change=True)
+    """Rounds of expectation maximization, at most."""
+    seed: Seed = setting(PRIOR, may_change=True)
+
+
+@settings
+class DecoderTraining:
+    """How a decoder from a layer's activations to images is learned (Dosovitskiy, Brox 2016)."""
+
+    layer: str = setting(HASHED, may_change=True)
+    """A layer of the atlas's network that has maps; '' takes the last with at least a sixteenth of the input's rows."""
+    images: Positive = setting(PRIOR, may_change=True)
+    """Images that it learns from, chosen by hash; one in sixteen is held out to measure it."""
+    side_px: Annotated[int, Field(ge=8, le=1024)] = setting(PRIOR, may_change=True)
+    """About the shorter side of the images that it makes: the layer's maps are doubled until they come nearest."""
+    features: Annotated[int, Field(ge=8, le=1024)] = setting(PRIOR, may_change=True)
+    """Of its first convolution; half as many after each doubling."""
+    batch: Positive = setting(PRIOR, may_change=True)
+    steps: Positive = setting(PRIOR, may_change=True)
+    learning_rate: AboveZero = setting(PRIOR, may_change=True)
+    seed: Seed = setting(PRIOR, may_change=True)
+    checkpoint_every: Positive = setting(NOTHING)
+    """Steps between two checkpoints, from which a training that was stopped goes on."""
+
+
+@settings
 class PriorsConfig:
     """Models learned from the run's own dataset, by kind; only those that something asks for are made."""
 
     denoiser: DenoiserTraining
+    patches: PatchesTraining
+    decoder: DecoderTraining
     naturalness: Text = setting(HASHED, may_change=True)
     """The denoiser by which pictures are compared with the dataset's images: 'recipe' takes that of the first recipe
     that has one, 'none' measures nothing; 'trained', 'packaged' or a path as for `optimize.prior.weights`."""

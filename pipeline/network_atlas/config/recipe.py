@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from network_atlas.config.arguments import Arguments, frozen
 from network_atlas.config.declare import (
     HASHED,
     NOTHING,
@@ -72,8 +73,26 @@ class MacoConfig:
     """Mean frequency magnitude of the run's own dataset, from the scan, or of the packaged demo photos."""
 
 
+@settings
+class GeneratorConfig:
+    """The picture as what a generator makes of a code, which is learned (Nguyen et al. 2016)."""
+
+    name: Literal["generator"] = setting(OPTIMIZE)
+    function: str = setting(HASHED, default="")
+    """'module:function' of the user's that builds the generator (`pictures.generators`); '' is a decoder that is
+    trained on the run's dataset (`priors.decoder`)."""
+    arguments: Arguments = setting(HASHED, default_factory=lambda: frozen({}))
+    """Keyword arguments of that function."""
+    allow_code: bool = setting(NOTHING, default=False)
+    limit: AboveZero = setting(OPTIMIZE)
+    """Codes stay within so many standard deviations of their mean over real images."""
+    decay: Fraction = setting(OPTIMIZE)
+    """What is left after each step of a code's distance from that mean."""
+
+
 Parameterization = Annotated[
-    PixelsConfig | FourierConfig | PyramidConfig | CppnConfig | MacoConfig, Field(discriminator="name")
+    PixelsConfig | FourierConfig | PyramidConfig | CppnConfig | MacoConfig | GeneratorConfig,
+    Field(discriminator="name"),
 ]
 
 
@@ -94,10 +113,11 @@ class TransformConfig:
 
     pad_px: NotNegative = setting(OPTIMIZE)
     """Width of a frame around the picture before it is warped, in pixels of the learned picture."""
-    fill: Literal["grey", "border", "reflection"] = setting(OPTIMIZE)
-    """Content of the area outside of the picture."""
+    fill: Literal["grey", "border", "reflection", "wrap"] = setting(OPTIMIZE)
+    """Content of the area outside of the picture. 'wrap': the picture again, which has no border then and goes all the
+    way round under shifts, so that every pixel is reached alike."""
     jitter_px: NotNegative = setting(OPTIMIZE)
-    """Largest shift along each axis, in pixels of the learned picture."""
+    """Largest shift along each axis, in pixels of the learned picture; with fill 'wrap' only of single neurons."""
     scale_min: AboveZero = setting(OPTIMIZE)
     scale_max: AboveZero = setting(OPTIMIZE)
     rotate_degrees: NotNegative = setting(OPTIMIZE)
@@ -118,6 +138,41 @@ class RegularizerConfig:
 
     name: Literal["l1", "l2", "total_variation", "blur", "bilateral", "border"] = setting(OPTIMIZE)
     weight: NotNegative = setting(OPTIMIZE)
+
+
+@settings
+class ExamplesConfig:
+    """The penalty on activations unlike those of the unit's best examples (after VITAL, Gorgun et al. 2025).
+
+    In a few layers before the unit's own, the distribution of each channel's values over the picture is compared with
+    that over the parts of the examples that the unit saw. The difference is measured in the examples' variances.
+    """
+
+    name: Literal["examples"] = setting(OPTIMIZE)
+    weight: NotNegative = setting(OPTIMIZE)
+    match: Literal["moments", "sorted"] = setting(OPTIMIZE, default="sorted")
+    """What is compared: mean and standard deviation, or all values in order of size."""
+    layers: Annotated[int, Field(ge=1, le=16)] = setting(OPTIMIZE, default=3)
+    """Layers in which they are compared, evenly spaced among those before the unit's."""
+    examples: Positive = setting(OPTIMIZE, default=9)
+    """Examples that the picture is compared with; one view of each image."""
+
+
+@settings
+class PatchesConfig:
+    """The penalty on patches of 8 x 8 pixels that are rare in the dataset (Wei et al. 2015; EPLL, Zoran, Weiss 2011).
+
+    It is how much less likely they are than the dataset's, in nats for each value of a patch. The mixture of Gaussians
+    that says so is fitted to the run's dataset (`priors.patches`).
+    """
+
+    name: Literal["patches"] = setting(OPTIMIZE)
+    weight: NotNegative = setting(OPTIMIZE)
+
+
+LEARNED = ("examples", "patches")
+"""Penalties that read more than the picture; a recipe has each at most once."""
+Regularizer = Annotated[RegularizerConfig | ExamplesConfig | PatchesConfig, Field(discriminator="name")]
 
 
 @settings
@@ -149,6 +204,22 @@ class TogetherConfig:
 
 
 @settings
+class DepthConfig:
+    """How a recipe follows the depth of a picture's layer (`plan.depth`)."""
+
+    follow: bool = setting(OPTIMIZE)
+    """False: the recipe is the same for all layers."""
+    early_field: Fraction = setting(OPTIMIZE)
+    """Layers whose receptive field is a smaller share of the input's side are early: zooms and turns shrink with it."""
+    late_positions: Count = setting(OPTIMIZE)
+    """Layers of at most this many positions along a side are late, as are vectors and the output."""
+    late_steps: AboveZero = setting(OPTIMIZE)
+    """Steps of a picture of a late layer, as a multiple of the recipe's."""
+    late_coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
+    """`coarse` in late layers, where half the model's input is about as large as the picture."""
+
+
+@settings
 class OptimizeConfig:
     """The whole recipe of a picture."""
 
@@ -158,7 +229,7 @@ class OptimizeConfig:
     warm_steps: Count = setting(HASHED, may_change=True)
     """Steps of a picture that starts from the one that the root's newest snapshot has of its unit; 0: no such start."""
     learning_rate: AboveZero = setting(OPTIMIZE)
-    ascent: Literal["adam", "nadam", "l2", "linf"] = setting(OPTIMIZE)
+    ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
     """Rule of a step: an optimizer, or steepest ascent under a norm."""
     gradient: Literal["plain", "blurred", "laplacian"] = setting(OPTIMIZE)
     """Filter on the gradient before each step; others than 'plain' are only for pixels."""
@@ -167,9 +238,10 @@ class OptimizeConfig:
     """Pictures per forward pass; the number does not change the pictures."""
     parameterization: Parameterization
     transform: TransformConfig
-    regularizers: tuple[RegularizerConfig, ...]
+    regularizers: tuple[Regularizer, ...]
     prior: Prior
     stop: StopConfig
+    depth: DepthConfig
     coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
     """Share of the steps, counted from the first, in which the model gets the picture at half its input size."""
     opacity: bool = setting(OPTIMIZE)
@@ -182,3 +254,16 @@ class OptimizeConfig:
                 f"gradient={self.gradient} acts on pixels, the parameterization is {self.parameterization.name}; "
                 "give optimize/parameterization=pixels or optimize.gradient=plain"
             )
+        names: list[str] = [regularizer.name for regularizer in self.regularizers]
+        if twice := [name for name in LEARNED if names.count(name) > 1]:
+            raise ValueError(f"regularizers has {twice[0]!r} {names.count(twice[0])} times; give it once")
+
+    @property
+    def examples(self) -> ExamplesConfig | None:
+        """Return the penalty that needs the units' best examples; None if the recipe has none, or without weight."""
+        return next((each for each in self.regularizers if isinstance(each, ExamplesConfig) and each.weight), None)
+
+    @property
+    def patches(self) -> PatchesConfig | None:
+        """Return the penalty that needs the dataset's patches; None if the recipe has none, or without weight."""
+        return next((each for each in self.regularizers if isinstance(each, PatchesConfig) and each.weight), None)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from network_atlas.config.arguments import Arguments
+from network_atlas.config.attribute import AttributeConfig
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.config.declare import (
     ASSEMBLE,
@@ -32,7 +33,7 @@ from network_atlas.config.declare import (
 from network_atlas.config.executor import InlineConfig, RayConfig
 from network_atlas.config.layout import LayoutConfig
 from network_atlas.config.priors import PACKAGED, TRAINED, DenoiserPrior, PriorsConfig
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.config.verdict import VerdictConfig
 from network_atlas.errors import counted
@@ -155,6 +156,7 @@ class RunConfig:
     """The recipe of all variants that name no other."""
     recipes: dict[str, OptimizeConfig]
     """Further recipes, by name; variants choose them by that name."""
+    attribute: AttributeConfig
     assemble: AssembleConfig
     executor: Annotated[InlineConfig | RayConfig, Field(discriminator="name")]
     store: StoreConfig
@@ -164,6 +166,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_dataset(self)
         _check_recipes(self)
+        _check_images(self)
         _check_priors(self)
         if self.retry_failed and self.sweep.share:
             raise ValueError(
@@ -196,6 +199,8 @@ def _check_dataset(config: RunConfig) -> None:
             f"model.input.channels={channels}, but the images of a dataset are grey or RGB; give 1 or 3, or "
             "dataset=none for pictures without examples"
         )
+    if none and config.attribute.layers:
+        raise ValueError("attribute.layers: attributions are of images, but dataset=none has none; give attribute=none")
     for variant in sweep.variants:
         if none and (variant.facets or variant.start == "example" or variant.objective == "coactive"):
             raise ValueError(f"sweep: variant {variant.name!r} uses the scan, but dataset=none has no images to scan")
@@ -218,11 +223,34 @@ def _check_dataset(config: RunConfig) -> None:
         )
 
 
+def _check_images(config: RunConfig) -> None:
+    """Raise ValueError if a recipe needs images of the dataset that there are none of."""
+    for name, recipe in {"optimize": config.optimize, **config.recipes}.items():
+        kind = recipe.parameterization
+        if isinstance(kind, GeneratorConfig) and not kind.function and config.dataset.source == "none":
+            raise ValueError(
+                f"the parameterization generator of {name} is a decoder that is trained on the dataset, but "
+                "dataset=none has no images; give one of your own in parameterization.function"
+            )
+        penalty = recipe.examples or recipe.patches
+        if penalty is not None and config.dataset.source == "none":
+            raise ValueError(
+                f"the penalty {penalty.name!r} of {name} compares pictures with images of the dataset, but "
+                "dataset=none has none; leave it out of the regularizers"
+            )
+    if config.layout.layers and config.recipe(config.layout.recipe).examples is not None:
+        raise ValueError(
+            "layout.recipe has the penalty 'examples', which compares a picture with its unit's best examples; the "
+            "scan keeps those of channels alone, not of cells. Give the icons another recipe: "
+            "+optimize@recipes.icon=icon layout.recipe=icon"
+        )
+
+
 def _check_recipes(config: RunConfig) -> None:
     """Raise ValueError if the sweep names a recipe that does not exist, or one that can't make its pictures."""
     names, sweep = ("", *config.recipes), config.sweep
     named = [item.recipe for items in (sweep.variants, sweep.combine, sweep.interpolate) for item in items]
-    named.append(config.layout.recipe)
+    named += [config.layout.recipe, sweep.directions.recipe]
     for name in dict.fromkeys(named):
         if name not in names:
             raise ValueError(
@@ -231,14 +259,14 @@ def _check_recipes(config: RunConfig) -> None:
             )
     for variant in sweep.variants:
         kind = config.recipe(variant.recipe).parameterization.name
-        if kind == "cppn" and (variant.facets or variant.start == "example"):
+        if kind in ("cppn", "generator") and (variant.facets or variant.start == "example"):
             raise ValueError(
-                f"sweep: variant {variant.name!r} starts from images, which parameterization cppn can't; "
+                f"sweep: variant {variant.name!r} starts from images, which parameterization {kind} can't; "
                 "give it a recipe with pixels, fourier, laplacian_pyramid or maco"
             )
     for row in sweep.interpolate:
         kind = config.recipe(row.recipe).parameterization.name
-        if kind in ("cppn", "maco"):
+        if kind in ("cppn", "maco", "generator"):
             raise ValueError(
                 f"sweep: interpolations share coarse parts, which parameterization {kind} does not have; "
                 "give them a recipe with fourier, pixels or laplacian_pyramid"

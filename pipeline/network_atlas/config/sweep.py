@@ -7,6 +7,7 @@ pictures, whose units are written as text: 'blocks.4:12' (a channel), 'blocks.4:
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Annotated, Literal
 
@@ -117,6 +118,21 @@ class InterpolateConfig:
 
 
 @settings
+class DirectionsConfig:
+    """Directions that are found in the activations of layers, and become units like any other."""
+
+    include: tuple[str, ...] = setting(HASHED, may_change=True, default=())
+    """Globs over the names of the layers that the sweep selects; none finds none."""
+    count: Annotated[int, Field(ge=2, le=4096)] = setting(HASHED, may_change=True, default=16)
+    """Directions in each layer."""
+    method: Literal["k_means", "nmf"] = setting(HASHED, may_change=True, default="k_means")
+    """Spherical k-means, or non-negative matrix factorization, for layers without negative values."""
+    seed: Seed = setting(HASHED, may_change=True, default=0)
+    recipe: str = setting(HASHED, may_change=True, default="")
+    """Recipe of their pictures; '' is `optimize`."""
+
+
+@settings
 class SelectConfig:
     """A choice of layers, and of channels in each.
 
@@ -152,6 +168,7 @@ class SweepConfig:
     variants: Annotated[tuple[VariantConfig, ...], Field(min_length=1)]
     combine: tuple[CombineConfig, ...] = ()
     interpolate: tuple[InterpolateConfig, ...] = ()
+    directions: DirectionsConfig = dataclasses.field(default_factory=DirectionsConfig)
     cosine_power: Annotated[float, Field(ge=0, le=16)] = setting(HASHED, may_change=True, default=2)
     """For directions: exponent of the cosine that multiplies the dot product; 0 is the dot product alone."""
     block: Positive = setting(NOTHING)

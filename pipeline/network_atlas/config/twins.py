@@ -1,8 +1,9 @@
 """Plan a second picture beside each one that a prior pulls at: the same without the prior.
 
 A prior can hide what a unit really answers to. So no such picture is shown alone: every variant, combination and
-interpolation whose recipe has a prior comes twice, first with the recipe `without_prior`, then as it was asked for.
-Where a page shows a single picture of a channel, it is the first.
+interpolation whose recipe has a prior, or a penalty that learns from the dataset what is natural, comes twice: first
+with the recipe `without_prior`, then as it was asked for. Where a page shows a single picture of a channel, it is the
+first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from network_atlas.config.priors import NoPrior
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import LEARNED, OptimizeConfig, Regularizer
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError
 
@@ -43,7 +44,11 @@ def with_twins(config: RunConfig) -> RunConfig:
     Raises ConfigError where a recipe of the user's has the name of a twin and other settings.
     """
     recipes = {"": config.optimize, **config.recipes}
-    twins = {name: replace(recipe, prior=NoPrior(name="none")) for name, recipe in recipes.items() if has_prior(recipe)}
+    twins = {
+        name: replace(recipe, prior=NoPrior(name="none"), regularizers=_not_learned(recipe))
+        for name, recipe in recipes.items()
+        if has_prior(recipe) or recipe.examples or recipe.patches
+    }
     if not twins:
         return config
     named = {twin_of(name): recipe for name, recipe in twins.items()}
@@ -61,6 +66,11 @@ def with_twins(config: RunConfig) -> RunConfig:
             interpolate=_doubled(sweep.interpolate, twins),
         ),
     )
+
+
+def _not_learned(recipe: OptimizeConfig) -> tuple[Regularizer, ...]:
+    """Return the penalties of a recipe that learn nothing from the dataset."""
+    return tuple(each for each in recipe.regularizers if each.name not in LEARNED)
 
 
 def _doubled(items: Sequence[_T], twins: Mapping[str, OptimizeConfig]) -> tuple[_T, ...]:

@@ -2,7 +2,7 @@
 
     box = seen_box(layer, row, column, config.model.input)     # in the model's input
     original_box(image, preprocessing, box)                    # in the image
-    crop(image, preprocessing, box, side_px=96)                # JPEG
+    crop(image, preprocessing, box, side_px=96)                # WebP
 
 Boxes are (top, left, bottom, right), in pixels. In the model's input they may reach beyond its edges.
 """
@@ -18,7 +18,8 @@ from network_atlas.config.schema import InputConfig
 from network_atlas.dataset.preprocessing import Box, Preprocessing
 from network_atlas.layers import LayerSpec
 
-JPEG_QUALITY = 90
+WEBP_QUALITY, WEBP_METHOD = 80, 2
+"""Half the size of a JPEG of quality 90. Methods above 2 save a twentieth more and take twice the time."""
 SIDE_MIN_PX = 16
 """Smallest side of a crop in the model's input: the 3 pixels that a first layer sees show a person nothing."""
 
@@ -65,18 +66,25 @@ def original_box(image: Image.Image, preprocessing: Preprocessing, box: Box) -> 
 
 
 def crop(image: Image.Image, preprocessing: Preprocessing, box: Box, *, side_px: int) -> bytes:
-    """Return a JPEG of a box of the model's input, from the pixels of `image`.
+    """Return a WebP image of a box of the model's input, from the pixels of `image`.
 
     A side of less than 16 px of the input becomes 16. A box that reaches beyond the input is moved inside, and cut
     where it is larger than the input. The longer side of the result is `side_px`.
     """
-    config = preprocessing.config
-    top, bottom = _interval(box[0], box[2], config.height)
-    left, right = _interval(box[1], box[3], config.width)
+    top, left, bottom, right = crop_box(box, preprocessing.config)
     source = preprocessing.source_box((image.height, image.width), (top, left, bottom, right))
     longer = max(bottom - top, right - left)
     size = (max(1, round(side_px * (bottom - top) / longer)), max(1, round(side_px * (right - left) / longer)))
-    return _jpeg(image, source, size)
+    return _webp(image, source, size)
+
+
+def crop_box(box: Box, config: InputConfig) -> Box:
+    """Return the part of the model's input that a crop of `box` shows: made large enough, and moved or cut to it."""
+    (top, bottom), (left, right) = (
+        _interval(box[0], box[2], config.height),
+        _interval(box[1], box[3], config.width),
+    )
+    return top, left, bottom, right
 
 
 def _interval(start: float, stop: float, length: int) -> tuple[float, float]:
@@ -86,11 +94,11 @@ def _interval(start: float, stop: float, length: int) -> tuple[float, float]:
     return first, first + side
 
 
-def _jpeg(image: Image.Image, box: Box, size: tuple[int, int]) -> bytes:
-    """Return the `box` of `image`, resized to `size` (height, width), as JPEG."""
+def _webp(image: Image.Image, box: Box, size: tuple[int, int]) -> bytes:
+    """Return the `box` of `image`, resized to `size` (height, width), as WebP."""
     top, left, bottom, right = box
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     shown = rgb.resize(size[::-1], Image.Resampling.LANCZOS, box=(left, top, right, bottom))
     stream = io.BytesIO()
-    shown.save(stream, format="JPEG", quality=JPEG_QUALITY)
+    shown.save(stream, format="WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
     return stream.getvalue()

@@ -12,11 +12,12 @@ from threadpoolctl import threadpool_limits
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.layout.cells import EXAMPLES, GridCell, cells_of
+from network_atlas.layout.directions import find
 from network_atlas.layout.projection import Points, project, start_positions
 from network_atlas.layout.vectors import Vectors, read_vectors
 from network_atlas.layout.whitening import shrunk_second_moment, whitened
 from network_atlas.plan.layouts import grid_sizes
-from network_atlas.plan.tasks import LayoutTask
+from network_atlas.plan.tasks import DirectionsTask, LayoutTask
 from network_atlas.store import layout_schemas
 from network_atlas.store.paths import layout_directory
 from network_atlas.store.receipts import Receipt, commit
@@ -24,6 +25,8 @@ from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard
 
 Row = dict[str, Any]
+DECIMALS = 6
+"""Of directions: further digits differ between kinds of processors."""
 
 
 class LayoutWorker:
@@ -33,7 +36,35 @@ class LayoutWorker:
         self._config = config
         self._store = Store.open(config.store.root)
 
-    def run(self, task: LayoutTask) -> Receipt:
+    def run(self, task: LayoutTask | DirectionsTask) -> Receipt:
+        """Lay out one layer, or find its directions, and commit the result."""
+        return self._find(task) if isinstance(task, DirectionsTask) else self._lay_out(task)
+
+    def _find(self, task: DirectionsTask) -> Receipt:
+        """Find the directions of one layer and commit them."""
+        started, config = time.monotonic(), self._config.sweep.directions
+        with threadpool_limits(limits=1):  # sums of matrix products have the same order everywhere
+            values = read_vectors(self._store, task.scan_files, task.layer).values
+            found = find(values, config.count, method=config.method, seed=config.seed, layer=task.layer.name)
+        rows = [
+            {
+                "layer_index": task.layer.index,
+                "layer": task.layer.name,
+                "directions": task.key,
+                "name": f"{config.method.replace('_', '-')}-{number}",
+                "method": config.method,
+                "vector": np.round(found.vectors[number].astype(np.float32), DECIMALS).tolist(),
+                "members": int(found.members[number]),
+                "stability": round(float(found.stability[number]), DECIMALS),
+            }
+            for number in range(len(found.vectors))
+        ]
+        file = put_shard(self._store, layout_directory("directions", task.layer), rows, layout_schemas.DIRECTIONS)
+        seconds = time.monotonic() - started
+        receipt = Receipt(stage="layout", task=task.id, keys=task.keys, files=(file,), seconds=seconds)
+        return commit(self._store, receipt)
+
+    def _lay_out(self, task: LayoutTask) -> Receipt:
         """Lay out one layer and commit where each vector lies, and the cells."""
         started = time.monotonic()
         with threadpool_limits(limits=1):  # sums of matrix products have the same order everywhere

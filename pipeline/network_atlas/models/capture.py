@@ -45,6 +45,10 @@ Receive = Callable[[LayerSpec, Tensor], None]
 """Takes a layer and its maps, (batch, channels, rows, columns)."""
 
 
+Replace = Callable[[LayerSpec, Tensor], Tensor]
+"""Takes a layer and its output, in the shape and axis order of its module; returns what goes on in its place."""
+
+
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
     """Leaves the forward pass once every layer was captured."""
 
@@ -153,12 +157,19 @@ class _Capture:
     """One use of `capture`: the layers that a pass still has to hand over, and how."""
 
     def __init__(
-        self, model: nn.Module, layers: Sequence[LayerSpec], receive: Receive, *, stop: bool, keep: bool, before: bool
+        self,
+        model: nn.Module,
+        layers: Sequence[LayerSpec],
+        receive: Receive,
+        *,
+        stop: bool,
+        before: bool,
+        replace: Replace | None,
     ) -> None:
         self._model = model
         self._layers = layers
         self._receive = receive
-        self._stop, self._keep, self._before = stop, keep, before
+        self._stop, self._before, self._replace = stop, before, replace
         self._turns = _Turns(model, layers)
         self._waiting: set[str] = set()
         self._modules = {layer.name: module_of(model, layer.name) for layer in layers}
@@ -172,7 +183,9 @@ class _Capture:
                 return None
             tensor = inputs[0].clone() if is_entered else tensor_of(module, output)
             self._hand_over(layer, tensor)
-            return None if is_entered or not self._keep or tensor is None else _with_tensor(output, tensor.clone())
+            if is_entered or self._replace is None or tensor is None:
+                return None
+            return _with_tensor(output, self._replace(layer, tensor))
 
         return module.register_forward_pre_hook(look) if is_entered else module.register_forward_hook(look)
 
@@ -205,18 +218,24 @@ def capture(
     stop: bool = False,
     keep: bool = False,
     before: bool = False,
+    replace: Replace | None = None,
 ) -> Iterator[Callable[[Tensor], None]]:
     """Yield a function that runs the model on images, (batch, channels, height, width), and hands over layers' maps.
 
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
-    get a copy. With `before`, layers that are activations hand over their input. The model runs frozen where it can
-    (`models.frozen`), and anew as it is where it can't: a layer that is handed over twice counts the second time.
-    Raises ModelError when a layer did not run.
+    get a copy, or what `replace` returns. With `before`, layers that are activations hand over their input. The model
+    runs frozen where it can (`models.frozen`), and anew as it is where it can't: a layer that is handed over twice
+    counts the second time. Raises ModelError when a layer did not run.
     """
-    layers_of_pass = _Capture(model, layers, receive, stop=stop, keep=keep, before=before)
+    replace = replace or (_copied if keep else None)
+    layers_of_pass = _Capture(model, layers, receive, stop=stop, before=before, replace=replace)
     handles = [layers_of_pass.hook(layer) for layer in layers]
     try:
         yield layers_of_pass.run
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _copied(_: LayerSpec, output: Tensor) -> Tensor:
+    return output.clone()

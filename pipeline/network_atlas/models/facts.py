@@ -22,6 +22,7 @@ from network_atlas.models.axes.tracer import FOLDED, are_lost, channel_axis, ima
 from network_atlas.models.batches import place_difference
 from network_atlas.models.distinct import repeats
 from network_atlas.models.first_pass import BATCH, example_input, failures_named
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.load import class_names
 from network_atlas.models.module_hashes import ModuleHashes
 from network_atlas.models.seen import Seen, Trace, is_scripted
@@ -47,13 +48,14 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
     return ModelFacts(
         layers=tuple(layers),
         bases=bases,
-        unsupported=unsupported,
+        unsupported=_once_per_module(trace.order, unsupported),
         repeats=repeats([seen for seen in trace.order if seen.name not in unsupported]),
         # A version counts for every layer: the user says that the network is another one.
         upstream={name: fingerprint(hash_, version) if version else hash_ for name, hash_ in upstream.hashes.items()},
         share={seen.name: min(1.0, seen.end_seconds / trace.total_seconds) for seen in named},
         forward_seconds=trace.total_seconds / BATCH,
         class_names=_fitting_names(config, layers),
+        takes_half=takes_half_size(model, config.input, torch.device("cpu")),
         contents=modules.contents(model),
         parts=upstream.parts,
     )
@@ -95,6 +97,28 @@ def _layers(trace: Trace) -> tuple[list[LayerSpec], dict[str, str]]:
         else:
             layers.append(_spec(index, seen, axis))
     return layers, unsupported | {seen.name: _not_called(seen) for seen in trace.not_called}
+
+
+def _once_per_module(order: Sequence[Seen], unsupported: dict[str, str]) -> dict[str, str]:
+    """Return the refused layers, a module once if each of its calls is refused for the same reason.
+
+    A cell that returns its state beside its output is called for each step of a sequence.
+    """
+    calls: dict[nn.Module, list[Seen]] = {}
+    for seen in order:
+        if seen.calls > 1 and not seen.taken and seen.name != OUTPUT:
+            calls.setdefault(seen.module, []).append(seen)
+    names: dict[str, str] = {}
+    for each in calls.values():
+        first, *others = each
+        if others and {unsupported.get(seen.name, "") for seen in each} == {unsupported.get(first.name)}:
+            names |= dict.fromkeys((seen.name for seen in others), "") | {first.name: first.name.removesuffix("#1")}
+    times = {seen.name: seen.calls for seen in order}
+    return {
+        names.get(name, name): f"{reason}, in each of its {times[name]} calls" if name in names else reason
+        for name, reason in unsupported.items()
+        if names.get(name, name)
+    }
 
 
 VARIES = (

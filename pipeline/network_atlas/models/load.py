@@ -157,15 +157,7 @@ def _function(config: ModelConfig) -> nn.Module:
         raise ConfigError(
             "model.weights='default' has no meaning for model.source=function; give 'none' or a checkpoint"
         )
-    module, _, function = config.name.partition(":")
-    if not module or not function:
-        raise ConfigError(f"model.name={config.name!r}: give module:function, for example my_package.networks:build")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # last: a file of yours named like a library must not replace it
-    try:
-        build = getattr(importlib.import_module(module), function)
-    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
-        raise ModelError(f"model.name={config.name!r} can't be imported: {described(error)}") from error
+    build = imported(config.name, "model.name")
     model = _built(config, lambda: build(**keywords(config.arguments)))
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
@@ -175,6 +167,23 @@ def _function(config: ModelConfig) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ModelError(f"model.name={config.name!r} returned a {type(model).__name__}; expected a torch.nn.Module")
     return model
+
+
+def imported(name: str, setting: str) -> Callable[..., Any]:
+    """Return the user's function that a setting names as 'module:function'.
+
+    Raises ConfigError for a name of another form, ModelError where it can't be imported.
+    """
+    module, _, function = name.partition(":")
+    if not module or not function:
+        raise ConfigError(f"{setting}={name!r}: give module:function, for example my_package.networks:build")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last: a file of yours named like a library must not replace it
+    try:
+        result: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except (Exception, SystemExit) as error:  # foreign code: any exception is possible
+        raise ModelError(f"{setting}={name!r} can't be imported: {described(error)}") from error
+    return result
 
 
 def _built(config: ModelConfig, build: Callable[[], Any]) -> nn.Module:

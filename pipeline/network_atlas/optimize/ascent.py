@@ -89,11 +89,15 @@ class NAdam:
 
 
 class Steepest:
-    """Steepest ascent in steps of one size: `rate` is their root mean square (l2) or each parameter's change (linf)."""
+    """Steepest ascent in steps of one size.
 
-    def __init__(self, rate: float, *, signs: bool) -> None:
+    `rate` is their root mean square (l2), each parameter's change (linf), or the mean of these changes (mean; Nguyen et
+    al. 2016).
+    """
+
+    def __init__(self, rate: float, norm: str) -> None:
         self._rate = rate
-        self._signs = signs
+        self._norm = norm
 
     def start(self, parameters: Batch) -> State:
         """Return an empty state: steepest ascent has no memory."""
@@ -101,7 +105,9 @@ class Steepest:
 
     def step(self, gradient: Batch, state: State) -> Batch:
         """Return the step."""
-        return self._rate * (gradient.sign() if self._signs else _unit_size(gradient))
+        if self._norm == "linf":
+            return self._rate * gradient.sign()
+        return self._rate * (_unit_size(gradient) if self._norm == "l2" else _unit_mean(gradient))
 
 
 def ascent(config: OptimizeConfig) -> Ascent:
@@ -110,7 +116,7 @@ def ascent(config: OptimizeConfig) -> Ascent:
         return Adam(config.learning_rate)
     if config.ascent == "nadam":
         return NAdam(config.learning_rate)
-    return Steepest(config.learning_rate, signs=config.ascent == "linf")
+    return Steepest(config.learning_rate, config.ascent)
 
 
 def _moments(parameters: Batch) -> State:
@@ -154,6 +160,12 @@ def _equal_bands(
         larger = F.interpolate(result, size=band.shape[-2:], mode="bilinear", align_corners=False)
         result = larger + _unit_size(band)
     return result
+
+
+def _unit_mean(gradient: Batch) -> Batch:
+    """Return the gradient divided by the mean of its absolute values, picture by picture; zero stays zero."""
+    size = gradient.flatten(1).abs().mean(dim=1).clamp(min=SMALLEST)
+    return gradient / size.view(-1, *[1] * (gradient.ndim - 1))
 
 
 def _unit_size(gradient: Batch) -> Batch:

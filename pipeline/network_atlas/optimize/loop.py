@@ -10,23 +10,27 @@ learned alone and in a batch of 32 agree. The forward pass stops behind the last
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import OptimizeConfig, TransformConfig
 from network_atlas.optimize.ascent import ascent, conditioned
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.groups import group_penalty
+from network_atlas.optimize.matching import UNMATCHED, Matching
 from network_atlas.optimize.pull import RATIOS, Pull
 from network_atlas.optimize.slots import ActivePicture, Slots, thinned
 from network_atlas.optimize.views import Maps, Viewer
 from network_atlas.pictures.parameterizations import Parameterization
+from network_atlas.pictures.parameterizations.generated import Generated
 from network_atlas.pictures.parameterizations.shared import Shared
+from network_atlas.pictures.patches import PatchMixture
 from network_atlas.pictures.randomness import generator_of
 from network_atlas.pictures.regularizers import penalty
 from network_atlas.pictures.stored import opacity_of, quantize
@@ -52,8 +56,14 @@ class Recipe:
     """Images on 0..1 that pictures start from, by the pictures' keys; others start from noise."""
     pull: Pull | None = None
     """The prior's part of each step; None without a prior."""
+    field_px: float = math.inf
+    """Side of the layer's receptive field, in pixels of the picture, where the recipe follows it."""
     attempt: int = 0
     """Second attempts draw other random numbers."""
+    matching: Matching = UNMATCHED
+    """The examples that pictures are matched with."""
+    mixture: PatchMixture | None = None
+    """Of the dataset's patches, for recipes that compare the picture's with them."""
 
 
 def optimize(target: Target, pictures: Sequence[Picture], recipe: Recipe) -> list[FinishedPicture]:
@@ -101,13 +111,12 @@ class _Loop:
 
     def _active(self, picture: Picture) -> ActivePicture:
         config = self._config
-        # Neighbours of an interpolation are compared position by position, so they are warped alike.
-        aligned = picture.together is not None and picture.together.kind == "aligned"
-        generator = generator_of(picture.group if aligned else picture.key, "warps", self._recipe.attempt)
+        generator = generator_of(picture.group if is_aligned(picture) else picture.key, "warps", self._recipe.attempt)
         size = (config.height_px, config.width_px)
+        transform = transform_for(picture, self._recipe)
         return ActivePicture(
             picture=picture,
-            warps=draw_warps(config.transform, generator, config.steps, size).to(self._target.device),
+            warps=draw_warps(transform, generator, config.steps, size).to(self._target.device),
             noise=self._generator(picture, "noise"),
             prior=self._generator(picture, "prior") if self._recipe.pull else None,
         )
@@ -126,9 +135,9 @@ class _Loop:
         tensors = self.slots.tensors
         parameters = tensors["parameters"].requires_grad_()
         images = self._recipe.parameterization.image(parameters)
-        (climbed, scores), between = self._scores(images)
+        (climbed, scores, matching), between = self._scores(images)
         signs = torch.tensor([active.picture.sign for active in self.slots.active], device=images.device)
-        penalties = _score_sizes(scores, climbed.detach()) * penalty(images, self._config.regularizers)
+        penalties = _score_sizes(scores, climbed.detach()) * (self._penalties(images) + matching)
         # A sum, not a mean: how many pictures share the batch must not change the size of anyone's gradient.
         aim = (signs * climbed).sum() - between - penalties.sum()
         gradient, *seen = self._gradients(aim, parameters, images)
@@ -138,6 +147,18 @@ class _Loop:
             # A broken picture's NaN must not enter: its opacity is stored with what it was before.
             tensors["opacity"] += seen[0].nan_to_num().abs().sum(dim=1)
         self.slots.note(scores, climbed.detach())
+
+    def _penalties(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, " batch"]:
+        """Return each picture's penalty on what its pixels are."""
+        total, mixture, patches = penalty(images, self._config.regularizers), self._recipe.mixture, self._config.patches
+        if mixture is None or patches is None:
+            return total
+        # Each picture by itself: products of a batch of patches would round differently than those of a picture alone.
+        rare = [
+            mixture.penalty(image, step=entry.step)
+            for image, entry in zip(images.unbind(), self.slots.active, strict=True)
+        ]
+        return total + patches.weight * torch.stack(rare)
 
     def _gradients(self, aim: Tensor, parameters: Tensor, images: Tensor) -> tuple[Tensor, ...]:
         """Return the gradient that the parameters climb, and that of the aim alone by the images if it is kept."""
@@ -150,18 +171,24 @@ class _Loop:
 
     def _scores(
         self, images: Float[Tensor, "batch channels height width"]
-    ) -> tuple[Float[Tensor, "2 batch"], Float[Tensor, ""]]:
-        """Return what each picture climbs and its score, and the sum of the penalties between pictures of one group."""
-        numbers = torch.zeros(2, len(images), device=images.device)
+    ) -> tuple[Float[Tensor, "3 batch"], Float[Tensor, ""]]:
+        """Return three numbers of each picture, and the sum of the penalties between pictures of one group.
+
+        The numbers are what it climbs, its score, and the penalty on what its unit's best examples are unlike.
+        """
+        numbers = torch.zeros(3, len(images), device=images.device)
         between = torch.zeros((), device=images.device)
         for coarse in (False, True):
             # The members of a group are of one age and recipe, so the first speaks for all.
             groups = [group for group in self.slots.groups if self._is_coarse(group[0]) is coarse]
             slots = [slot for group in groups for slot in group]
             if slots:
-                maps, part = self._viewer.read(
-                    [self.slots.active[slot] for slot in slots], images[slots], coarse=coarse
+                active = [self.slots.active[slot] for slot in slots]
+                maps, part = self._viewer.read(active, images[slots], coarse=coarse)
+                matching = self._recipe.matching.penalties(
+                    active, maps, self._config, self._target.input, coarse=coarse
                 )
+                part = torch.cat([part, matching[None]])
                 numbers = numbers.index_copy(1, torch.tensor(slots, device=images.device), part)
                 between = between + self._group_penalty(maps, groups, slots)
         return numbers, between
@@ -193,6 +220,8 @@ class _Loop:
         state = {name: tensor for name, tensor in tensors.items() if name not in NOT_ASCENT}
         step = self._rule.step(conditioned(clean, self._config.gradient), state)
         tensors["parameters"] += torch.where(whole, step, torch.zeros_like(step))
+        if isinstance(parameterization, Generated):
+            tensors["parameters"] = parameterization.kept(tensors["parameters"])
 
     def collect(self) -> None:
         """Take finished groups out of their slots."""
@@ -219,6 +248,26 @@ class _Loop:
                 curve=thinned(active.history),
                 status="diverged" if active.broken else "ok" if moved[number] else "dead",
             )
+
+
+def transform_for(picture: Picture, recipe: Recipe) -> TransformConfig:
+    """Return the transform from which a picture's warps are drawn: that of the recipe, but for what has a place.
+
+    A neuron is shifted by half of its receptive field at most. Neither neurons nor interpolations, whose members must
+    be warped alike, go all the way round.
+    """
+    transform, limit = recipe.config.transform, math.inf
+    if not is_aligned(picture):
+        if not picture.has_place:
+            return transform
+        limit = recipe.field_px / 2
+    # 'grey' as in every draw that does not go round: what is shown outside is decided when the picture is seen.
+    return replace(transform, fill="grey", jitter_px=min(transform.jitter_px, limit))
+
+
+def is_aligned(picture: Picture) -> bool:
+    """Say whether a picture is one of an interpolation, whose pictures are compared position by position."""
+    return picture.together is not None and picture.together.kind == "aligned"
 
 
 def _score_sizes(scores: Float[Tensor, " batch"], climbed: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

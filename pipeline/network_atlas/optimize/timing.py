@@ -17,6 +17,7 @@ from network_atlas.models.batches import sizes_for
 from network_atlas.models.device import device_of, optimize_dtype, use_threads
 from network_atlas.models.load import ready
 from network_atlas.optimize.loop import Recipe, optimize
+from network_atlas.pictures.generators import untrained
 from network_atlas.pictures.parameterizations import parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.target import Target
@@ -63,7 +64,10 @@ def _device(config: RunConfig) -> torch.device:
 
 def _ready(recipe: OptimizeConfig, config: RunConfig, device: torch.device, *, slots: int) -> Recipe:
     channels = config.model.input.channels
-    built = parameterization(recipe, channels=channels, device=device, magnitude=packaged_magnitude())
+    generator = untrained(channels, (recipe.height_px, recipe.width_px))
+    built = parameterization(
+        recipe, channels=channels, device=device, magnitude=packaged_magnitude(), generator=generator
+    )
     return Recipe(config=recipe, dtype=optimize_dtype(recipe, config.executor), parameterization=built, slots=slots)
 
 

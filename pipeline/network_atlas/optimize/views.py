@@ -13,7 +13,6 @@ from network_atlas.optimize.slots import ActivePicture
 from network_atlas.pictures.objectives import climbed, scores
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import warp
-from network_atlas.units import Neuron, terms_of
 
 Maps = dict[str, Float[Tensor, "views maps rows columns"]]
 
@@ -33,7 +32,7 @@ class Viewer:
         """
         if not self._target.takes_half or active.step >= self._config.coarse * len(active.warps):
             return False
-        return not any(isinstance(term.unit, Neuron) for term in terms_of(active.picture.readable))
+        return not active.picture.has_place
 
     def read(
         self, active: Sequence[ActivePicture], images: Float[Tensor, "batch channels height width"], *, coarse: bool

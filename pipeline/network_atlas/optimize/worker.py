@@ -14,25 +14,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from network_atlas.config.priors import DenoiserPrior
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
+from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
 from network_atlas.optimize.pull import Pull
+from network_atlas.pictures.generators import Generator, decoder_of, users_generator
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
+from network_atlas.pictures.patches import PatchMixture
 from network_atlas.pictures.scan_reader import ScanReader, Starts
 from network_atlas.pictures.stored import measure
-from network_atlas.pictures.target import Target, takes_half_size
+from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import resize
 from network_atlas.plan.contents import LearnedModel
+from network_atlas.plan.depth import field_px, fitted
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.priors.denoiser import Denoiser
 from network_atlas.priors.opening import open_denoiser
+from network_atlas.priors.stored import read_state
 from network_atlas.store import schemas
 from network_atlas.store.paths import visualizations_directory
 from network_atlas.store.png import decode_png, encode_png
@@ -71,9 +77,12 @@ class OptimizeWorker:
         return commit(self._store, receipt)
 
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:
-        config = self._config.recipe(task.recipe)
+        made_by = fitted(self._config.recipe(task.recipe), task.layer, self._config.model.input)
+        config = made_by.recipe
         target = self._target(config, task)
         pictures = [self._scan_reader.with_readable_unit(picture, task) for picture in task.pictures]
+        matched = {layer.name: layer for layer in (*target.layers, *task.matched)}
+        learned = replace(target, layers=tuple(matched.values()))
         size = (config.height_px, config.width_px)
         predecessor = task.pictures[0].predecessor  # all pictures of a task have one, or none has
         recipe = Recipe(
@@ -82,17 +91,40 @@ class OptimizeWorker:
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
             pull=self._pull(config, task),
+            field_px=field_px(config, task.layer, self._config.model.input),
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
+            matching=self._matching(target, pictures, task),
+            mixture=self._mixture(task),
         )
-        finished = self._with_second_attempts(target, pictures, recipe, task)
+        finished = self._with_second_attempts(learned, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
         # The units as they were read: 'coactive' is resolved to the two channels.
         rows = zip(task.pictures, pictures, finished, scores, strict=True)
         return [
             _row(task, picture, readable.unit.label, result, score)
+            | {"depth": made_by.depth}
             | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
             for picture, readable, result, score in rows
         ]
+
+    def _matching(self, target: Target, pictures: Sequence[Picture], task: OptimizeTask) -> Matching:
+        """Return what pictures are matched with: nothing for recipes that don't ask for it, and in first layers."""
+        if not task.matched:
+            return UNMATCHED
+        earlier = replace(target, layers=task.matched)
+
+        def of_all(halved: int) -> dict[str, Targets]:
+            reader = self._scan_reader
+            return {each.key: reader.match_targets(earlier, each, task, halved=halved) for each in pictures}
+
+        return Matching(targets=of_all(1), halved=of_all(2) if target.takes_half else {})
+
+    def _mixture(self, task: OptimizeTask) -> PatchMixture | None:
+        """Return the mixture of the dataset's patches, for recipes that compare pictures with it."""
+        for model in task.learned:
+            if model.kind == "patches":
+                return PatchMixture.of(read_state(self._store, model), self._device)
+        return None
 
     def _target(self, config: OptimizeConfig, task: OptimizeTask) -> Target:
         return Target(
@@ -137,7 +169,18 @@ class OptimizeWorker:
         if together and together.kind == "aligned":
             return shared(config, channels=channels, device=self._device)
         magnitude = magnitude_for(config.parameterization, self._store, task.statistics_file)
-        return parameterization(config, channels=channels, device=self._device, magnitude=magnitude)
+        generator = self._generator(config, task)
+        return parameterization(
+            config, channels=channels, device=self._device, magnitude=magnitude, generator=generator
+        )
+
+    def _generator(self, config: OptimizeConfig, task: OptimizeTask) -> Generator | None:
+        """Return the generator of a recipe that has one: the user's own, or the decoder that the run trained."""
+        kind = config.parameterization
+        if isinstance(kind, GeneratorConfig) and kind.function:
+            return users_generator(kind, self._config.model.input.channels)
+        states = [read_state(self._store, model) for model in task.learned if model.kind == "decoder"]
+        return decoder_of(states[0]) if states else None
 
     def _with_second_attempts(
         self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from network_atlas.config.recipe import RegularizerConfig
+from network_atlas.config.recipe import Regularizer
 
 GREY = 0.5
 BORDER_SHARE = 0.1
@@ -25,7 +25,7 @@ BILATERAL_RANGE = 0.1
 
 Images = Float[Tensor, "batch channels height width"]
 Penalties = Float[Tensor, " batch"]
-Regularizer = Callable[[Images], Penalties]
+Penalty = Callable[[Images], Penalties]
 
 
 def l1(images: Images) -> Penalties:
@@ -66,7 +66,7 @@ def border(images: Images) -> Penalties:
     return at_border / (images.shape[1] * (1 - inside).sum()).clamp(min=1)
 
 
-REGULARIZERS: dict[str, Regularizer] = {
+REGULARIZERS: dict[str, Penalty] = {
     "l1": l1,
     "l2": l2,
     "total_variation": total_variation,
@@ -76,10 +76,10 @@ REGULARIZERS: dict[str, Regularizer] = {
 }
 
 
-def penalty(images: Images, regularizers: Sequence[RegularizerConfig]) -> Penalties:
-    """Return the weighted sum of all penalties."""
+def penalty(images: Images, regularizers: Sequence[Regularizer]) -> Penalties:
+    """Return the weighted sum of the penalties in the table; others (`config.recipe.LEARNED`) read more than images."""
     total = torch.zeros(len(images), device=images.device)
-    for regularizer in regularizers:
+    for regularizer in (each for each in regularizers if each.name in REGULARIZERS):
         total = total + regularizer.weight * REGULARIZERS[regularizer.name](images)
     return total
 

@@ -14,17 +14,21 @@ from torch import Tensor
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, Source, open_source
+from network_atlas.dataset.crops import seen_box
 from network_atlas.errors import DatasetError
 from network_atlas.layers import LayerSpec
 from network_atlas.pictures.cells import Directions, direction_of, read_directions
+from network_atlas.pictures.examples import MatchTarget, match_targets
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import resize
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.tasks import CalibrateTask, OptimizeTask
-from network_atlas.stats.merge import LayerScan, read_layer_scan
+from network_atlas.stats.merge import Example, LayerScan, read_layer_scan
 from network_atlas.store.root import Store
 from network_atlas.units import Cell, Channel, Coactive, Sum, Term
 
+MatchTargets = dict[str, MatchTarget]
+"""What a picture is matched with, by the layer's name."""
 Starts = dict[str, Float[Tensor, "channels height width"]]
 """Images on 0..1 that pictures start from, by the pictures' keys."""
 
@@ -106,6 +110,32 @@ class ScanReader:
             )
         used = best[:1] if picture.start.kind == "example" else best
         return [str(example["example_id"]) for example in used]
+
+    def match_targets(self, target: Target, picture: Picture, task: OptimizeTask, *, halved: int) -> MatchTargets:
+        """Return the distributions, in the layers of `target`, of the parts of a unit's best examples that it saw.
+
+        Raises DatasetError where the scan keeps no example of it.
+        """
+        config = self._config.recipe(task.recipe).examples
+        assert config is not None
+        best = self._best_of_images(picture, task, config.examples)
+        boxes = [seen_box(task.layer, row["row"], row["column"], target.input) for row in best]
+        images = self._images([str(row["example_id"]) for row in best])
+        return match_targets(target, images, boxes, match=config.match, halved=halved)
+
+    def _best_of_images(self, picture: Picture, task: OptimizeTask, count: int) -> list[Example]:
+        """Return a unit's best examples, best first: one view of each image, since several would look alike."""
+        assert picture.channel is not None
+        scan = self.of_layer(task.layer, task.scan_files)[picture.channel]
+        of_images: dict[str, Example] = {}
+        for example in scan.top if picture.sign > 0 else scan.bottom:
+            of_images.setdefault(self._source.image(str(example["example_id"])), example)
+        if not of_images:
+            raise DatasetError(
+                f"{picture.unit.label}: the scan keeps no example of it with which the penalty 'examples' could "
+                "compare its picture; raise scan.top_k (scan.bottom_k for minimized pictures), or take another recipe"
+            )
+        return list(of_images.values())[:count]
 
     def _images(self, example_ids: Sequence[str]) -> Float[Tensor, "examples channels rows columns"]:
         preprocessing = Preprocessing(self._config.model.input)

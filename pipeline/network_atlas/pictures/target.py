@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +11,9 @@ from torch import Tensor, nn
 
 from network_atlas.config.schema import InputConfig
 from network_atlas.layers import LayerSpec
-from network_atlas.models.batches import filled, pieces, sizes_for
+from network_atlas.models.batches import filled, pieces
 from network_atlas.models.capture import capture
 from network_atlas.models.load import normalize
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +51,3 @@ class Target:
                 for name, maps in latest.items():
                     read[name].append(maps[: part.stop - part.start])
         return {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in read.items()}
-
-
-@torch.inference_mode()
-def takes_half_size(model: nn.Module, config: InputConfig, device: torch.device) -> bool:
-    """Say whether a model runs on images of half its input size, as most convolutional ones do."""
-    images = torch.zeros(sizes_for(device)[0], config.channels, config.height // 2, config.width // 2, device=device)
-    try:
-        model(normalize(images, config))
-    except Exception as error:  # foreign code: any exception is possible, and means no
-        log.info("the model takes no half-size images (%s: %s)", type(error).__name__, error)
-        return False
-    return True

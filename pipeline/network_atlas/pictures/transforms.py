@@ -31,7 +31,9 @@ def draw_warps(
     padded = max(size) / (max(size) + 2 * config.pad_px)
     zoom = padded * (config.scale_min + drawn[..., 2] * (config.scale_max - config.scale_min))
     turn = symmetric[..., 3] * torch.deg2rad(torch.tensor(config.rotate_degrees))
-    shift = symmetric[..., :2] * config.jitter_px
+    # All the way round, whatever the zoom and turn: every pixel is in sight as often as any other.
+    farthest = torch.tensor(size) / 2 if config.fill == "wrap" else config.jitter_px
+    shift = symmetric[..., :2] * farthest
     if config.crop is not None:
         side, centre = draw_crops(config.crop, generator, steps, config.views)
         zoom = zoom / side
@@ -70,10 +72,21 @@ def warp(
     shrinks = size[0] * share > height or size[1] * share > width
     target = size if shrinks else (height, width)
     grid = F.affine_grid(_matrices(warps, *size), [*images.shape[:2], *target], align_corners=False)
+    return resize(_sampled(images, grid, fill), height=height, width=width)
+
+
+def _sampled(
+    images: Float[Tensor, "batch channels h w"], grid: Float[Tensor, "batch height width 2"], fill: str
+) -> Float[Tensor, "batch channels height width"]:
+    """Return images read at the positions of a grid, on -1..1 with x before y."""
+    if fill == "wrap":
+        # A frame of one pixel from the other side, so that the seam is interpolated as all else.
+        size = torch.tensor([images.shape[-1], images.shape[-2]], device=grid.device)
+        grid = ((grid + 1).remainder(2) - 1) * (size / (size + 2))
+        images, fill = F.pad(images, (1, 1, 1, 1), mode="circular"), "border"
     mode = "zeros" if fill == "grey" else fill
     # Grey is subtracted first, because grid_sample fills with zeros.
-    moved = F.grid_sample(images - GREY, grid, mode="bilinear", padding_mode=mode, align_corners=False) + GREY
-    return resize(moved, height=height, width=width)
+    return F.grid_sample(images - GREY, grid, mode="bilinear", padding_mode=mode, align_corners=False) + GREY
 
 
 def resize(

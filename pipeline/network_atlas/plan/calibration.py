@@ -7,9 +7,9 @@ from collections.abc import Collection
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.earlier import earlier_layers
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.plan import Plan, cells_file
-from network_atlas.plan.sweep import spread
 from network_atlas.plan.tasks import CalibrateTask
 
 CALIBRATION_ALGORITHM = 4
@@ -80,18 +80,5 @@ def calibrate_tasks(
 
 
 def path_to(plan: Plan, layer: LayerSpec) -> tuple[LayerSpec, ...]:
-    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced.
-
-    Layers inside of it, such as the last convolution of a block, and those that only pass on another's channels may
-    hold its own channels: there every picture would be like the images that excite the unit.
-    """
-    earlier = sorted(
-        (
-            spec
-            for spec in plan.model_layers.values()
-            if spec.index < layer.index and not spec.name.startswith(f"{layer.name}.") and spec.name not in plan.repeats
-        ),
-        key=lambda spec: spec.index,
-    )
-    # `spread` always includes the first layer: it is one too many, and dropped.
-    return tuple(spread(earlier, PATH_LAYERS + 1)[1:]) if len(earlier) > PATH_LAYERS else tuple(earlier)
+    """Return up to PATH_LAYERS layers that run before `layer`, evenly spaced."""
+    return earlier_layers(plan.model_layers.values(), plan.repeats, layer, PATH_LAYERS)

@@ -33,6 +33,8 @@ class LearnedModel:
     """'trained' on the run's dataset, 'packaged', or the path of a file."""
     sha256: str = ""
     """Hash of the user's file."""
+    layer: LayerSpec | None = None
+    """The layer of the atlas's network that it is a model of, if any."""
     stored: str = ""
     """In tasks: the shard that holds a model of source 'trained'."""
 
@@ -47,6 +49,13 @@ class LayoutPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionsPlan:
+    """The directions that are found in a layer's activations."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPlan:
     """Everything the atlas will hold about one layer."""
 
@@ -58,3 +67,10 @@ class LayerPlan:
     """One key per span, in the order of the spans."""
     layout: LayoutPlan | None = None
     """None for a layer without a map."""
+    directions: DirectionsPlan | None = None
+    """None for a layer in which none are looked for."""
+
+    @property
+    def laid_out(self) -> tuple[LayoutPlan | DirectionsPlan, ...]:
+        """Return what the layout stage makes of the layer."""
+        return tuple(part for part in (self.layout, self.directions) if part)

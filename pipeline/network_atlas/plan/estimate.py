@@ -7,20 +7,24 @@ one after the other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from network_atlas.config.executor import InlineConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import ModelFacts
+from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.contents import LayerPlan
+from network_atlas.plan.depth import passes_of
+from network_atlas.plan.directions import direction_tasks, with_expected_directions
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
 from network_atlas.plan.learned import fitted_here, prior_tasks
-from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import LayoutTask, OptimizeTask, StageTask
+from network_atlas.plan.tasks import BACKWARD_FACTOR, DirectionsTask, LayoutTask, OptimizeTask, StageTask
 
 WORKERS = (1, 8, 64)
 """Numbers of workers for which a plan gives times, besides the run's own number."""
@@ -28,7 +32,7 @@ SECONDS_AN_HOUR = 3600
 
 EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this machine"
 TYPICAL = "a typical machine"
-RARE = ("layout", "prior")
+RARE = ("layout", "prior", "attribute")
 """Stages that few runs have: for maps, and for learned models."""
 LAYOUT_START, LAYOUT_OF_VECTOR = 18.0, 0.006
 """Seconds that UMAP takes to load and compile, and for each vector of a thousand channels."""
@@ -56,6 +60,9 @@ class Speeds:
     pictures: Mapping[str, float]
     """One picture, by layer, for layers that earlier tasks have made pictures of."""
     sources: Mapping[str, str]
+    attribute: float | None = None
+    """One pass of one image through the whole network while channels are attributed, where a step counts as three; None
+    for a third of `step`."""
     slowdown: float = 1.0
     """Slowest timed round over the fastest: other work on the machine slows a run down that much."""
 
@@ -115,31 +122,36 @@ def estimate(
 
     Pictures stop when their score has flattened, so a figure that comes from a timed step is an upper bound.
     """
-    plan = with_expected_cells(plan, done, config)
+    plan = with_expected_directions(with_expected_cells(plan, done, config), done, config)
     scans, blocks = plan.scan_tasks(done), plan.optimize_tasks(done)
+    laid_out: list[LayoutTask | DirectionsTask] = [*layout_tasks(plan, done), *direction_tasks(plan, done)]
     calibrations = calibrate_tasks(plan, finished=plan.share_pictures, done=measured)
+    attributed = [] if config.sweep.share else attribute_tasks(plan, done)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
     # Which tables change is only known once the pictures exist. So all tables count, or none.
     tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
+    attribute_pass = speeds.step / BACKWARD_FACTOR if speeds.attribute is None else speeds.attribute
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
-        "layout": [(1, _layout_seconds(task, config, plan)) for task in layout_tasks(plan, done)],
+        "layout": [(1, _layout_seconds(task, config, plan)) for task in laid_out],
         "prior": [(1, task.seconds) for task in prior_tasks(plan, done, config)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
         "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
+        "attribute": [(task.items, task.passes(config, facts) * attribute_pass) for task in attributed],
         "assemble": tables,
     }
     pictures = len(plan.share_pictures)
-    maps = sum(bool(layer.layout and plan.share.has(layer.layout.key)) for layer in plan.layers)
+    maps = sum(plan.share.has(part.key) for layer in plan.layers for part in layer.laid_out)
     totals = {
         "scan": len(plan.share_spans),
         "prior": len(fitted_here(plan)),
         "layout": maps,
         "optimize": pictures,
         "calibrate": pictures,
+        "attribute": 0 if config.sweep.share else sum(map(len, plan.attributions.values())),
         "assemble": len(rows),
     }
-    work: list[StageTask] = [*scans, *blocks, *calibrations]
+    work: list[StageTask] = [*scans, *blocks, *calibrations, *attributed]
     missing = {key for task in blocks for key in task.keys}
     return Estimate(
         stages=tuple(
@@ -168,7 +180,7 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
     )
 
 
-def _layout_seconds(task: LayoutTask, config: RunConfig, plan: Plan) -> float:
+def _layout_seconds(task: LayoutTask | DirectionsTask, config: RunConfig, plan: Plan) -> float:
     layer = next(layer for layer in plan.layers if layer.layer.name == task.layer.name)
     return LAYOUT_START + LAYOUT_OF_VECTOR * vectors_of(plan, layer, config)
 
@@ -178,7 +190,10 @@ def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, s
     return task.passes_of_picture(config, facts) * speeds.step if seconds is None else seconds
 
 
-def steps_of(pictures: Collection[Picture], config: RunConfig) -> int:
-    """Return the largest number of steps that the pictures can take; each view of a step counts."""
-    recipes = [config.recipe(picture.recipe) for picture in pictures]
-    return sum(recipe.steps * recipe.transform.views for recipe in recipes)
+def steps_of(layer: LayerPlan, config: RunConfig, facts: ModelFacts) -> float:
+    """Return the largest number of steps at full size that a layer's pictures can take; each view of a step counts."""
+    kinds = Counter((picture.recipe, facts.takes_half and not picture.has_place) for picture in layer.pictures)
+    return sum(
+        count * passes_of(config.recipe(name), layer.layer, config.model.input, takes_half=halves)
+        for (name, halves), count in kinds.items()
+    )

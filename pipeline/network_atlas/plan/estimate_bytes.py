@@ -16,28 +16,33 @@ from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_sca
 # Pictures and crops.
 PNG_SHARE = 0.78
 """Size of a PNG as a share of its raw pixels: optimized pictures are noisy and hardly compress."""
-JPEG_HEADER = 620
-CROP_BYTES_PER_PIXEL, SHEET_BYTES_PER_PIXEL = 0.44, 0.41
-"""Of a crop in the tables, and in a sheet of the site."""
-COVERS = 8
-"""Pictures of each layer that the site's index shows."""
+PAGE_PICTURE_BYTES_PER_PIXEL = 0.5
+"""Of a picture on the site, as WebP."""
+CROP_HEADER = 60
+CROP_BYTES_PER_PIXEL = 0.25
+"""Of a crop, as WebP, in the tables."""
+CROPS_ON_PAGE = 0.5
+"""Share of the crops that the site stores: many channels show the same."""
 
 # Fixed parts of files: mostly the description of each column in the footer of a Parquet file.
 PICTURES_FILE, MEASUREMENTS_FILE, PARTIALS_FILE, SAMPLES_FILE, SMALL_FILE = 10_000, 6_500, 28_000, 8_000, 4_500
 LAYER_TABLE, LAYER_STATISTICS, LAYER_PAGE, INDEX_OF_LAYER, RUN_FILES, ASSETS = (
-    36_000,
-    28_000,
-    6_000,
-    1_500,
-    45_000,
-    52_000,
+    84_000,
+    48_000,
+    9_000,
+    2_500,
+    90_000,
+    125_000,
 )
+CONCEPTS_AND_BASES = 25_000
+"""The two small tables of a layer, each in a folder of its own."""
 BLOCK = 4096
 """Space that a small file, such as a receipt, takes on a disk."""
 
 # Entries: of a picture or a channel, and of one of its examples.
 PICTURE_ROW, PICTURE_ON_PAGE, PLAN_ITEM, REFERENCE = 450, 600, 40, 25
-ROW, EXAMPLE_IN_ROW, EXAMPLE_ON_PAGE = 2_000, 40, 330
+ROW, EXAMPLE_IN_ROW, EXAMPLE_ON_PAGE = 2_000, 40, 180
+ROW_ON_PAGE = 2_600
 CHANNEL_ROW, EXAMPLE_IN_CHANNEL_ROW = 250, 12
 PARTIAL_ROW, EXAMPLE_IN_PARTIAL = 60, 9
 SAMPLED_VALUES = 18
@@ -64,10 +69,14 @@ def _examples(plan: Plan) -> int:
 
 
 def _png(config: RunConfig, layer: LayerPlan) -> float:
-    """Return the mean size of a picture of the layer: recipes may have other sizes."""
+    """Return the mean size of a picture of the layer in the tables."""
+    return _pixels(config, layer) * config.model.input.channels * PNG_SHARE
+
+
+def _pixels(config: RunConfig, layer: LayerPlan) -> float:
+    """Return the mean number of pixels of a picture of the layer: recipes may have other sizes."""
     recipes = [config.recipe(picture.recipe) for picture in layer.pictures] or [config.optimize]
-    pixels = sum(recipe.height_px * recipe.width_px for recipe in recipes) / len(recipes)
-    return pixels * config.model.input.channels * PNG_SHARE
+    return sum(recipe.height_px * recipe.width_px for recipe in recipes) / len(recipes)
 
 
 def _picture_bytes(config: RunConfig, plan: Plan, count: int) -> float:
@@ -101,11 +110,12 @@ def _layer_bytes(config: RunConfig, layer: LayerPlan, examples: int) -> float:
     scan, crop = config.scan, config.assemble.crop_px**2
     kinds = (scan.top_k, scan.bottom_k, scan.class_k, *5 * (scan.spectrum_k,))
     shown, rows, pictures = sum(min(kind, examples) for kind in kinds), len(layer.channels), len(layer.pictures)
-    of_example = JPEG_HEADER + EXAMPLE_IN_ROW + EXAMPLE_ON_PAGE + (CROP_BYTES_PER_PIXEL + SHEET_BYTES_PER_PIXEL) * crop
+    of_crop = (1 + CROPS_ON_PAGE) * (CROP_HEADER + CROP_BYTES_PER_PIXEL * crop)
+    of_example = EXAMPLE_IN_ROW + EXAMPLE_ON_PAGE + of_crop
     of_statistics = LAYER_STATISTICS + layer.layer.channels * (CHANNEL_ROW + EXAMPLE_IN_CHANNEL_ROW * shown)
     # Each picture has a file of its own on the site; half a block is lost at its end.
-    of_pictures = pictures * (PICTURE_ROW + PICTURE_ON_PAGE + BLOCK // 2) + (2 * pictures + min(COVERS, rows)) * _png(
-        config, layer
-    )
+    on_page = PAGE_PICTURE_BYTES_PER_PIXEL * _pixels(config, layer) + PICTURE_ON_PAGE + BLOCK // 2
+    of_pictures = pictures * (PICTURE_ROW + _png(config, layer) + on_page)
     fixed = LAYER_TABLE + LAYER_PAGE + INDEX_OF_LAYER + 2 * BLOCK
-    return fixed + rows * (ROW + shown * of_example) + of_pictures + (of_statistics if examples else 0)
+    of_all_channels = of_statistics + CONCEPTS_AND_BASES if examples else 0
+    return fixed + rows * (ROW + ROW_ON_PAGE + shown * of_example) + of_pictures + of_all_channels

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import ExamplesConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.sweep import CombineConfig, InterpolateConfig, VariantConfig, variant_name
 from network_atlas.errors import ConfigError, did_you_mean
@@ -17,15 +17,16 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.channels import choose_among
 from network_atlas.plan.contents import LearnedModel
+from network_atlas.plan.earlier import earlier_layers
 from network_atlas.plan.pictures import Kind, Picture, Start, Together
-from network_atlas.plan.recipes import takes_magnitude
+from network_atlas.plan.recipes import takes_examples, takes_magnitude
 from network_atlas.plan.scans import Scans
 from network_atlas.plan.sweep import Selection
 from network_atlas.plan.unit_text import read_unit
 from network_atlas.plan.variants import objective_of, unit_of, whole_layer_units
 from network_atlas.units import Neuron, Single, Sum, Term, Unit, layers_of, terms_of
 
-PICTURE_ALGORITHM = 3
+PICTURE_ALGORITHM = 4
 """Raise this number when the same recipe makes another picture."""
 
 
@@ -159,13 +160,28 @@ def _together(kind: Kind, last_layer: LayerSpec, recipe: OptimizeConfig, context
     return Together(kind=kind, layer=name, index=0, count=1)
 
 
+def _matched(picture: Picture, layer: LayerSpec, examples: ExamplesConfig | None, context: Context) -> tuple[str, ...]:
+    """Return the layers in which a picture is matched with its unit's best examples. Raises if it has none."""
+    if examples is None:
+        return ()
+    if picture.channel is None:
+        recipe = f"recipes.{picture.recipe}" if picture.recipe else "optimize"
+        raise ConfigError(
+            f"{picture.subject}: the penalty 'examples' of {recipe} compares a picture with its unit's best examples, "
+            "which the scan keeps for channels alone; give this picture a recipe without it"
+        )
+    layers = earlier_layers(context.facts.layers, context.facts.repeats, layer, examples.layers)
+    return tuple(spec.name for spec in layers)
+
+
 def _keyed(picture: Picture, layer: LayerSpec, context: Context) -> Picture:
     upstream = context.facts.upstream
-    # A picture's row holds the name and the index of `layer`, so the key covers them too.
-    upstream_hashes = [(name, upstream[name]) for name in sorted({layer.name, *picture.layers})]
     recipe = context.config.recipe(picture.recipe)
+    matched = _matched(picture, layer, recipe.examples, context)
+    # A picture's row holds the name and the index of `layer`, so the key covers them too.
+    upstream_hashes = [(name, upstream[name]) for name in sorted({layer.name, *picture.layers, *matched})]
     # One hash, not the keys of all spans: ImageNet has hundreds of spans, and a plan a hundred thousand pictures.
-    input_hashes = [context.scans.whole(layer)] if picture.needs_scan else []
+    input_hashes = [context.scans.whole(layer)] if picture.needs_scan or takes_examples(recipe) else []
     if takes_magnitude(recipe):
         input_hashes.append(context.dataset)
     input_hashes += [model.key for model in context.models.get(picture.recipe, ())]

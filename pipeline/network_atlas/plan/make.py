@@ -13,8 +13,10 @@ from network_atlas.config.sweep import SweepConfig
 from network_atlas.errors import ConfigError
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
+from network_atlas.plan.attributions import attribution_keys, owners
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
 from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.directions import with_directions
 from network_atlas.plan.expansion import Context, extra_pictures, pictures_of
 from network_atlas.plan.layouts import with_layouts
 from network_atlas.plan.learned import Origin, measuring_model, models_of
@@ -69,24 +71,37 @@ def make_plan(
         name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
         for name, dtype in dtypes.items()
     }
-    origin = Origin(config=config, dataset=content, files=weights_files or {}, upstream=facts.upstream)
+    origin = Origin(
+        config=config,
+        dataset=content,
+        files=weights_files or {},
+        upstream=facts.upstream,
+        layers=facts.layers,
+        repeats=facts.repeats,
+    )
     models = {name: models_of(config.recipe(name), origin) for name in dtypes}
     models = {name: asked for name, asked in models.items() if asked}
     context = Context(config=config, facts=facts, recipes=recipes, scans=scans, dataset=content, models=models)
     _check_variants(config.sweep, [selection.layer for selection in selections])
     layers = [_layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)]
+    random_ids = tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash))
     return Plan(
-        layers=with_layouts(layers, config.layout),
+        layers=with_directions(with_layouts(layers, config.layout), config.sweep.directions),
         spans=spans,
         statistics_keys=tuple(_statistics_key(span, config, dataset.images_limit) for span in spans),
         sample_limit=dataset.sample_limit,
         images_limit=dataset.images_limit,
         block=config.sweep.block,
         dtypes=dtypes,
-        random_ids=tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash)),
+        random_ids=random_ids,
         model_layers={layer.name: layer for layer in facts.layers},
         repeats=frozenset(facts.repeats),
+        passed_on=owners(facts.layers, facts.repeats),
+        attributions=attribution_keys(layers, config.attribute, random_ids),
         magnitude_recipes=frozenset(name for name in dtypes if takes_magnitude(config.recipe(name))),
+        matched_layers={
+            name: examples.layers for name in dtypes if (examples := config.recipe(name).examples) is not None
+        },
         recipe_models=models,
         measuring_model=measuring_model([config.recipe(name) for name in dtypes], origin),
         share=Share.of(config.sweep.share),

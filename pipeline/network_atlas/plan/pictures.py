@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from network_atlas.units import Cell, Coactive, Direction, Layer, Single, Sum, Unit, layers_of
+from network_atlas.units import Cell, Coactive, Direction, Layer, Neuron, Single, Sum, Unit, layers_of
 
 Kind = Literal["diverse", "aligned"]
 
@@ -83,6 +83,12 @@ class Picture:
         """Return the picture's unit. That of a co-active one or a cell is found first, by scan or layout."""
         assert not isinstance(self.unit, Coactive | Cell)
         return self.unit
+
+    @property
+    def has_place(self) -> bool:
+        """Say whether a position of the map counts: whether the unit is a neuron, or a sum with one in it."""
+        terms = self.unit.terms if isinstance(self.unit, Sum) else ()
+        return any(isinstance(unit, Neuron) for unit in (self.unit, *(term.unit for term in terms)))
 
     @property
     def needs_scan(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
+from network_atlas.plan.earlier import earlier_layers
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.shares import WHOLE, Share
@@ -34,8 +35,14 @@ class Plan:
     """Every layer of the model that can be captured, by name."""
     repeats: frozenset[str] = frozenset()
     """Names of those whose channels are another's."""
+    passed_on: Mapping[str, str] = field(default_factory=dict)
+    """Name of each layer at which a pass may be cut to the layer whose channels it has."""
+    attributions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name of each attributed layer to the keys of its channels' attributions, in the order of its channels."""
     magnitude_recipes: frozenset[str] = frozenset()
     """Names of the recipes that use the frequency magnitude of the dataset."""
+    matched_layers: Mapping[str, int] = field(default_factory=dict)
+    """Of the recipes that match pictures with their units' best examples, the name and the number of layers."""
     recipe_models: Mapping[str, tuple[LearnedModel, ...]] = field(default_factory=dict)
     """The models that pictures are made with, by the name of the recipe."""
     measuring_model: LearnedModel | None = None
@@ -113,7 +120,9 @@ class Plan:
     ) -> OptimizeTask | None:
         missing = [group for group in block.groups if any(picture.key not in done for picture in group)]
         pictures = tuple(picture for group in missing for picture in group)
-        scan = inputs.of_scan(layer.layer) if any(picture.needs_scan for picture in pictures) else ()
+        matched = self.matched_layers.get(block.recipe, 0)
+        needs_scan = matched or any(picture.needs_scan for picture in pictures)
+        scan = inputs.of_scan(layer.layer) if needs_scan else ()
         statistics = inputs.of_images() if block.recipe in self.magnitude_recipes else ""
         if not pictures or scan is None or statistics is None:
             return None
@@ -126,6 +135,7 @@ class Plan:
             dtype=self.dtypes[block.recipe],
             recipe=block.recipe,
             others=block.others,
+            matched=earlier_layers(self.model_layers.values(), self.repeats, layer.layer, matched) if matched else (),
             scan_files=scan,
             statistics_file=statistics,
             cells_file=cells_file(layer, pictures, inputs),

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from network_atlas.config.declare import OPTIMIZE
 from network_atlas.config.determines import determining
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import LEARNED, OptimizeConfig
 from network_atlas.config.schema import InputConfig
 from network_atlas.config.twins import has_prior
 
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
     """Return the settings that determine a picture: recipe, model input, and number format (never 'auto')."""
-    recipe, input_settings = determining(config, OPTIMIZE), determining(model_input, OPTIMIZE)
+    recipe, input_settings = determining(_without_idle(config), OPTIMIZE), determining(model_input, OPTIMIZE)
     if not has_prior(config):  # a prior of strength 0 leaves the very same picture
         recipe = {path: value for path, value in recipe.items() if not path.startswith("prior.")}
     return {"recipe": recipe, "input": input_settings, "dtype": dtype}
+
+
+def _without_idle(config: OptimizeConfig) -> OptimizeConfig:
+    """Return a recipe without learned penalties of no weight: they leave the very same picture."""
+    kept = tuple(each for each in config.regularizers if each.name not in LEARNED or each.weight)
+    return replace(config, regularizers=kept)
 
 
 def takes_magnitude(config: OptimizeConfig) -> bool:
     """Say whether a recipe uses the frequency magnitude of the run's own dataset."""
     parameterization = config.parameterization
     return parameterization.name == "maco" and parameterization.magnitude == "dataset"
+
+
+def takes_examples(config: OptimizeConfig) -> bool:
+    """Say whether a recipe compares pictures with their units' best examples, which the scan finds."""
+    return config.examples is not None

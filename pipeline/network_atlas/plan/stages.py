@@ -59,6 +59,13 @@ STAGES = {
             computes=True,
         ),
         Stage(
+            name="attribute",
+            worker="network_atlas.attribute.worker:AttributeWorker",
+            items="channels",
+            results="channels",
+            computes=True,
+        ),
+        Stage(
             name="assemble",
             worker="network_atlas.assemble.worker:AssembleWorker",
             items="layers",

@@ -9,6 +9,7 @@ A task is complete when it is created: it names the files that its worker reads 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -17,6 +18,7 @@ from network_atlas.executors.base import Task
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.contents import LayerPlan, LearnedModel, Span
+from network_atlas.plan.depth import passes_of
 from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 
@@ -168,6 +170,8 @@ class PriorTask:
     example_ids: tuple[str, ...]
     seconds: float
     """Seconds that it takes on a typical machine."""
+    layer: LayerSpec | None = None
+    """The layer of the network that it is a model of, if any."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -200,6 +204,32 @@ class PriorTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionsTask(_WholeLayerTask):
+    """Find directions in the sampled activation vectors of one layer: a part of the layout stage."""
+
+    stage: ClassVar[str] = "layout"
+    layer: LayerSpec
+    key: str
+    scan_files: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return fingerprint("directions", self.key)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (f"directions of {self.layer.name}",)
+
+    def split(self) -> tuple[DirectionsTask, ...]:
+        """Return (): all directions are found together."""
+        return ()
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the layer's channels: no image passes the network, and longer vectors take longer to compare."""
+        return self.layer.channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeTask(_PicturesTask):
     """Make a block of pictures of one layer and one recipe."""
 
@@ -210,6 +240,8 @@ class OptimizeTask(_PicturesTask):
     recipe: str = ""
     others: tuple[LayerSpec, ...] = ()
     """Other layers that the pictures are read from or compared in."""
+    matched: tuple[LayerSpec, ...] = ()
+    """Earlier layers in which each picture is matched with its unit's best examples, for recipes that do so."""
     scan_files: tuple[str, ...] = ()
     """The layer's partials, for pictures that use the scan."""
     statistics_file: str = ""
@@ -239,11 +271,16 @@ class OptimizeTask(_PicturesTask):
 
     def passes_of_picture(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the largest number of forward passes of a picture, in passes through the whole network."""
-        recipe = config.recipe(self.recipe)
         share = max(facts.share[layer.name] for layer in (self.layer, *self.others))
         predecessor = self.pictures[0].predecessor  # all pictures of a task have one, or none has
-        steps = predecessor.steps if predecessor else recipe.steps
-        return steps * recipe.transform.views * share
+        passes = passes_of(
+            config.recipe(self.recipe),
+            self.layer,
+            config.model.input,
+            takes_half=facts.takes_half and not any(picture.has_place for picture in self.pictures),
+            steps=predecessor.steps if predecessor else None,
+        )
+        return passes * share
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""
@@ -302,6 +339,54 @@ class CalibrateTask(_PicturesTask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttributeTask:
+    """Say of channels of one layer where they look on their best examples, and what drives them there."""
+
+    stage: ClassVar[str] = "attribute"
+    layer: LayerSpec
+    channels: tuple[int, ...]
+    keys: tuple[str, ...]
+    """One key per channel."""
+    cuts: tuple[LayerSpec, ...]
+    """The layers before it at which a pass may be cut, and the layers whose channels these have."""
+    owners: Mapping[str, str]
+    """Name of each of them to the layer whose channels it has."""
+    random_ids: tuple[str, ...]
+    scan_files: tuple[str, ...]
+    examples: int
+    """Examples in the dataset, readable or not."""
+
+    @property
+    def id(self) -> str:
+        return fingerprint("attribute", self.keys)
+
+    @property
+    def items(self) -> int:
+        return len(self.channels)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(f"{self.layer.name}:{channel}" for channel in self.channels)
+
+    @property
+    def cached_input(self) -> str:
+        """Return the layer's name: its tasks share the scan and what is known of the layers before it."""
+        return self.layer.name
+
+    def split(self) -> tuple[AttributeTask, ...]:
+        """Return two tasks; () if there is only one channel."""
+        middle = len(self.channels) // 2
+        parts = (slice(None, middle), slice(middle, None)) if middle else ()
+        return tuple(replace(self, channels=self.channels[part], keys=self.keys[part]) for part in parts)
+
+    def passes(self, config: RunConfig, facts: ModelFacts) -> float:
+        """Return the passes of all pairs of a channel and an example; each backward pass counts as two."""
+        pairs = len(self.channels) * min(config.scan.top_k, self.examples)
+        images = min(len(self.random_ids), self.examples)
+        return (BACKWARD_FACTOR * pairs + images) * facts.share[self.layer.name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssembleTask(_WholeLayerTask):
     """Join all results about one layer into its table."""
 
@@ -320,6 +405,12 @@ class AssembleTask(_WholeLayerTask):
     class_names: tuple[str, ...] = ()
     cells_file: str = ""
     """The cells of the layer's map; '' if it has none."""
+    directions_file: str = ""
+    """The directions found in the layer; '' if none were looked for."""
+    space: LayerSpec | None = None
+    """The layer in whose space images are compared; None without a dataset."""
+    space_files: tuple[str, ...] = ()
+    """Its part of the scan."""
 
     @property
     def id(self) -> str:

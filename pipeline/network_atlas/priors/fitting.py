@@ -19,6 +19,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import open_source
 from network_atlas.dataset.preprocessing import MODES
 from network_atlas.errors import DatasetError, UnreadableImageError, counted
+from network_atlas.layers import LayerSpec
 from network_atlas.store.root import Store
 
 Pixels = UInt8[NDArray[np.uint8], "height width channels"]
@@ -60,6 +61,8 @@ class Fitting:
     example_ids: Sequence[str]
     device: torch.device
     threads: int
+    layer: LayerSpec | None = None
+    """The layer of the network that is to be modelled, if any."""
     checkpoints: Checkpoints
 
 

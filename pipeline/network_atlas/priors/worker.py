@@ -11,14 +11,20 @@ from network_atlas.config.determines import determining
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.device import use_device
 from network_atlas.plan.tasks import PriorTask
+from network_atlas.priors.decoder_training import fit_decoder
 from network_atlas.priors.denoiser_training import fit_denoiser
 from network_atlas.priors.fitting import Checkpoints, Fitted, Fitting, encoded
+from network_atlas.priors.patches import fit_patches
 from network_atlas.store import schemas
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
 from network_atlas.store.shards import put_shard
 
-FITTERS: dict[str, Callable[[Fitting], Fitted]] = {"denoiser": fit_denoiser}
+FITTERS: dict[str, Callable[[Fitting], Fitted]] = {
+    "denoiser": fit_denoiser,
+    "patches": fit_patches,
+    "decoder": fit_decoder,
+}
 """Kinds of models, each with the function that fits it; `plan.learned.KINDS` has the same names."""
 
 
@@ -40,6 +46,7 @@ class PriorWorker:
             example_ids=task.example_ids,
             device=self._device,
             threads=self._threads,
+            layer=task.layer,
             checkpoints=checkpoints,
         )
         row = self._row(task, FITTERS[task.kind](fitting))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 LINES_KEPT = 40
 GRACE_SECONDS = 120.0
 """A child that was told to stop is killed after this time; a run gives its workers `executor.grace_seconds`."""
+BEFORE_QUOTES = re.compile(r'(\\*)("|$)')
 PREFIX = "atlas: "
 """Begins the message of an error (`cli/main.py`)."""
 
@@ -89,6 +91,9 @@ def _stopped_with_us(child: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def quoted(key: str, value: str) -> str:
-    """Return an override that sets text, whatever characters it holds."""
-    escaped = value.replace('"', '\\"')
+    """Return an override that sets text, whatever characters it holds.
+
+    In quotes, Hydra's grammar takes a backslash for itself only before a quote, or at the end.
+    """
+    escaped = BEFORE_QUOTES.sub(lambda match: match[1] * 2 + ('\\"' if match[2] else ""), value)
     return f'{key}="{escaped}"'

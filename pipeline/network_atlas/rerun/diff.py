@@ -13,7 +13,7 @@ The folder belongs to the diff: what an earlier one left there is replaced.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from network_atlas.errors import ConfigError, counted
@@ -24,7 +24,7 @@ from network_atlas.rerun.layer_diff import LayerDiff, diff_layer
 from network_atlas.rerun.showing import layer_facts, line_of, pairs_of, versus
 from network_atlas.rerun.sides import Side
 from network_atlas.rerun.summary import Summary, markdown, sentences, summarize
-from network_atlas.site.diff_pages import LayerLine, diff_index_files, diff_layer_files
+from network_atlas.site.diff_pages import LayerLine, diff_index_files, diff_layer_files, page_path, with_neighbours
 from network_atlas.store.diff_schemas import DIFF_CHANNELS, DIFF_LAYERS
 from network_atlas.store.root import STAGING, Store
 from network_atlas.store.shards import put_table
@@ -59,15 +59,17 @@ def make_diff(
     _claim(store)
     networks = open_networks(old, new) if cross else None
     about, datasets = versus(old, new), datasets_of(old, new)
-    lines, written = [], set[str]()
+    lines, written, shown = [], set[str](), dict[LayerSpec, bytes]()
     for name in names_of(old, new):
         progress(name)
         diff = diff_layer(name, old, new, datasets, networks)
         pairs = pairs_of(diff)
         if diff.channels:
             pages = diff_layer_files(about, diff.layer, layer_facts(diff.row), diff.row["notes"], pairs)
+            shown[diff.layer] = pages.pop(page_path(diff.layer))
             written |= {*_put(store, pages), _put_channels(store, diff)}
         lines.append(line_of(diff, pairs))
+    written |= _put(store, _linked(shown))
     result = _finished(out, lines)
     written |= _put(store, diff_index_files(about, result.sentences, lines))
     _put_summary(store, result, (old, new))
@@ -96,6 +98,15 @@ def datasets_of(old: Side, new: Side) -> Datasets:
         return Datasets(share=bool(old.examples), shared=None)
     shared = old.example_ids() & new.example_ids()
     return Datasets(share=bool(shared), shared=shared)
+
+
+def _linked(shown: Mapping[LayerSpec, bytes]) -> dict[str, bytes]:
+    """Return the pages of layers, by path, each with links to its neighbours."""
+    around = [None, *shown, None]
+    return {
+        page_path(layer): with_neighbours(page, around[number], around[number + 2])
+        for number, (layer, page) in enumerate(shown.items())
+    }
 
 
 def _put(store: Store, files: dict[str, bytes]) -> set[str]:

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from network_atlas.errors import StoreError
 from network_atlas.rerun.checkpoints import Checkpoint
 from network_atlas.store.root import Store
+from network_atlas.store.swap import open_swap
 
 FILE = "logs/watch.jsonl"
 ENDED = ("succeeded", "unchanged", "passed_over")
 """Events behind which a checkpoint is never looked at again; so is a failure that is `final`."""
+SHOWN = ("succeeded", "unchanged")
+
+TRIES = 50
+"""Attempts to add a line while others add theirs."""
 
 log = logging.getLogger(__name__)
 
@@ -31,40 +38,52 @@ class Record:
 
     def read(self) -> None:
         """Read the record anew: another watch may have added to it. Lines that are no objects are left out."""
-        data = self._store.read_if_there(FILE) or b""
-        self.events = [event for line in data.decode(errors="replace").splitlines() if (event := _parsed(line))]
+        self.events = _events(self._store.read_if_there(FILE) or b"")
 
     def add(self, event: str, **fields: object) -> dict[str, Any]:
-        """Add an event, write the record, and return the event."""
-        self.read()
+        """Add an event, write the record, and return the event. Another watch may write at the same time."""
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **fields}
-        self.events.append(line)
-        self._store.write(FILE, "".join(f"{json.dumps(each)}\n" for each in self.events).encode())
-        return line
+        swap = open_swap(self._store)
+        for _ in range(TRIES):
+            seen = swap.read(FILE)
+            events = [*_events(seen.data if seen else b""), line]
+            if swap.replace(FILE, "".join(f"{json.dumps(each)}\n" for each in events).encode(), seen):
+                self.events = events
+                return line
+        raise StoreError(
+            f"{FILE} under store.root={self._store.root!r} was changed by others {TRIES} times while {event!r} was "
+            "to be added. Do several watches write there? One is enough for a root; stop the others."
+        )
 
-    def has_ended(self, checkpoint: Checkpoint) -> bool:
+    def has_ended(self, checkpoint: Checkpoint, overrides: Sequence[str]) -> bool:
         """Say whether the file of this name, size and time needs no further look.
 
-        Only the last end of a name counts: a file that is put back as it was before is a new checkpoint.
+        Only the last end of a name counts: a file that is put back as it was before is a new checkpoint. The one that
+        was tried last is taken again by a watch with other overrides.
         """
         same = (checkpoint.path, checkpoint.size_bytes, checkpoint.changed_ns)
-        ends = (_file(event) for event in reversed(self.events) if _is_end(event))
-        return next((file == same for file in ends if file[0] == checkpoint.path), False)
+        ends = (event for event in reversed(self.events) if _is_end(event))
+        last = next((event for event in ends if _file(event)[0] == checkpoint.path), None)
+        if last is None or _file(last) != same:
+            return False
+        tried = [event for event in self.events if event["event"] in SHOWN or event.get("final")]
+        return last not in tried[-1:] or _made_by(last, overrides)
 
-    def done_with(self, sha256: str) -> dict[str, Any] | None:
+    def done_with(self, sha256: str, overrides: Sequence[str]) -> dict[str, Any] | None:
         """Return the last event of a content that needs no further look; None if it does.
 
-        That is a content which failed for good, or which the newest snapshot shows: after another one was taken, an
-        earlier content is taken again, which reuses all that was made of it.
+        That is a content which failed for good, or which the newest snapshot shows, with the same overrides: after
+        another one was taken, an earlier content is taken again, which reuses all that was made of it.
         """
-        taken = [event for event in self.events if _is_end(event) and event.get("sha256")]
-        shown = [event for event in taken if not event.get("final")]
-        left = [event for event in taken if event.get("final")]
-        return next((event for event in reversed([*left, *shown[-1:]]) if event["sha256"] == sha256), None)
+        shown = [event for event in self.events if event["event"] in SHOWN]
+        done = [event for event in self.events if event.get("final")] + shown[-1:]
+        done = [event for event in done if _made_by(event, overrides)]
+        return next((event for event in reversed(done) if event.get("sha256") == sha256), None)
 
-    def failures(self, sha256: str) -> int:
-        """Return how often runs with a content failed."""
-        return sum(event["event"] == "failed" and event.get("sha256") == sha256 for event in self.events)
+    def failures(self, sha256: str, overrides: Sequence[str]) -> int:
+        """Return how often runs with a content and these overrides failed."""
+        failed = [event for event in self.events if event["event"] == "failed" and event.get("sha256") == sha256]
+        return sum(_made_by(event, overrides) for event in failed)
 
     @property
     def copies(self) -> list[str]:
@@ -78,8 +97,16 @@ class Record:
         return [copy for copy, event in last.items() if event in ("started", "busy", "stopped")]
 
 
+def _events(data: bytes) -> list[dict[str, Any]]:
+    return [event for line in data.decode(errors="replace").splitlines() if (event := _parsed(line))]
+
+
 def _is_end(event: dict[str, Any]) -> bool:
     return event["event"] in ENDED or bool(event.get("final"))
+
+
+def _made_by(event: dict[str, Any], overrides: Sequence[str]) -> bool:
+    return event.get("overrides") == list(overrides)
 
 
 def _file(event: dict[str, Any]) -> tuple[object, ...]:

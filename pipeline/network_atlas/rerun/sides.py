@@ -6,6 +6,7 @@ side.layers["layer4.1"], side.statistics(layer), side.sample(layer), side.record
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from network_atlas.errors import StoreError
 from network_atlas.layers import LayerSpec, layer_of_row
 from network_atlas.rerun.distributions import Buckets
 from network_atlas.stats.files import EXAMPLES, SAMPLES, read_sample
 from network_atlas.stats.sample import Sample
 from network_atlas.store.columns import Lists, read_columns
-from network_atlas.store.manifest import Manifest, read_manifest
+from network_atlas.store.manifest import LISTED, Manifest, numbers, read_manifest
 from network_atlas.store.paths import LAYERS_DIRECTORY, atlas_directory, statistics_directory
 from network_atlas.store.root import Store
 from network_atlas.store.shards import FileEntry, read_row_groups, read_rows
@@ -176,7 +178,26 @@ def open_side(text: str) -> Side:
     """
     root, number = named(text)
     store = Store.open(root)
+    if not numbers(store):
+        raise StoreError(_no_snapshot(store, text))
     return Side(store, read_manifest(store, number))
+
+
+def _no_snapshot(store: Store, text: str) -> str:
+    """Return why nothing can be read where a text points to."""
+    root, mark, end = text.rpartition("@")
+    if mark and root and (there := numbers(Store.open(root))):
+        listed = ", ".join(map(str, there[-LISTED:]))
+        return (
+            f"{text!r}: after '@' comes the number of a snapshot, not {end!r}; {root!r} has {listed}. "
+            f"Write for example {root}@{there[-1]}"
+        )
+    if store.is_local and not os.path.isdir(store.base):
+        return (
+            f"{store.root!r} does not exist. Name the root of an atlas, such as atlases/resnet50, or one of its "
+            "snapshots: atlases/resnet50@2 (`atlas snapshots ROOT` lists them)"
+        )
+    return f"{store.root!r} has no snapshot yet; make one with: atlas run store.root={store.root}"
 
 
 def named(text: str) -> tuple[str, int | None]:

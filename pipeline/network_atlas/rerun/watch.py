@@ -6,7 +6,8 @@
 
 The record (`rerun.record`) is all that a watch remembers, so that it may be stopped and started at any time. A
 checkpoint that fails is tried a few times, and then left until its content changes; the last good snapshot stays the
-newest one. Runs, and nothing else, take the root's lease: of two watches on a root one waits.
+newest one. A watch with other overrides takes the last checkpoint again. Runs, and nothing else, take the root's
+lease: of two watches on a root one waits.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Watch:
         options: Options,
         say: Callable[[str], None],
     ) -> None:
-        self._pattern, self._overrides, self._store, self._options, self._say = pattern, overrides, store, options, say
+        self._pattern, self._overrides, self._store = pattern, list(overrides), store
+        self._options, self._say = options, say
         self._codes = options.codes
         self._before: dict[str, Checkpoint] = {}
         self._record = Record(store)
@@ -86,13 +88,16 @@ class Watch:
         self._none_said = not now
         self._before = {checkpoint.path: checkpoint for checkpoint in now}
         self._record.read()
-        open_ = [checkpoint for checkpoint in now if not self._record.has_ended(checkpoint)]
+        open_ = [checkpoint for checkpoint in now if not self._has_ended(checkpoint)]
         chosen = [checkpoint for checkpoint in ready if checkpoint in open_]
         if chosen and not self._options.every:
             self._pass_over(chosen[:-1])
             chosen = chosen[-1:]
         taken = [checkpoint for checkpoint in chosen if self._take(checkpoint)]
-        self.waiting = sum(checkpoint not in taken for checkpoint in open_ if not self._record.has_ended(checkpoint))
+        self.waiting = sum(checkpoint not in taken for checkpoint in open_ if not self._has_ended(checkpoint))
+
+    def _has_ended(self, checkpoint: Checkpoint) -> bool:
+        return self._record.has_ended(checkpoint, self._overrides)
 
     def _pass_over(self, older: Sequence[Checkpoint]) -> None:
         for checkpoint in older:
@@ -108,8 +113,13 @@ class Watch:
         except (DatasetError, OSError) as error:  # gone, or written anew since it was listed; or the disk is full
             self._say(f"{checkpoint.name} waits: {error}")
             return False
-        facts = {"checkpoint": plain_checkpoint(checkpoint), "sha256": copy.sha256, "copy": copy.path}
-        if same := self._record.done_with(copy.sha256):
+        facts = {
+            "checkpoint": plain_checkpoint(checkpoint),
+            "sha256": copy.sha256,
+            "copy": copy.path,
+            "overrides": self._overrides,
+        }
+        if same := self._record.done_with(copy.sha256, self._overrides):
             same_as = (same.get("checkpoint") or {}).get("path")
             self._record.add("unchanged", **facts, same_as=same_as)
             self._say(f"{checkpoint.name}: nothing to do, the content is that of {same_as}, which {same['event']}")
@@ -164,7 +174,7 @@ class Watch:
 
     def _failed(self, checkpoint: Checkpoint, ended: Ended, facts: dict[str, Any]) -> None:
         self.failed += 1
-        tries = self._record.failures(facts["sha256"]) + 1
+        tries = self._record.failures(facts["sha256"], self._overrides) + 1
         final = tries >= self._options.tries
         event = self._record.add("failed", **facts, error=ended.error, tries=tries, final=final)
         then = "it is left alone until its content changes" if final else "it is tried again"

@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 
 def reasons_of(prepared: Prepared, done: Collection[str]) -> tuple[Reason, ...]:
     """Return for each layer why its results are reused, new or made again, compared with the newest snapshot."""
-    manifest = latest(prepared.store)
+    return reasons_since(latest(prepared.store), prepared, done)
+
+
+def reasons_since(manifest: Manifest | None, prepared: Prepared, done: Collection[str]) -> tuple[Reason, ...]:
+    """Return the reasons compared with a snapshot, or with none."""
     before = read_basis(prepared.store, manifest) if manifest else None
     return reasons(prepared.plan, prepared.facts, done, before=before, now=basis_of(prepared))
 

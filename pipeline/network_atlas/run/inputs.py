@@ -9,22 +9,22 @@ from network_atlas.config.declare import ASSEMBLE
 from network_atlas.config.determines import determining
 from network_atlas.config.priors import TRAINED
 from network_atlas.fingerprints import fingerprint
-from network_atlas.layers import LayerSpec
+from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan, LearnedModel
 from network_atlas.plan.tasks import AssembleTask
-from network_atlas.run.maps import cells_of
+from network_atlas.run.maps import cells_of, directions_of
 from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
 from network_atlas.store import layout_schemas, scan_schemas, schemas
 from network_atlas.store.fields import VERSION, columns_of
-from network_atlas.store.name_columns import CONCEPTS
+from network_atlas.store.name_columns import BASES, CONCEPTS
 from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
 
-ASSEMBLE_ALGORITHM = 6
+ASSEMBLE_ALGORITHM = 7
 """Raise this number when the same results are joined into another table."""
 
 
@@ -74,10 +74,15 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     presentation = determining(config, ASSEMBLE)
     names = prepared.facts.class_names
     # With the columns: finished atlases get a new column at their next run.
-    columns = tuple(map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS)))
-    contents = (layer, pictures, measured, columns, prepared.hierarchy)
+    columns = tuple(
+        map(columns_of, (schemas.ATLAS, schemas.CHANNEL_STATS, layout_schemas.ACTIVATION_ATLAS, CONCEPTS, BASES))
+    )
+    contents = (layer, pictures, measured, columns, prepared.vocabulary)
+    space = _space(prepared, done)
     return AssembleTask(
-        key=fingerprint("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
+        key=fingerprint(
+            "assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names, space.scan_keys if space else ()
+        ),
         plan=layer,
         picture_files=files_under((done.optimize[key] for key in pictures), "visualizations"),
         calibration_files=files_under((done.calibrate[key] for key in measured), "calibrations"),
@@ -86,7 +91,23 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
         examples=len(prepared.examples),
         class_names=names,
         cells_file=cells_of(done.layout[layer.layout.key]) if layer.layout and layer.layout.key in done.layout else "",
+        directions_file=_directions(layer, done),
+        space=space.layer if space else None,
+        space_files=scanned_files(done.scan[key] for key in space.scan_keys) if space else (),
     )
+
+
+def _directions(layer: LayerPlan, done: Done) -> str:
+    there = layer.directions and layer.directions.key in done.layout
+    return directions_of(done.layout[layer.directions.key]) if layer.directions and there else ""
+
+
+def _space(prepared: Prepared, done: Done) -> LayerPlan | None:
+    """Return the layer in whose space images are compared: the last before the output, or else the output."""
+    layers = [layer for layer in prepared.plan.layers if layer.scan_keys]
+    scanned = [layer for layer in layers if all(key in done.scan for key in layer.scan_keys)]
+    before = [layer for layer in scanned if layer.layer.name != OUTPUT]
+    return next(iter([*before[-1:], *scanned[-1:]]), None)
 
 
 def scanned_files(receipts: Iterable[Receipt]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from network_atlas.config.schema import RunConfig
+from network_atlas.plan.directions import Named, with_vectors
 from network_atlas.plan.layouts import Place, with_cells
 from network_atlas.plan.plan import Plan
 from network_atlas.store.columns import read_columns
@@ -16,6 +17,23 @@ def with_finished_maps(plan: Plan, layouts: Mapping[str, Receipt], store: Store,
     """Return the plan with a picture of each cell of its finished maps; `layouts` are the receipts of maps by key."""
     keys = [layer.layout.key for layer in plan.layers if layer.layout and layer.layout.key in layouts]
     return with_cells(plan, {key: _cells(store, cells_of(layouts[key])) for key in keys}, config) if keys else plan
+
+
+def with_found_directions(plan: Plan, layouts: Mapping[str, Receipt], store: Store, config: RunConfig) -> Plan:
+    """Return the plan with a picture of each direction that was found; `layouts` are receipts by key."""
+    keys = [layer.directions.key for layer in plan.layers if layer.directions and layer.directions.key in layouts]
+    return with_vectors(plan, {key: _vectors(store, directions_of(layouts[key])) for key in keys}, config)
+
+
+def directions_of(receipt: Receipt) -> str:
+    """Return the file with the directions of a layer."""
+    return files_under([receipt], "directions")[0]
+
+
+def _vectors(store: Store, path: str) -> list[Named]:
+    columns = read_columns(store, path, ["name", "vector"])
+    vectors = columns["vector"].values.reshape(len(columns["name"]), -1)
+    return [(str(name), tuple(vector.tolist())) for name, vector in zip(columns["name"], vectors, strict=True)]
 
 
 def cells_of(receipt: Receipt) -> str:

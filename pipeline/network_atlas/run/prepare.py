@@ -17,9 +17,11 @@ from network_atlas.config.determines import fixed_settings
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
 from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
+from network_atlas.config.recipe import GeneratorConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.twins import with_twins
 from network_atlas.dataset import Example, Listing, open_source
+from network_atlas.dataset.embeddings import check_images, read_embeddings
 from network_atlas.dataset.folder import reaches
 from network_atlas.dataset.hierarchy import read_hierarchy, unknown_labels
 from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchError
@@ -27,10 +29,12 @@ from network_atlas.layers import LayerSpec, ModelFacts, receptive_field_of_row
 from network_atlas.models.facts import batch_difference, model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
+from network_atlas.pictures.generators import users_generator
+from network_atlas.plan.learned import generator_name
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.sweep import Selection, Sweep, expand_sweep
-from network_atlas.run.maps import with_finished_maps
+from network_atlas.plan.sweep import Sweep, expand_sweep
+from network_atlas.run.maps import with_finished_maps, with_found_directions
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.run.warm_starts import with_earlier_pictures
 from network_atlas.stats.images import IMAGES
@@ -61,8 +65,8 @@ class Prepared:
     plan: Plan
     notices: tuple[str, ...] = ()
     """Files that the listing of the dataset left out, in sentences for the user."""
-    hierarchy: str = ""
-    """Hash of what `dataset.hierarchy` says; '' without one."""
+    vocabulary: tuple[str, str] = ("", "")
+    """Hashes of what `dataset.hierarchy` and `dataset.embeddings` say; '' without one."""
     batch_difference: float | None = None
     """See `models.facts.batch_difference`; measured only for runs, which record it."""
 
@@ -108,11 +112,13 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     examples = listing.examples
     ids = [example.example_id for example in examples]
     hierarchy = read_hierarchy(config.dataset)
+    embeddings = read_embeddings(config.dataset)
     unknown = unknown_labels(hierarchy, frozenset(example.label for example in examples), config.dataset)
+    without = check_images(embeddings, _images(config, ids), config.dataset) if embeddings else ""
     plan = make_plan(
         config,
         facts,
-        _measured(store, model, sweep.selections, facts, config) if measured else sweep.selections,
+        sweep.selections,
         Dataset(
             examples=[(example.example_id, example.version) for example in examples],
             labels=[example.label for example in examples],
@@ -122,8 +128,11 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         dtypes=dtypes_of(config, store),
         weights_files=weights_files(config),
     )
-    if any(layer.layout for layer in plan.layers):
-        plan = with_finished_maps(plan, receipts_by_key(whole_receipts(store, "layout")), store, config)
+    if measured:
+        plan = _measured(store, model, plan, config)
+    if any(layer.laid_out for layer in plan.layers):
+        laid_out = receipts_by_key(whole_receipts(store, "layout"))
+        plan = with_found_directions(with_finished_maps(plan, laid_out, store, config), laid_out, store, config)
     plan = with_earlier_pictures(plan, store, config)
     return Prepared(
         config=config,
@@ -132,24 +141,39 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         sweep=sweep,
         examples=examples,
         plan=plan,
-        notices=(*listing.notices, *([unknown] if unknown else [])),
-        hierarchy=hierarchy.content,
+        notices=(*listing.notices, *(sentence for sentence in (unknown, without) if sentence)),
+        vocabulary=(hierarchy.content, embeddings.content if embeddings else ""),
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )
 
 
 def weights_files(config: RunConfig) -> dict[str, str]:
-    """Return the SHA-256 of each file that learned models come from, by path. Raises ConfigError if there is none."""
+    """Return the SHA-256 of each file that learned models come from, by path, and the hashes of users' generators.
+
+    Raises ConfigError if there is no such file.
+    """
     recipes = (config.optimize, *config.recipes.values())
     named = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
     paths = {*named, config.priors.naturalness} - {*SOURCES, RECIPE, NONE}
+    kinds = [recipe.parameterization for recipe in recipes]
+    generators = {
+        generator_name(kind): users_generator(kind, config.model.input.channels).identity
+        for kind in kinds
+        if isinstance(kind, GeneratorConfig) and kind.function
+    }
     try:
-        return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(paths)}
+        return generators | {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(paths)}
     except OSError as error:
         raise ConfigError(
             f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
             "weights of an FFDNet."
         ) from error
+
+
+def _images(config: RunConfig, example_ids: Sequence[str]) -> frozenset[str]:
+    """Return the ids of the images that the examples are views of."""
+    source = open_source(config.dataset)
+    return frozenset(map(source.image, example_ids))
 
 
 def check_settings(store: Store, config: RunConfig) -> None:
@@ -213,24 +237,24 @@ def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
     return {(row["layer"], row["upstream"]): row for row in rows}
 
 
-def _measured(
-    store: Store, model: nn.Module, selections: Sequence[Selection], facts: ModelFacts, config: RunConfig
-) -> list[Selection]:
-    """Return the selections with receptive fields: as the last run wrote them, or else measured now."""
+def _measured(store: Store, model: nn.Module, plan: Plan, config: RunConfig) -> Plan:
+    """Return the plan with receptive fields of its layers: as the last run wrote them, or else measured now.
+
+    Of all its layers: recipes follow them (`plan.depth`), so a unit must not have another one for who named it.
+    """
     rows = _known_receptive_fields(store)
-
-    def key(layer: LayerSpec) -> object:
-        return layer.name, facts.upstream[layer.name]
-
-    new = [selection.layer for selection in selections if key(selection.layer) not in rows]
+    new = [layer.layer for layer in plan.layers if (layer.layer.name, layer.upstream) not in rows]
     measured = {layer.name: layer for layer in with_receptive_fields(model, new, config.model.input)}
-    return [
-        replace(
-            selection,
-            layer=measured.get(selection.layer.name) or _as_known(selection.layer, rows[key(selection.layer)]),
-        )
-        for selection in selections
-    ]
+    return replace(
+        plan,
+        layers=tuple(
+            replace(
+                layer,
+                layer=measured.get(layer.layer.name) or _as_known(layer.layer, rows[layer.layer.name, layer.upstream]),
+            )
+            for layer in plan.layers
+        ),
+    )
 
 
 def _as_known(layer: LayerSpec, row: dict[str, Any]) -> LayerSpec:

@@ -30,10 +30,11 @@ def publish_snapshot(prepared: Prepared, done: Done, run: str) -> Manifest:
     # Only what this plan needs: results of other sweeps stay in the root, but are not part of the snapshot.
     receipts: list[Receipt] = [
         *(done.scan[key] for key in plan.scan_keys),
-        *(done.layout[layer.layout.key] for layer in plan.layers if layer.layout and layer.layout.key in done.layout),
+        *(done.layout[part.key] for layer in plan.layers for part in layer.laid_out if part.key in done.layout),
         *(done.prior[model.key] for model in plan.learned if model.key in done.prior),
         *(done.optimize[key] for key in plan.picture_keys if key in done.optimize),
         *_measured(prepared, done),
+        *(done.attribute[key] for keys in plan.attributions.values() for key in keys if key in done.attribute),
         *(receipt for receipt in read_receipts(prepared.store, "assemble") if receipt.task in slugs),
     ]
     layers = put_new_shard(prepared.store, LAYERS_DIRECTORY, layer_rows(prepared), schemas.LAYERS)

@@ -10,6 +10,7 @@ open files by themselves are not seen (`UNSEEN`).
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import stat
@@ -119,6 +120,7 @@ def _heard(event: str, arguments: tuple[object, ...]) -> None:
 def _add(stamps: dict[str, Stamp], path: str) -> None:
     path = os.path.abspath(path)
     if path.endswith(".pyc") and os.path.basename(os.path.dirname(path)) == "__pycache__":
-        path = importlib.util.source_from_cache(path)  # the source is what is edited
+        with contextlib.suppress(ValueError):  # another tool's own cache, with other names
+            path = importlib.util.source_from_cache(path)  # the source is what is edited
     if path not in stamps and not path.startswith(IGNORED) and (known := stamp(path)) is not None:
         stamps[path] = known

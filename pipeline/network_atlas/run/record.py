@@ -120,20 +120,17 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         }
         for key, span in zip(layer.scan_keys, prepared.plan.spans, strict=True)
     ]
-    maps: list[dict[str, object]] = (
-        [
-            {
-                "stage": "layout",
-                "key": layer.layout.key,
-                "unit": "map",
-                "channel": None,
-                "variant": None,
-                **layer_columns,
-            }
-        ]
-        if layer.layout
-        else []
-    )
+    maps: list[dict[str, object]] = [
+        {
+            "stage": "layout",
+            "key": part.key,
+            "unit": "map" if part is layer.layout else "directions",
+            "channel": None,
+            "variant": None,
+            **layer_columns,
+        }
+        for part in layer.laid_out
+    ]
     keys = calibration_keys(prepared.plan, layer)
     pictures: list[dict[str, object]] = [
         {
@@ -147,4 +144,15 @@ def _item_rows(layer: LayerPlan, prepared: Prepared) -> list[dict[str, object]]:
         for picture in layer.pictures
         for stage, key in (("optimize", picture.key), ("calibrate", keys[picture.key]))
     ]
-    return scans + maps + pictures
+    attributions: list[dict[str, object]] = [
+        {
+            "stage": "attribute",
+            "key": key,
+            "unit": f"{layer.layer.name}:{channel}",
+            "channel": channel,
+            "variant": None,
+            **layer_columns,
+        }
+        for channel, key in zip(layer.channels, prepared.plan.attributions.get(layer.layer.name, ()), strict=False)
+    ]
+    return scans + maps + pictures + attributions

@@ -12,6 +12,7 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.layers import LayerSpec
 from network_atlas.optimize.timing import step_seconds
+from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
 from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, steps_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR
@@ -35,6 +36,7 @@ def speeds_of(prepared: Prepared, done: Done, model: nn.Module) -> Speeds:
     pictures = _seconds_per_picture(prepared, done)
     step, image = _step_by_receipts(prepared, pictures), _image_by_receipts(prepared, done)
     measure, row = _measure_by_receipts(prepared, done), _row_by_receipts(prepared)
+    attribute = _attribute_by_receipts(prepared, done)
     missing = any(key not in done.optimize for key in prepared.plan.picture_keys)
     slowdown = 1.0
     if step is not None:
@@ -46,9 +48,12 @@ def speeds_of(prepared: Prepared, done: Done, model: nn.Module) -> Speeds:
     read = _read_seconds(prepared) if image is None or row is None else 0.0
     config = prepared.config
     by_receipts = {"scan": image, "optimize": step, "calibrate": measure, "assemble": row}
+    if any(prepared.plan.attributions.values()):
+        by_receipts["attribute"] = attribute
     return Speeds(
         step=stepped,
         image=read + prepared.facts.forward_seconds if image is None else image,
+        attribute=attribute,
         measure=stepped / BACKWARD_FACTOR if measure is None else measure,
         row=read * (config.scan.top_k + config.scan.bottom_k) if row is None else row,
         pictures=pictures,
@@ -84,7 +89,8 @@ def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> floa
     """Return the seconds of a step through the whole network, computed from the layers that have receipts."""
     layers = [layer for layer in prepared.plan.layers if layer.layer.name in pictures]
     seconds = sum(pictures[layer.layer.name] * len(layer.pictures) for layer in layers)
-    passes = sum(steps_of(layer.pictures, prepared.config) * prepared.facts.share[layer.layer.name] for layer in layers)
+    facts = prepared.facts
+    passes = sum(steps_of(layer, prepared.config, facts) * facts.share[layer.layer.name] for layer in layers)
     return seconds / passes if passes else None
 
 
@@ -132,6 +138,17 @@ def _measure_by_receipts(prepared: Prepared, done: Done) -> float | None:
     tasks = calibrate_tasks(plan, finished=measured, done=())
     passes = sum(task.passes(prepared.config, prepared.facts) for task in tasks)
     return seconds / passes if passes else None
+
+
+def _attribute_by_receipts(prepared: Prepared, done: Done) -> float | None:
+    """Return the seconds of one image's pass, computed from the channels that are attributed; None without any."""
+    planned = {key for keys in prepared.plan.attributions.values() for key in keys}
+    receipts = _distinct(planned & set(done.attribute), done.attribute)
+    made = {key for receipt in receipts for key in receipt.keys}
+    passes = sum(
+        task.passes(prepared.config, prepared.facts) for task in attribute_tasks(prepared.plan, planned - made)
+    )
+    return sum(receipt.seconds for receipt in receipts) / passes if passes else None
 
 
 def _row_by_receipts(prepared: Prepared) -> float | None:

@@ -16,18 +16,20 @@ from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
+from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks
+from network_atlas.plan.directions import direction_tasks
 from network_atlas.plan.layouts import layout_tasks
 from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, MapLinks, SiteTask
-from network_atlas.run.basis import put_basis, reasons_of
+from network_atlas.run.basis import put_basis, reasons_since
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
-from network_atlas.run.maps import with_finished_maps
+from network_atlas.run.maps import with_finished_maps, with_found_directions
 from network_atlas.run.number_format import keep
 from network_atlas.run.prepare import prepare
 from network_atlas.run.publishing import publish_snapshot
@@ -76,7 +78,8 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
             log.note("model", message=line)
             progress.message(f"model: {line}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
-        _explain(current)
+        before = latest(current.store)
+        _explain(current, before)
         _scan_and_optimize(current)
         _calibrate(current)
         done = current.done()
@@ -85,20 +88,20 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         current.stop_if_failed("prior")
         if config.sweep.share:
             return result_of(current.prepared, done, manifest=None)
+        done = _attribute(current)
         _assemble(current, done)
         current.stop_if_failed("assemble")
-        manifest = _publish(current, done)
+        manifest = _publish(current, done, before)
         _show(current, manifest)
         current.stop_if_failed()
     return result_of(current.prepared, done, manifest)
 
 
-def _explain(current: Run) -> None:
+def _explain(current: Run, before: Manifest | None) -> None:
     """Say what is reused and why the rest is made; only in the log where nothing is published yet."""
-    manifest, each = latest(current.store), reasons_of(current.prepared, current.done().keys)
-    for line in in_groups(each):
+    for line in in_groups(reasons_since(before, current.prepared, current.done().keys)):
         current.log.note("layers", message=line)
-        if manifest is not None:
+        if before is not None:
             current.progress.message(line)
 
 
@@ -126,18 +129,18 @@ def _scan_and_optimize(current: Run) -> None:
 
 
 def _lay_out(current: Run) -> None:
-    """Lay out the maps, and add the pictures of their cells to the plan."""
+    """Lay out the maps and find directions, and add the pictures of cells and directions to the plan."""
     prepared = current.prepared
-    maps = [
-        layer.layout for layer in prepared.plan.layers if layer.layout and prepared.plan.share.has(layer.layout.key)
-    ]
-    if not maps:
+    parts = [part for layer in prepared.plan.layers for part in layer.laid_out if prepared.plan.share.has(part.key)]
+    if not parts:
         return
     done = current.done()
-    current.stage(
-        STAGES["layout"], layout_tasks(prepared.plan, done.layout, StoredFiles(prepared, done)), total=len(maps)
-    )
-    plan = with_finished_maps(prepared.plan, current.done().layout, prepared.store, prepared.config)
+    inputs = StoredFiles(prepared, done)
+    maps, directions = (of(prepared.plan, done.layout, inputs) for of in (layout_tasks, direction_tasks))
+    current.stage(STAGES["layout"], [*maps, *directions], total=len(parts))
+    laid_out, store, config = current.done().layout, prepared.store, prepared.config
+    plan = with_finished_maps(prepared.plan, laid_out, store, config)
+    plan = with_found_directions(plan, laid_out, store, config)
     if plan != prepared.plan:
         current.prepared = replace(prepared, plan=plan)
         record_plan(current.prepared)
@@ -162,6 +165,17 @@ def _calibrate(current: Run) -> None:
     current.stage(STAGES["calibrate"], tasks, total=len(finished))
 
 
+def _attribute(current: Run) -> Done:
+    """Attribute the channels that are to be, and return what is done then. Without any the stage is not mentioned."""
+    plan = current.prepared.plan
+    total = sum(map(len, plan.attributions.values()))
+    if total:
+        done = current.done()
+        tasks = attribute_tasks(plan, done.attribute, StoredFiles(current.prepared, done))
+        current.stage(STAGES["attribute"], tasks, total=total)
+    return current.done()
+
+
 def _assemble(current: Run, done: Done) -> None:
     tasks = [assemble_task(layer, current.prepared, done) for layer in current.prepared.plan.layers]
     missing = _outdated(current.store, "assemble", tasks)
@@ -180,8 +194,8 @@ def _outdated(store: Store, stage: str, tasks: Sequence[AssembleTask | SiteTask]
     return [task for task in tasks if not current(task)]
 
 
-def _publish(current: Run, done: Done) -> Manifest:
-    before = latest(current.store)
+def _publish(current: Run, done: Done, before: Manifest | None) -> Manifest:
+    """Publish the snapshot; `before` is the newest one so far, and stays so while this run holds the lease."""
     manifest = publish_snapshot(current.prepared, done, current.log.run)
     put_basis(current.prepared, manifest)
     if before is None or before.number != manifest.number:

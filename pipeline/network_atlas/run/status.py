@@ -127,6 +127,7 @@ def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
     sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
     rare = [stage for stage in ("layout", "prior") if stage in planned]  # few runs make maps or fit models
     by_key = ("scan", *rare, "optimize", "calibrate")
+    by_key += ("attribute",) if "attribute" in planned else ()
     queries = [
         *(partial(_counted, store, stage, planned.get(stage, set())) for stage in by_key),
         *(partial(_layered, store, stage, layers, sizes) for stage in ("assemble", "site")),

@@ -37,9 +37,12 @@ KEYS = {"identity", "dataset", "root", "result", "files"}
 TRANSIENT = ("logs",)
 """Folders of a root from which no result is made."""
 OTHER_NAMES = frozenset(
-    ["_", "COLUMNS", "INVOCATION_ID", "JOURNAL_STREAM", "LINES", "OLDPWD", "SHLVL", "TERM", "WINDOWID", "XDG_SESSION"]
+    [
+        *("_", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "STY", "TERM", "WINDOW", "WINDOWID"),
+        *("INVOCATION_ID", "JOURNAL_STREAM", "MEMORY_PRESSURE_WATCH", "XDG_SEAT", "XDG_VTNR"),
+    ]
 )
-OTHER_PREFIXES = ("DBUS_", "SLURM_", "SSH_", "SYSTEMD_", "TERM_")
+OTHER_PREFIXES = ("DBUS_", "SLURM_", "SSH_", "SYSTEMD_", "TERM_", "TMUX", "XDG_SESSION_")
 """Variables that change with every terminal or job."""
 
 

@@ -1,6 +1,7 @@
 """Build the pages of a diff as files in memory: old pictures beside new ones, sorted by change. Pure.
 
     files = diff_layer_files(versus, spec, row, pairs)        # 'layers/0042-blocks.4.html' -> bytes
+    files[page] = with_neighbours(files[page], before, after) # once it is known which layers have a page
     files |= diff_index_files(versus, lines)
 
 They work from disk and need no script. Text from outside is escaped by jinja2. A Content-Security-Policy allows the
@@ -32,6 +33,9 @@ STATES = {
     "added": "added",
     "removed": "removed",
 }
+
+NEIGHBOURS = "<!-- neighbours -->"
+"""Stands in a page where its links to other layers go. Outside text is escaped, so it can't hold this."""
 
 Row = Mapping[str, Any]
 
@@ -97,6 +101,7 @@ def diff_layer_files(
     html = template("diff_layer.html").render(
         versus=versus,
         layer=spec,
+        neighbours=NEIGHBOURS,
         facts=facts,
         notes=notes,
         pairs=[
@@ -104,9 +109,24 @@ def diff_layer_files(
             for number, pair in enumerate(pairs)
         ],
     )
-    folder = f"layers/{spec.slug}"
+    folder = _folder(spec)
     sheets = {f"{folder}/pictures.jpg": pictures.data, f"{folder}/examples.jpg": examples.data}
-    return {f"{folder}.html": html.encode(), **(sheets if pairs else {})}
+    return {page_path(spec): html.encode(), **(sheets if pairs else {})}
+
+
+def _folder(spec: LayerSpec) -> str:
+    return f"layers/{spec.slug}"
+
+
+def page_path(spec: LayerSpec) -> str:
+    """Return the path of a layer's page."""
+    return f"{_folder(spec)}.html"
+
+
+def with_neighbours(page: bytes, previous: LayerSpec | None, following: LayerSpec | None) -> bytes:
+    """Return a layer's page with links to the pages before and behind it."""
+    links: str = template("diff_neighbours.html").render(previous=previous, following=following)
+    return page.replace(NEIGHBOURS.encode(), links.encode())
 
 
 def _side(side: Shown | None, number: int, pictures: Sheet, examples: Sheet, most: int) -> dict[str, Any] | None:

@@ -26,8 +26,13 @@ from network_atlas.site.packing import (
 
 NUMBERS = ("count", "mean", "variance", "minimum", "maximum")
 STATISTICS = ("spatial_maximum", "spatial_mean", "partners", "duplicates", "classes", "class_selectivity")
-NAMES = ("name", "name_score", "name_by_chance", "unnamed", "names")
-OF_A_PICTURE = ("key", "variant", "objective", "recipe", "score", "percentile", "times_maximum", "steps", "seed")
+NAMES = (
+    *("name", "name_score", "name_by_chance", "unnamed", "names", "description", "descriptions"),
+    *("clarity", "clarity_groups", "two_groups"),
+)
+OF_A_PICTURE = (
+    *("key", "variant", "objective", "recipe", "depth", "score", "percentile", "times_maximum", "steps", "seed"),
+)
 MEASURED = (
     "rank",
     "standardized_rank",
@@ -55,7 +60,18 @@ SORTED_BY = (
     *("robustness_loss", "frequency_distance", "picture_verdict"),
 )
 """What the grid needs of a picture, besides its column and file."""
-OF_A_TILE = ("channel", "unit", "single", "className", "name", "name_score", "status", "verdict", "class_selectivity")
+OF_A_TILE = (
+    "channel",
+    "unit",
+    "single",
+    "className",
+    "name",
+    "name_score",
+    "clarity",
+    "status",
+    "verdict",
+    "class_selectivity",
+)
 
 
 def layer_script(info: AtlasFacts, spec: LayerSpec, rows: Sequence[Row], columns: Sequence[str]) -> bytes:

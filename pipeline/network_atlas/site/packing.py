@@ -119,6 +119,8 @@ def encoded(picture: Row) -> bytes:
 @lru_cache(maxsize=4096)
 def _webp(data: bytes, quality: int, longest_px: int = 0) -> bytes:
     with Image.open(io.BytesIO(data)) as image:
+        if image.format == "WEBP":
+            return data  # crops are stored so
         shown = image.convert("RGB")
     if longest_px:
         shown.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)

@@ -35,12 +35,12 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 9
+VERSION = 10
 """Raise when the same table makes other pages."""
 
 STATIC = (
     *("atlas.css", "charts.js", "data.js", "metrics.js", "grid.js", "channel.js", "names.js"),
-    *("find.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
+    *("find.js", "searching.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
 )
 METRICS = (
     ("channel", "channel"),
@@ -56,6 +56,7 @@ METRICS = (
     ("frequency_distance", "distance of frequencies"),
     ("class_selectivity", "selectivity for a class"),
     ("name_score", "score of its name"),
+    ("clarity", "clarity of its best images"),
     ("fraction_active", "share of images active"),
     ("maximum", "largest value"),
     ("mean", "mean"),

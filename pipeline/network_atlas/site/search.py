@@ -25,7 +25,8 @@ CLASSES = 3
 """Classes of a channel, those with the highest mean, by which it is found."""
 TOP = 6
 """Of a channel's best images, those by which it is found and compared with channels of other layers."""
-FIELDS = ("layer", "channel", "caption", "name", "status", "verdict", "file", "classes", "examples")
+FIELDS = ("layer", "channel", "status", "verdict", "file", "classes", "examples", "caption", "name")
+"""Of a unit. The last ones are left out where a unit has none."""
 
 
 class _Texts:
@@ -42,6 +43,12 @@ class _Texts:
         return list(self._numbers)
 
 
+def _without_end(*values: Any) -> list[Any]:
+    """Return the values up to the last one that is not None."""
+    last = max(number for number, value in enumerate(values) if value is not None)
+    return list(values[: last + 1])
+
+
 def search_script(layers: Iterable[tuple[LayerSpec, Sequence[Row]]]) -> bytes:
     """Return the script with every channel of every layer; rows need `COLUMNS` alone."""
     names: list[tuple[str, str]] = []
@@ -52,17 +59,17 @@ def search_script(layers: Iterable[tuple[LayerSpec, Sequence[Row]]]) -> bytes:
             shown = row["visualizations"][0] if row["visualizations"] else None
             tops = [each for each in row["examples"] or () if each["kind"] in ("top", "top_mean")][:TOP]
             units.append(
-                [
+                _without_end(
                     len(names),
                     row["channel"],
-                    row.get("class_name") or (None if row["single"] else row["unit"]),
-                    row.get("name"),
                     words.number(row["status"]),
                     words.number(row.get("verdict")),
                     file_name(shown) if shown else None,
                     [labels.number(each["label"]) for each in (row.get("classes") or ())[:CLASSES]],
                     [examples.number((each["example_id"], labels.number(each["label"] or ""))) for each in tops],
-                ]
+                    row.get("class_name") or (None if row["single"] else row["unit"]),
+                    row.get("name"),
+                )
             )
         names.append((spec.slug, spec.name))
     data = {

@@ -35,6 +35,10 @@ SMALLEST_PACKED = 1_000
 """Bytes below which packing saves nothing."""
 
 
+class PagesGoneError(StoreError):
+    """The pages can't be made any more, since what they are made of was removed on purpose."""
+
+
 class Pages(Protocol):
     """Whatever has the files below `site/`: a store, or the pages of an older snapshot."""
 
@@ -102,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = site_path(self.path)
         try:
             data = self.pages.read(path) if "\0" not in path and self.pages.exists(path) else None
+        except PagesGoneError as error:
+            self.send_error(HTTPStatus.GONE, explain=str(error))
+            return
         except StoreError as error:
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain=str(error))
             return

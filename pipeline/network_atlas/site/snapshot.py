@@ -15,10 +15,13 @@ from itertools import pairwise
 from typing import Any
 
 from network_atlas.analysis.atlas import Atlas
+from network_atlas.errors import StoreError
 from network_atlas.layers import LayerSpec
 from network_atlas.site.packing import SHARED
 from network_atlas.site.pages import layer_files
+from network_atlas.site.server import PagesGoneError
 from network_atlas.site.worker import atlas_info, index_of, layer_info
+from network_atlas.store.manifest import manifest_path
 from network_atlas.store.paths import PAGES, atlas_directory
 from network_atlas.store.shards import read_rows
 
@@ -33,6 +36,10 @@ class SnapshotPages:
         self._atlas = atlas
         self._specs = {spec.slug: spec for spec in atlas.specs}
         self._made: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+        self._shared: dict[str, str] = {}
+        """Image that layers share, to a layer that it is made with."""
+        self._seen: set[str] = set()
+        """Layers that were made, now or before."""
         self._lock = threading.Lock()  # a page asks for all of its files at the same time
 
     def exists(self, path: str) -> bool:
@@ -44,25 +51,47 @@ class SnapshotPages:
         return self._files(path)[path]
 
     def _files(self, path: str) -> Mapping[str, bytes]:
-        """Return the files that are made together with the one at `path`; '' stands for those of no layer."""
-        name = path.removeprefix(f"{PAGES}/layers/")
-        if path.startswith(f"{PAGES}/{SHARED}/"):
-            return self._shared(path)
-        slug = "" if name == path else next((slug for slug in self._specs if _belongs(name, slug)), None)
-        if slug is None:
-            return {}
+        """Return the files that are made together with the one at `path`."""
         with self._lock:
-            if slug not in self._made:
-                files = self._layer(self._specs[slug]) if slug else self._index()
-                self._made[slug] = {f"{PAGES}/{file}": data for file, data in files.items()}
-                for old in [slug for slug in self._made if slug][:-LAYERS_AT_ONCE]:
-                    del self._made[old]
-            return self._made[slug]
+            slug = self._slug(path)
+            return {} if slug is None else self._of(slug)
 
-    def _shared(self, path: str) -> Mapping[str, bytes]:
-        """Return the files of a layer that shows an image which others may show too: its page was asked for before."""
-        with self._lock:
-            return next((files for files in self._made.values() if path in files), {})
+    def _slug(self, path: str) -> str | None:
+        """Return the layer that a file is made with; '' stands for those of no layer, None for a file of none."""
+        name = path.removeprefix(f"{PAGES}/layers/")
+        if name != path:
+            return next((slug for slug in self._specs if _belongs(name, slug)), None)
+        if not path.startswith(f"{PAGES}/{SHARED}/"):
+            return ""
+        for slug in self._specs:  # images that layers share: mostly, the page that shows it was asked for before
+            if path in self._shared:
+                break
+            if slug not in self._seen:
+                self._of(slug)
+        return self._shared.get(path)
+
+    def _of(self, slug: str) -> Mapping[str, bytes]:
+        if slug not in self._made:
+            made = {f"{PAGES}/{file}": data for file, data in self._make(slug).items()}
+            self._made[slug] = made
+            self._seen.add(slug)
+            self._shared |= {file: slug for file in made if file.startswith(f"{PAGES}/{SHARED}/")}
+            for old in [slug for slug in self._made if slug][:-LAYERS_AT_ONCE]:
+                del self._made[old]
+        return self._made[slug]
+
+    def _make(self, slug: str) -> dict[str, bytes]:
+        """Return the files of a layer, or those of no layer. Raises PagesGoneError if the snapshot was pruned since."""
+        try:
+            return self._layer(self._specs[slug]) if slug else self._index()
+        except StoreError as error:
+            number, store = self._atlas.number, self._atlas.store
+            if store.exists(manifest_path(number)):
+                raise
+            raise PagesGoneError(
+                f"snapshot {number} of {store.root!r} was pruned while its pages were open, so they can't be made any "
+                f"more. The newest snapshot: atlas view {store.root}; those that are left: atlas snapshots {store.root}"
+            ) from error
 
     def _index(self) -> dict[str, bytes]:
         return index_of(self._atlas.store, list(self._specs.values()), self._atlas.manifest, with_maps=False)

@@ -67,9 +67,10 @@ def atlas_info(config: Mapping[str, Any], *, examples: int = 0, created: str = "
     model, recipe, dataset = config["model"], config["optimize"], config["dataset"]
     images = " ".join(part for part in (dataset["source"], dataset["root"]) if part)
     size = f"{recipe['height_px']} x {recipe['width_px']} px"
+    steps = f"{recipe['steps']} steps" + (", fitted to each layer's depth" if recipe["depth"]["follow"] else "")
     facts = {
         "Weights": model["weights"],
-        "Recipe": f"{recipe['parameterization']['name']}, {recipe['steps']} steps, {size}",
+        "Recipe": f"{recipe['parameterization']['name']}, {steps}, {size}",
         "Snapshot": str(snapshot) if snapshot else "",
     }
     return AtlasInfo(

@@ -40,7 +40,23 @@ def chance_level(
     return np.where(np.isfinite(units).all(axis=0) & np.isfinite(level), level, np.nan)
 
 
-def standardized(values: NDArray[np.float32]) -> Floats:
+def chance_level_of_vectors(values: NDArray[np.floating], image_of: NDArray[np.int64], likeness: Floats) -> Floats:
+    """Return the same level for concepts that images are more or less like, (channels,).
+
+    `likeness` is (images, concepts), and `image_of` says which image each example is a view of, (examples,): the images
+    exchange their rows.
+    """
+    units = standardized(values)
+    random = np.random.RandomState(0)
+    best = []
+    for _ in range(PERMUTATIONS):
+        scores = standardized(likeness[random.permutation(len(likeness))][image_of]).T @ units
+        best.append(np.where(np.isnan(scores), -np.inf, scores).max(axis=0, initial=-np.inf))
+    level: Floats = np.sort(np.array(best), axis=0)[-EXCEEDED]
+    return np.where(np.isfinite(level), level, np.nan)
+
+
+def standardized(values: NDArray[np.floating]) -> Floats:
     """Return values (examples, channels) with mean 0 and length 1 over the examples; NaN for constant channels."""
     exact = values.astype(np.float64)
     centred = exact - exact.mean(axis=0)

@@ -32,7 +32,7 @@ class Changes:
     version: str
     """'0.1.0 -> 0.2.0' if the package's version differs, else ''."""
     pictures: int
-    """Pictures in files that the older one does not list."""
+    """Pictures in files that the older one does not list. Made earlier or not: a manifest counts rows of files."""
 
     @property
     def in_words(self) -> str:
@@ -49,7 +49,7 @@ class Changes:
             else "",
             f"settings: {_listed(self.settings)}" if self.settings else "",
             f"network-atlas {self.version}" if self.version else "",
-            counted(self.pictures, "new picture") if self.pictures else "",
+            f"{counted(self.pictures, 'picture')} in new files" if self.pictures else "",
         ]
         return "; ".join(part for part in parts if part) or "tables only"
 

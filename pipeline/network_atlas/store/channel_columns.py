@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from network_atlas.store.fields import IMAGE, field
-from network_atlas.store.name_columns import NAMES
+from network_atlas.store.name_columns import CLARITY, DESCRIPTIONS, NAMES
 
 EXAMPLE_KINDS = (
     "top: largest spatial maximum; bottom: smallest spatial minimum; top_mean, bottom_mean: largest and smallest "
@@ -57,7 +57,7 @@ SHOWN_EXAMPLE = [
         "the part of the upright, full-size image that the position sees: its receptive field, cut to the image, or "
         "its token's patch; for kinds ranked by mean, everything that the model is shown",
     ),
-    field("crop", IMAGE, "JPEG of the box, or of 16 px of the input around it where it is smaller"),
+    field("crop", IMAGE, "WebP image of the box, or of 16 px of the input around it where it is smaller"),
 ]
 
 STATISTICS = [
@@ -140,4 +140,6 @@ CHANNEL_STATISTICS = [
         "fewer than two examples a class",
     ),
     *NAMES,
+    *DESCRIPTIONS,
+    *CLARITY,
 ]

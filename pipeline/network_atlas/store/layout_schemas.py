@@ -72,6 +72,23 @@ CELLS = table_schema(
     ],
 )
 
+DIRECTIONS = table_schema(
+    "directions",
+    [
+        *LAYER_KEYS,
+        field("directions", pa.string(), "fingerprint of everything that determines the layer's directions"),
+        field("name", pa.string(), "name of the direction in its layer, by its method and size"),
+        field("method", pa.string(), "k_means or nmf"),
+        field("vector", pa.list_(pa.float32()), "the direction, of unit length, per channel"),
+        field("members", pa.int32(), "sampled activation vectors that it is nearest to", "vectors"),
+        field(
+            "stability",
+            pa.float64(),
+            "mean over two further seeds of its largest cosine with a direction that these find: 1 if found again",
+        ),
+    ],
+)
+
 ACTIVATION_ATLAS = table_schema(
     "activation_atlas",
     [

@@ -15,7 +15,11 @@ NAMES = [
         "the concept that the channel is about most: a label, or a union of labels in dataset.hierarchy; null where "
         "none scores above name_by_chance",
     ),
-    field("name_score", pa.float64(), f"{_SCORE}: the largest over all concepts, also where it gives no name"),
+    field(
+        "name_score",
+        pa.float64(),
+        f"{_SCORE} (of directions over the sample): the largest over all concepts, also where it gives no name",
+    ),
     field(
         "name_by_chance",
         pa.float64(),
@@ -43,6 +47,86 @@ NAMES = [
         "the five concepts with the largest scores, whether or not above name_by_chance",
     ),
 ]
+
+_LIKE = "correlation over the sample of the unit's spatial mean with how like each image is to the concept (cosine)"
+
+DESCRIPTIONS = [
+    field(
+        "description",
+        pa.string(),
+        "the concept of dataset.embeddings that the unit follows most; null without them, and where none scores above "
+        "description_by_chance",
+    ),
+    field("description_score", pa.float64(), f"{_LIKE}: the largest of all concepts"),
+    field(
+        "description_by_chance",
+        pa.float64(),
+        "99th percentile of the largest such score when the images of the sample exchange their vectors",
+    ),
+    field(
+        "descriptions",
+        pa.list_(pa.struct([field("name", pa.string(), "the concept"), field("score", pa.float64(), _LIKE)])),
+        "the five concepts with the largest scores, whether or not above description_by_chance",
+    ),
+]
+
+CLARITY = [
+    field("clarity_layer", pa.string(), "the layer in whose space clarity is measured: the last before the output"),
+    field(
+        "clarity",
+        pa.float64(),
+        "mean cosine between the 16 sampled images with the largest spatial maxima, by their spatial means in "
+        "clarity_layer, standardized over the sample: 0 by chance, 1 for equal images; null with fewer than 64 sampled "
+        "images",
+    ),
+    field("clarity_by_chance", pa.float64(), "99th percentile of the clarity of 16 images by chance"),
+    field(
+        "clarity_groups",
+        pa.list_(
+            pa.struct(
+                [
+                    field("images", pa.int32(), "images of the group", "images"),
+                    field("clarity", pa.float64(), "mean cosine between them; null where a group is below 3 images"),
+                ]
+            )
+        ),
+        "two groups of the 16 images, on the two sides of their first principal component; the larger one first",
+    ),
+    field(
+        "two_groups",
+        pa.bool_(),
+        "whether each group is clearer than all together, by a larger share of 1 - clarity than in 99 % of sets of "
+        "images by chance: then the channel may have two meanings",
+    ),
+    field(
+        "monosemanticity",
+        pa.float64(),
+        "mean likeness in clarity_layer of all pairs of sampled images, weighted by the unit's spatial means on both, "
+        "each scaled from 0 at the smallest to 1 at the largest: what a unit responds to is alike if it is high",
+    ),
+    field(
+        "stability",
+        pa.float64(),
+        "of a direction of sweep.directions: mean over two further seeds of its largest cosine with a direction that "
+        "these find; null for other units",
+    ),
+]
+
+BASES = table_schema(
+    "bases",
+    [
+        *LAYER_KEYS,
+        field(
+            "basis", pa.string(), "channels; directions (sweep.directions); random (a random rotation of the channels)"
+        ),
+        field("units", pa.int32(), "units of the basis that have a score", "units"),
+        field("mean", pa.float64(), "mean of their monosemanticity"),
+        field("lower_quartile", pa.float64(), "a quarter of the units has less"),
+        field("median", pa.float64(), "half of the units has less"),
+        field("upper_quartile", pa.float64(), "three quarters of the units have less"),
+    ],
+)
+"""One row per basis and layer."""
 
 CONCEPTS = table_schema(
     "concepts",

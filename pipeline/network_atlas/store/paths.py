@@ -14,7 +14,7 @@ from network_atlas.layers import LayerSpec
 TABLES = "tables"
 """Folder of the joined tables of all snapshots."""
 LAYERS_DIRECTORY = f"{TABLES}/layers"
-CURRENT = ("atlas", "channel_stats", "activation_atlas", "concepts")
+CURRENT = ("atlas", "channel_stats", "activation_atlas", "concepts", "bases")
 """Folders below `tables/` whose newest files also have a fixed name, in a folder of the same name in the root."""
 PAGES = "site"
 DERIVED = (TABLES, PAGES)
@@ -45,6 +45,16 @@ def layout_directory(folder: str, layer: LayerSpec) -> str:
     return f"{folder}/layer_slug={layer.slug}"
 
 
+def attributions_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's attributions."""
+    return f"attributions/layer_slug={layer.slug}"
+
+
+def edges_directory(layer: LayerSpec, parent: LayerSpec) -> str:
+    """Return the folder of the edges from a layer to one just before it."""
+    return f"edges/layer_slug={layer.slug}/parent_slug={parent.slug}"
+
+
 def statistics_directory(layer: LayerSpec) -> str:
     """Return the folder of a layer's tables with the statistics of all channels."""
     return f"{TABLES}/channel_stats/layer_slug={layer.slug}"
@@ -53,6 +63,11 @@ def statistics_directory(layer: LayerSpec) -> str:
 def concepts_directory(layer: LayerSpec) -> str:
     """Return the folder of a layer's tables of the concepts that its channels are named after."""
     return f"{TABLES}/concepts/layer_slug={layer.slug}"
+
+
+def bases_directory(layer: LayerSpec) -> str:
+    """Return the folder of a layer's tables of its bases."""
+    return f"{TABLES}/bases/layer_slug={layer.slug}"
 
 
 def current_path(path: str) -> str | None:

@@ -41,6 +41,13 @@ PICTURE = [
 RECIPE = [
     field("steps", pa.int32(), "optimization steps taken", "steps"),
     field(
+        "depth",
+        pa.string(),
+        "which form of the recipe made the picture: early (no border, small zooms and turns), middle (no border), "
+        "late (more steps, most of them at about the picture's own size), plain (as it stands); empty for recipes "
+        "that follow no depth",
+    ),
+    field(
         "curve",
         pa.list_(pa.struct([field("step", pa.int32(), "step"), field("score", pa.float32(), "mean score up to it")])),
         "the score while the picture was made, as the model saw it (transformed), thinned",

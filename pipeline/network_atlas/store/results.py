@@ -19,10 +19,11 @@ ITEMS_FILE = "plan/items.parquet"
 LAYERS_FILE = "layers.parquet"
 RESULTS = {
     "scan": ("scan", "activation_samples", "examples", "failures/images"),
-    "layout": ("layouts", "cells"),
+    "layout": ("layouts", "cells", "directions"),
     "prior": ("priors",),
     "optimize": ("visualizations",),
     "calibrate": ("calibrations",),
+    "attribute": ("attributions", "edges"),
     "statistics": ("statistics",),
 }
 """Stages whose results have keys, with the folders of their files."""
@@ -38,10 +39,11 @@ class Done:
     calibrate: dict[str, Receipt]
     statistics: dict[str, Receipt]
     prior: dict[str, Receipt] = field(default_factory=dict)
+    attribute: dict[str, Receipt] = field(default_factory=dict)
 
     @property
     def keys(self) -> set[str]:
-        return {*self.scan, *self.layout, *self.prior, *self.optimize}
+        return {*self.scan, *self.layout, *self.prior, *self.optimize, *self.attribute}
 
 
 def what_is_done(store: Store) -> Done:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 
 from network_atlas.errors import StoreError
 from network_atlas.store.receipts import Receipt
@@ -33,9 +34,20 @@ def committed(store: Store, receipts: Collection[Receipt], infos: Mapping[str, I
         return sizes
     for path, sha256 in _touched(receipts, infos).items():
         if not _has(store, path, sha256):
-            log.warning("%s under %r is not what was committed: its results count as missing", path, store.root)
+            _say_once(store.root, path)
             del sizes[path]
     return sizes
+
+
+@cache
+def _say_once(root: str, path: str) -> None:
+    """Warn of an edited file once in a process: a run looks several times, and may not need the file at all."""
+    log.warning(
+        "%s under %r is not what was committed: its results count as missing, and are made again where a run needs "
+        "them. Delete the file to end this warning, or restore it with its time.",
+        path,
+        root,
+    )
 
 
 def _touched(receipts: Iterable[Receipt], infos: Mapping[str, Info]) -> dict[str, str]:

@@ -28,8 +28,10 @@ class Order(IntEnum):
     LINE = 0
     """Along one side of the image, or unknown."""
     RASTER = 1
-    """Row by row over the whole image, the tokens of a vision transformer; other tokens may stand in front."""
-    LOST = 2
+    """Row by row over the whole image: the patches of a vision transformer."""
+    BEHIND = 2
+    """Row by row behind other tokens, such as a class token; or what is left after some of those were taken off."""
+    LOST = 3
     """Another order, as of windows or learned queries: a position's number does not say its place."""
 
 
@@ -152,7 +154,7 @@ def _both(first: Axis, second: Axis) -> Axis | None:
 def _order(factors: Iterable[Factor]) -> Order:
     """Return the order of positions that are known several times: what is added to a raster lies as it does."""
     orders = {factor.order for factor in factors if factor.kind is Kind.POSITION}
-    return Order.RASTER if Order.RASTER in orders else max(orders, default=Order.LINE)
+    return next((order for order in (Order.BEHIND, Order.RASTER) if order in orders), max(orders, default=Order.LINE))
 
 
 def joined(factors: Iterable[Factor]) -> Axis:

@@ -125,14 +125,16 @@ def concatenated(arguments: Arguments, output: Tensor, known: Known) -> Axes | N
     kinds = {factor.kind for axes in several for factor in axes[dim]}
     beside = axis(output.shape[dim], kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN, Order.LOST)
     if len(several) == 1 and known(arguments["tensors"][-1]) is several[0] and len(several[0][dim]) == 1:
-        beside = axis(output.shape[dim], several[0][dim][0].kind, several[0][dim][0].order)  # learned tokens in front
+        (part,) = several[0][dim]  # behind learned tokens
+        order = Order.BEHIND if part.order is Order.RASTER else part.order
+        beside = axis(output.shape[dim], part.kind, order)
     others = [(*axes[:dim], (), *axes[dim + 1 :]) for axes in several]
     rest = merged(others, [1 if number == dim else size for number, size in enumerate(output.shape)])
     return (*rest[:dim], beside, *rest[dim + 1 :])
 
 
 def sliced(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
-    """Return the axes after a slice. Tokens keep their order where some are taken off in front."""
+    """Return the axes after a slice. Tokens keep their order where some of those before the patches are taken off."""
     axes = first_argument(arguments, known)
     after = of_same_rank(axes, output.shape) if axes is not None else None
     if axes is None or after is None:
@@ -140,7 +142,8 @@ def sliced(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     dim = arguments["dim"] % output.ndim
     size, start = math.prod(factor.size for factor in axes[dim]), arguments["start"] or 0
     takes_rest = arguments["step"] == 1 and start % size + output.shape[dim] == size
-    if not takes_rest or len(axes[dim]) != 1:
+    # Without its first patches the rest is no grid over the image, though it may have the size of one.
+    if not takes_rest or len(axes[dim]) != 1 or (start % size and axes[dim][0].order is Order.RASTER):
         return after
     return (*after[:dim], axis(output.shape[dim], axes[dim][0].kind, axes[dim][0].order), *after[dim + 1 :])
 

@@ -182,7 +182,8 @@ def is_raster(axes: Axes) -> bool:
 
     `axes` are those of tokens without their images and channels.
     """
-    return [(factor.kind, factor.order) for factors in axes for factor in factors] == [(Kind.POSITION, Order.RASTER)]
+    held = [(factor.kind, factor.order) for factors in axes for factor in factors]
+    return held in ([(Kind.POSITION, Order.RASTER)], [(Kind.POSITION, Order.BEHIND)])
 
 
 def are_lost(axes: Axes | None) -> bool:

@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from network_atlas.config.recipe import CppnConfig, MacoConfig, OptimizeConfig
+from network_atlas.config.recipe import CppnConfig, GeneratorConfig, MacoConfig, OptimizeConfig
 from network_atlas.errors import ConfigError
+from network_atlas.pictures.generators import Generator
 from network_atlas.pictures.parameterizations.cppn import Cppn
 from network_atlas.pictures.parameterizations.fourier import Fourier
+from network_atlas.pictures.parameterizations.generated import Generated
 from network_atlas.pictures.parameterizations.maco import Maco
 from network_atlas.pictures.parameterizations.pixels import LaplacianPyramid, Pixels
 from network_atlas.pictures.parameterizations.shared import Shared
@@ -41,6 +43,7 @@ PARAMETERIZATIONS: dict[str, Callable[..., Any]] = {
     "laplacian_pyramid": LaplacianPyramid,
     "cppn": Cppn,
     "maco": Maco,
+    "generator": Generated,
 }
 
 
@@ -50,10 +53,13 @@ def parameterization(
     channels: int,
     device: torch.device,
     magnitude: Float[Tensor, "channels rows frequencies"] | None = None,
+    generator: Generator | None = None,
 ) -> Parameterization:
-    """Return the parameterization that the recipe names; `magnitude` is for those that take one."""
+    """Return the parameterization that the recipe names; `magnitude` and `generator` are for those that take one."""
     kind = config.parameterization
-    more = {"magnitude": magnitude} if isinstance(kind, MacoConfig) else {}
+    more: dict[str, object] = {"magnitude": magnitude} if isinstance(kind, MacoConfig) else {}
+    if isinstance(kind, GeneratorConfig):
+        more = {"generator": generator}
     result: Parameterization = PARAMETERIZATIONS[kind.name](
         kind, channels=channels, height=config.height_px, width=config.width_px, device=device, **more
     )
@@ -66,7 +72,7 @@ def shared(config: OptimizeConfig, *, channels: int, device: torch.device) -> Sh
     Raises ConfigError for a parameterization without planes, to which nothing can be added.
     """
     kind = config.parameterization
-    if isinstance(kind, CppnConfig | MacoConfig):
+    if isinstance(kind, CppnConfig | MacoConfig | GeneratorConfig):
         raise ConfigError(
             f"parameterization {kind.name} has no coarse parts to share; "
             "give interpolations a recipe with fourier, pixels or laplacian_pyramid"

@@ -24,7 +24,7 @@
       element("figcaption", {},
         element("p", {}, element("b", { textContent: shown.column }), " ", verdictBadge(shown.picture_verdict)),
         reasons.length ? element("ul", { className: "reasons" }, ...reasons.map((reason) => element("li", { textContent: reason }))) : null,
-        element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
+        element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${["early", "middle", "late"].includes(shown.depth) ? `, the recipe of ${shown.depth} layers` : ""}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
         shown.twin ? element("p", { textContent: "A prior of natural images pulled at it, and may hide what the channel answers to: the same without it stands before." }) : null,
         metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));
   }

@@ -53,7 +53,7 @@
     const chart = channel.spatial_mean ? histogram({ ...channel.spatial_mean, count: channel.numbers.count }, channel.pictures.filter((shown) => ["channel", "logit"].includes(shown.objective))) : null;
     return [
       element("h2", {}, element("a", { href: `${layerPage(layer)}#channel=${channel.channel}`, textContent: channel.className || channel.name || unitName(layer, channel) })),
-      element("p", { className: "hint small", textContent: channel.unit }),
+      channel.className || channel.name ? element("p", { className: "hint small", textContent: channel.unit }) : null,
       ...pictures(side, chosen),
       ...(best.length ? [element("h3", { textContent: "Excite it most" }), element("div", { className: "row-of" }, ...best.map((example) =>
         element("figure", { title: example.example_id }, crop(layer, example, example.label || example.example_id), element("figcaption", { className: "caption", textContent: example.label || number(example.value, 3) }))))] : []),

@@ -52,14 +52,14 @@
     const shown = channel.pictures.find((each) => each.column === column) || (channel.single ? undefined : channel.pictures[0]);
     if (key === "verdict") return shown && shown.picture_verdict ? WORDS.indexOf(shown.picture_verdict) : null;
     if (key in channel.numbers) return channel.numbers[key];
-    if (key === "name_score") return channel.name_score ?? null;
+    if (key === "name_score" || key === "clarity") return channel[key] ?? null;
     if (key === "class_selectivity") return channel.class_selectivity ?? null;
     if (key === "fraction_active" || key === "similarity") return channel[key] ?? null;
     return shown?.[key] ?? null;
   }
 
   function matches(channel, words) {
-    const text = [channel.channel, channel.unit, channel.className || "", channel.name || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").toLowerCase();
+    const text = [channel.channel, channel.unit, channel.className || "", channel.name || "", channel.description || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").toLowerCase();
     const isNumber = (word) => /^\d+$/.test(word);
     return words.every((word) => (isNumber(word) && !channel.className ? String(channel.channel) === word : text.includes(word)));
   }
@@ -219,5 +219,6 @@
   });
   document.addEventListener("keydown", keys);
   follow();
+  document.documentElement.classList.remove("searching");
   document.body.dataset.ready = "true";
 })();

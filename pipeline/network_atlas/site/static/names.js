@@ -9,11 +9,19 @@
       element("dd", {}, number(concept.score, 3), element("small", { textContent: `correlation with its ${number(concept.images)} ${concept.images === 1 ? "image" : "images"}${pairs}` }))];
   }
 
+  function clarity(channel) {
+    if (channel.clarity === null || channel.clarity === undefined) return null;
+    const [larger, smaller] = channel.clarity_groups;
+    const groups = channel.two_groups ? ` They fall into two groups, of ${larger.images} and ${smaller.images} images, each clearer (${number(larger.clarity, 2)} and ${number(smaller.clarity, 2)}): it may have two meanings.` : "";
+    return element("p", { className: "hint small", textContent: `Clarity of its best images: ${number(channel.clarity, 2)} (1: all alike to a later layer, 0: as images by chance).${groups}` });
+  }
+
   window.ATLAS.names = (channel) => {
     const names = channel.names || [];
-    if (!names.length && !channel.unnamed) return [];
-    const words = channel.name ? [element("b", { textContent: channel.name }), ` scores ${number(channel.name_score, 3)}; by chance one channel in a hundred has ${number(channel.name_by_chance, 3)} or more.`] : [`No name: ${channel.unnamed}.`];
+    if (!names.length && !channel.unnamed && !clarity(channel)) return [];
+    const words = channel.name ? [element("b", { textContent: channel.name }), ` scores ${number(channel.name_score, 3)}; by chance one channel in a hundred has ${number(channel.name_by_chance, 3)} or more.`] : !channel.unnamed ? [] : [`No name: ${channel.unnamed}.`];
     return [element("h3", { textContent: "What it is about" }), element("p", { className: "hint small" }, ...words),
-      names.length ? element("dl", { className: "metrics names" }, ...names.flatMap(row)) : null];
+      names.length ? element("dl", { className: "metrics names" }, ...names.flatMap(row)) : null,
+      (channel.descriptions || []).length ? element("p", { className: "hint small", textContent: `${channel.description ? "By the given concept vectors" : "The given concept vectors describe it no better than chance; closest"}: ${channel.descriptions.slice(0, 3).map((each) => `${each.name} (${number(each.score, 2)})`).join(", ")}.` }) : null, clarity(channel)];
   };
 })();

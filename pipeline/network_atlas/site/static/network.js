@@ -2,9 +2,9 @@
 "use strict";
 (() => {
   const { element, image, pictureAddress, search, verdictBadge, number, HOME } = window.ATLAS;
-  const STEP = 60;
+  const STEP = 48;
   const control = (id) => document.getElementById(id);
-  const [input, verdict, results, network] = ["search", "verdict", "results", "network"].map(control);
+  const [input, verdict, results] = ["search", "verdict", "results"].map(control);
   let shown = STEP;
   const title = document.title;
 
@@ -28,7 +28,7 @@
 
   async function update() {
     const isAsked = Boolean(input.value.trim() || verdict.value);
-    network.hidden = isAsked;
+    document.documentElement.classList.toggle("searching", isAsked);
     results.hidden = !isAsked;
     document.title = isAsked ? `${input.value.trim() || verdict.value} · ${title}` : title;
     if (!isAsked) { control("matched").textContent = ""; return; }

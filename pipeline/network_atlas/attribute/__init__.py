@@ -1,0 +1,1 @@
+"""Say where on an image a channel looks, and which channels before it drive it."""

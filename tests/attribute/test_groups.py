@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+
+from network_atlas.attribute.groups import two_groups
+
+
+def cloud(seed: int, rows: int = 9, columns: int = 40) -> np.ndarray:
+    """Return vectors of one kind: a few channels count, each by its own amount in each row."""
+    generator = np.random.default_rng(seed)
+    scale = generator.exponential(size=columns)
+    vectors: np.ndarray = scale * (3 + 0.5 * generator.standard_normal((rows, columns)))
+    return vectors
+
+
+def test_two_kinds_of_vectors_are_two_groups() -> None:
+    vectors = np.concatenate([cloud(1, rows=5) + 30 * np.eye(40)[3], cloud(1, rows=4) + 30 * np.eye(40)[30]])
+    groups = two_groups(vectors)
+    assert groups is not None
+    assert groups.apart
+    assert groups.labels.tolist() == [0] * 5 + [1] * 4
+
+
+def test_one_cloud_is_hardly_ever_two_groups() -> None:
+    apart = [groups.apart for seed in range(30) if (groups := two_groups(cloud(seed)))]
+    assert len(apart) == 30
+    assert not any(apart)
+
+
+def test_strength_alone_makes_no_group() -> None:
+    vectors = cloud(7)
+    plain, stronger = two_groups(vectors), two_groups(vectors * np.linspace(1, 30, 9)[:, None])
+    assert plain is not None
+    assert stronger is not None
+    np.testing.assert_array_equal(plain.labels, stronger.labels)
+    assert plain.p_value == stronger.p_value
+
+
+def test_one_example_apart_is_no_group() -> None:
+    vectors = np.concatenate([np.ones((8, 5)) + 0.01 * cloud(3, 8, 5), [[-50.0, 0, 0, 0, 0]]])
+    groups = two_groups(vectors)
+    assert groups is not None
+    assert np.bincount(groups.labels).tolist() == [8, 1]
+    assert not groups.apart
+
+
+def test_nothing_is_said_of_few_or_empty_vectors() -> None:
+    assert two_groups(cloud(1)[:5]) is None
+    assert two_groups(np.zeros((9, 4))) is None
+    assert two_groups(np.ones((9, 4))) is None
+    assert two_groups(np.full((9, 4), np.nan)) is None

@@ -119,7 +119,7 @@ def tables(prepared: Prepared) -> list[str]:
     return [assemble_task(layer, done, NO_RESULTS).key for layer in bare]
 
 
-@pytest.mark.parametrize("group", ["scan", "layout", "assemble", "executor", "store"])
+@pytest.mark.parametrize("group", ["scan", "layout", "attribute", "assemble", "executor", "store"])
 def test_a_setting_changes_the_keys_of_tables_only_if_it_says_so(tiny: Callable[..., RunConfig], group: str) -> None:
     prepared = prepare(tiny())
     before = tables(prepared)

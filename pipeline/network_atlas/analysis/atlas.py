@@ -75,6 +75,15 @@ class Atlas:
         """Return one flat row per channel and example, with the path or URI of the image where it is a file."""
         return flat.examples(self.store, self.manifest, self.source)
 
+    def edges(self, layer: str | None = None) -> pa.Table:
+        """Return one row per edge between channels, of all layers or from the channels of one to those just before.
+
+        Empty where nothing was attributed. Raises StoreError for a layer that the atlas does not have.
+        """
+        if layer is not None and layer not in self.layers:
+            raise StoreError(f"{self.root!r} has no layer {layer!r}.{did_you_mean(layer, self.layers)}")
+        return self.table("edges", layers=None if layer is None else [layer])
+
     def activations(self, layer: str) -> pa.Table:
         """Return the kept sample of a layer: one row per example, with the values of all channels as lists.
 

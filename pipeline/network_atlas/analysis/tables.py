@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from network_atlas.errors import StoreError, did_you_mean
-from network_atlas.store import name_columns, scan_schemas, schemas
+from network_atlas.store import attribution_schemas, name_columns, scan_schemas, schemas
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_leaves
@@ -28,6 +28,8 @@ FOLDERS = {
     "examples": "examples",
     "activation_samples": "activation_samples",
     "visualizations": "visualizations",
+    "attributions": "attributions",
+    "edges": "edges",
     "statistics": "statistics",
     "failures": "failures/images",
 }
@@ -41,6 +43,8 @@ SCHEMAS = {
     "examples": scan_schemas.EXAMPLES,
     "activation_samples": scan_schemas.ACTIVATION_SAMPLES,
     "visualizations": schemas.VISUALIZATIONS,
+    "attributions": attribution_schemas.ATTRIBUTIONS,
+    "edges": attribution_schemas.EDGES,
     "statistics": scan_schemas.DATASET_STATISTICS,
     "failures": scan_schemas.FAILURES,
 }
@@ -50,6 +54,8 @@ ORDER = {
     "concepts": ("layer_index", "node"),
     "bases": ("layer_index", "basis"),
     "layers": ("layer_index",),
+    "attributions": ("layer_index", "channel"),
+    "edges": ("layer_index", "channel", "parent_index", "sign", "rank"),
     "examples": ("number",),
     "activation_samples": ("layer_index", "example_id"),
 }

@@ -440,6 +440,17 @@ class MapLinks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitFiles:
+    """The files about what drives a layer's channels, and what they drive, by their paths in the root."""
+
+    attributions: tuple[str, ...]
+    down: tuple[tuple[str, str], ...]
+    """Slugs of layers just before, each with a file of the edges to it."""
+    up: tuple[tuple[str, str], ...]
+    """Slugs of layers just behind, each with a file of the edges from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteTask(_WholeLayerTask):
     """Write the pages of one layer."""
 
@@ -454,6 +465,8 @@ class SiteTask(_WholeLayerTask):
     """Hash of everything that determines the layer's output: the network up to it, with its weights."""
     map: MapLinks | None = None
     """None for a layer without a map."""
+    circuit: CircuitFiles | None = None
+    """None where nothing is attributed."""
 
     @property
     def id(self) -> str:

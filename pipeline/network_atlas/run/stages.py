@@ -26,6 +26,7 @@ from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import AssembleTask, MapLinks, SiteTask
 from network_atlas.run.basis import put_basis, reasons_since
+from network_atlas.run.circuits import circuits
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
@@ -224,6 +225,7 @@ def _show(current: Run, manifest: Manifest) -> None:
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
     maps = {layer.name: manifest.under(activation_atlas_directory(layer)) for layer in layers}
     cells = {name: files[0] for name, files in maps.items() if files}
+    drawn = circuits(manifest, layers)
     links = _map_links([(layer, cells[layer.name].path) for layer in layers if layer.name in cells])
     # The key covers both neighbours, since each page links to them, and those of the map.
     tasks = [
@@ -234,6 +236,7 @@ def _show(current: Run, manifest: Manifest) -> None:
                 tables[layer.slug].sha256,
                 cells[layer.name].sha256 if layer.name in cells else "",
                 (layer, before, after, links.get(layer.name)),
+                *([drawn[layer.name]] if layer.name in drawn else []),  # files are named by their content
             ),
             layer=layer,
             table=tables[layer.slug].path,
@@ -241,6 +244,7 @@ def _show(current: Run, manifest: Manifest) -> None:
             following=after,
             upstream=manifest.upstream.get(layer.name, ""),
             map=links.get(layer.name),
+            circuit=drawn.get(layer.name),
         )
         for before, layer, after in neighbours
     ]

@@ -125,9 +125,8 @@ def _holder(raw: dict[str, Any]) -> Holder:
 def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
     planned = _planned_keys(store)
     sizes = {path: size for folder in DERIVED for path, size in store.sizes(folder).items()}
-    rare = [stage for stage in ("layout", "prior") if stage in planned]  # few runs make maps or fit models
-    by_key = ("scan", *rare, "optimize", "calibrate")
-    by_key += ("attribute",) if "attribute" in planned else ()
+    rare = {"layout", "prior", "attribute"} - planned.keys()  # few runs make maps, fit models or attribute
+    by_key = [stage for stage in ("scan", "layout", "prior", "optimize", "calibrate", "attribute") if stage not in rare]
     queries = [
         *(partial(_counted, store, stage, planned.get(stage, set())) for stage in by_key),
         *(partial(_layered, store, stage, layers, sizes) for stage in ("assemble", "site")),

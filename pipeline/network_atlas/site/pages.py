@@ -35,12 +35,12 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 10
+VERSION = 11
 """Raise when the same table makes other pages."""
 
 STATIC = (
     *("atlas.css", "charts.js", "data.js", "metrics.js", "grid.js", "channel.js", "names.js"),
-    *("find.js", "searching.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
+    *("find.js", "searching.js", "network.js", "elsewhere.js", "circuit.js", "heat.js", "compare.js", "compare.css"),
 )
 METRICS = (
     ("channel", "channel"),
@@ -97,6 +97,7 @@ def layer_files(
     following: LayerSpec | None,
     *,
     has_map: bool = False,
+    has_circuit: bool = False,
 ) -> dict[str, bytes]:
     """Return the page of one layer with its data and sheets, by path below `site/`."""
     rows = numbered(rows, spec.channels)
@@ -116,6 +117,7 @@ def layer_files(
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
         has_map=has_map,
+        has_circuit=has_circuit,
     )
     folder = f"layers/{spec.slug}"
     files = {f"{folder}.html": html.encode(), f"{folder}.js": layer_script(info, spec, rows, columns)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +13,9 @@ from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
+from network_atlas.site.circuit_data import circuit_files
 from network_atlas.site.map_pages import map_files
-from network_atlas.site.packing import SHARED
+from network_atlas.site.packing import SHARED, Row
 from network_atlas.site.pages import AtlasInfo, index_files, layer_files
 from network_atlas.site.search import COLUMNS
 from network_atlas.site.summaries import LayerSummary, summary
@@ -37,8 +38,16 @@ class SiteWorker:
         started = time.monotonic()
         rows = read_rows(self._store, task.table)
         info = layer_info(atlas_info(to_plain(self._config)), table=task.table, upstream=task.upstream)
-        pages = layer_files(info, task.layer, rows, task.previous, task.following, has_map=task.map is not None)
-        pages |= self._map(task)
+        pages = layer_files(
+            info,
+            task.layer,
+            rows,
+            task.previous,
+            task.following,
+            has_map=task.map is not None,
+            has_circuit=task.circuit is not None,
+        )
+        pages |= self._map(task) | self._circuit(task, rows)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         shared = self._store.sizes(f"site/{SHARED}")  # named by their content: other layers show them too
         for path, data in pages.items():
@@ -51,6 +60,21 @@ class SiteWorker:
             self._store.delete(path)  # sheets of an earlier table with more channels, or of an earlier map
         receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)
         return commit(self._store, receipt)
+
+    def _circuit(self, task: SiteTask, rows: Sequence[Row]) -> dict[str, bytes]:
+        """Return the files about what drives the layer's channels; none if nothing is attributed."""
+        if task.circuit is None:
+            return {}
+        attributions = [row for path in task.circuit.attributions for row in read_rows(self._store, path)]
+        down, up = (self._edges(files) for files in (task.circuit.down, task.circuit.up))
+        return circuit_files(task.layer, rows, attributions=attributions, down=down, up=up)
+
+    def _edges(self, files: Iterable[tuple[str, str]]) -> dict[str, list[Row]]:
+        """Return the rows of files of edges by the slug of the layer at their other end."""
+        rows: dict[str, list[Row]] = {}
+        for slug, path in files:
+            rows.setdefault(slug, []).extend(read_rows(self._store, path))
+        return rows
 
     def _map(self, task: SiteTask) -> dict[str, bytes]:
         """Return the files of the layer's map; none if it has no map."""

@@ -17,6 +17,7 @@ LAYERS_DIRECTORY = f"{TABLES}/layers"
 CURRENT = ("atlas", "channel_stats", "activation_atlas", "concepts", "bases")
 """Folders below `tables/` whose newest files also have a fixed name, in a folder of the same name in the root."""
 PAGES = "site"
+EDGES = "edges"
 DERIVED = (TABLES, PAGES)
 """Folders of what is made of results, and made again when the results behind them change."""
 
@@ -52,7 +53,15 @@ def attributions_directory(layer: LayerSpec) -> str:
 
 def edges_directory(layer: LayerSpec, parent: LayerSpec) -> str:
     """Return the folder of the edges from a layer to one just before it."""
-    return f"edges/layer_slug={layer.slug}/parent_slug={parent.slug}"
+    return f"{EDGES}/layer_slug={layer.slug}/parent_slug={parent.slug}"
+
+
+def ends_of_edges(path: str) -> tuple[str, str] | None:
+    """Return the slugs of the layer and of the one just before it whose edges a file holds; None for other files."""
+    parts = path.split("/")
+    if len(parts) != 4 or parts[0] != EDGES:
+        return None
+    return parts[1].removeprefix("layer_slug="), parts[2].removeprefix("parent_slug=")
 
 
 def statistics_directory(layer: LayerSpec) -> str:

@@ -93,6 +93,7 @@
       drawing.append(shape("circle", { cx: place.middle[1], cy: place.middle[0], r: width / 22 }));
       open.append(drawing);
     }
+    open.dataset.example = withPlace && example.kind === "top" ? example.example_id : "";
     return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(example.value, withPlace ? 3 : 2) }), ` ${example.label || ""}`,
       example.alike && withPlace ? element("small", { textContent: `and ${example.alike} alike`, title: "Left out of the list: other views of the image, or images that look nearly the same" }) : null));
   }
@@ -199,7 +200,7 @@
   function content(channel) {
     return element("div", { className: "view-body" },
       element("div", {}, ...pictures(channel).filter(Boolean)),
-      element("div", {}, ...[...window.ATLAS.names(channel), ...range(channel), ...examples(channel), ...related(channel), channel.single && channel.examples.length ? window.ATLAS.elsewhere(layer, channel) : null, ...numbers(channel), ...provenance(channel)].filter(Boolean)));
+      element("div", {}, ...[...window.ATLAS.names(channel), ...range(channel), ...examples(channel), window.ATLAS.circuit && channel.single ? window.ATLAS.circuit(layer, channel) : null, ...related(channel), channel.single && channel.examples.length ? window.ATLAS.elsewhere(layer, channel) : null, ...numbers(channel), ...provenance(channel)].filter(Boolean)));
   }
 
   Object.assign(window.ATLAS, { byChannel, button, content });

@@ -1,7 +1,7 @@
 """Draw numbers over an image as small pictures: 32 x 32 values of 8 bits, over the part of the image that a crop shows.
 
 box = crop_box(seen_box(layer, row, column, input), input)
-heat_map(attribution.pixels, box)                # 128: nothing; above: for the value; below: against it
+heat_map(attribution.pixels, box)                # 0: changes nothing, 255: changes most
 own_map(attribution.map, layer, box, input)      # 0: the map's smallest value, 255: its largest
 """
 
@@ -19,9 +19,6 @@ SIDE = 32
 """Values along a side of a map."""
 SMOOTHED = 0.025
 """Standard deviation of the smoothing, in longer sides of the input. Single pixels' gradients are mostly noise."""
-ZERO = 128
-"""The 8-bit value of a heat map where a pixel changes nothing."""
-
 Matrix = Float64[NDArray[np.float64], "sampled values"]
 Small = UInt8[NDArray[np.uint8], "32 32"]
 
@@ -39,11 +36,14 @@ def smoothed(pixels: NDArray[np.floating], box: Box) -> Float64[NDArray[np.float
 
 
 def heat_map(pixels: NDArray[np.floating], box: Box) -> Small:
-    """Return gradient times input, (height, width), as 8 bits: the largest size in the box is 127 from 128."""
-    values = smoothed(pixels, box) if np.isfinite(pixels).all() else np.zeros((SIDE, SIDE))
-    largest = float(np.abs(values).max())
-    scaled = values / largest if largest > 0 else values
-    drawn: Small = (ZERO + np.rint(127 * scaled)).astype(np.uint8)
+    """Return the size of gradient times input, (height, width), smoothed, as 8 bits: the largest in the box is 255.
+
+    The size and not the signed value: among neighbours signs change from pixel to pixel, and their mean says less of
+    where the channel looks (pipeline/DECISIONS.md has numbers).
+    """
+    values = smoothed(np.abs(pixels), box) if np.isfinite(pixels).all() else np.zeros((SIDE, SIDE))
+    largest = float(values.max())
+    drawn: Small = np.rint(255 * values / largest if largest > 0 else values).astype(np.uint8)
     return drawn
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,18 @@ from network_atlas.layers import LayerSpec
 from network_atlas.site.layer_data import script_json
 from network_atlas.site.packing import CHANNELS_PER_PART, Files, Row
 
-ZERO, LARGEST = 128, 127
-"""The value of a heat map where a pixel changes nothing, and the largest difference from it."""
-WARM, COLD, OWN = (255, 90, 0), (0, 110, 255), (255, 225, 0)
-"""Colours of what adds to the channel, of what takes from it, and of its own map."""
+WARM, OWN = (255, 60, 0), (255, 225, 0)
+"""Colours of heat maps and of channels' own maps."""
 OPAQUE = 200
 """Opacity, of 255, of the strongest pixels: the image shows through."""
 SHEET_COLUMNS = 16
 QUALITY = 80
+SCRIPTS = ("heat.js", "circuit.js")
+"""Scripts that the pages of attributed layers load."""
 LINKED = 12
 """Channels of later layers of each sign that are listed, the largest shares first."""
 NUMBERS = ("value", "base", "attributed", "residual", "group_index", "group_p", "two_groups")
-Values = NDArray[np.float64]
-Paint = Callable[[Values], Image.Image]
+Colour = tuple[int, int, int]
 
 OF_AN_EDGE = ("sign", "mean", "deviation", "share", "agreement", "wiring")
 
@@ -98,34 +97,25 @@ def _known(row: Row | None, cells: list[Image.Image]) -> dict[str, Any]:
         return {}
     examples = {}
     for example in row["examples"]:
-        places = [_place(example[name], paint, cells) for name, paint in (("heat", _heat), ("map", _own_map))]
+        places = [_place(example[name], colour, cells) for name, colour in (("heat", WARM), ("map", OWN))]
         examples[example["example_id"]] = [*places, example["group"], _short(example["residual"])]
     return {name: _short(row[name]) for name in NUMBERS} | {"parents": row["parents"], "examples": examples}
 
 
-def _place(stored: Mapping[str, Any] | None, paint: Paint, cells: list[Image.Image]) -> int | None:
+def _place(stored: Mapping[str, Any] | None, colour: Colour, cells: list[Image.Image]) -> int | None:
     if stored is None:
         return None
     with Image.open(io.BytesIO(stored["bytes"])) as image:
-        cells.append(paint(np.asarray(image.convert("L"), np.float64)))
+        cells.append(_transparent(colour, np.asarray(image.convert("L"), np.float64) / 255))
     return len(cells) - 1
 
 
-def _heat(values: Values) -> Image.Image:
-    """Return a heat map in two colours, opaque where it is strong."""
-    strength = (values - ZERO) / LARGEST
-    colours = np.where(strength[..., None] > 0, WARM, COLD)
-    return _transparent(colours, np.abs(strength).clip(0, 1))
-
-
-def _own_map(values: Values) -> Image.Image:
-    """Return a channel's own map in one colour, opaque where it is large."""
-    return _transparent(np.broadcast_to(OWN, (*values.shape, 3)), values / 255)
-
-
-def _transparent(colours: NDArray[Any], strength: Values) -> Image.Image:
-    pixels = np.concatenate([colours, np.rint(OPAQUE * strength)[..., None]], axis=2)
-    return Image.fromarray(pixels.astype(np.uint8), "RGBA")
+def _transparent(colour: Colour, strength: NDArray[np.float64]) -> Image.Image:
+    """Return a picture of one colour, opaque where `strength`, (rows, columns) on 0..1, is large."""
+    pixels = np.empty((*strength.shape, 4), np.uint8)
+    pixels[..., :3] = colour
+    pixels[..., 3] = np.rint(OPAQUE * strength)
+    return Image.fromarray(pixels)
 
 
 def _short(value: object) -> object:

@@ -35,12 +35,12 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 11
+VERSION = 10
 """Raise when the same table makes other pages."""
 
 STATIC = (
     *("atlas.css", "charts.js", "data.js", "metrics.js", "grid.js", "channel.js", "names.js"),
-    *("find.js", "searching.js", "network.js", "elsewhere.js", "circuit.js", "heat.js", "compare.js", "compare.css"),
+    *("find.js", "searching.js", "network.js", "elsewhere.js", "compare.js", "compare.css"),
 )
 METRICS = (
     ("channel", "channel"),

@@ -13,10 +13,10 @@ from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
-from network_atlas.site.circuit_data import circuit_files
+from network_atlas.site.circuit_data import SCRIPTS, circuit_files
 from network_atlas.site.map_pages import map_files
 from network_atlas.site.packing import SHARED, Row
-from network_atlas.site.pages import AtlasInfo, index_files, layer_files
+from network_atlas.site.pages import AtlasInfo, assets, index_files, layer_files
 from network_atlas.site.search import COLUMNS
 from network_atlas.site.summaries import LayerSummary, summary
 from network_atlas.store.manifest import Manifest
@@ -67,7 +67,8 @@ class SiteWorker:
             return {}
         attributions = [row for path in task.circuit.attributions for row in read_rows(self._store, path)]
         down, up = (self._edges(files) for files in (task.circuit.down, task.circuit.up))
-        return circuit_files(task.layer, rows, attributions=attributions, down=down, up=up)
+        files = circuit_files(task.layer, rows, attributions=attributions, down=down, up=up)
+        return files | assets(SCRIPTS)
 
     def _edges(self, files: Iterable[tuple[str, str]]) -> dict[str, list[Row]]:
         """Return the rows of files of edges by the slug of the layer at their other end."""

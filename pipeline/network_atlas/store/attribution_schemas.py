@@ -63,9 +63,8 @@ ATTRIBUTIONS = table_schema(
                         field(
                             "heat",
                             IMAGE,
-                            "gradient times input at that position, smoothed, over the part of the image that its "
-                            "crop shows: grey PNG of 32 x 32; 128 changes nothing, above adds to the channel, below "
-                            "takes from it",
+                            "size of gradient times input for the value at that position, smoothed, over the part of "
+                            "the image that its crop shows: grey PNG of 32 x 32, 0 for none to 255 for the largest",
                         ),
                         field(
                             "map",

@@ -74,8 +74,8 @@
       return lists(edges, units, downWords, [`Channels of ${name} that add most`, `Channels of ${name} that take most`]);
     });
     const up = lists(known.up, units, upWords, ["Later channels that it drives", "Later channels that it holds down"]);
-    body.replaceChildren(...[known.examples ? window.ATLAS.heat(view, layer, channel, known, known.sheet) : null,
-      element("p", { className: "hint small", textContent: complete(known) }), groups(view, known),
+    if (known.examples) window.ATLAS.heat(view, layer, channel, known, known.sheet);
+    body.replaceChildren(...[element("p", { className: "hint small", textContent: complete(known) }), groups(view, known),
       down.length ? element("p", { className: "hint small", textContent: "Each with what it adds on average over the best images, and its share of all that is added and taken." }) : null,
       ...down, ...up].filter(Boolean));
   }

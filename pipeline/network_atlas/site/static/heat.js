@@ -2,9 +2,9 @@
 "use strict";
 (() => {
   const { element, HOME } = window.ATLAS;
-  const KINDS = [["heat", "What drives it", 0], ["map", "Its own map", 1], ["", "Nothing", 2]];
+  const KINDS = [["heat", "Where it looks", 0], ["map", "Its own map", 1], ["", "Nothing", 2]];
   const HELP = {
-    heat: "Orange adds to the channel's largest value, blue takes from it: gradient times input, smoothed. The strongest point of each image has full colour.",
+    heat: "Red where the image changes the channel's largest value most, for it or against it: the size of gradient times input, smoothed. The strongest point of each image has full colour.",
     map: "Yellow where the channel itself is large, from its smallest value in the image to its largest.",
     "": "Choose what to lay over its best images, above.",
   };
@@ -19,7 +19,7 @@
     return box;
   }
 
-  // Lay the maps of a channel over its images inside `view`; returns the switch, or null where there is no map.
+  // Lay the maps of a channel over its images inside `view`, and put the switch before these.
   function heat(view, layer, channel, known, sheet) {
     const address = `${HOME}layers/${encodeURIComponent(layer.slug)}/heat-${String(channel.part).padStart(3, "0")}.webp`;
     const shown = [];
@@ -32,7 +32,7 @@
         shown.push(overlay);
       }
     }
-    if (!shown.length) return null;
+    if (!shown.length) return;
     const help = element("p", { className: "hint small" });
     const choose = (kind) => {
       chosen = kind;
@@ -45,7 +45,7 @@
       return element("label", {}, input, ` ${name} `);
     });
     choose(options.length > 2 || chosen !== "map" ? chosen : "heat");
-    return element("fieldset", { className: "overlays" }, element("legend", { textContent: "Over its best images" }), ...options, help);
+    shown[0].closest(".examples").before(element("fieldset", { className: "overlays" }, element("legend", { textContent: "Over its best images" }), ...options, help));
   }
 
   Object.assign(window.ATLAS, { heat });

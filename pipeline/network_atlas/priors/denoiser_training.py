@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from network_atlas.config.priors import DenoiserTraining
 from network_atlas.priors.denoiser import Denoiser
@@ -47,7 +48,7 @@ def _trained(fitting: Fitting, training: DenoiserTraining, images: Sequence[Pixe
     channels = fitting.config.model.input.channels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        network = started(Denoiser(channels, training.features, training.convolutions, gives_noise=True))
+        network = normalized(Denoiser(channels, training.features, training.convolutions, gives_noise=True))
     network = network.to(fitting.device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     start = _resumed(fitting, network, optimizer)
@@ -62,19 +63,32 @@ def _trained(fitting: Fitting, training: DenoiserTraining, images: Sequence[Pixe
             if (step + 1) % training.checkpoint_every == 0 and step + 1 < training.steps:
                 state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
                 fitting.checkpoints.write(state)
-    network.eval().requires_grad_(False)
+    return folded(network)
+
+
+def normalized(network: Denoiser) -> Denoiser:
+    """Return the network with a batch normalization behind each inner convolution, for the time of its training.
+
+    As the authors train theirs. With 300 steps on photographs, 27.0 dB at noise of 25/255; without, at most 23.
+    """
+    layers = list(network.model)
+    widths = {layer: layer.out_channels for layer in layers[1:-1] if isinstance(layer, nn.Conv2d)}
+    pairs = [[layer, nn.BatchNorm2d(widths[layer])] if layer in widths else [layer] for layer in layers]
+    network.model = nn.Sequential(*(layer for pair in pairs for layer in pair))
     return network
 
 
-def started(network: Denoiser) -> Denoiser:
-    """Return the network with weights that keep the size of what passes it (He et al. 2015).
-
-    Torch's own shrink it at each convolution: after 1,500 steps the network was 3 dB behind on photographs.
-    """
+def folded(network: Denoiser) -> Denoiser:
+    """Return the network with its normalizations taken into the convolutions before them: the same function."""
+    network.eval()
+    layers: list[nn.Module] = []
     for layer in network.model:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        if isinstance(layer, nn.BatchNorm2d):
+            layers[-1] = fuse_conv_bn_eval(layers[-1], layer)  # type: ignore[type-var]
+        else:
+            layers.append(layer)
+    network.model = nn.Sequential(*layers)
+    network.requires_grad_(False)
     return network
 
 

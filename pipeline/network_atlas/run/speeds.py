@@ -48,7 +48,8 @@ def speeds_of(prepared: Prepared, done: Done, model: nn.Module) -> Speeds:
     read = _read_seconds(prepared) if image is None or row is None else 0.0
     config = prepared.config
     by_receipts = {"scan": image, "optimize": step, "calibrate": measure, "assemble": row}
-    by_receipts |= {"attribute": attribute} if prepared.plan.attributions else {}
+    if any(prepared.plan.attributions.values()):
+        by_receipts["attribute"] = attribute
     return Speeds(
         step=stepped,
         image=read + prepared.facts.forward_seconds if image is None else image,

@@ -49,8 +49,9 @@ class SiteWorker:
         )
         pages |= self._map(task) | self._circuit(task, rows)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
+        shared = self._store.sizes(f"site/{SHARED}")  # named by their content: other layers show them too
         for path, data in pages.items():
-            if not (path.startswith(f"{SHARED}/") and self._store.exists(f"site/{path}")):
+            if shared.get(f"site/{path}") != len(data):
                 self._store.write(f"site/{path}", data)
         slug, written = task.layer.slug, {file.path for file in files}
         pages_of_map = {path for path in (f"site/maps/{slug}.html", f"site/maps/{slug}.js") if self._store.exists(path)}

@@ -17,7 +17,7 @@
   }
 
   window.ATLAS.names = (channel) => {
-    const names = channel.names || [];
+    const names = (channel.names || []).filter((concept) => concept.score > 0); // what lowers a channel is no name for it
     if (!names.length && !channel.unnamed && !clarity(channel)) return [];
     const words = channel.name ? [element("b", { textContent: channel.name }), ` scores ${number(channel.name_score, 3)}; by chance one channel in a hundred has ${number(channel.name_by_chance, 3)} or more.`] : !channel.unnamed ? [] : [`No name: ${channel.unnamed}.`];
     return [element("h3", { textContent: "What it is about" }), element("p", { className: "hint small" }, ...words),

@@ -243,7 +243,8 @@ def test_in_bfloat16_the_numbers_differ_by_its_rounding(kind: type[Net]) -> None
 def test_what_follows_a_convolution_directly_is_merged_with_it() -> None:
     def merged(kind: type[Net]) -> tuple[bool, bool]:
         model = built(kind)
-        followers = recorded(model, IMAGES).followers.get(id(model.conv.weight))
+        recording = recorded(model, IMAGES)  # held: it keeps the tensors alive whose ids it has
+        followers = recording.followers.get(id(model.conv.weight))
         return (False, False) if followers is None else (followers.norm is not None, followers.activation is not None)
 
     assert merged(Net) == merged(Functional) == merged(Plain) == merged(Silu) == merged(Depthwise) == (True, True)

@@ -216,7 +216,7 @@ def test_a_channel_has_an_address_and_keys(open_page: Make, home: str) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     page.wait_for_selector("#view", state="hidden")
-    assert page.url.endswith(".html")
+    page.wait_for_function("() => location.href.endsWith('.html')")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.channel") == "5", "arrow keys go on in the grid"
     page.keyboard.press("Enter")

@@ -164,7 +164,7 @@ def test_edges_kept_and_algorithm_change_keys_and_images_do_too(tiny: Tiny) -> N
     assert retrained["first"] == plain["first"]
     assert set(retrained["second"]).isdisjoint(plain["second"])
     assert set(keys('attribute.layers=["second"]')) == {"second"}
-    with pytest.raises(SelectionError, match="the sweep selects no layer 'secnd'. Did you mean 'second'"):
+    with pytest.raises(SelectionError, match=r"the sweep selects no layer 'secnd'\. Did you mean 'second'"):
         keys('attribute.layers=["secnd"]')
 
 

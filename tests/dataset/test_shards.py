@@ -266,7 +266,7 @@ def test_subsets_by_glob_and_by_list(source: str, tmp_path: Path, make_config: M
 
 
 def test_labels_and_ids_that_a_source_does_not_have_are_refused(make_config: MakeConfig) -> None:
-    with pytest.raises(ValueError, match="label='beside' does not fit source='folder'; give one of none, folder, folders, name"):
+    with pytest.raises(ValueError, match="label='beside' does not fit source='folder'; give one of none, folder"):
         make_config(label="beside")
     with pytest.raises(ValueError, match="needs label_column"):
         make_config(source="parquet", label="column")

@@ -28,3 +28,7 @@ def network_alone() -> nn.Module:
 
 def of_other_codes() -> tuple[nn.Module, Tensor, Tensor]:
     return Drawn(3, 0), torch.zeros(5), torch.ones(5)
+
+
+def of_negative_deviation() -> tuple[nn.Module, Tensor, Tensor]:
+    return Drawn(3, 0), torch.zeros(6), -torch.ones(6)

@@ -63,6 +63,7 @@ def test_its_identity_covers_its_weights_and_its_statistics() -> None:
         (config("tiny_generator:missing"), 3, ModelError, "can't be imported"),
         (config("tiny_generator:network_alone"), 3, ModelError, r"must return \(network, mean, deviation\)"),
         (config("tiny_generator:of_other_codes"), 3, ModelError, r"fails on the mean of its codes, of shape \(5,\)"),
+        (config("tiny_generator:of_negative_deviation"), 3, ModelError, "a deviation below 0"),
         (config(), 7, ModelError, r"returned \(1, 3, 12, 12\).*channels=7"),
     ],
 )

@@ -101,16 +101,20 @@ def test_what_is_no_denoiser_is_refused(tiny: Callable[..., RunConfig], tmp_path
     for content, words in (({"a.weight": torch.zeros(4, 4)}, "not those of an FFDNet"), (["x"], "no mapping")):
         torch.save(content, path)
         with pytest.raises(ModelError, match=words):
-            opened(tmp_path, of_file(path, tiny))
+            of_file(path, tiny)
     path.write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="no file of tensors"):
-        opened(tmp_path, of_file(path, tiny))
+        of_file(path, tiny)
+    torch.save(Denoiser(1, 4, 3, gives_noise=False).state_dict(), path)
+    with pytest.raises(ModelError, match=r"1 channel, .*3 channels"):
+        of_file(path, tiny)
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (NO_IMAGES, "dataset=none has no images"),
+        ([*NO_IMAGES, "optimize/prior=none", "sweep.directions.include=[conv2]"], "directions are found in"),
         ([*NO_IMAGES, "model.input.channels=7"], "7 channels"),
         (["optimize.prior.weights=packaged", "model.input.channels=1"], "for RGB"),
         (["optimize.prior.noise_end=60"], "noise falls"),

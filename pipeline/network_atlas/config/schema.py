@@ -201,6 +201,11 @@ def _check_dataset(config: RunConfig) -> None:
         )
     if none and config.attribute.layers:
         raise ValueError("attribute.layers: attributions are of images, but dataset=none has none; give attribute=none")
+    if none and sweep.directions.include:
+        raise ValueError(
+            "sweep.directions.include: directions are found in the activations of the dataset, but dataset=none has no "
+            "images; give sweep.directions.include=[]"
+        )
     for variant in sweep.variants:
         if none and (variant.facets or variant.start == "example" or variant.objective == "coactive"):
             raise ValueError(f"sweep: variant {variant.name!r} uses the scan, but dataset=none has no images to scan")

@@ -63,6 +63,11 @@ def users_generator(config: GeneratorConfig, channels: int) -> Generator:
             f"parameterization.function={config.function!r} returned ({kinds}); expected a torch.nn.Module and "
             "two tensors"
         )
+    if not mean.isfinite().all() or not (deviation.isfinite() & (deviation >= 0)).all():
+        raise ModelError(
+            f"parameterization.function={config.function!r} returned a mean or a deviation that is not finite, or a "
+            "deviation below 0; give the mean and the standard deviation of the codes of real images"
+        )
     return _tried(config, network, mean.float(), deviation.float(), channels)
 
 

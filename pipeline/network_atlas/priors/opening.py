@@ -38,13 +38,37 @@ def open_denoiser(
     model = next((model for model in models if model.kind == "denoiser"), None)
     if model is None:
         return None
-    denoiser = Denoiser.of(_state(store, model))
+    denoiser = _of_channels(_state(store, model), model.source, channels)
+    return denoiser.to(device).to(memory_format=torch.channels_last)
+
+
+def check_weights(source: str, channels: int) -> str:
+    """Return the SHA-256 of a file of weights that a run is to use, by its path or as PACKAGED, after opening it.
+
+    Raises what `open_denoiser` raises, before any picture is begun.
+    """
+    if source == PACKAGED:
+        _of_channels(_read_file(packaged_file(), SHA256, f"give version {VERSION} of {PACKAGE}"), source, channels)
+        return SHA256
+    try:
+        sha256 = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
+            "weights of an FFDNet."
+        ) from error
+    _of_channels(_read_file(Path(source), sha256, "it is being written"), source, channels)
+    return sha256
+
+
+def _of_channels(state: State, source: str, channels: int) -> Denoiser:
+    denoiser = Denoiser.of(state)
     if denoiser.channels != channels:
         raise ModelError(
-            f"the denoiser of {model.source!r} is for images of {counted(denoiser.channels, 'channel')}, and the model "
+            f"the denoiser of {source!r} is for images of {counted(denoiser.channels, 'channel')}, and the model "
             f"takes {counted(channels, 'channel')}; give weights of an FFDNet of as many channels, or 'trained'"
         )
-    return denoiser.to(device).to(memory_format=torch.channels_last)
+    return denoiser
 
 
 def _state(store: Store, model: LearnedModel) -> State:

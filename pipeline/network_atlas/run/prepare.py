@@ -5,7 +5,6 @@ Only reads: it writes nothing and starts no worker. `atlas plan` prints the resu
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
-from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
+from network_atlas.config.priors import NONE, PACKAGED, RECIPE, TRAINED, DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.twins import with_twins
@@ -34,6 +33,7 @@ from network_atlas.plan.learned import generator_name
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Sweep, expand_sweep
+from network_atlas.priors.opening import check_weights
 from network_atlas.run.maps import with_finished_maps, with_found_directions
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.run.warm_starts import with_earlier_pictures
@@ -150,24 +150,20 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
 def weights_files(config: RunConfig) -> dict[str, str]:
     """Return the SHA-256 of each file that learned models come from, by path, and the hashes of users' generators.
 
-    Raises ConfigError if there is no such file.
+    Raises ConfigError if there is no such file, and ModelError if it holds no denoiser of the pictures' channels.
     """
     recipes = (config.optimize, *config.recipes.values())
     named = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
-    paths = {*named, config.priors.naturalness} - {*SOURCES, RECIPE, NONE}
+    paths = {*named, config.priors.naturalness} - {TRAINED, RECIPE, NONE}
+    channels = config.model.input.channels
     kinds = [recipe.parameterization for recipe in recipes]
     generators = {
-        generator_name(kind): users_generator(kind, config.model.input.channels).identity
+        generator_name(kind): users_generator(kind, channels).identity
         for kind in kinds
         if isinstance(kind, GeneratorConfig) and kind.function
     }
-    try:
-        return generators | {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(paths)}
-    except OSError as error:
-        raise ConfigError(
-            f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
-            "weights of an FFDNet."
-        ) from error
+    checked = {path: check_weights(path, channels) for path in sorted(paths)}
+    return generators | {path: sha256 for path, sha256 in checked.items() if path != PACKAGED}
 
 
 def _images(config: RunConfig, example_ids: Sequence[str]) -> frozenset[str]:

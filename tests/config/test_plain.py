@@ -28,6 +28,8 @@ def test_differences_name_path_and_both_values() -> None:
 def test_differences_show_settings_that_are_only_on_one_side() -> None:
     assert differences({"a": 1}, {"b": [1, 2]}) == ["b: (not there) -> [1, 2]", "a: 1 -> (not there)"]
     assert differences({"a": None}, {"a": True}) == ["a: null -> true"]
+    assert differences({"a": {}}, {"a": {"b": 1}}) == ["a.b: (not there) -> 1"]
+    assert differences({"a": {}, "c": 1}, {"c": 1}) == ["a: {} -> (not there)"]
 
 
 def test_flatten_opens_lists_of_dictionaries_only() -> None:

@@ -66,6 +66,16 @@ def test_images_without_a_vector_are_left_out(tmp_path: Path) -> None:
     assert descriptions(values[:10], ids[:10], embeddings, str)[0]["description_score"] is None
 
 
+def test_a_vector_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    vectors = np.load(write(tmp_path) / "image_embeddings.npy")
+    vectors[7, 2] = np.nan
+    np.save(tmp_path / "image_embeddings.npy", vectors)
+    ids = [f"{number:03d}.png" for number in range(IMAGES)]
+    assert read(tmp_path).likeness(ids[:7]).shape[0] == 7
+    with pytest.raises(DatasetError, match=r"not finite for 1 image, such as '007\.png'"):
+        read(tmp_path).likeness(ids)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

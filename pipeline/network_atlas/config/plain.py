@@ -43,11 +43,21 @@ def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
     Pass only the parts to compare: `differences({"model": old["model"]}, {"model": new["model"]})`.
     """
     before, after = flatten(old), flatten(new)
+    before, after = _without_filled(before, after), _without_filled(after, before)
     return [
         f"{path}: {_shown(before, path)} -> {_shown(after, path)}"
         for path in [*after, *(path for path in before if path not in after)]
         if path not in before or path not in after or before[path] != after[path]
     ]
+
+
+def _without_filled(leaves: dict[str, object], others: dict[str, object]) -> dict[str, object]:
+    """Leave out empty mappings that have entries on the other side: these say all that differs."""
+    return {
+        path: value
+        for path, value in leaves.items()
+        if value != {} or path in others or not any(other.startswith(f"{path}.") for other in others)
+    }
 
 
 def folder_name(overrides: Iterable[str]) -> str:

@@ -37,8 +37,17 @@ class Embeddings:
     """A hash of the concepts, and of the size and time of the file of images."""
 
     def likeness(self, image_ids: list[str]) -> NDArray[np.float64]:
-        """Return the cosine of some images with all concepts, (images, concepts)."""
+        """Return the cosine of some images with all concepts, (images, concepts).
+
+        Raises DatasetError for an image whose vector is not finite: one would take every unit's description away.
+        """
         chosen = np.asarray(self.images[[self.rows[image] for image in image_ids]], np.float64)
+        bad = np.flatnonzero(~np.isfinite(chosen).all(axis=1))
+        if len(bad):
+            raise DatasetError(
+                "dataset.embeddings: image_embeddings.npy holds values that are not finite for "
+                f"{counted(len(bad), 'image')}, such as {image_ids[bad[0]]!r}; make it again"
+            )
         return _unit(chosen) @ _unit(np.asarray(self.vectors, np.float64)).T
 
 

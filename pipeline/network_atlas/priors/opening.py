@@ -104,7 +104,11 @@ def _read_file(path: Path, sha256: str, otherwise: str) -> State:
     try:
         state: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-        raise ModelError(f"{path} is no file of tensors as torch.save writes them: {error}") from error
+        # Torch's own text advises to run what the file holds.
+        raise ModelError(
+            f"{path} is no file of tensors alone as torch.save writes them; give weights of an FFDNet, 'trained' or "
+            "'packaged'"
+        ) from error
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
         raise ModelError(f"{path} holds no mapping of names to tensors, as the weights of an FFDNet are")
     return state

@@ -37,7 +37,7 @@ RECEIPTS = 40
 SLOW_TASKS = ("optimize.steps=15", "sweep.block=2")
 """Tasks long enough that a kill mostly meets one at work."""
 NODES = 2
-RUN_SECONDS = 120.0
+RUN_SECONDS = 200.0
 
 
 @dataclass(frozen=True, slots=True)

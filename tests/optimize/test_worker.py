@@ -12,7 +12,9 @@ from conftest import quietly
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.models import batches
+from network_atlas.optimize import worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
+from network_atlas.optimize.loop import optimize
 from network_atlas.optimize.worker import OptimizeWorker
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.run.prepare import prepare
@@ -73,6 +75,25 @@ def test_a_second_attempt_says_that_it_is_one(tiny: Callable[..., RunConfig], tm
     columns = [[shown[name] for name in ("attempt", "start", "before_activation")] for shown in pictures]
     first = [[1, "noise", False], [1, "example", False]]
     assert columns == 2 * first + 4 * [[2, "noise", True]]
+
+
+def test_a_second_attempt_follows_the_depth_too(
+    tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = []
+
+    def noted(target: Any, pictures: Any, recipe: Any) -> Any:
+        recipes.append(recipe)
+        return optimize(target, pictures, recipe)
+
+    monkeypatch.setattr(worker, "optimize", noted)
+    layers = ["sweep.select.0.include=[output]", "sweep.select.0.types=[]", "sweep.select.0.channels=[0,1]"]
+    config = tiny("model.name=tiny_network:asleep", "optimize.depth.follow=true", *layers)
+    quietly(config)
+    first, second = recipes
+    assert (first.attempt, second.attempt) == (0, 1)
+    assert first.config != config.optimize
+    assert second.config == first.config
 
 
 def test_pictures_say_their_depth_and_are_the_same_alone(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

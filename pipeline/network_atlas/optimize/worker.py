@@ -197,7 +197,8 @@ class OptimizeWorker:
             if result.status != "ok" and pictures[number].together is None
         ]
         if again:
-            second_recipe = replace(recipe, attempt=1, starts={}, config=self._config.recipe(task.recipe))
+            config = fitted(self._config.recipe(task.recipe), task.layer, self._config.model.input).recipe
+            second_recipe = replace(recipe, attempt=1, starts={}, config=config)
             second_target = replace(target, before_activation=True)
             second = self._optimize(second_target, [pictures[number] for number in again], second_recipe, task)
             for number, result in zip(again, second, strict=True):

@@ -104,10 +104,10 @@ def _directions(layer: LayerPlan, done: Done) -> str:
 
 def _space(prepared: Prepared, done: Done) -> LayerPlan | None:
     """Return the layer in whose space images are compared: the last before the output, or else the output."""
-    layers = [layer for layer in prepared.plan.layers if layer.scan_keys]
-    scanned = [layer for layer in layers if all(key in done.scan for key in layer.scan_keys)]
-    before = [layer for layer in scanned if layer.layer.name != OUTPUT]
-    return next(iter([*before[-1:], *scanned[-1:]]), None)
+    layers = [layer for layer in reversed(prepared.plan.layers) if layer.scan_keys]
+    layers.sort(key=lambda layer: layer.layer.name == OUTPUT)
+    # The first that is scanned ends the search: this is asked for every layer, and a scan has hundreds of keys.
+    return next((layer for layer in layers if all(key in done.scan for key in layer.scan_keys)), None)
 
 
 def scanned_files(receipts: Iterable[Receipt]) -> tuple[str, ...]:

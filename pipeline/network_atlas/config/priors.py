@@ -63,22 +63,28 @@ Prior = Annotated[NoPrior | DenoiserPrior, Field(discriminator="name")]
 
 
 @settings
-class DenoiserTraining:
-    """How a denoiser is learned from the run's dataset: a small network after FFDNet (Zhang et al. 2018)."""
+class NetworkTraining:
+    """How a network is learned from the run's dataset by steps, whatever it is."""
 
-    features: Positive = setting(PRIOR, may_change=True)
-    convolutions: Annotated[int, Field(ge=3, le=32)] = setting(PRIOR, may_change=True)
     images: Positive = setting(PRIOR, may_change=True)
     """Images that it learns from, chosen by hash; one in sixteen is held out to measure it."""
-    side_px: Annotated[int, Field(ge=16, le=4096)] = setting(PRIOR, may_change=True)
-    """Images are made smaller until their shorter side is at most this."""
-    patch_px: Annotated[int, Field(ge=8, le=512)] = setting(PRIOR, may_change=True)
     batch: Positive = setting(PRIOR, may_change=True)
     steps: Positive = setting(PRIOR, may_change=True)
     learning_rate: AboveZero = setting(PRIOR, may_change=True)
     seed: Seed = setting(PRIOR, may_change=True)
     checkpoint_every: Positive = setting(NOTHING)
     """Steps between two checkpoints, from which a training that was stopped goes on."""
+
+
+@settings
+class DenoiserTraining(NetworkTraining):
+    """How a denoiser is learned from the run's dataset: a small network after FFDNet (Zhang et al. 2018)."""
+
+    features: Positive = setting(PRIOR, may_change=True)
+    convolutions: Annotated[int, Field(ge=3, le=32)] = setting(PRIOR, may_change=True)
+    side_px: Annotated[int, Field(ge=16, le=4096)] = setting(PRIOR, may_change=True)
+    """Images are made smaller until their shorter side is at most this."""
+    patch_px: Annotated[int, Field(ge=8, le=512)] = setting(PRIOR, may_change=True)
 
 
 @settings
@@ -99,23 +105,15 @@ class PatchesTraining:
 
 
 @settings
-class DecoderTraining:
+class DecoderTraining(NetworkTraining):
     """How a decoder from a layer's activations to images is learned (Dosovitskiy, Brox 2016)."""
 
     layer: str = setting(HASHED, may_change=True)
     """A layer of the atlas's network that has maps; '' takes the last with at least a sixteenth of the input's rows."""
-    images: Positive = setting(PRIOR, may_change=True)
-    """Images that it learns from, chosen by hash; one in sixteen is held out to measure it."""
     side_px: Annotated[int, Field(ge=8, le=1024)] = setting(PRIOR, may_change=True)
     """About the shorter side of the images that it makes: the layer's maps are doubled until they come nearest."""
     features: Annotated[int, Field(ge=8, le=1024)] = setting(PRIOR, may_change=True)
     """Of its first convolution; half as many after each doubling."""
-    batch: Positive = setting(PRIOR, may_change=True)
-    steps: Positive = setting(PRIOR, may_change=True)
-    learning_rate: AboveZero = setting(PRIOR, may_change=True)
-    seed: Seed = setting(PRIOR, may_change=True)
-    checkpoint_every: Positive = setting(NOTHING)
-    """Steps between two checkpoints, from which a training that was stopped goes on."""
 
 
 @settings

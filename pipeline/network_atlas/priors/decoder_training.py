@@ -2,13 +2,12 @@
 
 Images pass the atlas's network once, up to the layer. The decoder learns to give back what the network was shown, by
 the mean absolute error, which leaves edges sharper than the square of the error. Every random number of a step is
-drawn from a generator of that step's own: a training that goes on from a checkpoint gives the same weights, bit for
-bit, as one that was never stopped.
+drawn from a generator of that step's own (`network_atlas.priors.training`).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +23,8 @@ from network_atlas.models.capture import capture
 from network_atlas.models.load import normalize
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.priors.decoder import NETWORK, Decoder, doublings
-from network_atlas.priors.denoiser_training import HELD_OUT, rate
 from network_atlas.priors.fitting import Fitted, Fitting
+from network_atlas.priors.training import HELD_OUT, train
 
 SMALLEST = 1e-6
 """Least standard deviation of a channel: a dead one stays at zero."""
@@ -106,30 +105,15 @@ def _trained(fitting: Fitting, training: DecoderTraining, pairs: _Pairs) -> Deco
         torch.manual_seed(training.seed)
         network = Decoder(code=code, channels=colours, size=(size[0], size[1]), features=training.features)
     network = network.to(fitting.device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
-    with torch.enable_grad():
-        for step in range(_resumed(fitting, network, optimizer), training.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = training.learning_rate * rate(step / training.steps)
-            codes, images = _batch(pairs, training, step, fitting.device)
-            optimizer.zero_grad()
-            torch.autograd.backward((network(codes) - images).abs().mean())
-            optimizer.step()
-            if (step + 1) % training.checkpoint_every == 0 and step + 1 < training.steps:
-                state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-                fitting.checkpoints.write(state)
+
+    def loss(step: int) -> Tensor:
+        codes, images = _batch(pairs, training, step, fitting.device)
+        error: Tensor = (network(codes) - images).abs().mean()
+        return error
+
+    train(fitting, training, network, loss)
     network.eval().requires_grad_(False)
     return network
-
-
-def _resumed(fitting: Fitting, network: Decoder, optimizer: torch.optim.Optimizer) -> int:
-    """Load the last checkpoint, if there is one, and return the step to go on with."""
-    state: Any = fitting.checkpoints.read()
-    if state is None:
-        return 0
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
 
 
 def _batch(pairs: _Pairs, training: DecoderTraining, step: int, device: torch.device) -> tuple[Tensor, Tensor]:

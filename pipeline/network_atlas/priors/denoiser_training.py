@@ -1,7 +1,6 @@
 """Train a small denoiser on images of the run's own dataset.
 
-Every random number of a step is drawn from a generator of that step's own. So a training that goes on from a checkpoint
-gives the same weights, bit for bit, as one that was never stopped.
+Every random number of a step is drawn from a generator of that step's own (`network_atlas.priors.training`).
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +18,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from network_atlas.config.priors import DenoiserTraining
 from network_atlas.priors.denoiser import Denoiser
 from network_atlas.priors.fitting import Fitted, Fitting, Pixels, read_images
+from network_atlas.priors.training import HELD_OUT, train
 
 SMALLEST_LEVEL, LARGEST_LEVEL = 2 / 255, 75 / 255
 """Levels of the noise, drawn evenly on a logarithmic scale."""
-HELD_OUT = 16
-"""One image in so many is kept from training, to measure the result."""
 MEASURED_AT_MOST = 32
 MEASURED_LEVEL = 25 / 255
-WARM_UP = 0.05
-"""Share of the steps in which the rate rises; then it falls to zero along a cosine."""
 
 
 def fit_denoiser(fitting: Fitting) -> Fitted:
@@ -50,19 +45,7 @@ def _trained(fitting: Fitting, training: DenoiserTraining, images: Sequence[Pixe
         torch.manual_seed(training.seed)
         network = normalized(Denoiser(channels, training.features, training.convolutions, gives_noise=True))
     network = network.to(fitting.device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
-    start = _resumed(fitting, network, optimizer)
-    with torch.enable_grad():
-        for step in range(start, training.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = training.learning_rate * rate(step / training.steps)
-            batch = _batch(images, training, step).to(fitting.device)
-            optimizer.zero_grad()
-            torch.autograd.backward(_loss(network, batch))
-            optimizer.step()
-            if (step + 1) % training.checkpoint_every == 0 and step + 1 < training.steps:
-                state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-                fitting.checkpoints.write(state)
+    train(fitting, training, network, lambda step: _loss(network, _batch(images, training, step).to(fitting.device)))
     return folded(network)
 
 
@@ -90,23 +73,6 @@ def folded(network: Denoiser) -> Denoiser:
     network.model = nn.Sequential(*layers)
     network.requires_grad_(False)
     return network
-
-
-def _resumed(fitting: Fitting, network: Denoiser, optimizer: torch.optim.Optimizer) -> int:
-    """Load the last checkpoint, if there is one, and return the step to go on with."""
-    state: Any = fitting.checkpoints.read()
-    if state is None:
-        return 0
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
-
-
-def rate(progress: float) -> float:
-    """Return the rate as a share of the largest, from the share of the steps that are done."""
-    if progress < WARM_UP:
-        return (progress + 0.001) / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from network_atlas.models.frozen.freeze import freeze, frozen_forward, is_frozen
+from network_atlas.models.frozen.freeze import freeze, frozen_forward, is_frozen, way_of_running
 from network_atlas.models.frozen.recording import recorded
 
 IMAGES = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).contiguous(
@@ -291,6 +292,85 @@ def test_attention_has_its_own_values_and_gradient(
         torch.testing.assert_close(frozen_forward(model, IMAGES), reference(IMAGES))
 
 
+class Mixing(nn.Module):
+    """Tokens that attend to each other, by torch's function alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(3, 48, 3, stride=3), nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        parts = self.patches(images).flatten(2).transpose(1, 2).unflatten(2, (3, 2, 8)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(parts[0], parts[1], parts[2], scale=0.7)
+        return self.head(mixed.transpose(1, 2).flatten(2)).mean(1)
+
+
+def backward_names(output: Tensor) -> set[str]:
+    """Return the names of all functions that the gradient of a tensor goes through."""
+    names: set[str] = set()
+    waiting = [output.grad_fn]
+    while waiting:
+        function = waiting.pop()
+        if function is not None:
+            names.add(function.name())
+            waiting += [before for before, _ in function.next_functions]
+    return names
+
+
+def test_attention_in_bfloat16_has_the_gradient_of_float32() -> None:
+    model, reference = built(Mixing), built(Mixing)
+    assert freeze(model, IMAGES)
+    exact = outputs_and_gradient(reference, None, reference)
+    received = outputs_and_gradient(model, None, lambda images: frozen_forward(model, images), torch.bfloat16)
+    for mine, true in zip(received, exact, strict=True):
+        assert (mine - true).norm() <= 2e-2 * true.norm()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = frozen_forward(model, IMAGES.clone().requires_grad_())
+    assert "MixBackward" in backward_names(output)
+
+
+class NotInPlace(Net):
+    """Its activation leaves its input as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+
+
+class ActivatedTwice(Net):
+    """Its activation's input is read again afterwards."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        maps = self.norm(self.conv(maps))
+        return torch.relu(maps) - maps
+
+
+@pytest.mark.parametrize("name", ["norm", "conv"])
+def test_an_activation_takes_the_memory_of_a_captured_value_that_it_alone_reads(name: str) -> None:
+    def pointers(kind: Callable[[], Net], *, needs_gradient: bool = False) -> tuple[bool, bool]:
+        """Say whether the values are the model's own, and whether the activation's output is in its input's memory."""
+        model, reference = built(kind), built(kind)
+        if name == "conv":
+            model.norm = reference.norm = nn.Identity()
+        assert freeze(model, IMAGES)
+        seen: list[int] = []
+
+        def look(*arguments: Any) -> None:
+            with torch._C.DisableTorchFunction():  # as `capture` does
+                seen.append(arguments[-1].data_ptr())
+
+        module = model.get_submodule(name)
+        module.register_forward_hook(look)
+        model.act.register_forward_hook(look)
+        with torch.set_grad_enabled(needs_gradient):
+            output = frozen_forward(model, IMAGES.clone().requires_grad_(needs_gradient), outputs=[module])
+            return torch.allclose(output, reference(IMAGES), atol=1e-6), len(set(seen)) < len(seen)
+
+    assert pointers(NotInPlace) == (True, True)
+    assert pointers(NotInPlace, needs_gradient=True) == (True, False)
+    assert pointers(ActivatedTwice) == (True, False)
+
+
 def test_what_goes_into_an_activation_is_seen_as_it_is() -> None:
     model = built(Net)
     assert freeze(model, IMAGES)
@@ -327,6 +407,7 @@ def test_a_network_that_goes_another_way_runs_as_it_is(caplog: pytest.LogCapture
     torch.testing.assert_close(frozen_forward(model, IMAGES), reference(IMAGES))
     assert not is_frozen(model)
     assert "runs as it is from now on" in caplog.text
+    assert way_of_running(model).startswith("as it is: ")
     torch.testing.assert_close(frozen_forward(model, IMAGES), reference(IMAGES))
 
 

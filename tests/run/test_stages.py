@@ -579,6 +579,15 @@ def test_units_that_are_not_channels_have_rows_of_their_own(tiny: Callable[..., 
     assert (tmp_path / "atlas" / "site" / "index.html").is_file()
 
 
+def test_the_record_and_the_log_say_whether_the_network_ran_frozen(atlas_root: Path) -> None:
+    record = json.loads((atlas_root / "plan" / "run.json").read_text())
+    (log,) = (atlas_root / "logs").iterdir()
+    noted = [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "network"]
+    assert {line["stage"]: line["ran"] for line in noted} == record["network"]
+    assert {"scan", "optimize", "calibrate"} <= record["network"].keys()
+    assert all(set(ways) == {"frozen"} for ways in record["network"].values())
+
+
 def test_the_record_and_the_log_name_the_machine_that_last_bits_depend_on(atlas_root: Path) -> None:
     record = json.loads((atlas_root / "plan" / "run.json").read_text())
     (log,) = (atlas_root / "logs").iterdir()

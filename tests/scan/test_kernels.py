@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from network_atlas.layers import LayerSpec
+from network_atlas.scan import reducers
+from network_atlas.scan.helpers import NO_HELPERS, Helpers
 from network_atlas.scan.reducers import Reducer, on_device
 from network_atlas.stats.reduced import FIELDS
 
@@ -13,8 +15,8 @@ def spec(channels: int, rows: int, columns: int) -> LayerSpec:
     return LayerSpec(index=0, name="layer", type="Conv2d", channels=channels, height=rows, width=columns)
 
 
-def reduced(maps: torch.Tensor) -> dict[str, np.ndarray]:
-    reducer = Reducer([spec(*maps.shape[1:])], len(maps))
+def reduced(maps: torch.Tensor, helpers: Helpers = NO_HELPERS) -> dict[str, np.ndarray]:
+    reducer = Reducer([spec(*maps.shape[1:])], len(maps), helpers)
     reducer.start([])
     reducer.receive(spec(*maps.shape[1:]), maps)
     reducer.end(len(maps))
@@ -22,7 +24,9 @@ def reduced(maps: torch.Tensor) -> dict[str, np.ndarray]:
     return {name: getattr(numbers, name) for name in FIELDS}
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 1, 1, 1), (2, 17, 1, 1), (3, 8, 13, 9), (2, 5, 197, 1)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4, 5), (1, 1, 1, 1), (2, 17, 1, 1), (3, 8, 13, 9), (2, 5, 197, 1), (2, 3, 16, 12)]
+)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_compiled_reductions_are_torchs(shape: tuple[int, ...], layout: torch.memory_format) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -61,11 +65,30 @@ def test_a_map_with_nan_has_nan_for_its_numbers() -> None:
     ).any()
 
 
-@pytest.mark.parametrize("position", range(9))
+@pytest.mark.parametrize("position", range(16))
+def test_a_value_that_is_not_a_number_is_seen_at_every_position(position: int) -> None:
+    maps = torch.ones(1, 2, 4, 4)
+    maps[0, 1].view(-1)[position] = float("nan")
+    numbers = reduced(maps)
+    for name in ("spatial_maximum", "spatial_minimum", "spatial_mean", "within"):
+        np.testing.assert_array_equal(np.isnan(numbers[name]), [[False, True]])
+
+
+@pytest.mark.parametrize("side", [3, 4])
+def test_helpers_change_no_bit(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reducers, "SHARED_FROM", 0)
+    maps = torch.randn(5, 7, side, side).contiguous(memory_format=torch.channels_last)
+    alone, helped = reduced(maps), reduced(maps, Helpers(2))
+    for name in FIELDS:
+        np.testing.assert_array_equal(alone[name], helped[name])
+
+
+@pytest.mark.parametrize("position", range(16))
+@pytest.mark.parametrize("side", [3, 4])
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
-def test_infinity_is_distinguished_from_nan_at_every_position(value: float, position: int) -> None:
-    maps = torch.ones(1, 1, 3, 3)
-    maps.view(-1)[position] = value
+def test_infinity_is_distinguished_from_nan_at_every_position(value: float, side: int, position: int) -> None:
+    maps = torch.ones(1, 1, side, side)
+    maps.view(-1)[position % (side * side)] = value
     numbers, torchs = reduced(maps), on_device(maps)
     for name, values in torchs.items():
         np.testing.assert_array_equal(numbers[name], values.numpy(), err_msg=name)

@@ -31,7 +31,7 @@ from network_atlas.stats.sample import sample_hash
 
 STATISTICS_ALGORITHM = 1
 """Raise this number when the statistics of the same images change."""
-SCAN_ALGORITHM = 6
+SCAN_ALGORITHM = 7
 """Raise this number when the same scan gives other numbers."""
 
 

@@ -2,8 +2,9 @@
 
 Every map is read once, while it is still in the cache: its extremes, their positions, its mean and its spread come out
 of one pass. The same in torch takes six passes and five to ten times as long, more than the forward pass itself
-(`scripts/bench/scan`). Channels are the innermost loop, so the compiler works on many at once. Sums run over blocks of
-64 positions in float32 and over blocks in float64.
+(`scripts/bench/scan`). Channels are the innermost loop, so the compiler works on many at once. Where there are few,
+neighbouring positions lie side by side in a row, as lanes, and are put together at the end: a map of 16 channels takes
+a third of the time. Sums run over blocks of 64 rows in float32 and over blocks in float64.
 
 The steps of the loop are functions that LLVM is made to inline: called, they would hide from it that the running
 arrays do not overlap, and it would not vectorize.
@@ -20,13 +21,15 @@ from numpy.typing import NDArray
 from network_atlas.stats.kernels import compiled
 
 BLOCK = 64
+WIDE = 128
+"""Lanes of a row up to which neighbouring positions are put side by side."""
 Array = NDArray[Any]
 Extremes = tuple[Array, Array, Array, Array]
-"""The running maximum of each channel, float32, its flat position, int32, and those of the minimum: (channels,)."""
+"""The running maximum of each lane, float32, its row, int32, and those of the minimum: (lanes,)."""
 Sums = tuple[Array, Array, Array]
-"""Of each channel: the value that is subtracted first, the sum, and the sum of squares; float32 (channels,)."""
+"""Of each lane: the value that is subtracted first, the sum, and the sum of squares; float32 (lanes,)."""
 Totals = tuple[Array, Array]
-"""The sum of each channel and the sum of squares, over all blocks, float64 (channels,)."""
+"""The sum of each lane and the sum of squares, over all blocks, float64 (lanes,)."""
 Into = tuple[Array, Array, Array, Array, Array, Array]
 """One array for each of `network_atlas.stats.reduced.FIELDS`, in their order: (images, channels)."""
 
@@ -34,13 +37,37 @@ inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 @inlined
-def _start(row: Array, extremes: Extremes, origins: Array) -> None:
-    """Begin a map with its first row."""
+def _start(row: Array, channels: int, extremes: Extremes, origins: Array) -> None:
+    """Begin a map with its first row; all lanes of a channel count from the value at the first position."""
     high, high_at, low, low_at = extremes
     for c in range(row.shape[0]):
         high[c] = low[c] = row[c]
         high_at[c] = low_at[c] = 0
-        origins[c] = row[c] if np.isfinite(row[c]) else np.float32(0)
+        first = row[c % channels]
+        origins[c] = first if np.isfinite(first) else np.float32(0)
+
+
+@inlined
+def _join_lanes(channels: int, extremes: Extremes, totals: Totals) -> None:
+    """Put the lanes of each channel together in its first one, with positions for rows; ties go to the first."""
+    high, high_at, low, low_at = extremes
+    total, squares = totals
+    fold = total.shape[0] // channels
+    if fold == 1:
+        return
+    for c in range(channels):
+        high_at[c], low_at[c] = high_at[c] * fold, low_at[c] * fold
+    for lane in range(1, fold):
+        for c in range(channels):
+            other = lane * channels + c
+            at = high_at[other] * fold + lane
+            if high[other] > high[c] or (high[other] == high[c] and at < high_at[c]):
+                high[c], high_at[c] = high[other], at
+            at = low_at[other] * fold + lane
+            if low[other] < low[c] or (low[other] == low[c] and at < low_at[c]):
+                low[c], low_at[c] = low[other], at
+            total[c] += total[other]
+            squares[c] += squares[other]
 
 
 @inlined
@@ -104,7 +131,7 @@ def _finish(image: int, positions: int, extremes: Extremes, origins: Array, tota
     total, squares = totals
     high, high_at, low, low_at = extremes
     spatial_maximum, maximum_at, spatial_minimum, minimum_at, spatial_mean, within = into
-    for c in range(total.shape[0]):
+    for c in range(spatial_maximum.shape[1]):
         is_broken = np.isnan(total[c])  # NaN compares false, so extremes alone would not show it
         spatial_maximum[image, c] = np.float32(np.nan) if is_broken else high[c]
         spatial_minimum[image, c] = np.float32(np.nan) if is_broken else low[c]
@@ -114,7 +141,6 @@ def _finish(image: int, positions: int, extremes: Extremes, origins: Array, tota
         within[image, c] = 0.0 if spread < 0 else spread  # rounding may leave a little less than nothing
 
 
-@compiled
 def reduce_maps(maps: Array, into: Into) -> None:
     """Reduce `maps`, float32 (images, positions, channels), into arrays of (images, channels).
 
@@ -123,21 +149,33 @@ def reduce_maps(maps: Array, into: Into) -> None:
     a number, its numbers are NaN.
     """
     images, positions, channels = maps.shape
-    high, low = np.empty(channels, np.float32), np.empty(channels, np.float32)
-    high_at, low_at = np.empty(channels, np.int32), np.empty(channels, np.int32)
-    origins, part = np.empty(channels, np.float32), np.empty(channels, np.float32)
-    part_squares = np.empty(channels, np.float32)
-    total, squares = np.empty(channels, np.float64), np.empty(channels, np.float64)
+    fold = 1
+    while positions % (2 * fold) == 0 and 2 * fold * channels <= WIDE:
+        fold *= 2
+    _reduce_rows(maps.reshape(images, positions // fold, fold * channels), positions, into)
+
+
+@compiled
+def _reduce_rows(maps: Array, positions: int, into: Into) -> None:
+    """Reduce `maps`, (images, rows, lanes), of `positions` positions; a row has some positions' channels in a row."""
+    images, rows, lanes = maps.shape
+    channels = into[0].shape[1]
+    high, low = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    high_at, low_at = np.empty(lanes, np.int32), np.empty(lanes, np.int32)
+    origins, part = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    part_squares = np.empty(lanes, np.float32)
+    total, squares = np.empty(lanes, np.float64), np.empty(lanes, np.float64)
     extremes, sums = (high, high_at, low, low_at), (origins, part, part_squares)
     for image in range(images):
-        _start(maps[image, 0], extremes, origins)
+        _start(maps[image, 0], channels, extremes, origins)
         total[:] = squares[:] = 0.0
-        for start in range(0, positions, BLOCK):
+        for start in range(0, rows, BLOCK):
             # float32 has twice as many lanes as float64, and over 64 values its rounding stays small.
             part[:] = part_squares[:] = np.float32(0)
             _add_fours(maps[image], start, extremes, sums)
             _add_rest(maps[image], start, extremes, sums)
-            for c in range(channels):
+            for c in range(lanes):
                 total[c] += part[c]
                 squares[c] += part_squares[c]
+        _join_lanes(channels, extremes, (total, squares))
         _finish(image, positions, extremes, origins, (total, squares), into)

@@ -8,6 +8,7 @@ they are one compiled pass over the map; elsewhere they are torch's, and are cop
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from network_atlas.layers import LayerSpec, channel_slices
 from network_atlas.scan import kernels
+from network_atlas.scan.helpers import NO_HELPERS, Helpers
 from network_atlas.stats.reduced import FIELDS, Reduced
 from network_atlas.stats.sample import positions_of
 
@@ -24,15 +26,19 @@ Floats = NDArray[np.float32]
 
 KEPT = 64
 """The number of images whose numbers are kept before they go into the statistics."""
+SHARED_FROM = 100_000
+"""Values of a layer's maps from which threads share them: for fewer, handing them over takes longer."""
 
 
 class Reducer:
     """Reduces the maps of batch after batch, for all layers, and keeps their numbers until `taken`.
 
-    The statistics take in many images at once: they then touch each channel's memory once, not once per batch.
+    The statistics take in many images at once: they then touch each channel's memory once, not once per batch. With
+    `helpers` the images of a batch are reduced side by side; each is reduced by itself, so the numbers are the same.
     """
 
-    def __init__(self, layers: Sequence[LayerSpec], batch: int) -> None:
+    def __init__(self, layers: Sequence[LayerSpec], batch: int, helpers: Helpers = NO_HELPERS) -> None:
+        self._helpers = helpers
         self.channels = sum(layer.channels for layer in layers)
         self.parts = {layer.name: part for layer, part in zip(layers, channel_slices(layers), strict=True)}
         # A batch begins with at most KEPT - 1 images kept, and a filled-up one writes all of its rows.
@@ -67,9 +73,10 @@ class Reducer:
 
     def _reduce(self, layer: LayerSpec, flat: Floats) -> None:
         part, rows = self.parts[layer.name], slice(self._images, self._images + len(flat))
-        maximum, maximum_at, minimum, minimum_at, mean, within = (self._arrays[name][rows, part] for name in FIELDS)
-        into = (maximum, maximum_at, minimum, minimum_at, mean, within)
-        kernels.reduce_maps(flat, into)
+        arrays = [self._arrays[name][rows, part] for name in FIELDS]
+        at_once = 1 if flat.size >= SHARED_FROM and self._helpers.count > 1 else len(flat)
+        parts = [slice(start, start + at_once) for start in range(0, len(flat), at_once)]
+        self._helpers.do([partial(_reduce_part, flat, arrays, images) for images in parts])
         images, positions = self._where(*layer.positions)
         if len(images):
             sampled = slice(self._sampled, self._sampled + len(images))
@@ -113,6 +120,11 @@ class Reducer:
         vectors = torch.from_numpy(self._vectors[:sampled]).half().numpy()
         of_all = {name: self._arrays[name][:images] for name in FIELDS}
         return Reduced(**of_all, vectors=vectors, centre=self._centre[:sampled])
+
+
+def _reduce_part(flat: Floats, arrays: Sequence[NDArray[Any]], images: slice) -> None:
+    maximum, maximum_at, minimum, minimum_at, mean, within = (array[images] for array in arrays)
+    kernels.reduce_maps(flat[images], (maximum, maximum_at, minimum, minimum_at, mean, within))
 
 
 def _flat_centre(layer: LayerSpec) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from network_atlas.config.schema import ScanConfig
 from network_atlas.plan.tasks import ScanTask
+from network_atlas.scan.helpers import NO_HELPERS, Helpers
 from network_atlas.stats.classes import ClassSums
 from network_atlas.stats.partial import Partial
 from network_atlas.stats.reduced import Reduced
@@ -18,7 +20,8 @@ from network_atlas.stats.sampled import RunningSample, Sampled
 class SpanScan:
     """The scan of one task: turns indices in the span into numbers, classes and ids, and updates the statistics."""
 
-    def __init__(self, task: ScanTask, config: ScanConfig) -> None:
+    def __init__(self, task: ScanTask, config: ScanConfig, helpers: Helpers = NO_HELPERS) -> None:
+        self._helpers = helpers
         span, layers = task.span, task.layers
         # Sorted: the numbers of the classes must not depend on which example comes first.
         labels = tuple(sorted({label for label in span.labels if label})) if config.class_k else ()
@@ -37,11 +40,15 @@ class SpanScan:
         span, reduced = self._task.span, reduced.without_non_finite(self._sizes)
         numbers = span.start + np.array(indices, np.int64)
         classes = np.array([self._class_numbers.get(span.labels[index], -1) for index in indices], np.int32)
-        self.partial.update(reduced, numbers, classes)
-        self._class_sums.update(reduced.spatial_mean, classes)
         images = [image for image, index in enumerate(indices) if self._sampled[index]]
         ids, labels = ([values[indices[image]] for image in images] for values in (span.example_ids, span.labels))
-        self._sample.update(reduced, images, ids, labels)
+        self._helpers.do(
+            [
+                *self.partial.updates(reduced, numbers, classes),
+                partial(self._class_sums.update, reduced.spatial_mean, classes),
+                partial(self._sample.update, reduced, images, ids, labels),
+            ]
+        )
 
     @property
     def class_sums(self) -> ClassSums:

@@ -26,6 +26,7 @@ from network_atlas.models.load import normalize
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.plan.tasks import ScanTask
+from network_atlas.scan.helpers import Helpers
 from network_atlas.scan.images import ImageStatistics
 from network_atlas.scan.reducers import Reducer
 from network_atlas.scan.span import SpanScan
@@ -53,11 +54,12 @@ class ScanWorker:
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
         self._fitting = FittingBatch(self._batch)
+        self._helpers = Helpers(torch.get_num_threads() if self._device.type == "cpu" else 1)
 
     def run(self, task: ScanTask) -> Receipt:
         """Scan one span for the task's layers and commit the partial."""
         started = time.monotonic()
-        scan = SpanScan(task, self._config.kept)
+        scan = SpanScan(task, self._config.kept, self._helpers)
         images = ImageStatistics(self._config.model.input)
         failures = self._scan(task, scan, images)
         files = self._put(task, scan) if task.layers else []
@@ -92,7 +94,7 @@ class ScanWorker:
 
     def _scan(self, task: ScanTask, scan: SpanScan, images: ImageStatistics) -> list[Failure]:
         failures: list[Failure] = []
-        reducer, kept = Reducer(task.layers, self._batch), list[int]()
+        reducer, kept = Reducer(task.layers, self._batch, self._helpers), list[int]()
         ids = task.span.example_ids
         with torch.no_grad(), capture(self._model, task.layers, reducer.receive, stop=True) as run:
             for indices, pixels in self._batches(ids, failures):

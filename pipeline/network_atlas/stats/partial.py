@@ -7,8 +7,9 @@ by the spatial minimum.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,20 +100,33 @@ class Partial:
 
         `classes`, (examples,), index the labels that the partial was made for; -1 is none.
         """
+        for work in self.updates(reduced, numbers, classes):
+            work()
+
+    def updates(
+        self, reduced: Reduced, numbers: NDArray[np.int64], classes: NDArray[np.int32]
+    ) -> list[Callable[[], None]]:
+        """Return what `update` does, in pieces that touch nothing in common: they may be done in any order."""
         maximum, maximum_at, mean = reduced.spatial_maximum, reduced.spatial_maximum_at, reduced.spatial_mean
-        self.spatial_maximum.update(maximum)
-        self.spatial_mean.update(mean)
-        self.spatial_maximum_histogram.update(maximum)
-        self.spatial_mean_histogram.update(mean)
-        self.top.update(maximum, maximum_at, numbers)
-        self.bottom.update(reduced.spatial_minimum, reduced.spatial_minimum_at, numbers)
-        self.top_mean.update(mean, maximum_at, numbers)
-        self.bottom_mean.update(mean, maximum_at, numbers)
-        self.classes.update(maximum, maximum_at, numbers, classes)
+        return [  # the longest first, so that threads end together
+            partial(self.top_mean.update, mean, maximum_at, numbers),
+            partial(self.bottom_mean.update, mean, maximum_at, numbers),
+            partial(self.top.update, maximum, maximum_at, numbers),
+            partial(self.bottom.update, reduced.spatial_minimum, reduced.spatial_minimum_at, numbers),
+            partial(self.classes.update, maximum, maximum_at, numbers, classes),
+            partial(self.spatial_maximum_histogram.update, maximum),
+            partial(self.spatial_mean_histogram.update, mean),
+            partial(self.spatial_maximum.update, maximum),
+            partial(self.spatial_mean.update, mean),
+            partial(self._add_spread, reduced),
+        ]
+
+    def _add_spread(self, reduced: Reduced) -> None:
+        """Take in what is kept of the maps' inside: the spread, the smallest value, whether all was finite."""
         for row in reduced.within:  # one by one: the same bits whatever the batch
             self.within += row
         self.minimum = np.fmin(self.minimum, np.fmin.reduce(reduced.spatial_minimum, axis=0))
-        self.non_finite += np.isnan(mean).sum(axis=0)
+        self.non_finite += np.isnan(reduced.spatial_mean).sum(axis=0)
 
     @property
     def count(self) -> Counts:

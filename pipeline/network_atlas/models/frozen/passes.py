@@ -129,9 +129,8 @@ class FrozenPass(TorchFunctionMode):
         if function in calls.READ_ONLY:
             return function(*arguments, **keywords)
         last, self._last = self._last, None
-        if last is not None and last[0] is calls.input_of(arguments, keywords):
-            if last[1] == calls.activation_of(function, arguments, keywords):
-                return activate(*last)
+        if last is not None and _activates(last, function, arguments, keywords):
+            return activate(*last)
         if self._ahead:
             done = self._take_over(function, arguments, keywords)
             if done is not None:
@@ -144,12 +143,7 @@ class FrozenPass(TorchFunctionMode):
             return self._linear(function, arguments, keywords)
         if calls.is_attention(function):
             return self._attend(function, arguments, keywords)
-        if calls.is_mix(function):
-            call = MixCall(*arguments, **keywords)
-            with_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in call[:3])
-            if with_gradient and _number_format(call.query) is torch.bfloat16 and can_mix(call):
-                return mix(call)
-        return function(*arguments, **keywords)
+        return _mix(arguments, keywords) if calls.is_mix(function) else function(*arguments, **keywords)
 
     def _take_over(self, function: Function, arguments: Any, keywords: Any) -> Tensor | None:
         """Return the value of a call that was computed ahead; None for a call that has to do with no such value."""
@@ -262,6 +256,21 @@ class FrozenPass(TorchFunctionMode):
             if result is not None:
                 return result
         return function(*arguments, **keywords)
+
+
+def _activates(last: tuple[Tensor, Activation], function: Function, arguments: Any, keywords: Any) -> bool:
+    """Say whether a call computes the activation of that very value."""
+    value, activation = last
+    is_input = calls.input_of(arguments, keywords) is value
+    return is_input and calls.activation_of(function, arguments, keywords) == activation
+
+
+def _mix(arguments: Any, keywords: Any) -> Tensor:
+    call = MixCall(*arguments, **keywords)
+    with_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in call[:3])
+    if with_gradient and _number_format(call.query) is torch.bfloat16 and can_mix(call):
+        return mix(call)
+    return F.scaled_dot_product_attention(*arguments, **keywords)
 
 
 def _is_same(call: tuple[Any, ...], known: tuple[Any, ...]) -> bool:

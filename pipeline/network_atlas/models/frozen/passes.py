@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.activations import activate
+from network_atlas.models.frozen.attention import Linear as LinearMap
 from network_atlas.models.frozen.attention import can_mix, mix, self_attention
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall
 from network_atlas.models.frozen.convolutions import Convolution, Kernels
@@ -250,7 +251,11 @@ class FrozenPass(TorchFunctionMode):
     def _attend(self, function: Function, arguments: Any, keywords: Any) -> Any:
         first = calls.input_of(arguments, {"input": keywords.get("query")})
         fixed = [weight for weight in _flat(arguments, keywords) if isinstance(weight, nn.Parameter)]
-        linear = {torch.bfloat16: self._linear_map, torch.float32: F.linear}.get(_number_format(first))
+        linears: dict[torch.dtype, LinearMap] = {
+            torch.bfloat16: self._linear_map,
+            torch.float32: F.linear,
+        }
+        linear = linears.get(_number_format(first))
         if linear is not None and _is_fixed(*fixed) and len(fixed) >= 2:
             result = self_attention(arguments, keywords, linear)
             if result is not None:

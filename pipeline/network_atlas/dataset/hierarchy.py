@@ -173,11 +173,16 @@ def _check_circles(parents: Mapping[str, tuple[str, ...]], where: str) -> None:
 
 
 def unknown_labels(hierarchy: Hierarchy, labels: frozenset[str], config: DatasetConfig) -> str:
-    """Return a sentence on the labels that the hierarchy does not know; '' if there are none.
+    """Return a sentence on the labels that the hierarchy does not know, or that there are none; '' if all is well.
 
     Raises DatasetError if it knows none of them.
     """
     unknown = sorted(label for label in labels if label and hierarchy.node(label) is None)
+    if hierarchy.parents and labels and not labels - {""}:
+        return (
+            f"dataset.hierarchy={config.hierarchy!r} has nothing to name: no image has a label. Say where labels are "
+            "with dataset.label, or leave dataset.hierarchy out"
+        )
     if not hierarchy.parents or not unknown:
         return ""
     first = ", ".join(repr(label) for label in unknown[:3]) + (", ..." if len(unknown) > 3 else "")

@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from network_atlas.config.dataset import DatasetConfig
-from network_atlas.errors import DatasetError
+from network_atlas.errors import DatasetError, counted
 from network_atlas.fingerprints import fingerprint
 
 IMAGENET = "imagenet"
@@ -146,8 +146,8 @@ def _lines(text: str, where: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) not in (2, 3) or not columns[0]:
             raise DatasetError(
-                f"{where}, line {number}: {line!r} has {len(columns)} columns; allowed are 2 (child, parent) or 3 (and "
-                f"names), and the child must have a text. {FIX}"
+                f"{where}, line {number}: {line!r} has {counted(len(columns), 'column')}; allowed are 2 (child, "
+                f"parent) or 3 (and names), and the child must have a text. {FIX}"
             )
         called = tuple(name.strip() for name in columns[2].split("|") if name.strip()) if len(columns) == 3 else ()
         yield columns[0], columns[1], called

@@ -114,6 +114,15 @@ def planned(config: RunConfig) -> Iterator[Picture]:
         yield from layer.pictures
 
 
+def test_what_a_normalization_by_the_images_own_numbers_leaves_over_is_stored(atlas: Atlas) -> None:
+    rows = {row["layer"]: row for row in atlas.table("attributions").to_pylist() if row["channel"] == 0}
+    assert rows["upper"]["residual"] < 1e-5
+    assert rows["normed"]["parents"] == ["upper"]
+    assert rows["normed"]["residual"] == pytest.approx(1, abs=0.01), "the sum of A is zero, whatever drives the value"
+    for example in rows["normed"]["examples"]:
+        assert example["residual"] == pytest.approx(example["value"], rel=0.01)
+
+
 def test_a_run_with_nothing_to_do_makes_nothing_again(config: RunConfig, atlas: Atlas) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(config.store.root).rglob("*.parquet")}
     quietly(config)
@@ -122,7 +131,7 @@ def test_a_run_with_nothing_to_do_makes_nothing_again(config: RunConfig, atlas: 
     made_again = {path.name for path in after if after[path] != before.get(path)}
     assert made_again <= {"layers.parquet", "items.parquet"}
     counts = {stage.name: (stage.done, stage.total) for stage in read_status(config.store.root).stages}
-    assert counts["optimize"] == counts["calibrate"] == (8, 8)
+    assert counts["optimize"] == counts["calibrate"] == (9, 9)
 
 
 def test_a_picture_without_prior_stands_before_one_with(config: RunConfig) -> None:
@@ -151,4 +160,9 @@ def test_in_a_browser_the_page_has_a_picture_of_each_group(config: RunConfig) ->
         )
         assert {text[0] for text in page.locator(".examples b.group").all_inner_texts()} == {"A", "B"}
         assert "it may have two meanings" in page.inner_text(".circuit")
+        assert "Nothing is left over" in page.inner_text(".circuit")
+        page.goto(f"{next(layers.glob('*-normed.html')).as_uri()}#channel=0")
+        page.wait_for_selector(".circuit a")
+        left = "100 % of it is left over: saturation, gates, normalization or attention stand between, and these"
+        assert f"{left} numbers say little" in page.inner_text(".circuit")
         assert problems == []

@@ -177,5 +177,7 @@ class ModelFacts:
     """The model also runs on images of half its input's height and width."""
     contents: Mapping[str, str] = field(default_factory=dict)
     """Name of each parameter, buffer and module to a hash of it, a module's without its tensors: says what changed."""
+    lowest: Mapping[str, float] = field(default_factory=dict)
+    """Layer name to the smallest of its values on generated images, of those that were looked at."""
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Layer name to the names in `contents` that its `upstream` covers."""

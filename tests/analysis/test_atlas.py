@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
 
@@ -92,6 +93,16 @@ def test_what_an_atlas_lacks_is_named(atlas: Atlas) -> None:
         atlas.image("conv2:3", "channel-")
     with pytest.raises(StoreError, match=r"no layer 'conv9'"):
         atlas.activations("conv9")
+
+
+def test_tables_of_an_earlier_version_are_refused_with_the_column_and_the_fix(finished: Path) -> None:
+    atlas = open_atlas(str(finished))
+    for file in atlas.manifest.under("tables/channel_stats"):
+        whole = pq.read_table(finished / file.path)
+        pq.write_table(whole.drop_columns(["name"]), finished / file.path)
+    with pytest.raises(StoreError, match=r"lacks the column 'name': an earlier version .* Run the same command again"):
+        atlas.channels()
+    assert atlas.table("channel_stats", ["name"]).column("name").null_count > 0
 
 
 def test_an_atlas_without_a_dataset_has_channels_too(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ def test_every_table_has_the_columns_of_its_schema(retrained_root: Path) -> None
     assert (atlas.number, atlas.root, atlas.layers) == (2, str(retrained_root), LAYERS)
     for name in atlas.tables:
         assert atlas.table(name).schema.names == SCHEMAS[name].names
-    assert {name for name in FOLDERS if not atlas.table(name).num_rows} == {*("failures", "attributions", "edges")}
+    assert {name for name in FOLDERS if not atlas.table(name).num_rows} == {
+        *("failures", "attributions", "edges", "circuits")
+    }
     assert atlas.table("atlas", ["channel"]).column_names == ["channel"]
     assert b"description" in atlas.table("atlas").schema.field("status").metadata
 

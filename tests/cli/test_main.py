@@ -85,6 +85,7 @@ def test_plan_shows_the_work_and_changes_nothing(
         "3 of 9 layers, 18 channels",
         "36; 0 done, 36 to do in 9 tasks",
         "12 examples",
+        "of assembling: names and clarity of 26 channels",
     ):
         assert words in output
     assert not (tmp_path / "atlas").exists()

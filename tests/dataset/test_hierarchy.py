@@ -74,7 +74,7 @@ def test_a_name_of_two_classes_is_a_concept_of_its_own() -> None:
     [
         ("", "holds no line"),
         ("# nothing\n\n", "holds no line"),
-        ("dog animal\n", "line 1: 'dog animal' has 1 columns"),
+        ("dog animal\n", "line 1: 'dog animal' has 1 column;"),
         ("dog\tanimal\n\tplant\n", "line 2"),
         ("a\tb\tc\td\n", "has 4 columns"),
         ("dog\tanimal\nanimal\tthing\nthing\tdog\n", "dog > animal > thing > dog"),
@@ -105,6 +105,13 @@ def test_labels_that_are_not_in_the_file_are_counted() -> None:
     assert unknown_labels(Hierarchy(), frozenset({"stone"}), dataset()) == ""
     with pytest.raises(DatasetError, match="knows none of the dataset's labels"):
         unknown_labels(hierarchy, frozenset({"stone", ""}), dataset("pets.tsv"))
+
+
+def test_a_hierarchy_without_labels_says_so() -> None:
+    said = unknown_labels(imagenet(), frozenset({""}), dataset("imagenet", "none"))
+    assert said.startswith("dataset.hierarchy='imagenet' has nothing to name: no image has a label")
+    assert "dataset.label" in said
+    assert unknown_labels(Hierarchy(), frozenset({""}), dataset(label="none")) == ""
 
 
 def test_a_run_is_refused_before_any_work(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

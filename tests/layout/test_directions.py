@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import quietly
+from planning import plan_of
 
 from network_atlas import open_atlas
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import SelectionError
 from network_atlas.layout.directions import find
+from network_atlas.plan.directions import too_many, with_expected_directions
 from network_atlas.run.prepare import prepare
 from network_atlas.stats.monosemantic import PairSums, random_rotation, scaled
 
@@ -49,6 +51,27 @@ def test_directions_of_noise_are_not_stable() -> None:
 def test_negative_values_have_no_factors() -> None:
     with pytest.raises(SelectionError, match="conv1 has -1"):
         find(-np.ones((40, 3), np.float32), 2, method="nmf", seed=0, layer="conv1")
+
+
+def test_negative_values_are_refused_before_any_work(tiny: Tiny) -> None:
+    asked = ("sweep.directions.method=nmf", "sweep.directions.include=[conv*]")
+    with pytest.raises(SelectionError, match=r"nmf is .* these have some: conv1 \(-\d.*conv3 \(-.*method=k_means"):
+        prepare(tiny(*asked), measured=False)
+    layers = plan_of(tiny("sweep.directions.method=nmf", "sweep.directions.include=[first]")).layers
+    assert [layer.layer.name for layer in layers if layer.directions] == ["first"], "no negative value is known"
+
+
+def test_more_directions_than_the_sample_gives_are_named_and_not_counted(tiny: Tiny) -> None:
+    config = tiny("sweep.directions.include=[conv2, conv3]", "sweep.directions.count=64")
+    prepared = prepare(config, measured=False)
+    assert [notice for notice in prepared.notices if "sweep.directions.count=64 is more than" in notice] == [
+        too_many(prepared.plan, config)
+    ]
+    assert "6 directions at most in conv2 and 1 other layer, one for 4" in too_many(prepared.plan, config)
+    expected = with_expected_directions(prepared.plan, (), config)
+    found = [picture for layer in expected.layers for picture in layer.pictures if picture.objective == "direction"]
+    assert len(found) == 2 * 6
+    assert too_many(prepared.plan, tiny("sweep.directions.count=6")) == ""
 
 
 def test_few_vectors_have_few_directions() -> None:

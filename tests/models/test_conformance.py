@@ -160,7 +160,7 @@ def test_every_layer_that_is_listed_is_right(name: str, size: int, larger: int, 
 
 
 def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig, run: RunConfig) -> None:
-    """Learn pictures of three channels of three layers: in two layers at least, one of the three must climb.
+    """Learn pictures of five channels of three layers: in two layers at least, one of the five must climb.
 
     Not all do: some means are constant (over the features behind a layer norm, over the keys of attention). Steps are
     short, since scores of random networks are rough, and pictures start with the contrast of the images from which the
@@ -170,7 +170,7 @@ def assert_scores_rise(model: nn.Module, facts: ModelFacts, config: ModelConfig,
     climbed = []
     for layer in (distinct[len(distinct) * quarter // 4] for quarter in (1, 2, 3)):
         target = Target(model=model, input=config.input, layers=(layer,), device=torch.device("cpu"))
-        numbers = {0, layer.channels // 2, layer.channels - 1}
+        numbers = {(layer.channels - 1) * part // 4 for part in range(5)}
         pictures = [picture(Channel(layer=layer.name, channel=number)) for number in sorted(numbers)]
         results = made(target, pictures, replace(run.optimize, steps=12, learning_rate=0.005))
         climbed.append(any(result.curve[-1]["score"] > result.curve[0]["score"] for result in results))

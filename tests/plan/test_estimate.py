@@ -18,7 +18,17 @@ from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.load import load_model
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
-from network_atlas.plan.estimate import EARLIER, TIMED, Estimate, Speeds, StageCost, estimate, workers_of
+from network_atlas.plan.estimate import (
+    CLARITY,
+    EARLIER,
+    NAMING,
+    TIMED,
+    Estimate,
+    Speeds,
+    StageCost,
+    estimate,
+    workers_of,
+)
 from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared, prepare
@@ -52,7 +62,9 @@ def test_work_is_counted_in_passes_and_divided_among_tasks(tiny: Callable[..., R
     assert (optimize.total, optimize.reused, optimize.tasks) == (36, 0, 9)
     assert (optimize.seconds, optimize.longest) == (36 * 4 * 0.5, 4 * 4 * 0.5)
     assert (calibrate.total, calibrate.tasks, calibrate.seconds) == (36, 9, 36.0)
-    assert (assemble.tasks, assemble.seconds) == (3, 18 * 0.25)
+    assert assemble.tasks == 3
+    assert cost.naming_seconds == pytest.approx(26 * 12 / 1000 * (NAMING + CLARITY)), "all channels, selected or not"
+    assert assemble.seconds == 18 * 0.25 + cost.naming_seconds
     assert cost.forward_passes == 12 + 36 * 4 * BACKWARD_FACTOR + 36 * 16
 
 
@@ -151,7 +163,7 @@ def test_the_json_has_the_fields_that_the_help_names(
     plan = json.loads(capsys.readouterr().out)
     assert list(plan) == [
         "format", "root", "model", "examples", "layers", "dataset_notices", "passed_over", "stages", "forward_passes",
-        "bytes_written", "price_per_hour", "workers",
+        "bytes_written", "naming_seconds", "price_per_hour", "workers",
     ]  # fmt: skip
     assert [row["workers"] for row in plan["workers"]] == [1, 8, 64]
     for row in plan["workers"]:

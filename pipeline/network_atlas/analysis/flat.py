@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from network_atlas.analysis import tables
+from network_atlas.errors import StoreError
 from network_atlas.store import schemas
 from network_atlas.store.fields import field
 from network_atlas.store.manifest import Manifest
@@ -165,7 +166,29 @@ def _concatenated(
 
 def _files(store: Store, manifest: Manifest, name: str, leaves: Sequence[str]) -> Iterator[pa.Table]:
     for file in manifest.under(tables.FOLDERS[name]):
-        yield read_leaves(store, file.path, _leaf_paths(leaves))
+        paths = _leaf_paths(leaves)
+        table = read_leaves(store, file.path, paths)
+        lacking = [path for path in paths if not _has(table.schema, path)]
+        if lacking:
+            raise StoreError(
+                f"{file.path} lacks the column {lacking[0]!r}: an earlier version of network_atlas wrote it. Run the "
+                f"same command again, which writes its tables anew, or read what there is with table({name!r})"
+            )
+        yield table
+
+
+def _has(schema: pa.Schema, path: str) -> bool:
+    """Say whether a schema has a column, or a part of one by its Parquet path."""
+    name, *rest = path.split(".")
+    if name not in schema.names:
+        return False
+    kind = schema.field(name).type
+    for part in (part for part in rest if part not in ("list", "element")):
+        kind = kind.value_type if pa.types.is_list(kind) else kind
+        if kind.get_field_index(part) < 0:
+            return False
+        kind = kind.field(part).type
+    return True
 
 
 def _leaf_paths(leaves: Sequence[str]) -> list[str]:

@@ -30,6 +30,7 @@ FOLDERS = {
     "visualizations": "visualizations",
     "attributions": "attributions",
     "edges": "edges",
+    "circuits": "circuits",
     "statistics": "statistics",
     "failures": "failures/images",
 }
@@ -45,6 +46,7 @@ SCHEMAS = {
     "visualizations": schemas.VISUALIZATIONS,
     "attributions": attribution_schemas.ATTRIBUTIONS,
     "edges": attribution_schemas.EDGES,
+    "circuits": attribution_schemas.CIRCUITS,
     "statistics": scan_schemas.DATASET_STATISTICS,
     "failures": scan_schemas.FAILURES,
 }
@@ -55,6 +57,7 @@ ORDER = {
     "bases": ("layer_index", "basis"),
     "layers": ("layer_index",),
     "attributions": ("layer_index", "channel"),
+    "circuits": ("layer_index", "channel", "group"),
     "edges": ("layer_index", "channel", "parent_index", "sign", "rank"),
     "examples": ("number",),
     "activation_samples": ("layer_index", "example_id"),

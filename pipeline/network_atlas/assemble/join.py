@@ -87,6 +87,9 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         _visualization(layer, picture, row, sources, agreements.get(picture.key)) | {"twin": twins.get(picture.key)}
         for picture, row in made
     ]
+    # Pictures of groups of its examples are learned for channels of the layers before: they say nothing of this one.
+    of_itself = [(picture, row) for (picture, _), row in zip(made, shown, strict=True) if picture.circuit is None]
+    planned = sum(picture.circuit is None for picture in pictures)
     statistics = NO_STATISTICS | dict(sources.directions.get(str(subject), {}))
     if sources.scan and channel is not None:
         statistics = channel_statistics(layer, channel, sources)
@@ -97,8 +100,8 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "channel": channel,
         "unit": subject if isinstance(subject, str) else unit_label(layer, subject),
         "class_name": _class_name(layer, channel, sources),
-        "status": _status(scan, shown, planned=len(pictures)),
-        "verdict": _verdict([picture for picture, _ in made], shown),
+        "status": _status(scan, [row for _, row in of_itself], planned=planned),
+        "verdict": _verdict(of_itself),
         "visualizations": shown,
         "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
         **statistics,
@@ -111,12 +114,11 @@ def unit_label(layer: LayerSpec, channel: int) -> str:
     return kind(layer=layer.name, channel=channel).label
 
 
-def _verdict(pictures: Sequence[Picture], shown: Sequence[Row]) -> str | None:
+def _verdict(judged: Sequence[tuple[Picture, Row]]) -> str | None:
     """Return the worst verdict on a row's maximized pictures; on its minimized ones if it has no others.
 
     What excites a channel least says little of what it is for: behind a ReLU, many pictures leave it at zero.
     """
-    judged = list(zip(pictures, shown, strict=True))
     maximized = [row["picture_verdict"] for picture, row in judged if picture.sign > 0]
     return worst(maximized or [row["picture_verdict"] for _, row in judged])
 

@@ -117,9 +117,11 @@ def standardized_rank(picture: Picture, activations: list[float] | None, scan: L
     others. Minimized pictures are ranked from below. None for units of no single channel or of one position, and for
     channels that are constant.
     """
-    if not isinstance(picture.unit, Channel | ClassLogit) or activations is None or scan is None:
+    is_ranked = picture.circuit is not None or isinstance(picture.unit, Channel | ClassLogit)
+    channel = picture.channel if is_ranked else None
+    if channel is None or activations is None or scan is None:
         return None
-    moments, channel = scan.whole.spatial_mean, picture.unit.channel
+    moments = scan.whole.spatial_mean
     with np.errstate(divide="ignore", invalid="ignore"):
         deviations = picture.sign * (np.array(activations) - moments.mean) / np.sqrt(moments.variance)
     if not np.isfinite(deviations[channel]):

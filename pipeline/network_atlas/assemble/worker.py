@@ -164,7 +164,8 @@ class AssembleWorker:
     ) -> dict[Location, Shown]:
         crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
         of_channels = (self._lists.of_channel(scan, channel) for channel in task.plan.channels)
-        cells = {picture.key for picture in task.plan.pictures if isinstance(picture.unit, Cell)}  # cut by `_cells`
+        # Cut by `_cells`, or not shown: a channel's row has the examples of the channel.
+        cells = {picture.key for picture in task.plan.pictures if isinstance(picture.unit, Cell) or picture.circuit}
         of_others = (
             self._lists.of_reference(measured["reference"] or [])
             for key, measured in calibrations.items()

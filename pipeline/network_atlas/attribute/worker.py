@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from network_atlas.attribute.circuits import circuit_rows
 from network_atlas.attribute.edges import edge_rows
 from network_atlas.attribute.groups import Groups, two_groups
 from network_atlas.attribute.heat import heat_map, own_map
@@ -26,7 +27,7 @@ from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.plan.tasks import AttributeTask
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import attribution_schemas as schemas
-from network_atlas.store.paths import attributions_directory, edges_directory
+from network_atlas.store.paths import attributions_directory, circuits_directory, edges_directory
 from network_atlas.store.png import encode_png
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.shards import FileEntry, put_shard
@@ -60,13 +61,13 @@ class AttributeWorker:
         self._latest: _Layer | None = None
 
     def run(self, task: AttributeTask) -> Receipt:
-        """Attribute the task's channels and commit two tables: what is known of each channel, and its edges."""
+        """Attribute the task's channels and commit what is known of each channel, its edges, and groups of examples."""
         started = time.monotonic()
         layer = self._layer(task)
         examples = {channel: self._best(layer.scan, channel) for channel in task.channels}
         attributions = self._attributions(layer.reader, examples)
         weights = layer.reader.weights(task.channels) if layer.reader.parents else np.zeros((len(task.channels), 0))
-        channels, edges = [], []
+        channels, edges, circuits = [], [], []
         for key, channel, weight in zip(task.keys, task.channels, weights, strict=True):
             names = {"layer_index": task.layer.index, "layer": task.layer.name, "channel": channel, "key": key}
             of_channel = attributions[channel]
@@ -74,8 +75,12 @@ class AttributeWorker:
             count = self._config.attribute.edges
             rows = edge_rows(layer.reader.parents, vectors, weight, layer.means, count=count)
             edges += [names | row for row in rows]
-            channels.append(names | self._row(task.layer, layer.reader, channel, examples[channel], of_channel))
-        files = self._put(task.layer, layer.reader.parents, channels, edges)
+            groups = two_groups(vectors) if layer.reader.parents else None
+            ids = [str(example["example_id"]) for example in examples[channel]]
+            circuits += [names | row for row in circuit_rows(groups, vectors, layer.reader.parents, ids)]
+            row = self._row(task.layer, layer.reader, channel, examples[channel], of_channel, groups)
+            channels.append(names | row)
+        files = self._put(task.layer, layer.reader.parents, channels, edges, circuits)
         return commit(
             self._store,
             Receipt(
@@ -89,13 +94,23 @@ class AttributeWorker:
         )
 
     def _put(
-        self, layer: LayerSpec, parents: Sequence[LayerSpec], channels: Sequence[Row], edges: Sequence[Row]
+        self,
+        layer: LayerSpec,
+        parents: Sequence[LayerSpec],
+        channels: Sequence[Row],
+        edges: Sequence[Row],
+        circuits: Sequence[Row],
     ) -> tuple[FileEntry, ...]:
-        """Write the tables. The edges to each parent are a file of their own, so that its page finds them by name."""
+        """Write the tables. The edges to each parent are a file of their own, so that its page finds them by name.
+
+        Few channels have two groups, so there is a file of these only where there are any.
+        """
         files = [put_shard(self._store, attributions_directory(layer), channels, schemas.ATTRIBUTIONS)]
         for parent in parents:
             rows = [row for row in edges if row["parent"] == parent.name]
             files.append(put_shard(self._store, edges_directory(layer, parent), rows, schemas.EDGES))
+        if circuits:
+            files.append(put_shard(self._store, circuits_directory(layer), circuits, schemas.CIRCUITS))
         return tuple(files)
 
     def _layer(self, task: AttributeTask) -> _Layer:
@@ -164,10 +179,10 @@ class AttributeWorker:
         channel: int,
         examples: Sequence[Example],
         attributions: Sequence[Attribution],
+        groups: Groups | None,
     ) -> Row:
         """Return the row of one channel, as `schemas.ATTRIBUTIONS` has it but for its names."""
         parents = [parent.name for parent in reader.parents]
-        groups = two_groups(np.stack([each.parents for each in attributions])) if parents and attributions else None
         shown = list(self._example_rows(layer, reader, channel, examples, attributions))
         for number, row in enumerate(shown):
             row["group"] = int(groups.labels[number]) if groups else None

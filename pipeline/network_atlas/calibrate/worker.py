@@ -208,6 +208,8 @@ class _Calibration:
     def _best(self, picture: Picture) -> list[str]:
         if self._scan is None or picture.channel is None or picture.objective == "coactive":
             return []
+        if picture.circuit:
+            return list(picture.circuit.examples)[:TOP_EXAMPLES]
         whole, channel = self._scan.whole, picture.channel
         if isinstance(picture.unit, Neuron):
             best = whole.top if picture.sign > 0 else whole.bottom

@@ -98,6 +98,7 @@ same root, so that a scheduler can refuse a second job for them. --json prints a
   stages             [{name, unit, total, reused, tasks, worker_seconds, longest_task_seconds, source}]
   forward_passes     work left, in passes of one image through the whole network; a step counts as three
   bytes_written      bytes that the missing results add to the root
+  naming_seconds     of assemble's seconds, those for names and clarity of all channels of the layers
   price_per_hour     executor.price_per_hour, or null
   workers            [{workers, seconds, seconds_at_most, price}] for 1, 8, 64 and executor.workers; timed on a busy
                      machine, seconds may be up to seconds_at_most""",

@@ -38,6 +38,11 @@ def has_prior(recipe: OptimizeConfig) -> bool:
     return not isinstance(recipe.prior, NoPrior) and recipe.prior.strength > 0
 
 
+def needs_twin(recipe: OptimizeConfig) -> bool:
+    """Say whether pictures of a recipe are shown beside the same without what it learned of natural images."""
+    return bool(has_prior(recipe) or recipe.examples or recipe.patches)
+
+
 def with_twins(config: RunConfig) -> RunConfig:
     """Return the configuration with a picture without prior before each one with a prior; the same one if none has.
 
@@ -47,7 +52,7 @@ def with_twins(config: RunConfig) -> RunConfig:
     twins = {
         name: replace(recipe, prior=NoPrior(name="none"), regularizers=_not_learned(recipe))
         for name, recipe in recipes.items()
-        if has_prior(recipe) or recipe.examples or recipe.patches
+        if needs_twin(recipe)
     }
     if not twins:
         return config

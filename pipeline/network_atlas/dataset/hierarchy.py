@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from network_atlas.config.dataset import DatasetConfig
-from network_atlas.errors import DatasetError
+from network_atlas.errors import DatasetError, counted
 from network_atlas.fingerprints import fingerprint
 
 IMAGENET = "imagenet"
@@ -146,8 +146,8 @@ def _lines(text: str, where: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) not in (2, 3) or not columns[0]:
             raise DatasetError(
-                f"{where}, line {number}: {line!r} has {len(columns)} columns; allowed are 2 (child, parent) or 3 (and "
-                f"names), and the child must have a text. {FIX}"
+                f"{where}, line {number}: {line!r} has {counted(len(columns), 'column')}; allowed are 2 (child, "
+                f"parent) or 3 (and names), and the child must have a text. {FIX}"
             )
         called = tuple(name.strip() for name in columns[2].split("|") if name.strip()) if len(columns) == 3 else ()
         yield columns[0], columns[1], called
@@ -173,11 +173,16 @@ def _check_circles(parents: Mapping[str, tuple[str, ...]], where: str) -> None:
 
 
 def unknown_labels(hierarchy: Hierarchy, labels: frozenset[str], config: DatasetConfig) -> str:
-    """Return a sentence on the labels that the hierarchy does not know; '' if there are none.
+    """Return a sentence on the labels that the hierarchy does not know, or that there are none; '' if all is well.
 
     Raises DatasetError if it knows none of them.
     """
     unknown = sorted(label for label in labels if label and hierarchy.node(label) is None)
+    if hierarchy.parents and labels and not labels - {""}:
+        return (
+            f"dataset.hierarchy={config.hierarchy!r} has nothing to name: no image has a label. Say where labels are "
+            "with dataset.label, or leave dataset.hierarchy out"
+        )
     if not hierarchy.parents or not unknown:
         return ""
     first = ", ".join(repr(label) for label in unknown[:3]) + (", ..." if len(unknown) > 3 else "")

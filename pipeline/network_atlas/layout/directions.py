@@ -14,13 +14,12 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from network_atlas.errors import SelectionError
+from network_atlas.plan.directions import most_directions
 
 ROUNDS = 50
 """Rounds of k-means, which settles in fewer, and a tenth of NMF's at most."""
 SEEDS = 3
 """Fits that are compared: with the seed, and the two after it."""
-VECTORS_EACH = 4
-"""At most one direction is looked for in so many vectors."""
 
 Matrix = Float64[NDArray[np.float64], "vectors channels"]
 Directions = Float64[NDArray[np.float64], "directions channels"]
@@ -44,7 +43,7 @@ def find(values: NDArray[np.float32], count: int, *, method: str, seed: int, lay
     factorization (Lee and Seung 1999); it raises SelectionError for negative values.
     """
     exact = values.astype(np.float64)
-    fitting = min(count, len(exact) // VECTORS_EACH)
+    fitting = min(count, most_directions(len(exact)))
     if fitting < 1:
         return Found(vectors=np.empty((0, exact.shape[1])), members=np.empty(0, np.int64), stability=np.empty(0))
     if method == "nmf" and exact.min() < 0:

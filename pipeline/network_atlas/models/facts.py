@@ -57,6 +57,7 @@ def model_facts(model: nn.Module, config: ModelConfig) -> ModelFacts:
         class_names=_fitting_names(config, layers),
         takes_half=takes_half_size(model, config.input, torch.device("cpu")),
         contents=modules.contents(model),
+        lowest={seen.name: seen.lowest for seen in named if seen.lowest is not None},
         parts=upstream.parts,
     )
 

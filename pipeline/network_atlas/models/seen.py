@@ -59,6 +59,8 @@ class Seen:
     values: Tensor | None = None
     values_of_last: Tensor | None = None
     """Those of the batch's last image."""
+    lowest: float | None = None
+    """The smallest of `values`, for real numbers."""
     varies: bool = False
     """Whether the modules that ran before it, or how often the module ran itself, changed from pass to pass."""
     is_random: bool = False

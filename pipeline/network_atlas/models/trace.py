@@ -108,6 +108,8 @@ def _compare_values(model: nn.Module, images: Tensor, seen: Sequence[Seen], trac
             entry.returns = described_output(output)
         else:
             entry.shape, entry.dtype, entry.values = tensor.shape, tensor.dtype, _some_values(tensor)
+            if tensor.is_floating_point() and entry.values.numel():
+                entry.lowest = float(entry.values.min())
             has_images = tensor.ndim > entry.batch_axis and tensor.shape[entry.batch_axis] == BATCH
             entry.values_of_last = _some_values(tensor.select(entry.batch_axis, -1)) if has_images else None
 

@@ -129,6 +129,8 @@ class ScanReader:
         scan = self.of_layer(task.layer, task.scan_files)[picture.channel]
         of_images: dict[str, Example] = {}
         for example in scan.top if picture.sign > 0 else scan.bottom:
+            if picture.circuit and example["example_id"] not in picture.circuit.examples:
+                continue  # of another group
             of_images.setdefault(self._source.image(str(example["example_id"])), example)
         if not of_images:
             raise DatasetError(

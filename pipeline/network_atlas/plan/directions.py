@@ -10,32 +10,36 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from network_atlas.config.schema import RunConfig
-from network_atlas.config.sweep import DirectionsConfig, variant_name
-from network_atlas.errors import SelectionError, did_you_mean
+from network_atlas.config.sweep import DirectionsConfig
+from network_atlas.errors import SelectionError, counted, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT
 from network_atlas.plan.contents import DirectionsPlan, LayerPlan
-from network_atlas.plan.expansion import PICTURE_ALGORITHM
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
+from network_atlas.plan.late import late_pictures
+from network_atlas.plan.layouts import vectors_of
 from network_atlas.plan.patterns import is_glob, matches
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.recipes import recipe_of
 from network_atlas.plan.tasks import DirectionsTask
 from network_atlas.units import Direction
 
 DIRECTIONS_ALGORITHM = 1
 """Raise this number when the same sample gives other directions."""
+VECTORS_EACH = 4
+"""At most one direction is looked for in so many vectors."""
 
 Named = tuple[str, tuple[float, ...]]
 """A direction's name and vector."""
 
 
-def with_directions(layers: Sequence[LayerPlan], config: DirectionsConfig) -> tuple[LayerPlan, ...]:
-    """Return the layers, those that get directions with their key.
+def with_directions(
+    layers: Sequence[LayerPlan], config: DirectionsConfig, lowest: Mapping[str, float]
+) -> tuple[LayerPlan, ...]:
+    """Return the layers, those that get directions with their key; `lowest` has values of layers on generated images.
 
     The output gets none: its channels are classes. Raises SelectionError for the name of a layer that the sweep does
-    not select.
+    not select, and for layers with negative values where the method takes none.
     """
     names = [layer.layer.name for layer in layers]
     for pattern in config.include:
@@ -53,7 +57,43 @@ def with_directions(layers: Sequence[LayerPlan], config: DirectionsConfig) -> tu
         key = fingerprint("directions", DIRECTIONS_ALGORITHM, layer.scan_keys, settings)
         return replace(layer, directions=DirectionsPlan(key=key))
 
-    return tuple(map(completed, layers))
+    planned = tuple(map(completed, layers))
+    if config.method == "nmf":
+        _check_signs([layer.layer.name for layer in planned if layer.directions], lowest)
+    return planned
+
+
+def _check_signs(names: Sequence[str], lowest: Mapping[str, float]) -> None:
+    """Raise SelectionError if some of the layers have negative values."""
+    negative = [f"{name} ({lowest[name]:.3g})" for name in names if lowest.get(name, 0.0) < 0]
+    if negative:
+        listed = ", ".join(negative[:4]) + (f" and {len(negative) - 4} more" if len(negative) > 4 else "")
+        raise SelectionError(
+            f"sweep.directions.method=nmf is for layers without negative values; on generated images these have some: "
+            f"{listed}. Give sweep.directions.method=k_means, or only layers behind a ReLU in sweep.directions.include"
+        )
+
+
+def too_many(plan: Plan, config: RunConfig) -> str:
+    """Return a sentence if the sample can't give as many directions as are asked for; '' if it can."""
+    asked = config.sweep.directions.count
+    limits = {
+        layer.layer.name: most_directions(vectors_of(plan, layer, config)) for layer in plan.layers if layer.directions
+    }
+    fewer = {name: most for name, most in limits.items() if most < asked}
+    if not fewer:
+        return ""
+    name, most = min(fewer.items(), key=lambda item: item[1])
+    others = f" and {counted(len(fewer) - 1, 'other layer')}" if len(fewer) > 1 else ""
+    return (
+        f"sweep.directions.count={asked} is more than the sample gives: {counted(most, 'direction')} at most in {name}"
+        f"{others}, one for {VECTORS_EACH} activation vectors; raise scan.sample, add images, or lower the count"
+    )
+
+
+def most_directions(vectors: int) -> int:
+    """Return how many directions are looked for at most among so many activation vectors."""
+    return vectors // VECTORS_EACH
 
 
 def direction_tasks(plan: Plan, done: Collection[str], inputs: InputFiles = NOT_YET_WRITTEN) -> list[DirectionsTask]:
@@ -82,31 +122,23 @@ def with_vectors(plan: Plan, vectors: Mapping[str, Sequence[Named]], config: Run
 
 def with_expected_directions(plan: Plan, done: Collection[str], config: RunConfig) -> Plan:
     """Return the plan with as many pictures of directions as are asked for and not yet found."""
-    named = [(f"direction-{number}", ()) for number in range(config.sweep.directions.count)]
-    keys = [layer.directions.key for layer in plan.layers if layer.directions and layer.directions.key not in done]
-    return with_vectors(plan, dict.fromkeys(keys, named), config) if keys else plan
+    count = config.sweep.directions.count
+    named = {
+        layer.directions.key: [
+            (f"direction-{number}", ())
+            for number in range(min(count, most_directions(vectors_of(plan, layer, config))))
+        ]
+        for layer in plan.layers
+        if layer.directions and layer.directions.key not in done
+    }
+    return with_vectors(plan, named, config) if named else plan
 
 
 def _pictures(
     layer: LayerPlan, directions: DirectionsPlan, vectors: Sequence[Named], plan: Plan, config: RunConfig
 ) -> tuple[Picture, ...]:
-    name = config.sweep.directions.recipe
-    recipe = fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, plan.dtypes[name]))
-    # The directions' key covers the network up to the layer, its index, and the dataset with its frequency magnitude.
-    shared = fingerprint("direction", PICTURE_ALGORITHM, directions.key, recipe)
     power = config.sweep.cosine_power
     units = [
         Direction(layer=layer.layer.name, name=text, vector=vector, cosine_power=power) for text, vector in vectors
     ]
-    return tuple(
-        Picture(
-            key=fingerprint(shared, unit),
-            unit=unit,
-            variant=variant_name("direction+", 0, recipe=name),
-            objective=unit.objective,
-            sign=1,
-            seed=0,
-            recipe=name,
-        )
-        for unit in units
-    )
+    return late_pictures("direction", units, directions.key, config.sweep.directions.recipe, plan, config)

@@ -34,6 +34,8 @@ EARLIER, TIMED = "earlier tasks in this root", "a short calibration on this mach
 TYPICAL = "a typical machine"
 RARE = ("layout", "prior", "attribute")
 """Stages that few runs have: for maps, and for learned models."""
+NAMING, CLARITY = 0.0019, 0.0008
+"""Seconds to name a channel, and to say how alike its best images are, by a sample of a thousand images."""
 LAYOUT_START, LAYOUT_OF_VECTOR = 18.0, 0.006
 """Seconds that UMAP takes to load and compile, and for each vector of a thousand channels."""
 
@@ -95,6 +97,8 @@ class Estimate:
     forward_passes: float
     """Work in passes of one image through the whole network; a step counts as three."""
     bytes_written: int
+    naming_seconds: float = 0.0
+    """Of those of the tables: names and clarity of all channels, whether or not they have pictures."""
 
     def seconds(self, workers: int) -> float:
         """Return the seconds that a run with this many workers takes, start-up not included."""
@@ -129,7 +133,11 @@ def estimate(
     attributed = [] if config.sweep.share else attribute_tasks(plan, done)
     rows = [] if config.sweep.share else [len(layer.channels) for layer in plan.layers]
     # Which tables change is only known once the pictures exist. So all tables count, or none.
-    tables = [(1, count * speeds.row) for count in rows] if scans or blocks or calibrations else []
+    are_made = bool(scans or blocks or calibrations)
+    naming = [_naming_seconds(layer, plan, config) for layer in plan.layers] if rows and are_made else []
+    # Earlier tables were named too: their rows hold the time.
+    further = [0.0] * len(naming) if speeds.sources.get("assemble") == EARLIER else naming
+    tables = [(1, count * speeds.row + extra) for count, extra in zip(rows, further, strict=False)]
     attribute_pass = speeds.step / BACKWARD_FACTOR if speeds.attribute is None else speeds.attribute
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
@@ -161,6 +169,7 @@ def estimate(
         ),
         forward_passes=sum(task.passes(config, facts) for task in work),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),
+        naming_seconds=sum(naming),
     )
 
 
@@ -178,6 +187,13 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
         source=source,
         slowdown=speeds.slowdown if source == TIMED else 1.0,
     )
+
+
+def _naming_seconds(layer: LayerPlan, plan: Plan, config: RunConfig) -> float:
+    """Return the seconds to name a layer's channels and to say how clear they are; 0 without images."""
+    images = min(config.scan.sample, plan.spans[-1].stop if plan.spans else 0)
+    labelled = any(label for span in plan.spans for label in span.labels)
+    return layer.layer.channels * images / 1000 * (CLARITY + (NAMING if labelled else 0.0))
 
 
 def _layout_seconds(task: LayoutTask | DirectionsTask, config: RunConfig, plan: Plan) -> float:

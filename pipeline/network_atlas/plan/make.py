@@ -86,7 +86,7 @@ def make_plan(
     layers = [_layer_plan(selection, pictures, context) for selection, pictures in _pictures(selections, context)]
     random_ids = tuple(nsmallest(RANDOM_EXAMPLES, (name for name, _ in dataset.examples), key=sample_hash))
     return Plan(
-        layers=with_directions(with_layouts(layers, config.layout), config.sweep.directions),
+        layers=with_directions(with_layouts(layers, config.layout), config.sweep.directions, facts.lowest),
         spans=spans,
         statistics_keys=tuple(_statistics_key(span, config, dataset.images_limit) for span in spans),
         sample_limit=dataset.sample_limit,

@@ -43,6 +43,17 @@ class Predecessor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """A group of a channel's best examples, and what drives the channel on them."""
+
+    channel: int
+    letter: str
+    """'A' for the larger group, 'B' for the other."""
+    examples: tuple[str, ...]
+    """Their ids, the best first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """One picture to optimize, and the key of the result."""
 
@@ -61,10 +72,14 @@ class Picture:
     """Pictures of one group are learned together; '' if the picture is learned alone."""
     row: str = ""
     """Label of the picture's row in the atlas, if it is not the label of its unit."""
+    circuit: Circuit | None = None
+    """For the picture of one of two groups of a channel's examples: its unit is a sum of what drives the channel."""
 
     @property
     def channel(self) -> int | None:
         """Return the channel whose row in the atlas holds the picture; None if the picture has a row of its own."""
+        if self.circuit:
+            return self.circuit.channel
         return None if self.row or isinstance(self.unit, Cell | Layer | Direction | Sum) else self.unit.channel
 
     @property

@@ -161,11 +161,13 @@ class Plan:
 
 
 def _kind(first: Picture) -> str:
-    """Return what tells the groups of a block from others: sets, interpolations, cells, warm starts, other pictures."""
+    """Return what tells groups of a block from others: sets, interpolations, warm starts, circuits, cells, others."""
     if first.together:
         return first.together.kind
     if first.predecessor:
         return "warm"
+    if first.circuit:
+        return "circuit"
     return "cell" if isinstance(first.unit, Cell) else ""
 
 

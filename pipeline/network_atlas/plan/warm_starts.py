@@ -58,7 +58,8 @@ def with_warm_starts(plan: Plan, earlier: Mapping[Subject, Earlier], done: Colle
 
 
 def _may_start_warm(picture: Picture) -> bool:
-    return picture.together is None and picture.start.kind == "noise" and not isinstance(picture.unit, Cell | Coactive)
+    is_found_later = picture.circuit is not None or isinstance(picture.unit, Cell | Coactive)
+    return picture.together is None and picture.start.kind == "noise" and not is_found_later
 
 
 def _warm(picture: Picture, before: str, steps: int) -> Picture:

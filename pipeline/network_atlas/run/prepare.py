@@ -29,12 +29,13 @@ from network_atlas.models.facts import batch_difference, model_facts
 from network_atlas.models.load import load_model
 from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.pictures.generators import users_generator
+from network_atlas.plan.directions import too_many
 from network_atlas.plan.learned import generator_name
 from network_atlas.plan.make import Dataset, make_plan
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Sweep, expand_sweep
 from network_atlas.priors.opening import check_weights
-from network_atlas.run.maps import with_finished_maps, with_found_directions
+from network_atlas.run.maps import with_finished_maps, with_found_circuits, with_found_directions
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.run.warm_starts import with_earlier_pictures
 from network_atlas.stats.images import IMAGES
@@ -133,6 +134,9 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     if any(layer.laid_out for layer in plan.layers):
         laid_out = receipts_by_key(whole_receipts(store, "layout"))
         plan = with_found_directions(with_finished_maps(plan, laid_out, store, config), laid_out, store, config)
+    if plan.attributions:
+        attributed = receipts_by_key(whole_receipts(store, "attribute"))
+        plan = with_found_circuits(plan, attributed, store, config)
     plan = with_earlier_pictures(plan, store, config)
     return Prepared(
         config=config,
@@ -141,7 +145,7 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
         sweep=sweep,
         examples=examples,
         plan=plan,
-        notices=(*listing.notices, *(sentence for sentence in (unknown, without) if sentence)),
+        notices=(*listing.notices, *filter(None, (unknown, without, too_many(plan, config)))),
         vocabulary=(hierarchy.content, embeddings.content if embeddings else ""),
         batch_difference=batch_difference(model, config.model.input) if measured else None,
     )

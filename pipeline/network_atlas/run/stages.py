@@ -21,6 +21,7 @@ from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.directions import direction_tasks
 from network_atlas.plan.layouts import layout_tasks
 from network_atlas.plan.learned import fitted_here, prior_tasks
+from network_atlas.plan.plan import Plan
 from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
@@ -30,7 +31,7 @@ from network_atlas.run.circuits import circuits
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
-from network_atlas.run.maps import with_finished_maps, with_found_directions
+from network_atlas.run.maps import with_finished_maps, with_found_circuits, with_found_directions
 from network_atlas.run.number_format import keep
 from network_atlas.run.prepare import prepare
 from network_atlas.run.publishing import publish_snapshot
@@ -123,6 +124,10 @@ def _scan_and_optimize(current: Run) -> None:
     current.merge_statistics()
     _lay_out(current)
     _fit_models(current)
+    _optimize(current)
+
+
+def _optimize(current: Run) -> None:
     plan, done = current.prepared.plan, current.done()
     left_out = quarantined(current.store, "optimize")
     optimize = plan.optimize_tasks({*done.optimize, *left_out}, StoredFiles(current.prepared, done))
@@ -139,12 +144,20 @@ def _lay_out(current: Run) -> None:
     inputs = StoredFiles(prepared, done)
     maps, directions = (of(prepared.plan, done.layout, inputs) for of in (layout_tasks, direction_tasks))
     current.stage(STAGES["layout"], [*maps, *directions], total=len(parts))
-    laid_out, store, config = current.done().layout, prepared.store, prepared.config
-    plan = with_finished_maps(prepared.plan, laid_out, store, config)
-    plan = with_found_directions(plan, laid_out, store, config)
-    if plan != prepared.plan:
-        current.prepared = replace(prepared, plan=plan)
+    done, store, config = current.done(), prepared.store, prepared.config
+    plan = with_finished_maps(prepared.plan, done.layout, store, config)
+    plan = with_found_directions(plan, done.layout, store, config)
+    # Those of an earlier run again, so that pictures keep their order.
+    _replan(current, with_found_circuits(plan, done.attribute, store, config))
+
+
+def _replan(current: Run, plan: Plan) -> bool:
+    """Go on with a plan that has further pictures; say whether it has any."""
+    differs = plan != current.prepared.plan
+    if differs:
+        current.prepared = replace(current.prepared, plan=plan)
         record_plan(current.prepared)
+    return differs
 
 
 def _fit_models(current: Run) -> None:
@@ -167,13 +180,20 @@ def _calibrate(current: Run) -> None:
 
 
 def _attribute(current: Run) -> Done:
-    """Attribute the channels that are to be, and return what is done then. Without any the stage is not mentioned."""
-    plan = current.prepared.plan
-    total = sum(map(len, plan.attributions.values()))
+    """Attribute the channels that are to be, and return what is done then. Without any the stage is not mentioned.
+
+    Where the examples of a channel turn out to be two groups, each of these gets a picture.
+    """
+    prepared = current.prepared
+    total = sum(map(len, prepared.plan.attributions.values()))
     if total:
         done = current.done()
-        tasks = attribute_tasks(plan, done.attribute, StoredFiles(current.prepared, done))
+        tasks = attribute_tasks(prepared.plan, done.attribute, StoredFiles(prepared, done))
         current.stage(STAGES["attribute"], tasks, total=total)
+        found = with_found_circuits(prepared.plan, current.done().attribute, prepared.store, prepared.config)
+        if _replan(current, found):
+            _optimize(current)
+            _calibrate(current)
     return current.done()
 
 

@@ -80,6 +80,35 @@ ATTRIBUTIONS = table_schema(
     ],
 )
 
+CIRCUITS = table_schema(
+    "circuits",
+    [
+        *LAYER_KEYS,
+        _CHANNEL,
+        _KEY,
+        field("group", pa.int32(), "0 for the larger of two groups of the channel's best examples, 1 for the other"),
+        field("examples", pa.list_(pa.string()), "the images of the group, those with the largest values first"),
+        field(
+            "parents",
+            pa.list_(
+                pa.struct(
+                    [
+                        field("parent", pa.string(), "a layer just before, whose channels it reads"),
+                        field(
+                            "vector",
+                            pa.list_(pa.float32()),
+                            "A of each channel of that layer, averaged over the group; of all layers together of unit "
+                            "length",
+                        ),
+                    ]
+                )
+            ),
+            "what drives the channel on the group's images: the picture of the group is learned for these directions",
+        ),
+    ],
+)
+"""Two rows for each channel whose best examples fall into two groups that are clearly apart."""
+
 EDGES = table_schema(
     "edges",
     [

@@ -18,6 +18,7 @@ CURRENT = ("atlas", "channel_stats", "activation_atlas", "concepts", "bases")
 """Folders below `tables/` whose newest files also have a fixed name, in a folder of the same name in the root."""
 PAGES = "site"
 EDGES = "edges"
+CIRCUITS = "circuits"
 DERIVED = (TABLES, PAGES)
 """Folders of what is made of results, and made again when the results behind them change."""
 
@@ -49,6 +50,11 @@ def layout_directory(folder: str, layer: LayerSpec) -> str:
 def attributions_directory(layer: LayerSpec) -> str:
     """Return the folder of a layer's attributions."""
     return f"attributions/layer_slug={layer.slug}"
+
+
+def circuits_directory(layer: LayerSpec) -> str:
+    """Return the folder of what drives a layer's channels on groups of their examples."""
+    return f"{CIRCUITS}/layer_slug={layer.slug}"
 
 
 def edges_directory(layer: LayerSpec, parent: LayerSpec) -> str:

@@ -25,7 +25,8 @@ PICTURE = [
     field(
         "objective",
         pa.string(),
-        f"what was maximized or minimized: {', '.join(OBJECTIVE_NAMES)}, interpolation",
+        f"what was maximized or minimized: {', '.join(OBJECTIVE_NAMES)}, interpolation, "
+        "circuit (what drives a channel on a group of its best images)",
     ),
     field("recipe", pa.string(), "name of the recipe; empty for `optimize`, the recipe of variants that name none"),
     field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),

@@ -23,7 +23,7 @@ RESULTS = {
     "prior": ("priors",),
     "optimize": ("visualizations",),
     "calibrate": ("calibrations",),
-    "attribute": ("attributions", "edges"),
+    "attribute": ("attributions", "edges", "circuits"),
     "statistics": ("statistics",),
 }
 """Stages whose results have keys, with the folders of their files."""

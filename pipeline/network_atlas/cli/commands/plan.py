@@ -92,6 +92,7 @@ def plain_plan(prepared: Prepared, done: Done, cost: Estimate, why: Sequence[Rea
         "stages": [_plain_stage(stage) for stage in cost.stages],
         "forward_passes": round(cost.forward_passes),
         "bytes_written": cost.bytes_written,
+        "naming_seconds": cost.naming_seconds,
         "price_per_hour": per_hour or None,
         "workers": [
             {
@@ -193,7 +194,16 @@ def _cost_lines(prepared: Prepared, cost: Estimate) -> list[str]:
         f"work      {cost.forward_passes:,.0f} forward passes of the whole network, {size(cost.bytes_written)} written",
         f"cost      about {', '.join(times)}",
         *([f"          at {per_hour:g} per worker and hour"] if per_hour else []),
+        *_naming_lines(prepared, cost),
     ]
+
+
+def _naming_lines(prepared: Prepared, cost: Estimate) -> list[str]:
+    """Return what names and clarity cost, where they are made anew."""
+    if not cost.naming_seconds:
+        return []
+    channels = counted(sum(layer.layer.channels for layer in prepared.plan.layers), "channel")
+    return [f"names     about {duration(cost.naming_seconds)} of assembling: names and clarity of {channels}"]
 
 
 def _range(cost: Estimate, workers: int) -> str:

@@ -52,8 +52,9 @@
     return `${parts} ${rest}${known.residual >= POOR ? ": saturation, gates, normalization or attention stand between, and these numbers say little" : ""}.`;
   }
 
-  function groups(view, known) {
-    if (!known.two_groups) return null;
+  // The two groups of a channel's best images, marked on these, and the pictures of what drives it on each.
+  function groups(view, layer, channel, known) {
+    if (!known.two_groups) return [];
     const labels = ["A", "B"];
     const counts = [0, 0];
     for (const [, , group] of Object.values(known.examples)) if (group !== null) counts[group] += 1;
@@ -61,7 +62,18 @@
       const group = known.examples[open.dataset.example]?.[2];
       if (group !== undefined && group !== null) open.parentElement.querySelector("figcaption").prepend(element("b", { className: "group", textContent: `${labels[group]} ` }));
     }
-    return element("p", { className: "hint small", textContent: `Different channels drive it on two groups of its best images, A (${counts[0]}) and B (${counts[1]}): it may have two meanings. Of single clouds with the same spread, ${percent(known.group_p)} divide as well.` });
+    const shown = channel.pictures.filter((picture) => picture.objective === "circuit");
+    const words = shown.length ? " Each picture below is made for the channels just before it, by what they add on the images of one group." : "";
+    const tiles = element("div", { className: "related circuits" }, ...shown.map((picture) => groupTile(layer, picture)));
+    tiles.style.gridTemplateColumns = "repeat(auto-fill, minmax(140px, 1fr))";
+    return [element("p", { className: "hint small", textContent: `Different channels drive it on two groups of its best images, A (${counts[0]}) and B (${counts[1]}): it may have two meanings. Of single clouds with the same spread, ${percent(known.group_p)} divide as well.${words}` }),
+      shown.length ? tiles : null];
+  }
+
+  function groupTile(layer, picture) {
+    const name = picture.column.replace("circuit+", "Group");
+    const link = { className: "cell", href: pictureAddress(layer.slug, picture.file, picture.full), target: "_blank", rel: "noopener", title: "Open the picture in full size" };
+    return element("a", link, image(pictureAddress(layer.slug, picture.file), `picture of group ${name.slice(6)}`), element("span", { className: "caption", textContent: name }));
   }
 
   async function fill(body, layer, channel) {
@@ -75,7 +87,7 @@
     });
     const up = lists(known.up, units, upWords, ["Later channels that it drives", "Later channels that it holds down"]);
     if (known.examples) window.ATLAS.heat(view, layer, channel, known, known.sheet);
-    body.replaceChildren(...[element("p", { className: "hint small", textContent: complete(known) }), groups(view, known),
+    body.replaceChildren(...[element("p", { className: "hint small", textContent: complete(known) }), ...groups(view, layer, channel, known),
       down.length ? element("p", { className: "hint small", textContent: "Each with what it adds on average over the best images, and its share of all that is added and taken." }) : null,
       ...down, ...up].filter(Boolean));
   }

@@ -20,6 +20,7 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.dataset.crops import crop_box, seen_box
 from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.layers import LayerSpec
+from network_atlas.models.frozen.freeze import way_of_running
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.plan.tasks import AttributeTask
@@ -75,9 +76,16 @@ class AttributeWorker:
             edges += [names | row for row in rows]
             channels.append(names | self._row(task.layer, layer.reader, channel, examples[channel], of_channel))
         files = self._put(task.layer, layer.reader.parents, channels, edges)
-        seconds = time.monotonic() - started
         return commit(
-            self._store, Receipt(stage="attribute", task=task.id, keys=task.keys, files=files, seconds=seconds)
+            self._store,
+            Receipt(
+                stage="attribute",
+                task=task.id,
+                keys=task.keys,
+                files=files,
+                seconds=time.monotonic() - started,
+                network=way_of_running(self._model),
+            ),
         )
 
     def _put(

@@ -24,6 +24,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.layers import LayerSpec
+from network_atlas.models.frozen.freeze import way_of_running
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.pictures.parameterizations.maco import scanned_magnitude
@@ -73,7 +74,12 @@ class CalibrateWorker:
         rows = _Calibration(self, task).rows()
         file = put_shard(self._store, f"calibrations/layer_slug={task.layer.slug}", rows, schemas.CALIBRATIONS)
         receipt = Receipt(
-            stage="calibrate", task=task.id, keys=task.keys, files=(file,), seconds=time.monotonic() - started
+            stage="calibrate",
+            task=task.id,
+            keys=task.keys,
+            files=(file,),
+            seconds=time.monotonic() - started,
+            network=way_of_running(self._model),
         )
         return commit(self._store, receipt)
 

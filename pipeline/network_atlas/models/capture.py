@@ -16,6 +16,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -200,7 +201,8 @@ class _Capture:
 
     def _hand_over(self, layer: LayerSpec, value: object) -> None:
         assert isinstance(value, Tensor)
-        self._receive(layer, as_maps(value, layer))
+        with torch._C.DisableTorchFunction():  # reading is no part of the pass, frozen or not
+            self._receive(layer, as_maps(value, layer))
         self._waiting.discard(layer.name)
         if self._stop and not self._waiting:
             raise _Stopped

@@ -17,6 +17,7 @@ from network_atlas.config.priors import DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
+from network_atlas.models.frozen.freeze import way_of_running
 from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
@@ -73,7 +74,14 @@ class OptimizeWorker:
             self._store, visualizations_directory(task.layer), rows, schemas.VISUALIZATIONS, sorted_by=order
         )
         keys = tuple(picture.key for picture in task.pictures)
-        receipt = Receipt(stage="optimize", task=task.id, keys=keys, files=(file,), seconds=time.monotonic() - started)
+        receipt = Receipt(
+            stage="optimize",
+            task=task.id,
+            keys=keys,
+            files=(file,),
+            seconds=time.monotonic() - started,
+            network=way_of_running(self._model),
+        )
         return commit(self._store, receipt)
 
     def _rows(self, task: OptimizeTask) -> list[dict[str, object]]:

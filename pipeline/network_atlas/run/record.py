@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import network_atlas
@@ -22,7 +23,8 @@ from network_atlas.run.log import versions
 from network_atlas.run.prepare import Prepared
 from network_atlas.run.speeds import threads_of
 from network_atlas.store import schemas
-from network_atlas.store.results import ITEMS_FILE, LAYERS_FILE, RUN_FILE
+from network_atlas.store.results import ITEMS_FILE, LAYERS_FILE, RUN_FILE, read_run_file
+from network_atlas.store.root import Store
 from network_atlas.store.shards import put_table
 
 
@@ -39,8 +41,20 @@ def record_plan(prepared: Prepared) -> None:
         "examples": len(prepared.examples),
         "layers": [layer.layer.slug for layer in plan.layers],
         "machine": machine(prepared),
+        "network": (read_run_file(store) or {}).get("network", {}),
     }
     store.write(RUN_FILE, json.dumps(record, indent=1).encode())
+
+
+def record_network(store: Store, stage: str, ways: Mapping[str, int]) -> None:
+    """Note in the record how the network ran in a stage: tasks by the way, such as {'frozen': 12}.
+
+    Stages in which nothing was missing keep what an earlier run noted. No result depends on it, but for rounding.
+    """
+    record = read_run_file(store)
+    if record is not None:
+        record["network"] = record.get("network", {}) | {stage: dict(ways)}
+        store.write(RUN_FILE, json.dumps(record, indent=1).encode())
 
 
 def about(prepared: Prepared) -> dict[str, object]:

@@ -7,20 +7,22 @@ run.stage(STAGES["scan"], tasks, total=8)
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from network_atlas.errors import StoreError, TasksFailedError, counted
-from network_atlas.executors.base import Executor, Task, TaskFailed, WorkerSpec
+from network_atlas.executors.base import Executor, Task, TaskDone, TaskFailed, WorkerSpec
 from network_atlas.plan.stages import Stage
 from network_atlas.plan.tasks import StageTask
 from network_atlas.run.inputs import merge_statistics
 from network_atlas.run.log import RunLog
 from network_atlas.run.prepare import Prepared
+from network_atlas.run.record import record_network
 from network_atlas.store.failures import QUARANTINED, FailedTask, put_failure
-from network_atlas.store.receipts import FOLD_AT, fold
+from network_atlas.store.receipts import FOLD_AT, Receipt, fold
 from network_atlas.store.results import RESULTS, Done, what_is_done
 from network_atlas.store.root import Store
 
@@ -81,6 +83,7 @@ class Run:
         began, failed = time.monotonic(), len(self.failed)
         self.log.event("stage_started", stage=name, tasks=len(tasks), items=missing, total=total, unit=unit)
         done, items = 0, 0
+        ways = Counter[str]()
         spec = WorkerSpec(stage.worker, self.prepared.config, stage=name, computes=stage.computes)
         longest_first = sorted(tasks, key=self._work, reverse=True)  # short tasks last: no worker is late by a long one
         # Closed at once when an error leaves the loop: otherwise workers would go on until the generator is collected.
@@ -91,6 +94,7 @@ class Run:
                     self._stop_if_hopeless(name, done, len(self.failed) - failed, outcome)
                 else:
                     done, items = done + 1, items + outcome.task.items
+                    ways[_network_of(outcome)] += 1
                     self.progress.advance(outcome.task.items, work=self._work(outcome.task))
                 # During the stage too: thousands of single receipts would slow down `atlas status`.
                 if name in RESULTS and number % FOLD_AT == 0:
@@ -99,6 +103,14 @@ class Run:
             fold(self.store, name)
         failed, seconds = len(self.failed) - failed, round(time.monotonic() - began, 3)
         self.log.event("stage_ended", stage=name, done=done, items=items, failed=failed, seconds=seconds)
+        self._note_network(name, ways)
+
+    def _note_network(self, stage: str, ways: Mapping[str, int]) -> None:
+        """Note how the network ran in a stage, `ways` with the number of tasks, if it ran there."""
+        ways = {way: count for way, count in sorted(ways.items()) if way}
+        if ways:
+            self.log.note("network", stage=stage, ran=ways)
+            record_network(self.store, stage, ways)
 
     def _work(self, task: Task) -> float:
         # Executors return the tasks that they received, or parts of these: all are StageTasks.
@@ -136,6 +148,11 @@ class Run:
                 f"everything else is kept under {self.store.root!r}:\n"
                 f"  {lines}\nDetails are in its folder failures/. Run the same command to try them again."
             )
+
+
+def _network_of(outcome: TaskDone) -> str:
+    """Return how the network ran in a task; '' where it did not run."""
+    return outcome.receipt.network if isinstance(outcome.receipt, Receipt) else ""
 
 
 def _failed_task(stage: str, outcome: TaskFailed) -> FailedTask:

@@ -21,6 +21,7 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.errors import UnreadableImageError
 from network_atlas.models.batches import filled
 from network_atlas.models.capture import capture
+from network_atlas.models.frozen.freeze import way_of_running
 from network_atlas.models.load import normalize
 from network_atlas.models.memory import FittingBatch
 from network_atlas.models.worker_setup import set_up_worker
@@ -74,6 +75,7 @@ class ScanWorker:
                 files=tuple(files),
                 seconds=time.monotonic() - started,
                 unreadable=len(failures),
+                network=way_of_running(self._model),
             ),
         )
 

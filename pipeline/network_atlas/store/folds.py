@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("finished", pa.float64()),
         ("unreadable", pa.int64()),
+        ("network", pa.string()),
     ],
     metadata={"atlas.schema": "receipts", "atlas.version": "1"},
 )
@@ -37,6 +38,7 @@ def encode(receipts: Sequence[Receipt]) -> bytes:
         "seconds": [receipt.seconds for receipt in receipts],
         "finished": [receipt.finished for receipt in receipts],
         "unreadable": [receipt.unreadable for receipt in receipts],
+        "network": [receipt.network for receipt in receipts],
     }
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=SCHEMA), buffer, compression="zstd")
@@ -61,8 +63,8 @@ def decode(data: bytes) -> Iterator[dict[str, Any]]:
         for path, size, digest, rows in zip(*columns, strict=True)
     ]
     key_ends, file_ends = keys.offsets.to_pylist(), files.offsets.to_pylist()
-    names = ("task", "seconds", "unreadable", "finished")
-    for task, seconds, unreadable, finished, *ends in zip(
+    names = ("task", "seconds", "unreadable", "finished", "network")
+    for task, seconds, unreadable, finished, network, *ends in zip(
         *(table.column(name).to_pylist() for name in names),
         *(key_ends[:-1], key_ends[1:], file_ends[:-1], file_ends[1:]),
         strict=True,
@@ -74,6 +76,7 @@ def decode(data: bytes) -> Iterator[dict[str, Any]]:
             "seconds": seconds,
             "unreadable": unreadable,
             "finished": finished,
+            "network": network,
         }
 
 

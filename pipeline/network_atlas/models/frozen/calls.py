@@ -55,6 +55,19 @@ class LinearCall(NamedTuple):
     bias: Tensor | None = None
 
 
+class MixCall(NamedTuple):
+    """The arguments of attention, as `torch.nn.functional.scaled_dot_product_attention` names them."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    attn_mask: Tensor | None = None
+    dropout_p: float = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Activation:
     """A pointwise nonlinearity with its numbers: two that are equal compute the same."""
@@ -145,3 +158,8 @@ def is_linear(function: Function) -> bool:
 def is_attention(function: Function) -> bool:
     """Say whether a function is that of torch's MultiheadAttention."""
     return function is F.multi_head_attention_forward
+
+
+def is_mix(function: Function) -> bool:
+    """Say whether a function is torch's scaled dot product attention."""
+    return function is F.scaled_dot_product_attention

@@ -30,6 +30,9 @@ GRADIENTS_DIFFER = 5e-2
 networks differ by 1e-6, those with normalization by small numbers by 1e-4. Gradients differ by more, since a value near
 zero may be on the other side of a ReLU (1e-3 for random networks of 50 layers); an error of ours differs by tenths."""
 
+FROZEN, AS_IT_IS = "frozen", "as it is"
+"""How a model runs, as records say it."""
+
 ATTENTION = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 """Modules that torch computes in one call where no gradients are needed, but not while a mode is on."""
 
@@ -54,6 +57,7 @@ def freeze(model: nn.Module, images: Tensor) -> bool:
         _PROBLEMS[model] = problem
         return False
     _FROZEN[model] = frozen
+    log.info("the network runs frozen")
     return True
 
 
@@ -71,6 +75,7 @@ def frozen_forward(
             return _whole_pass(model, images, FrozenPass(frozen, frozen.ends_at(outputs, inputs)))
         except NotAsRecordedError as error:
             log.warning("the network runs as it is from now on, not frozen: %s", error)
+            _PROBLEMS[model] = str(error)
             del _FROZEN[model]
     return model(images)
 
@@ -88,8 +93,13 @@ def is_frozen(model: nn.Module) -> bool:
 
 
 def why_not_frozen(model: nn.Module) -> str:
-    """Return the reason for which `freeze` left a model as it is; '' if it did not."""
+    """Return the reason for which a model that was to be frozen runs as it is; '' if there is none."""
     return _PROBLEMS.get(model, "")
+
+
+def way_of_running(model: nn.Module) -> str:
+    """Return how a model runs, for records: 'frozen', or 'as it is: ' with the reason."""
+    return FROZEN if is_frozen(model) else f"{AS_IT_IS}: {why_not_frozen(model) or 'model.frozen=false'}"
 
 
 def _problem(model: nn.Module, frozen: Frozen, images: Tensor) -> str:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from network_atlas.models.frozen import calls
-from network_atlas.models.frozen.attention import self_attention
-from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, NormCall
+from network_atlas.models.frozen.activations import activate
+from network_atlas.models.frozen.attention import can_mix, mix, self_attention
+from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall
 from network_atlas.models.frozen.convolutions import Convolution, Kernels
 from network_atlas.models.frozen.geometry import Geometry, geometry_of
 from network_atlas.models.frozen.linears import Linear, Weights
@@ -98,6 +100,8 @@ class _Ahead:
     tensor: Tensor
     norm: int | None
     activation: Activation | None
+    last: Activation | None
+    """What alone reads the value behind these calls, and was not computed ahead: the value is seen as it is."""
 
     @property
     def is_done(self) -> bool:
@@ -112,6 +116,8 @@ class FrozenPass(TorchFunctionMode):
         self._frozen = frozen
         self._ends = ends
         self._ahead: dict[int, _Ahead] = {}
+        self._last: tuple[Tensor, Activation] | None = None
+        """The value that the last call returned, and the activation that alone reads it and may take its memory."""
 
     def finish(self) -> None:
         """Raise NotAsRecordedError where a value is ahead at the end of a whole pass."""
@@ -122,6 +128,10 @@ class FrozenPass(TorchFunctionMode):
         keywords = keywords or {}
         if function in calls.READ_ONLY:
             return function(*arguments, **keywords)
+        last, self._last = self._last, None
+        if last is not None and last[0] is calls.input_of(arguments, keywords):
+            if last[1] == calls.activation_of(function, arguments, keywords):
+                return activate(*last)
         if self._ahead:
             done = self._take_over(function, arguments, keywords)
             if done is not None:
@@ -134,6 +144,11 @@ class FrozenPass(TorchFunctionMode):
             return self._linear(function, arguments, keywords)
         if calls.is_attention(function):
             return self._attend(function, arguments, keywords)
+        if calls.is_mix(function):
+            call = MixCall(*arguments, **keywords)
+            with_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in call[:3])
+            if with_gradient and _number_format(call.query) is torch.bfloat16 and can_mix(call):
+                return mix(call)
         return function(*arguments, **keywords)
 
     def _take_over(self, function: Function, arguments: Any, keywords: Any) -> Tensor | None:
@@ -154,7 +169,16 @@ class FrozenPass(TorchFunctionMode):
             ahead.activation = None
         if ahead.is_done:
             del self._ahead[id(first)]
+            self._let_go(ahead.tensor, ahead.last)
         return ahead.tensor
+
+    def _let_go(self, output: Tensor, activation: Activation | None) -> None:
+        """Note that the activation which alone reads a value may take its memory, if its call is the very next one.
+
+        Only where no gradient is wanted, which might need the value.
+        """
+        if activation is not None and not output.requires_grad:
+            self._last = output, activation
 
     def _followers(self, key: int, *, keeps_input: bool) -> Followers:
         """Return what is computed ahead behind a call.
@@ -171,9 +195,13 @@ class FrozenPass(TorchFunctionMode):
             activation = None
         return Followers(norm, activation)
 
-    def _mark(self, output: Tensor, followers: Followers) -> Tensor:
+    def _mark(self, output: Tensor, key: int, followers: Followers) -> Tensor:
+        recorded = self._frozen.recording.followers.get(key, NOTHING_FOLLOWS)
         if followers != NOTHING_FOLLOWS:
-            self._ahead[id(output)] = _Ahead(output, *followers)
+            last = recorded.activation if followers.activation is None else None
+            self._ahead[id(output)] = _Ahead(output, *followers, last)
+        elif recorded.norm is None:
+            self._let_go(output, recorded.activation)
         return output
 
     def _convolve(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
@@ -191,7 +219,7 @@ class FrozenPass(TorchFunctionMode):
             output = Convolution.apply(images, kernels, followers.activation, dtype)
         else:
             output = kernels.forward(images.to(dtype), followers.activation)
-        return self._mark(output, followers)
+        return self._mark(output, key, followers)
 
     def _normalize(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
         call = NormCall(*arguments, **keywords)
@@ -207,7 +235,7 @@ class FrozenPass(TorchFunctionMode):
             output = Normalization.apply(maps, norm, followers.activation)
         else:
             output = norm.forward(maps, followers.activation)
-        return self._mark(output, followers)
+        return self._mark(output, key, followers)
 
     def _linear(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
         call = calls.LinearCall(*arguments, **keywords)
@@ -228,8 +256,9 @@ class FrozenPass(TorchFunctionMode):
     def _attend(self, function: Function, arguments: Any, keywords: Any) -> Any:
         first = calls.input_of(arguments, {"input": keywords.get("query")})
         fixed = [weight for weight in _flat(arguments, keywords) if isinstance(weight, nn.Parameter)]
-        if _number_format(first) is torch.bfloat16 and _is_fixed(*fixed) and len(fixed) >= 2:
-            result = self_attention(arguments, keywords, self._linear_map)
+        linear = {torch.bfloat16: self._linear_map, torch.float32: F.linear}.get(_number_format(first))
+        if linear is not None and _is_fixed(*fixed) and len(fixed) >= 2:
+            result = self_attention(arguments, keywords, linear)
             if result is not None:
                 return result
         return function(*arguments, **keywords)

@@ -300,7 +300,7 @@ class TokenOrders(nn.Module):
 
     NAMES = (
         "rows", "with_class", "without_class", "columns", "class_last", "rolled", "pooled", "windows", "summed", "side",
-        "last_rows", "first_rows", "every_fourth",
+        "last_rows", "first_rows", "every_fourth", "class_and_rows_off",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -327,5 +327,6 @@ class TokenOrders(nn.Module):
             self.summed(windows + tokens),
             self.side(maps.mean(3).transpose(1, 2)[:, :4]),
             *(self.last_rows(tokens[:, 48:]), self.first_rows(tokens[:, :16]), self.every_fourth(tokens[:, ::4])),
+            self.class_and_rows_off((with_class + with_class.relu())[:, 1 + 48 :]),
         ]
         return torch.stack([each.mean(1) for each in seen]).sum(0)

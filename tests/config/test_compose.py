@@ -294,6 +294,13 @@ def test_the_users_files_add_to_the_package_and_replace_its_own(user_folder: str
     assert ["model=mine"] in expand(["model=glob(*)"], config_dir=user_folder)
 
 
+def test_a_file_that_was_edited_is_read_again(user_folder: str) -> None:
+    assert compose(["+experiment=short"], config_dir=user_folder).optimize.steps == 9
+    file = next(Path(user_folder).rglob("short.yaml"))
+    file.write_text(file.read_text().replace("9", "11"))
+    assert compose(["+experiment=short"], config_dir=user_folder).optimize.steps == 11
+
+
 def test_mistakes_in_the_users_files_are_explained(user_folder: str) -> None:
     assert "broken.yaml" in message(["+experiment=broken"], config_dir=user_folder)
     assert "+experiment=short" in message(["experiment=short"], config_dir=user_folder)

@@ -1,11 +1,10 @@
-"""A network is trained, and trained further, while `atlas watch` works beside it, all in processes of their own."""
+"""A network is trained, and trained further, while `atlas watch` works beside it in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from digits_network import build, train, write_digits
-from processes import PYTHON_PATH
+from forked import Forked, Forking
 
 from network_atlas.rerun.record import Record
 from network_atlas.store.manifest import latest
@@ -43,35 +42,30 @@ OVERRIDES = [
 
 
 @pytest.fixture
-def watching(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-    environment = os.environ | {"PYTHONPATH": PYTHON_PATH}
+def watching(forking: Forking, tmp_path: Path) -> Iterator[Callable[..., Forked]]:
+    started: list[Forked] = []
 
-    def start(*words: str) -> subprocess.Popen[str]:
+    def start(*words: str) -> Forked:
         paths = [f"dataset.root={tmp_path}/digits", f"store.root={tmp_path}/atlas"]
-        command = [sys.executable, "-m", "network_atlas", "watch", f"{tmp_path}/runs/*.pt", *words, *OVERRIDES, *paths]
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
+        started.append(forking.atlas("watch", f"{tmp_path}/runs/*.pt", *words, *OVERRIDES, *paths))
+        return started[-1]
 
     yield start
     for process in started:
-        process.terminate()
-        process.communicate(timeout=60)
+        process.kill()
 
 
-def wait_until(condition: Callable[[], bool], watch: subprocess.Popen[str], *, seconds: float = 100) -> None:
+def wait_until(condition: Callable[[], bool], watch: Forked, *, seconds: float = 100) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if watch.poll() is not None or time.monotonic() > end:
-            watch.terminate()
-            pytest.fail(watch.communicate()[1])
+            pytest.fail(watch.output)
         time.sleep(0.1)
 
 
 @pytest.mark.slow
 def test_training_further_is_followed_by_runs_and_a_half_written_checkpoint_harms_nothing(
-    watching: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    watching: Callable[..., Forked], tmp_path: Path
 ) -> None:
     write_digits(tmp_path / "digits", 128)
     runs, root = tmp_path / "runs", tmp_path / "atlas"
@@ -117,7 +111,7 @@ def test_training_further_is_followed_by_runs_and_a_half_written_checkpoint_harm
     assert json.loads(drifted.read_text())["diff"] == last["diff"]
     assert (last["diff"]["exit_code"], last["diff"]["drifted"], last["diff"]["error"]) == (4, True, None)
     assert (Path(last["diff"]["out"]) / "summary.md").is_file()
-    watch.terminate()
+    watch.send_signal(signal.SIGTERM)
     assert watch.wait(30) == 75
     # Another watch, as cron would start it, finds nothing to do.
     once = watching("--once", "--interval", ".2")

@@ -29,12 +29,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException
-from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from network_atlas.config import chosen_files
 from network_atlas.config.explain import explain, missing
 from network_atlas.config.foreign_words import words
 from network_atlas.config.overrides import (
@@ -130,7 +130,7 @@ def _loader(config_dir: str | None) -> ConfigLoaderImpl:
 def _load(lines: list[str], loader: ConfigLoaderImpl) -> DictConfig:
     with _translated(loader):
         try:
-            return loader.load_configuration("config", lines, run_mode=RunMode.RUN, from_shell=False)
+            return chosen_files.load(lines, loader)
         except HydraException as error:
             if isinstance(error.__cause__, IndexError):  # Hydra names neither the list nor its length
                 raise ConfigError(_beyond(error, lines, loader)) from error

@@ -45,6 +45,8 @@ class Factor:
     """Of channels that a product made of positions (a mixer's hidden units): how many positions there were."""
     order: Order = Order.LINE
     """Of positions."""
+    before: int = 0
+    """Of positions in the order BEHIND: how many others stand in front; 0 where that is not known."""
 
 
 Axis = tuple[Factor, ...]
@@ -142,12 +144,13 @@ def _both(first: Axis, second: Axis) -> Axis | None:
         kind = min(left[0].kind, right[0].kind, key=ORDER.index)
         positions = max(left[0].positions, right[0].positions) if kind is Kind.CHANNEL else 0
         order = _order((left[0], right[0]))
+        before = max(left[0].before, right[0].before) if order is Order.BEHIND else 0
         for side in (left, right):
             rest, over = divmod(side[0].size, size)
             if over:
                 return None
             side[:1] = [replace(side[0], size=rest)] if rest > 1 else []
-        common.append(Factor(size, kind, positions, order))
+        common.append(Factor(size, kind, positions, order, before))
     return joined(common) if not left and not right else None
 
 

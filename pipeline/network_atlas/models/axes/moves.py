@@ -127,7 +127,8 @@ def concatenated(arguments: Arguments, output: Tensor, known: Known) -> Axes | N
     if len(several) == 1 and known(arguments["tensors"][-1]) is several[0] and len(several[0][dim]) == 1:
         (part,) = several[0][dim]  # behind learned tokens
         order = Order.BEHIND if part.order is Order.RASTER else part.order
-        beside = axis(output.shape[dim], part.kind, order)
+        before = part.before + output.shape[dim] - part.size
+        beside = (replace(part, size=output.shape[dim], order=order, before=before if order is Order.BEHIND else 0),)
     others = [(*axes[:dim], (), *axes[dim + 1 :]) for axes in several]
     rest = merged(others, [1 if number == dim else size for number, size in enumerate(output.shape)])
     return (*rest[:dim], beside, *rest[dim + 1 :])
@@ -141,11 +142,14 @@ def sliced(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
         return after
     dim = arguments["dim"] % output.ndim
     size, start = math.prod(factor.size for factor in axes[dim]), arguments["start"] or 0
-    takes_rest = arguments["step"] == 1 and start % size + output.shape[dim] == size
+    start %= size
+    takes_rest = arguments["step"] == 1 and start + output.shape[dim] == size
     # Without its first patches the rest is no grid over the image, though it may have the size of one.
-    if not takes_rest or len(axes[dim]) != 1 or (start % size and axes[dim][0].order is Order.RASTER):
+    if not start or not takes_rest or len(axes[dim]) != 1 or start > axes[dim][0].before:
         return after
-    return (*after[:dim], axis(output.shape[dim], axes[dim][0].kind, axes[dim][0].order), *after[dim + 1 :])
+    (factor,) = axes[dim]
+    rest = replace(factor, size=output.shape[dim], before=factor.before - start)
+    return (*after[:dim], (rest,) if rest.size > 1 else (), *after[dim + 1 :])
 
 
 def stacked(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.profiler import ProfilerActivity, profile
 
 from network_atlas.models.frozen.freeze import freeze, frozen_forward, is_frozen, way_of_running
 from network_atlas.models.frozen.recording import recorded
@@ -172,9 +173,94 @@ class Several(Net):
         return super().forward(images), self.features
 
 
+class Padded(Net):
+    """Padding of its own module before the convolution: the same on all sides."""
+
+    pad: tuple[int, int, int, int] = (1, 1, 1, 1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad_module = nn.ZeroPad2d(self.pad)
+        self.conv = nn.Conv2d(8, 8, 3, bias=False)
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return super().middle(self.pad_module(maps))
+
+
+class PaddedAtTheEnd(Padded):
+    """As TensorFlow pads for strides, which only depthwise kernels can take over."""
+
+    pad = (0, 1, 0, 1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, stride=2, groups=8, bias=False)
+
+
+class PaddedUnevenly(PaddedAtTheEnd):
+    pad = (1, 2, 0, 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 5, stride=2, groups=8)
+
+
+class PaddedForThrees(PaddedAtTheEnd):
+    pad = (0, 2, 1, 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 5, stride=3, groups=8)
+
+
+class PaddedAtTheEndDensely(Padded):
+    pad = (0, 1, 0, 1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, stride=2)
+
+
+class PaddedWithOnes(Padded):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad_module = nn.ConstantPad2d(1, 1.0)
+
+
+class PaddedAndAdded(Padded):
+    """The value without its padding is read as well."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return super().middle(maps) + maps
+
+
+class PaddedAndReadTwice(Padded):
+    def middle(self, maps: Tensor) -> Tensor:
+        maps = self.pad_module(maps)
+        return self.act(self.norm(self.conv(maps))) + maps[:, :, 1:-1, 1:-1]
+
+
+class PaddedAndMeasured(Padded):
+    def middle(self, maps: Tensor) -> Tensor:
+        maps = self.pad_module(maps)
+        return self.act(self.norm(self.conv(maps))) / maps.shape[-1]
+
+
+class PaddedTwice(Padded):
+    """One padding of one value, and a convolution that is called again."""
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(self.pad_module(self.conv(self.pad_module(maps))))))
+
+
+PADDED = [
+    Padded, PaddedAtTheEnd, PaddedUnevenly, PaddedForThrees, PaddedAtTheEndDensely, PaddedWithOnes, PaddedAndAdded,
+    PaddedAndReadTwice, PaddedAndMeasured, PaddedTwice,
+]  # fmt: skip
+
 NETWORKS = [
-    Net, ReadTwice, ChangedInPlace, Kept, Twice, SharedNorm, SharedActivation, Residual, Functional, NormFirst, NoNorm,
-    Plain, BatchStatistics, WeightNorm, Hooked, Read, Silu, Depthwise, Several, OwnBias,
+    *PADDED, Net, ReadTwice, ChangedInPlace, Kept, Twice, SharedNorm, SharedActivation, Residual, Functional, NormFirst,
+    NoNorm, Plain, BatchStatistics, WeightNorm, Hooked, Read, Silu, Depthwise, Several, OwnBias,
 ]  # fmt: skip
 
 
@@ -214,7 +300,9 @@ def first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
 def test_every_module_returns_its_own_values_and_has_its_own_gradient(kind: type[Net]) -> None:
     model, reference = built(kind), built(kind)
     assert freeze(model, IMAGES)
-    for name in ("conv", "norm", "act", None):
+    for name in ("pad_module", "conv", "norm", "act", None):
+        if name == "pad_module" and not isinstance(model, Padded):
+            continue
         outputs = [model if name is None else model.get_submodule(name)]
         try:
             expected = outputs_and_gradient(reference, name, reference)
@@ -369,6 +457,35 @@ def test_an_activation_takes_the_memory_of_a_captured_value_that_it_alone_reads(
     assert pointers(NotInPlace) == (True, True)
     assert pointers(NotInPlace, needs_gradient=True) == (True, False)
     assert pointers(ActivatedTwice) == (True, False)
+
+
+def test_a_convolution_adds_the_zeros_of_a_padding_that_it_alone_reads() -> None:
+    def paddings(kind: type[Net], *, seen: str = "") -> int:
+        """Return how many paddings run in a frozen pass, of which the output or input of a module is seen."""
+        model = built(kind)
+        assert freeze(model, IMAGES)
+        with profile(activities=[ProfilerActivity.CPU]) as profiled, torch.no_grad():
+            frozen_forward(model, IMAGES, outputs=[model.get_submodule(seen)] if seen else [])
+        return sum(event.name == "aten::constant_pad_nd" for event in profiled.events())
+
+    for kind in (Padded, PaddedAtTheEnd, PaddedUnevenly, PaddedForThrees, PaddedAndAdded):
+        assert paddings(kind) == 0, kind
+        assert paddings(kind, seen="pad_module") == 1, kind
+        assert paddings(kind, seen="conv") == 0, kind
+    for kind in (PaddedAtTheEndDensely, PaddedWithOnes, PaddedAndReadTwice, PaddedAndMeasured):
+        assert paddings(kind) == 1, kind
+    assert paddings(PaddedTwice) == 2
+
+
+def test_what_goes_into_a_padded_convolution_is_seen_as_it_is() -> None:
+    model = built(Padded)
+    assert freeze(model, IMAGES)
+    seen: list[Tensor] = []
+    model.conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    model(IMAGES)
+    frozen_forward(model, IMAGES, inputs=[model.conv])
+    assert seen[1].shape == seen[0].shape == (2, 8, 14, 14)
+    torch.testing.assert_close(seen[1], seen[0])
 
 
 def test_what_goes_into_an_activation_is_seen_as_it_is() -> None:

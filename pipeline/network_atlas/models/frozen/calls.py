@@ -47,6 +47,20 @@ class NormCall(NamedTuple):
     eps: float = 1e-5
 
 
+class PadCall(NamedTuple):
+    """The arguments of padding, as `torch.nn.functional.pad` names them."""
+
+    input: Tensor
+    pad: tuple[int, ...]
+    mode: str = "constant"
+    value: float | None = None
+
+    @property
+    def is_zeros(self) -> bool:
+        """Say whether it puts zeros around maps, and takes nothing off."""
+        return self.mode == "constant" and not self.value and len(self.pad) == 4 and min(self.pad) >= 0
+
+
 class LinearCall(NamedTuple):
     """The arguments of a linear map, as `torch.nn.functional.linear` names them."""
 
@@ -150,16 +164,11 @@ def is_norm(function: Function) -> bool:
     return function is F.batch_norm
 
 
+def is_pad(function: Function) -> bool:
+    """Say whether a function is torch's padding."""
+    return function is F.pad
+
+
 def is_linear(function: Function) -> bool:
     """Say whether a function is torch's linear map."""
     return function is F.linear
-
-
-def is_attention(function: Function) -> bool:
-    """Say whether a function is that of torch's MultiheadAttention."""
-    return function is F.multi_head_attention_forward
-
-
-def is_mix(function: Function) -> bool:
-    """Say whether a function is torch's scaled dot product attention."""
-    return function is F.scaled_dot_product_attention

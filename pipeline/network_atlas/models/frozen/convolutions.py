@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from network_atlas.models.frozen.activations import gradient_through
+from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation
 from network_atlas.models.frozen.geometry import Geometry, transposed
 from network_atlas.models.frozen.memory_order import order_of
@@ -34,13 +34,20 @@ class Kernels:
         """(outputs, inputs of a group, rows, columns), float32."""
         self.bias = bias
         self.geometry = geometry
+        self._wide, self._corner = geometry.wide()
         self._prepared: dict[tuple[object, ...], Any] = {}
 
     def forward(self, images: Tensor, activation: Activation | None) -> Tensor:
         """Return the convolution of maps, (batch, channels, rows, columns), and what `activation` makes of it."""
         weight, bias = self._forward_weights(images)
-        geometry = self.geometry
-        return convolved(images, weight, bias, geometry, activation)
+        if self.geometry.beyond == (0, 0):
+            return convolved(images, weight, bias, self.geometry, activation)
+        # Libraries know padding of the same size on both sides: there are more outputs, and the right ones are cut out.
+        whole = convolved(images, weight, bias, self._wide, None)
+        (top, left), (height, width) = self._corner, self.weight.shape[2:]
+        rows, columns = self.geometry.outputs((images.shape[2], images.shape[3]), (height, width))
+        output = whole[:, :, top : top + rows, left : left + columns].contiguous(memory_format=order_of(whole))
+        return output if activation is None else activate(output, activation)
 
     def backward(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:
         """Return the gradient of the input, of shape `input_shape`, from that of the output."""
@@ -55,26 +62,13 @@ class Kernels:
 
     @cached_property
     def _way_back(self) -> str:
-        geometry, kernel = self.geometry, self.weight.shape[2:]
-        if any(
-            padding > dilation * (size - 1)
-            for padding, dilation, size in zip(geometry.padding, geometry.dilation, kernel, strict=True)
-        ):
-            return "torch"
-        if geometry.stride == (1, 1):
-            return "stride 1"
-        if geometry.dilation != (1, 1) and tuple(kernel) != (1, 1):
-            return "torch"
-        if geometry.groups == 1 and self.weight.shape[1] <= FEW_CHANNELS:
-            return "joint"
-        is_depthwise = geometry.groups > 1 and self.weight.shape[1] == 1
-        return "phases" if is_depthwise or tuple(kernel) == (1, 1) else "torch"
+        return _way_back(self.weight, self.geometry)
 
     def _forward_weights(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the weights for maps of this format; in the library's own order where it has one."""
         key = ("forward", *form(images))
         if key not in self._prepared:
-            weight = packed(self.weight.to(images.dtype), self.geometry, images)
+            weight = packed(self.weight.to(images.dtype), self._wide, images)
             # oneDNN adds a bias before it rounds to bfloat16, so its bias need not be rounded; torch's own must be.
             bias = self.bias if self.bias is None or is_packed(images) else self.bias.to(images.dtype)
             self._prepared[key] = weight, bias
@@ -122,6 +116,29 @@ class Kernels:
             (True, False, False),
         )[0]
         return result
+
+
+def _way_back(weight: Tensor, geometry: Geometry) -> str:
+    """Return how the gradient of the input is computed on a processor."""
+    kernel = weight.shape[2:]
+    if any(
+        padding > dilation * (size - 1)
+        for padding, dilation, size in zip(geometry.padding, geometry.dilation, kernel, strict=True)
+    ):
+        return "torch"
+    if geometry.stride == (1, 1):
+        return "stride 1"
+    if geometry.dilation != (1, 1) and tuple(kernel) != (1, 1):
+        return "torch"
+    if geometry.groups == 1 and weight.shape[1] <= FEW_CHANNELS:
+        return "joint"
+    is_depthwise = geometry.groups > 1 and weight.shape[1] == 1
+    return "phases" if is_depthwise or tuple(kernel) == (1, 1) else "torch"
+
+
+def can_be_uneven(weight: Tensor, geometry: Geometry) -> bool:
+    """Say whether the gradient is right with this geometry, which may have more zeros at the ends."""
+    return geometry.beyond == (0, 0) or _way_back(weight, geometry) in ("joint", "phases")
 
 
 class Convolution(torch.autograd.Function):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -20,6 +20,34 @@ class Geometry:
     padding: Pair
     dilation: Pair
     groups: int
+    beyond: Pair = (0, 0)
+    """Zeros at the bottom and at the right, more than at the top and at the left."""
+
+    def padded(self, pad: tuple[int, ...]) -> Geometry | None:
+        """Return the geometry with more zeros around: (left, right, top, bottom). None with fewer at the ends."""
+        left, right, top, bottom = pad
+        beyond = self.beyond[0] + bottom - top, self.beyond[1] + right - left
+        if min(beyond) < 0:
+            return None
+        return replace(self, padding=(self.padding[0] + top, self.padding[1] + left), beyond=beyond)
+
+    def wide(self) -> tuple[Geometry, Pair]:
+        """Return a geometry that is the same on both sides, and which of its outputs is the first of this one's."""
+        steps = -(-self.beyond[0] // self.stride[0]), -(-self.beyond[1] // self.stride[1])
+        rows, columns = (
+            padding + stride * step for padding, stride, step in zip(self.padding, self.stride, steps, strict=True)
+        )
+        return replace(self, padding=(rows, columns), beyond=(0, 0)), steps
+
+    def outputs(self, size: Pair, kernel: Pair) -> Pair:
+        """Return the rows and columns of the output for maps of this size."""
+        rows, columns = (
+            (pixels + 2 * self.padding[axis] + self.beyond[axis] - self.dilation[axis] * (kernel[axis] - 1) - 1)
+            // self.stride[axis]
+            + 1
+            for axis, pixels in enumerate(size)
+        )
+        return rows, columns
 
 
 def geometry_of(call: ConvolutionCall) -> Geometry | None:

@@ -8,7 +8,7 @@ raises NotAsRecordedError: the model went another way, and the pass counts for n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,8 @@ from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.activations import activate
 from network_atlas.models.frozen.attention import Linear as LinearMap
 from network_atlas.models.frozen.attention import can_mix, mix, self_attention
-from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall
-from network_atlas.models.frozen.convolutions import Convolution, Kernels
+from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall, PadCall
+from network_atlas.models.frozen.convolutions import Convolution, Kernels, can_be_uneven
 from network_atlas.models.frozen.geometry import Geometry, geometry_of
 from network_atlas.models.frozen.linears import Linear, Weights
 from network_atlas.models.frozen.norms import Factors, Norm, Normalization
@@ -42,7 +42,9 @@ class Frozen:
     """Whether a pass without gradients is faster by the model's own code."""
     geometries: dict[int, Geometry] = field(default_factory=dict)
     factors: dict[int, Factors] = field(default_factory=dict)
-    _kernels: dict[tuple[int, int | None], Kernels] = field(default_factory=dict)
+    paddings: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """By their keys, the zeros of those that the convolution behind them can add itself."""
+    _kernels: dict[tuple[int, int | None, tuple[int, ...] | None], Kernels] = field(default_factory=dict)
     _norms: dict[int, Norm] = field(default_factory=dict)
     _weights: dict[tuple[int, int], Weights] = field(default_factory=dict)
 
@@ -54,21 +56,27 @@ class Frozen:
             geometry = geometry_of(call) if call.weight.ndim == 4 and _is_fixed(call.weight, call.bias) else None
             if geometry is not None:
                 frozen.geometries[key] = geometry
+        for pad_key, (key, pad) in recording.padded.items():
+            whole = frozen.geometries[key].padded(pad) if key in frozen.geometries else None
+            if whole is not None and can_be_uneven(recording.convolutions[key].weight, whole):
+                frozen.paddings[pad_key] = pad
         for key, norm in recording.norms.items():
             factors = Factors.of(norm) if _is_fixed(norm.weight, norm.bias, norm.running_mean) else None
             if factors is not None:
                 frozen.factors[key] = factors
         return frozen
 
-    def kernels(self, key: int, norm: int | None) -> Kernels:
-        """Return the weights of a convolution, with the normalization of key `norm` folded into them."""
-        if (key, norm) not in self._kernels:
+    def kernels(self, key: int, norm: int | None, pad: tuple[int, ...] | None = None) -> Kernels:
+        """Return the weights of a convolution, with the normalization of key `norm` and the padding folded in."""
+        if (key, norm, pad) not in self._kernels:
             call = self.recording.convolutions[key]
             weight, bias = call.weight.detach(), call.bias
             if norm is not None:
                 weight, bias = self.factors[norm].folded(weight, bias)
-            self._kernels[key, norm] = Kernels(weight, bias, self.geometries[key])
-        return self._kernels[key, norm]
+            geometry = self.geometries[key] if pad is None else self.geometries[key].padded(pad)
+            assert geometry is not None
+            self._kernels[key, norm, pad] = Kernels(weight, bias, geometry)
+        return self._kernels[key, norm, pad]
 
     def norm(self, key: int) -> Norm:
         """Return a normalization by fixed numbers."""
@@ -117,16 +125,21 @@ class FrozenPass(TorchFunctionMode):
         self._frozen = frozen
         self._ends = ends
         self._ahead: dict[int, _Ahead] = {}
+        self._pads = 0
+        self._unpadded: dict[int, tuple[Tensor, int]] = {}
+        """Values whose padding is left to the convolution behind, by their `id`, and the paddings' keys."""
         self._last: tuple[Tensor, Activation] | None = None
         """The value that the last call returned, and the activation that alone reads it and may take its memory."""
 
     def finish(self) -> None:
         """Raise NotAsRecordedError where a value is ahead at the end of a whole pass."""
-        if self._ahead:
+        if self._ahead or self._unpadded:
             raise NotAsRecordedError("the pass ended before a recorded call")
 
     def __torch_function__(self, function: Function, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         keywords = keywords or {}
+        if self._unpadded and not calls.is_convolution(function):
+            self._refuse_unpadded(function, arguments, keywords)
         if function in calls.READ_ONLY:
             return function(*arguments, **keywords)
         last, self._last = self._last, None
@@ -136,15 +149,8 @@ class FrozenPass(TorchFunctionMode):
             done = self._take_over(function, arguments, keywords)
             if done is not None:
                 return done
-        if calls.is_convolution(function):
-            return self._convolve(function, arguments, keywords)
-        if calls.is_norm(function):
-            return self._normalize(function, arguments, keywords)
-        if calls.is_linear(function):
-            return self._linear(function, arguments, keywords)
-        if calls.is_attention(function):
-            return self._attend(function, arguments, keywords)
-        return _mix(arguments, keywords) if calls.is_mix(function) else function(*arguments, **keywords)
+        way = _WAYS.get(function)
+        return function(*arguments, **keywords) if way is None else way(self, function, arguments, keywords)
 
     def _take_over(self, function: Function, arguments: Any, keywords: Any) -> Tensor | None:
         """Return the value of a call that was computed ahead; None for a call that has to do with no such value."""
@@ -199,17 +205,43 @@ class FrozenPass(TorchFunctionMode):
             self._let_go(output, recorded.activation)
         return output
 
+    def _refuse_unpadded(self, function: Function, arguments: Any, keywords: Any) -> None:
+        if any(id(value) in self._unpadded for value in _flat(arguments, keywords)):
+            raise NotAsRecordedError(f"{function} reads a value whose padding was left to a convolution")
+
+    def _pad(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
+        self._pads += 1
+        key, call = -self._pads, PadCall(*arguments, **keywords)
+        is_known = self._frozen.paddings.get(key) == tuple(call.pad) and call.is_zeros and call.input.ndim == 4
+        if not is_known or key in self._ends or call.input.device.type != "cpu":
+            result: Tensor = function(*arguments, **keywords)
+            return result
+        # Another tensor of the same memory: other calls may read the value without its padding.
+        unpadded: Tensor = torch.ops.aten.alias(call.input)
+        self._unpadded[id(unpadded)] = unpadded, key
+        return unpadded
+
+    def _padding_of(self, images: Tensor, convolution: int) -> tuple[int, ...] | None:
+        """Return the padding that was left to a convolution; None where there is none."""
+        _, key = self._unpadded.pop(id(images), (None, 0))
+        if key and self._frozen.recording.padded[key][0] != convolution:
+            raise NotAsRecordedError("another convolution in the place of the one behind a padding")
+        return self._frozen.paddings[key] if key else None
+
     def _convolve(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
         call = ConvolutionCall(*arguments, **keywords)
         key, images = id(call.weight), call.input
         known = self._frozen.recording.convolutions.get(key)
+        pad = self._padding_of(images, key)
         if key not in self._frozen.geometries or known is None or not _is_same(call, known) or images.ndim != 4:
+            if pad is not None:
+                raise NotAsRecordedError("a convolution behind a padding has other arguments")
             result: Tensor = function(*arguments, **keywords)
             return result
         dtype = _number_format(images)
         with_gradient = images.requires_grad and torch.is_grad_enabled()
         followers = self._followers(key, keeps_input=with_gradient)
-        kernels = self._frozen.kernels(key, followers.norm)
+        kernels = self._frozen.kernels(key, followers.norm, pad)
         if with_gradient:
             output = Convolution.apply(images, kernels, followers.activation, dtype)
         else:
@@ -276,6 +308,16 @@ def _mix(arguments: Any, keywords: Any) -> Tensor:
     if with_gradient and _number_format(call.query) is torch.bfloat16 and can_mix(call):
         return mix(call)
     return F.scaled_dot_product_attention(*arguments, **keywords)
+
+
+_WAYS: dict[Function, Callable[[FrozenPass, Function, Any, Any], Any]] = {
+    torch.conv2d: FrozenPass._convolve,
+    F.batch_norm: FrozenPass._normalize,
+    F.pad: FrozenPass._pad,
+    F.linear: FrozenPass._linear,
+    F.multi_head_attention_forward: FrozenPass._attend,
+    F.scaled_dot_product_attention: lambda _, function, arguments, keywords: _mix(arguments, keywords),
+}
 
 
 def _is_same(call: tuple[Any, ...], known: tuple[Any, ...]) -> bool:

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from network_atlas.models.frozen import calls
-from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, LinearCall, NormCall
+from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, LinearCall, NormCall, PadCall
 from network_atlas.models.seen import is_scripted
 
 END = -1
@@ -59,8 +59,8 @@ class _Call:
 
     number: int
     key: int
-    """Which weights it uses; 0 for activations."""
-    arguments: ConvolutionCall | NormCall | LinearCall | Activation
+    """Which weights it uses; 0 for activations, -1 for the pass's first padding, -2 for the second."""
+    arguments: ConvolutionCall | NormCall | LinearCall | PadCall | Activation
     read: Value
     written: Value
 
@@ -74,8 +74,10 @@ class Recording:
     linears: dict[int, LinearCall] = field(default_factory=dict)
     followers: dict[int, Followers] = field(default_factory=dict)
     """By the key of a convolution or a normalization; those with none are left out."""
+    padded: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    """By the key of a padding with zeros: the convolution that alone reads its output, and the zeros."""
     outputs: dict[int, frozenset[int]] = field(default_factory=dict)
-    """By a module's `id`: keys of the convolutions and normalizations whose own output is also the module's output."""
+    """By a module's `id`: keys of the convolutions, normalizations and paddings whose own output it returns."""
     inputs: dict[int, frozenset[int]] = field(default_factory=dict)
     """The same for the inputs of modules."""
     returned: dict[int, list[frozenset[int]]] = field(default_factory=dict)
@@ -125,6 +127,14 @@ class _Watch:
         for value in self.values(tensors):
             self._readers[value].add(reader)
 
+    def form_read(self, tensor: Any, reader: int) -> None:
+        """Note that the form of a padded value is read, which it has only behind the padding."""
+        value = self.value(tensor) if isinstance(tensor, Tensor) else None
+        if value is not None and any(
+            call.written == value for call in self.calls if isinstance(call.arguments, PadCall)
+        ):
+            self._readers[value].add(reader)
+
     def written(self, tensor: Tensor) -> Value:
         """Watch the value of a tensor from now on."""
         memory = _memory(tensor)
@@ -143,6 +153,10 @@ class _Watch:
                 result.norms[call.key] = call.arguments
             elif isinstance(call.arguments, LinearCall):
                 result.linears[call.key] = call.arguments
+            elif isinstance(call.arguments, PadCall):
+                reader = self._only_reader(call, by_number)
+                if reader is not None and isinstance(reader.arguments, ConvolutionCall) and uses[reader.key] == 1:
+                    result.padded[call.key] = reader.key, tuple(call.arguments.pad)
             followers = self._followers(call, by_number, uses)
             if followers != NOTHING_FOLLOWS:
                 result.followers[call.key] = followers
@@ -154,7 +168,11 @@ class _Watch:
 
     def _note_modules(self, result: Recording) -> None:
         """Fill in whose own output the modules return and get."""
-        makers = {call.written: call for call in self.calls if isinstance(call.arguments, ConvolutionCall | NormCall)}
+        makers = {
+            call.written: call
+            for call in self.calls
+            if isinstance(call.arguments, ConvolutionCall | NormCall | PadCall)
+        }
         for noted, into in ((self.outputs, result.outputs), (self.inputs, result.inputs)):
             for module, values in noted.items():
                 into[module] = frozenset(makers[value].key for value in set().union(*values) if value in makers)
@@ -195,6 +213,7 @@ class _Functions(TorchFunctionMode):
         super().__init__()
         self._watch = watch
         self._count = 0
+        self._pads = 0
 
     def __torch_function__(self, function: Function, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         keywords = keywords or {}
@@ -204,9 +223,15 @@ class _Functions(TorchFunctionMode):
         self._count += 1
         number = watch.current = self._count
         if function in calls.READ_ONLY:
+            watch.form_read(calls.input_of(arguments, keywords), number)
             return function(*arguments, **keywords)
         watch.read(tree_leaves((arguments, keywords)), number)
+        described: tuple[int, ConvolutionCall | NormCall | LinearCall | PadCall | Activation] | None
         described = _described(function, arguments, keywords)
+        if calls.is_pad(function):
+            self._pads += 1
+            pad = PadCall(*arguments, **keywords)
+            described = (-self._pads, pad._replace(input=NO_INPUT)) if pad.is_zeros else None
         first = calls.input_of(arguments, keywords)
         read = watch.value(first) if isinstance(first, Tensor) else None
         output = function(*arguments, **keywords)

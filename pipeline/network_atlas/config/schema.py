@@ -15,6 +15,7 @@ from pydantic import Field
 
 from network_atlas.config.arguments import Arguments
 from network_atlas.config.attribute import AttributeConfig
+from network_atlas.config.check_chains import check_chains
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.config.declare import (
     ASSEMBLE,
@@ -168,6 +169,7 @@ class RunConfig:
         _check_recipes(self)
         _check_images(self)
         _check_priors(self)
+        check_chains(self)
         if self.retry_failed and self.sweep.share:
             raise ValueError(
                 f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from network_atlas.config.priors import DenoiserPrior
@@ -35,6 +36,7 @@ from network_atlas.pictures.transforms import resize
 from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.depth import field_px, fitted
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.recipes import takes_sample
 from network_atlas.plan.tasks import OptimizeTask
 from network_atlas.priors.denoiser import Denoiser
 from network_atlas.priors.opening import open_denoiser
@@ -95,6 +97,7 @@ class OptimizeWorker:
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
             matching=self._matching(target, pictures, task),
             mixture=self._mixture(task),
+            sampled=self._sampled(pictures, task) if takes_sample(config) else {},
         )
         finished = self._with_second_attempts(learned, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
@@ -118,6 +121,11 @@ class OptimizeWorker:
             return {each.key: reader.match_targets(earlier, each, task, halved=halved) for each in pictures}
 
         return Matching(targets=of_all(1), halved=of_all(2) if target.takes_half else {})
+
+    def _sampled(self, pictures: Sequence[Picture], task: OptimizeTask) -> dict[str, NDArray[np.float32]]:
+        """Return what the dataset's images score at each picture's unit, as far as the scan says."""
+        values = {picture.key: self._scan_reader.sampled(picture, task) for picture in pictures}
+        return {key: scores for key, scores in values.items() if scores is not None}
 
     def _mixture(self, task: OptimizeTask) -> PatchMixture | None:
         """Return the mixture of the dataset's patches, for recipes that compare pictures with it."""

@@ -192,8 +192,10 @@ def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, s
 
 def steps_of(layer: LayerPlan, config: RunConfig, facts: ModelFacts) -> float:
     """Return the largest number of steps at full size that a layer's pictures can take; each view of a step counts."""
-    kinds = Counter((picture.recipe, facts.takes_half and not picture.has_place) for picture in layer.pictures)
+    kinds = Counter(
+        (picture.recipe, facts.takes_half and not picture.has_place, picture.of_one_chain) for picture in layer.pictures
+    )
     return sum(
-        count * passes_of(config.recipe(name), layer.layer, config.model.input, takes_half=halves)
-        for (name, halves), count in kinds.items()
+        count * passes_of(config.recipe(name), layer.layer, config.model.input, takes_half=halves) / sharing
+        for (name, halves, sharing), count in kinds.items()
     )

@@ -32,6 +32,11 @@ def takes_magnitude(config: OptimizeConfig) -> bool:
     return parameterization.name == "maco" and parameterization.magnitude == "dataset"
 
 
-def takes_examples(config: OptimizeConfig) -> bool:
-    """Say whether a recipe compares pictures with their units' best examples, which the scan finds."""
-    return config.examples is not None
+def takes_scan(config: OptimizeConfig) -> bool:
+    """Say whether a recipe compares pictures with what the scan keeps of their units: best examples, or its sample."""
+    return config.examples is not None or takes_sample(config)
+
+
+def takes_sample(config: OptimizeConfig) -> bool:
+    """Say whether a recipe keeps pictures by how much images of the scan's sample excite their units."""
+    return config.chain is not None and config.chain.percentile > 0

@@ -23,7 +23,7 @@ from network_atlas.config.declare import (
     setting,
     settings,
 )
-from network_atlas.config.priors import Prior
+from network_atlas.config.priors import DenoiserPrior, Prior
 from network_atlas.config.sampler import ChainConfig, Sampler
 
 
@@ -270,6 +270,17 @@ class OptimizeConfig:
         names: list[str] = [regularizer.name for regularizer in self.regularizers]
         if twice := [name for name in LEARNED if names.count(name) > 1]:
             raise ValueError(f"regularizers has {twice[0]!r} {names.count(twice[0])} times; give it once")
+
+    @property
+    def has_prior(self) -> bool:
+        """Say whether a denoiser of natural images pulls at the pictures."""
+        return isinstance(self.prior, DenoiserPrior) and self.prior.strength > 0
+
+    @property
+    def is_shaped(self) -> bool:
+        """Say whether anything that was learned of what is natural shapes the pictures (`config.twins`)."""
+        generated = isinstance(self.parameterization, GeneratorConfig)
+        return self.has_prior or generated or self.examples is not None or self.patches is not None
 
     @property
     def chain(self) -> ChainConfig | None:

@@ -35,21 +35,6 @@ def twin_of(recipe: str) -> str:
     return f"{recipe}_{SUFFIX}" if recipe else SUFFIX
 
 
-def has_prior(recipe: OptimizeConfig) -> bool:
-    """Say whether a learned model of natural images pulls at the pictures of a recipe."""
-    return not isinstance(recipe.prior, NoPrior) and recipe.prior.strength > 0
-
-
-def is_shaped(recipe: OptimizeConfig) -> bool:
-    """Say whether anything learned of what is natural shapes the pictures of a recipe."""
-    return (
-        has_prior(recipe)
-        or isinstance(recipe.parameterization, GeneratorConfig)
-        or recipe.examples is not None
-        or recipe.patches is not None
-    )
-
-
 def without_prior(recipe: OptimizeConfig) -> OptimizeConfig:
     """Return a recipe for the same pictures, which nothing learned shapes, and which climb."""
     kind = recipe.parameterization
@@ -69,7 +54,7 @@ def with_twins(config: RunConfig) -> RunConfig:
     Raises ConfigError where a recipe of the user's has the name of a twin and other settings.
     """
     recipes = {"": config.optimize, **config.recipes}
-    twins = {name: without_prior(recipe) for name, recipe in recipes.items() if is_shaped(recipe)}
+    twins = {name: without_prior(recipe) for name, recipe in recipes.items() if recipe.is_shaped}
     if not twins:
         return config
     named = {twin_of(name): recipe for name, recipe in twins.items()}

@@ -10,17 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from network_atlas.config.schema import RunConfig
-from network_atlas.config.sweep import DirectionsConfig, variant_name
+from network_atlas.config.sweep import DirectionsConfig
 from network_atlas.errors import SelectionError, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT
 from network_atlas.plan.contents import DirectionsPlan, LayerPlan
-from network_atlas.plan.expansion import PICTURE_ALGORITHM
+from network_atlas.plan.found_units import pictures_of_found
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.patterns import is_glob, matches
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.recipes import recipe_of
 from network_atlas.plan.tasks import DirectionsTask
 from network_atlas.units import Direction
 
@@ -90,23 +89,8 @@ def with_expected_directions(plan: Plan, done: Collection[str], config: RunConfi
 def _pictures(
     layer: LayerPlan, directions: DirectionsPlan, vectors: Sequence[Named], plan: Plan, config: RunConfig
 ) -> tuple[Picture, ...]:
-    name = config.sweep.directions.recipe
-    recipe = fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, plan.dtypes[name]))
-    # The directions' key covers the network up to the layer, its index, and the dataset with its frequency magnitude.
-    shared = fingerprint("direction", PICTURE_ALGORITHM, directions.key, recipe)
     power = config.sweep.cosine_power
     units = [
         Direction(layer=layer.layer.name, name=text, vector=vector, cosine_power=power) for text, vector in vectors
     ]
-    return tuple(
-        Picture(
-            key=fingerprint(shared, unit),
-            unit=unit,
-            variant=variant_name("direction+", 0, recipe=name),
-            objective=unit.objective,
-            sign=1,
-            seed=0,
-            recipe=name,
-        )
-        for unit in units
-    )
+    return pictures_of_found("direction", units, directions.key, config.sweep.directions.recipe, plan, config)

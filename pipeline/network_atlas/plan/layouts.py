@@ -13,17 +13,15 @@ from network_atlas.config.declare import LAYOUT
 from network_atlas.config.determines import determining
 from network_atlas.config.layout import LayoutConfig
 from network_atlas.config.schema import RunConfig
-from network_atlas.config.sweep import variant_name
 from network_atlas.errors import SelectionError, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import OUTPUT
 from network_atlas.plan.contents import LayerPlan, LayoutPlan
-from network_atlas.plan.expansion import PICTURE_ALGORITHM
+from network_atlas.plan.found_units import pictures_of_found
 from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.patterns import is_glob, matches
 from network_atlas.plan.pictures import Picture
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.recipes import recipe_of
 from network_atlas.plan.tasks import LayoutTask
 from network_atlas.units import Cell
 
@@ -139,21 +137,6 @@ def with_cells(plan: Plan, cells: Mapping[str, Sequence[Place]], config: RunConf
 def _icons(
     layer: LayerPlan, layout: LayoutPlan, cells: Sequence[Place], plan: Plan, config: RunConfig
 ) -> tuple[Picture, ...]:
-    name = config.layout.recipe
-    recipe = fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, plan.dtypes[name]))
-    # The layout's key covers the network up to the layer, its index, and the dataset with its frequency magnitude.
-    shared = fingerprint("icon", PICTURE_ALGORITHM, layout.key, recipe)
     power = config.sweep.cosine_power
     units = [Cell(layer=layer.layer.name, grid=g, row=r, column=c, cosine_power=power) for g, r, c in cells]
-    return tuple(
-        Picture(
-            key=fingerprint(shared, unit),
-            unit=unit,
-            variant=variant_name("cell+", 0, recipe=name),
-            objective=unit.objective,
-            sign=1,
-            seed=0,
-            recipe=name,
-        )
-        for unit in units
-    )
+    return pictures_of_found("icon", units, layout.key, config.layout.recipe, plan, config)

@@ -17,7 +17,6 @@ from network_atlas.config.determines import determining
 from network_atlas.config.priors import PACKAGED, RECIPE, TRAINED, DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
-from network_atlas.config.twins import has_prior
 from network_atlas.errors import ConfigError, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
@@ -90,7 +89,7 @@ def models_of(recipe: OptimizeConfig, origin: Origin) -> tuple[LearnedModel, ...
     """Return the models that pictures of a recipe are made with; () for a recipe without a learned prior."""
     models = []
     prior = recipe.prior
-    if isinstance(prior, DenoiserPrior) and has_prior(recipe):
+    if isinstance(prior, DenoiserPrior) and recipe.has_prior:
         models.append(_denoiser(prior.weights, origin))
     if recipe.patches is not None:
         models.append(fitted("patches", origin))

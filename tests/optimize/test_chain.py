@@ -47,14 +47,17 @@ def mixture_denoiser(noisy: Tensor, levels: Tensor) -> Tensor:
     return (shares[..., None] * guesses).sum(dim=1)[:, None, None]
 
 
-@pytest.mark.parametrize("temperature", [1.0, 2.0])
-def test_a_mixture_is_sampled_with_its_weights_and_spreads(temperature: float) -> None:
+@pytest.mark.parametrize(("temperature", "scale"), [(1.0, None), (1.0, (1.0, 0.25)), (2.0, None)])
+def test_a_mixture_is_sampled_with_its_weights_and_spreads(
+    temperature: float, scale: tuple[float, float] | None
+) -> None:
+    scales = None if scale is None else torch.tensor(scale)
     generator, levels = torch.Generator().manual_seed(0), torch.full((2000,), LEVEL)
-    points, seen = torch.full((2000, 1, 1, 2), -1.0), []  # all begin in the smaller one
+    points, seen, spread = torch.full((2000, 1, 1, 2), -1.0), [], spread_of(0.02, temperature)
     for number in range(1200):
         score = log_density_gradient(mixture_denoiser, points, levels)
         noise = torch.randn(points.shape, generator=generator)
-        points = langevin_step(points, score, noise, step=0.02, spread=spread_of(0.02, temperature))
+        points = langevin_step(points, score, noise, step=0.02, spread=spread, scale=scales)
         if number >= 600 and number % 20 == 0:
             seen.append(points[:, 0, 0])
     found = torch.cat(seen)

@@ -128,11 +128,11 @@ examples:
   atlas prior train optimize=patches priors.patches.components=100
   atlas prior train optimize=generator store.root=atlases/faces
 
-Takes the overrides of atlas run, and does its stage `prior` alone: which models the recipes take (optimize/prior=denoiser
-with weights=trained, the penalty patches, the parameterization generator), and how they are trained (priors.*), follows
-from them. Each is kept in the root under a key of the dataset and the settings, where atlas run finds it. If it was
-stopped, the same command goes on from the last checkpoint; what is there is not trained again. Prints how well each
-fits: psnr_db of the denoiser at noise 25 of 255, on images that it has not seen.
+Takes the overrides of atlas run, and does its stage `prior` alone. From them follows which models the recipes take
+(optimize/prior=denoiser with weights=trained, the penalty patches, the parameterization generator), and how these are
+trained (priors.*). Each is kept in the root under a key of the dataset and the settings; atlas run finds it there. The
+same command goes on from the last checkpoint if it was stopped; what is there is not trained again. It prints how well
+each fits: psnr_db of the denoiser at noise 25 of 255, on images that it has not seen.
 
 exit codes: 0 done, 1 an error, 2 wrong usage, 75 stopped (the same command resumes)""",
     "watch": """\

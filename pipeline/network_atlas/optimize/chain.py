@@ -2,14 +2,18 @@
 
 A step adds the gradient of a log density and noise:
 
-    x <- x + step * gradient + spread * z,    z ~ N(0, 1)
+    x <- x + step * scale * gradient + spread * sqrt(scale) * z,    z ~ N(0, 1)
 
-Small steps with spread² = 2 * step sample the density (Langevin); with spread² = 2 * step * T, the density to the power
-of 1 / T: T is the temperature. For pictures, the log density is the objective plus a weight times the log density of
-natural images, over the parameters of the picture. Its gradient is divided by its mean size over the burn-in, so that
-one step suits units whose gradients differ by orders of magnitude: T counts in that unit, and is constant from the
-burn-in on. A chain starts several times, and of each start some states are samples. Kept are those that excite the unit
-more than a share of the dataset's images do.
+Small steps with spread² = 2 * step sample the density (Langevin), whatever the scale of each parameter, as long as it
+is constant; with spread² = 2 * step * T they sample the density to the power of 1 / T, the temperature.
+
+For pictures, the log density is the objective plus a weight times the log density of natural images, over the
+parameters of the picture. Their gradients differ by orders of magnitude, from unit to unit and from coarse forms to
+fine ones. So each parameter is scaled by the size of its gradient (Li et al. 2016, preconditioned Langevin dynamics;
+RMSprop), which is averaged over the burn-in and constant from then on. T counts in units of the mean size.
+
+A chain starts several times, and of each start some states are samples. Kept are those that excite the unit more than a
+share of the dataset's images do.
 """
 
 from __future__ import annotations
@@ -36,16 +40,25 @@ from network_atlas.plan.pictures import Picture
 from network_atlas.stats.sample import percentile_of
 
 Batch = Float[Tensor, "batch ..."]
-SIZES = "chain_sizes"
-"""Tensor of the slots: the sum of the sizes of the gradients since the last start, over the burn-in."""
+SQUARES = "chain_squares"
+"""Tensor of the slots: the sum of the squares of each parameter's gradient since the last start, over the burn-in."""
+FLOOR = 0.01
+"""Least size of a parameter's gradient that counts, as a share of the mean: parameters without one stay near."""
 SMALLEST = 1e-20
 
 Start = Callable[[Picture, torch.Generator], Tensor]
 """Returns new parameters of a picture, (1, ...), by a generator."""
 
 
-def langevin_step(x: Batch, gradient: Batch, noise: Batch, *, step: float, spread: float) -> Batch:
-    """Return the next states of chains; `gradient` is that of the log density at `x`, `noise` is drawn from N(0, 1)."""
+def langevin_step(
+    x: Batch, gradient: Batch, noise: Batch, *, step: float, spread: float, scale: Batch | None = None
+) -> Batch:
+    """Return the next states of chains; `gradient` is that of the log density at `x`, `noise` is drawn from N(0, 1).
+
+    `scale` is that of each parameter; 1 without it.
+    """
+    if scale is not None:
+        gradient, noise = scale * gradient, scale.sqrt() * noise
     return x + step * gradient + spread * noise
 
 
@@ -81,20 +94,23 @@ class Chains:
 
     def state(self, parameters: Batch) -> dict[str, Batch]:
         """Return what a chain remembers of its gradients before the first step."""
-        return {SIZES: torch.zeros(len(parameters), device=parameters.device)}
+        return {SQUARES: torch.zeros_like(parameters)}
 
     def step(
         self, parameters: Batch, gradient: Batch, state: Mapping[str, Tensor], active: Sequence[ActivePicture]
     ) -> Batch:
         """Return the parameters after a step of every picture; updates `state`."""
-        device, sizes = gradient.device, state[SIZES]
+        device, squares = gradient.device, state[SQUARES]
+        axes = (-1, *[1] * (gradient.ndim - 1))
         burning = torch.tensor([entry.age < entry.settled for entry in active], device=device)
-        now = sizes_of(gradient) / math.sqrt(gradient[0].numel())
-        sizes += torch.where(burning, now, torch.zeros_like(now))
+        squares += gradient.square() * burning.view(axes)
         counts = torch.tensor([min(entry.age + 1, entry.settled) for entry in active], device=device)
-        unit = (sizes / counts).clamp(min=SMALLEST).view(-1, *[1] * (gradient.ndim - 1))
+        sizes = (squares / counts.view(axes)).sqrt()
+        mean = (sizes_of(sizes) / math.sqrt(gradient[0].numel())).clamp(min=SMALLEST).view(axes)
+        scale = mean / torch.maximum(sizes, FLOOR * mean)
         noise = torch.stack([_noise(entry, gradient.shape[1:], device) for entry in active])
-        return langevin_step(parameters, gradient / unit, noise, step=self._config.step, spread=self._config.noise)
+        config = self._config
+        return langevin_step(parameters, gradient / mean, noise, step=config.step, spread=config.noise, scale=scale)
 
     def collect(
         self, active: Sequence[ActivePicture], tensors: Mapping[str, Tensor], image: Callable[[Tensor], Tensor]
@@ -110,7 +126,7 @@ class Chains:
         for slot, entry in enumerate(active):
             if entry.sampling is not None and entry.age == 0 and entry.step < len(entry.warps):
                 tensors["parameters"][slot] = self.started(entry.sampling)[0]
-                for name in (SIZES, RATIOS):
+                for name in (SQUARES, RATIOS):
                     if name in tensors:
                         tensors[name][slot] = 0
 

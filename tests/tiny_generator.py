@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from network_atlas.pictures.generators import Generator
+from network_atlas.priors.decoder import Decoder
+
 
 class Drawn(nn.Module):
     """Codes of 6 numbers to images of 12 x 12: a sum of fixed patterns."""
@@ -32,3 +35,12 @@ def of_other_codes() -> tuple[nn.Module, Tensor, Tensor]:
 
 def of_negative_deviation() -> tuple[nn.Module, Tensor, Tensor]:
     return Drawn(3, 0), torch.zeros(6), -torch.ones(6)
+
+
+def untrained(channels: int, size: tuple[int, int]) -> Generator:
+    """Return a decoder that has learned nothing."""
+    code = (64, max(1, size[0] // 8), max(1, size[1] // 8))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Decoder(code=code, channels=channels, size=size, features=96).eval().requires_grad_(False)
+    return Generator(network=network, shape=code, mean=torch.zeros(code), deviation=torch.ones(code))

@@ -34,7 +34,7 @@ CHOICES = sorted((file.parent.as_posix(), file.stem) for file in GROUPED)
 EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
 OPTIONAL = {
     *("exclude", "types", "spread", "channels", "sign", "seed", "recipe", "position", "diverse", "facets", "start"),
-    *("directions", "combine", "interpolate", "pictures", "cosine_power"),
+    *("samples", "directions", "combine", "interpolate", "pictures", "cosine_power"),
 }
 FOREIGN = (
     *("defaults list", "default list", "Could not", "Exception", "EQUAL", "EOF", "extraneous", "mismatched"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from optimizing import made, picture
+from tiny_generator import untrained
 from tiny_network import build
 from torch import nn
 
@@ -18,7 +19,6 @@ from network_atlas.models.facts import model_facts
 from network_atlas.models.half_size import takes_half_size
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.slots import has_flattened, thinned
-from network_atlas.pictures.generators import untrained
 from network_atlas.pictures.objectives import scores
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude

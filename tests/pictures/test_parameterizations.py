@@ -4,12 +4,12 @@ from functools import cache
 
 import pytest
 import torch
+from tiny_generator import untrained
 
 from network_atlas.config.compose import compose
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.errors import ConfigError
 from network_atlas.pictures.colours import colour_matrix, to_image
-from network_atlas.pictures.generators import untrained
 from network_atlas.pictures.parameterizations import PARAMETERIZATIONS, Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.cppn import EVEN_MEAN, EVEN_SPREAD, EXTENT, ODD_SPREAD, positions
 from network_atlas.pictures.parameterizations.fourier import frequency_scale

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import composed, quietly
+from conftest import INLINE, TINY, composed, quietly
 
 from network_atlas.config.schema import RunConfig
 
@@ -25,6 +25,12 @@ WITH_PRIOR = [
     'sweep.select.0.channels=":2"',
     'sweep.select.0.include=["conv2","conv3"]',
 ]
+
+
+@pytest.fixture(scope="session")
+def prior_words(images: Path) -> list[str]:
+    """The overrides of that run, but for its root."""
+    return [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", *WITH_PRIOR]
 
 
 @pytest.fixture(scope="session")

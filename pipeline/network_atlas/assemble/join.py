@@ -160,6 +160,8 @@ def _twins(pictures: Sequence[Picture]) -> dict[str, str]:
 
     def identity(picture: Picture, recipe: str) -> object:
         group = picture.together and (picture.together.kind, picture.together.index)
+        if picture.together and picture.together.kind == "chain":
+            group = None  # all samples of a chain have one twin
         return (picture.unit, picture.sign, picture.seed, picture.start, group, recipe)
 
     keys = {identity(picture, picture.recipe): picture.key for picture in pictures}

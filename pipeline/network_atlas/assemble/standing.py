@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from network_atlas.assemble.examples import Row
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.references import sampled_by_scan
 from network_atlas.stats.merge import LayerScan
 from network_atlas.stats.sample import are_comparable, percentile_of
-from network_atlas.units import Neuron
 
 WEAK_BELOW = 75.0
 """A picture whose percentile is lower is weak: many real images excite the unit better.
@@ -58,30 +58,9 @@ def standing(picture: Picture, score: float, values: NDArray[np.float32] | None)
 def sampled_scores(picture: Picture, scan: LayerScan | None, measured: Mapping[str, Any]) -> NDArray[np.float32] | None:
     """Return what sampled examples score at a picture's objective, (examples,); None where that is not known.
 
-    The same is compared with the same. A channel's score is a spatial mean and is compared with spatial means; a
-    neuron's with the values at its position, which the scan keeps for the centre alone. Probabilities follow from the
-    sampled logits. Other units are measured on examples by calibration (`measured`). None also for values that differ
-    by rounding alone, where the last bit would decide.
+    By the scan (`plan.references`), or as calibration measured it on examples (`measured`).
     """
     if measured.get("reference"):
         values = np.array([example["value"] for example in measured["reference"]], dtype=np.float32)
         return values if are_comparable(values) else None
-    if scan is None or picture.channel is None:
-        return None
-    of_channel = scan[picture.channel]
-    size = of_channel.size
-    if isinstance(picture.unit, Neuron):
-        sampled = of_channel.sample_centre if (picture.unit.row, picture.unit.column) == of_channel.centre else None
-    elif picture.objective == "probability":
-        sampled, size = softmax(scan.sample.spatial_mean)[:, picture.channel], 0.0
-    else:
-        sampled = of_channel.sample_spatial_mean if picture.objective in ("channel", "logit") else None
-    return sampled if sampled is not None and are_comparable(sampled, size=size) else None
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities of logits, (examples, classes)."""
-    # The largest is subtracted first, or exp would overflow.
-    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    probabilities: NDArray[np.float32] = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities
+    return sampled_by_scan(picture, scan)

@@ -21,7 +21,7 @@ from network_atlas.cli.exit_codes import USAGE
 from network_atlas.cli.help_texts import ARGUMENTS, DESCRIPTION, EXAMPLES, SUMMARIES
 from network_atlas.errors import did_you_mean
 
-OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers", "watch")
+OF_A_CONFIGURATION = ("run", "plan", "doctor", "layers", "watch", "prior")
 OF_A_ROOT = ("status", "view", "sheet", "snapshots", "prune")
 LIKE_HELP = "help"
 LIKE_COMMANDS = {
@@ -29,6 +29,7 @@ LIKE_COMMANDS = {
     "list": "layers",
     **dict.fromkeys(("history", "log", "versions"), "snapshots"),
     **dict.fromkeys(("clean", "gc", "forget"), "prune --keep 5"),
+    **dict.fromkeys(("train", "fit", "priors"), "prior train"),
     **dict.fromkeys(("show", "serve", "open", "browse"), "view"),
     **dict.fromkeys(("check", "diagnose"), "doctor"),
     **dict.fromkeys(("make", "build", "start", "resume", "continue"), "run"),
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = {name: _command(subparsers, name) for name in SUMMARIES}
     for name in ("run", "plan"):
         commands[name].add_argument("-m", "--multirun", action="store_true", help=ARGUMENTS["multirun"])
+    commands["prior"].add_argument("action", choices=("train",), metavar="train", help=ARGUMENTS["action"])
     commands["watch"].add_argument("pattern", metavar="PATTERN", help=ARGUMENTS["pattern"])
     for name in OF_A_CONFIGURATION:
         commands[name].add_argument("overrides", nargs="*", metavar="OVERRIDE", help=ARGUMENTS["overrides"])

@@ -9,6 +9,7 @@ SUMMARIES = {
     "plan": "show what a run would make and cost; change nothing",
     "doctor": "check everything that a run needs; say how to fix each fault",
     "layers": "list a model's layers: names, types, shapes, channels",
+    "prior": "train the models of natural images that a run would take; make no pictures",
     "watch": "run for each new checkpoint, and compare",
     "status": "show how far an atlas is",
     "view": "look at an atlas in the browser",
@@ -27,6 +28,7 @@ ARGUMENTS = {
     "all": "also list the layers that have no channels of their own, and whose they have",
     "json": "print JSON, for other programs",
     "id": "print only a name for the run's results, for schedulers",
+    "action": "train, the only thing to do with them",
     "pattern": "checkpoints to watch for: a path, a URI or a pattern in quotes, such as 'runs/exp1/*.ckpt'",
     "once": "work off what is there now, and end (for cron); otherwise until stopped",
     "interval": "seconds between two looks (default: 60)",
@@ -121,6 +123,19 @@ examples:
 sweep.select.N.include and exclude match these names, and sweep.select.N.types these types. A module that runs more than
 once in a forward pass is a layer for each of its calls, numbered in their order; '#' needs quotes inside the shell's:
   atlas plan model=torchvision model.name=resnet18 sweep=select 'sweep.select.0.include=["layer1.0.relu#2"]'""",
+    "prior": """\
+examples:
+  atlas prior train optimize/prior=denoiser dataset=folder dataset.root=photos/
+  atlas prior train optimize=patches priors.patches.components=100
+  atlas prior train optimize=generator store.root=atlases/faces
+
+Takes the overrides of atlas run, and does its stage `prior` alone. From them follows which models the recipes take
+(optimize/prior=denoiser with weights=trained, the penalty patches, the parameterization generator), and how these are
+trained (priors.*). Each is kept in the root under a key of the dataset and the settings; atlas run finds it there. The
+same command goes on from the last checkpoint if it was stopped; what is there is not trained again. It prints how well
+each fits: psnr_db of the denoiser at noise 25 of 255, on images that it has not seen.
+
+exit codes: 0 done, 1 an error, 2 wrong usage, 75 stopped (the same command resumes)""",
     "watch": """\
 examples:
   atlas watch 'runs/exp1/*.ckpt' model=torchvision model.name=resnet18 dataset=folder dataset.root=photos/

@@ -73,7 +73,7 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 
 def _stopped(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if options.name == "run":
+    if options.name in ("run", "prior"):
         print("atlas: stopped; finished work is kept. Give the same command again to resume.", file=sys.stderr)  # noqa: T201
     return STOPPED
 

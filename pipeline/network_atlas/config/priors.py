@@ -103,6 +103,13 @@ class PatchesTraining:
     """Rounds of expectation maximization, at most."""
     seed: Seed = setting(PRIOR, may_change=True)
 
+    def __post_init__(self) -> None:
+        if 2 * self.components > self.patches:
+            raise ValueError(
+                f"components={self.components} of patches={self.patches}: each component needs two patches or more; "
+                f"give at most components={self.patches // 2}, or at least patches={2 * self.components}"
+            )
+
 
 @settings
 class DecoderTraining(NetworkTraining):

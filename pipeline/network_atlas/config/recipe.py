@@ -23,7 +23,8 @@ from network_atlas.config.declare import (
     setting,
     settings,
 )
-from network_atlas.config.priors import Prior
+from network_atlas.config.priors import DenoiserPrior, Prior
+from network_atlas.config.sampler import ChainConfig, Sampler
 
 
 @settings
@@ -74,6 +75,15 @@ class MacoConfig:
 
 
 @settings
+class WithoutGenerator:
+    """How the picture beside a generator's is made, which no generator shapes."""
+
+    parameterization: FourierConfig
+    ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
+    learning_rate: AboveZero = setting(OPTIMIZE)
+
+
+@settings
 class GeneratorConfig:
     """The picture as what a generator makes of a code, which is learned (Nguyen et al. 2016)."""
 
@@ -88,6 +98,8 @@ class GeneratorConfig:
     """Codes stay within so many standard deviations of their mean over real images."""
     decay: Fraction = setting(OPTIMIZE)
     """What is left after each step of a code's distance from that mean."""
+    without_prior: WithoutGenerator = setting(NOTHING)
+    """What the twin of such a picture takes in place of the generator (`config.twins`)."""
 
 
 Parameterization = Annotated[
@@ -240,6 +252,7 @@ class OptimizeConfig:
     transform: TransformConfig
     regularizers: tuple[Regularizer, ...]
     prior: Prior
+    sampler: Sampler
     stop: StopConfig
     depth: DepthConfig
     coarse: Annotated[float, Field(ge=0, lt=1)] = setting(OPTIMIZE)
@@ -257,6 +270,22 @@ class OptimizeConfig:
         names: list[str] = [regularizer.name for regularizer in self.regularizers]
         if twice := [name for name in LEARNED if names.count(name) > 1]:
             raise ValueError(f"regularizers has {twice[0]!r} {names.count(twice[0])} times; give it once")
+
+    @property
+    def has_prior(self) -> bool:
+        """Say whether a denoiser of natural images pulls at the pictures."""
+        return isinstance(self.prior, DenoiserPrior) and self.prior.strength > 0
+
+    @property
+    def is_shaped(self) -> bool:
+        """Say whether anything that was learned of what is natural shapes the pictures (`config.twins`)."""
+        generated = isinstance(self.parameterization, GeneratorConfig)
+        return self.has_prior or generated or self.examples is not None or self.patches is not None
+
+    @property
+    def chain(self) -> ChainConfig | None:
+        """Return the chain that pictures are samples of; None for a recipe whose pictures climb."""
+        return self.sampler if isinstance(self.sampler, ChainConfig) else None
 
     @property
     def examples(self) -> ExamplesConfig | None:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from network_atlas.config.arguments import Arguments
 from network_atlas.config.attribute import AttributeConfig
+from network_atlas.config.check_chains import check_chains
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.config.declare import (
     ASSEMBLE,
@@ -168,6 +169,7 @@ class RunConfig:
         _check_recipes(self)
         _check_images(self)
         _check_priors(self)
+        check_chains(self)
         if self.retry_failed and self.sweep.share:
             raise ValueError(
                 f"retry_failed=true empties the whole quarantine, and sweep.share={self.sweep.share} is one run of "
@@ -282,10 +284,10 @@ def _check_priors(config: RunConfig) -> None:
     """Raise ValueError for a denoiser that does not fit the model's channels, or that has no images to learn from."""
     recipes, channels = (config.optimize, *config.recipes.values()), config.model.input.channels
     chosen = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
-    if config.layout.layers and isinstance(config.recipe(config.layout.recipe).prior, DenoiserPrior):
+    if config.layout.layers and config.recipe(config.layout.recipe).is_shaped:
         raise ValueError(
             "layout: icons of a map have no pictures without a prior beside them; give layout.recipe a recipe with "
-            "optimize/prior=none"
+            "optimize/prior=none, of pixels of its own: +optimize@recipes.icon=icon layout.recipe=icon"
         )
     for weights in (*chosen, config.priors.naturalness):
         if weights == TRAINED and config.dataset.source == "none":

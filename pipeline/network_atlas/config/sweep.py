@@ -44,6 +44,8 @@ class VariantConfig:
     """Number of pictures that are kept different from each other; 0 makes a single picture."""
     facets: Count = setting(HASHED, may_change=True, default=0)
     """Number of pictures, each started from the mean of a cluster of the channel's top examples."""
+    samples: Count = setting(HASHED, may_change=True, default=0)
+    """Number of pictures that are samples of one chain, for a recipe with sampler=chain; 0 is a single picture."""
     start: Literal["noise", "example"] = setting(HASHED, may_change=True, default="noise")
     """'example' starts from the channel's top example."""
     channels: str | tuple[Count, ...] = setting(HASHED, may_change=True, default="all")
@@ -57,11 +59,13 @@ class VariantConfig:
                 f"objective={self.objective} with directions={self.directions}: give the number of random directions "
                 "together with objective=direction, and only there"
             )
-        sets = [name for name in ("diverse", "facets", "directions") if getattr(self, name)]
+        sets = [name for name in ("diverse", "facets", "samples", "directions") if getattr(self, name)]
         if len(sets) > 1:
             raise ValueError(f"{' and '.join(sets)} in one variant; give each a variant of its own")
         if self.diverse == 1:
             raise ValueError("diverse=1 has no second picture to differ from; give 2 or more, or 0")
+        if self.samples and self.objective in ("layer", "direction", "coactive"):
+            raise ValueError(f"samples={self.samples}: a chain's samples are of channels, neurons and classes")
         if self.facets and self.start != "noise":
             raise ValueError(f"facets={self.facets} start from examples already; leave start out")
         if (self.facets or self.start == "example") and self.objective in ("layer", "direction", "coactive"):
@@ -81,6 +85,8 @@ class VariantConfig:
             return tuple(self.named(f"diverse-{number}") for number in range(self.diverse))
         if self.facets:
             return tuple(self.named(f"facet-{number}") for number in range(self.facets))
+        if self.samples:
+            return tuple(self.named(f"sample-{number}") for number in range(self.samples))
         return (self.name,)
 
     def named(self, member: str) -> str:

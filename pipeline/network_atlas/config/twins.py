@@ -1,9 +1,9 @@
 """Plan a second picture beside each one that a prior pulls at: the same without the prior.
 
-A prior can hide what a unit really answers to. So no such picture is shown alone: every variant, combination and
-interpolation whose recipe has a prior, or a penalty that learns from the dataset what is natural, comes twice: first
-with the recipe `without_prior`, then as it was asked for. Where a page shows a single picture of a channel, it is the
-first.
+A prior can hide what a unit really answers to. So no such picture is shown alone: every variant, combination,
+interpolation and direction whose recipe has a denoiser, a generator, or a penalty that learns from the dataset what is
+natural, comes twice: first with the recipe `without_prior`, then as it was asked for. Where a page shows a single
+picture of a channel, it is the first. The samples of a chain have one twin together: the picture that climbs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from network_atlas.config.priors import NoPrior
-from network_atlas.config.recipe import LEARNED, OptimizeConfig, Regularizer
+from network_atlas.config.recipe import LEARNED, GeneratorConfig, OptimizeConfig, Regularizer
+from network_atlas.config.sampler import NoSampler
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.sweep import VariantConfig
 from network_atlas.errors import ConfigError
 
 SUFFIX = "without_prior"
@@ -33,14 +35,17 @@ def twin_of(recipe: str) -> str:
     return f"{recipe}_{SUFFIX}" if recipe else SUFFIX
 
 
-def has_prior(recipe: OptimizeConfig) -> bool:
-    """Say whether a learned model of natural images pulls at the pictures of a recipe."""
-    return not isinstance(recipe.prior, NoPrior) and recipe.prior.strength > 0
-
-
-def needs_twin(recipe: OptimizeConfig) -> bool:
-    """Say whether pictures of a recipe are shown beside the same without what it learned of natural images."""
-    return bool(has_prior(recipe) or recipe.examples or recipe.patches)
+def without_prior(recipe: OptimizeConfig) -> OptimizeConfig:
+    """Return a recipe for the same pictures, which nothing learned shapes, and which climb."""
+    kind = recipe.parameterization
+    if isinstance(kind, GeneratorConfig):
+        free = kind.without_prior
+        recipe = replace(
+            recipe, parameterization=free.parameterization, ascent=free.ascent, learning_rate=free.learning_rate
+        )
+    return replace(
+        recipe, prior=NoPrior(name="none"), sampler=NoSampler(name="none"), regularizers=_not_learned(recipe)
+    )
 
 
 def with_twins(config: RunConfig) -> RunConfig:
@@ -49,11 +54,7 @@ def with_twins(config: RunConfig) -> RunConfig:
     Raises ConfigError where a recipe of the user's has the name of a twin and other settings.
     """
     recipes = {"": config.optimize, **config.recipes}
-    twins = {
-        name: replace(recipe, prior=NoPrior(name="none"), regularizers=_not_learned(recipe))
-        for name, recipe in recipes.items()
-        if needs_twin(recipe)
-    }
+    twins = {name: without_prior(recipe) for name, recipe in recipes.items() if recipe.is_shaped}
     if not twins:
         return config
     named = {twin_of(name): recipe for name, recipe in twins.items()}
@@ -83,6 +84,8 @@ def _doubled(items: Sequence[_T], twins: Mapping[str, OptimizeConfig]) -> tuple[
     for item in items:
         if item.recipe in twins:
             twin = replace(item, recipe=twin_of(item.recipe))  # type: ignore[type-var]
-            doubled += [] if twin in items else [twin]
+            if isinstance(twin, VariantConfig):
+                twin = replace(twin, samples=0)
+            doubled += [] if twin in items or twin in doubled else [twin]
         doubled.append(item)
     return tuple(doubled)

@@ -31,7 +31,7 @@ def group_penalty(
     total = next(iter(maps.values())).new_zeros((), dtype=torch.float32)
     for pictures, numbers in zip(groups, rows, strict=True):
         together = pictures[0].together
-        if together is None:
+        if together is None or together.kind == "chain":
             continue
         compared = maps[together.layer][list(numbers)].float()
         if together.kind == "diverse":

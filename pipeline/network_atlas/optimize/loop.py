@@ -15,12 +15,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from network_atlas.config.recipe import OptimizeConfig, TransformConfig
 from network_atlas.optimize.ascent import ascent, conditioned
+from network_atlas.optimize.chain import Chains
 from network_atlas.optimize.finished import FinishedPicture
 from network_atlas.optimize.groups import group_penalty
 from network_atlas.optimize.matching import UNMATCHED, Matching
@@ -64,6 +67,8 @@ class Recipe:
     """The examples that pictures are matched with."""
     mixture: PatchMixture | None = None
     """Of the dataset's patches, for recipes that compare the picture's with them."""
+    sampled: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """What the dataset's images score at the pictures' units, (examples,), by the pictures' keys, for chains."""
 
 
 def optimize(target: Target, pictures: Sequence[Picture], recipe: Recipe) -> list[FinishedPicture]:
@@ -90,33 +95,43 @@ class _Loop:
         self._recipe = recipe
         self._config = recipe.config
         self._rule = ascent(recipe.config)
+        chain = recipe.config.chain
+        self._chains = Chains(chain, recipe.config.steps, self._start) if chain else None
         self._viewer = Viewer(target, recipe.config, recipe.dtype)
 
     def has_space(self, count: int) -> bool:
         """Say whether a group of this size fits beside those under way; any group fits into empty slots."""
+        count = 1 if self._chains else count  # its pictures are samples of one chain
         views = (len(self.slots.active) + count) * self._config.transform.views
         return not self.slots.active or views <= self._recipe.slots
 
     def add(self, group: Sequence[Picture]) -> None:
-        """Put a group into slots, each picture at its own start."""
-        start = torch.cat([self._start(picture) for picture in group])
-        flags = torch.zeros(len(group), dtype=torch.bool, device=start.device)
+        """Put a group into slots, each picture at its own start; a group of a chain's samples is one chain."""
+        active = [self._active(picture, group) for picture in (group[:1] if self._chains else group)]
+        start = torch.cat([self._first(entry) for entry in active])
+        flags = torch.zeros(len(active), dtype=torch.bool, device=start.device)
         tensors = {"parameters": start, "broken": flags, "moved": flags}
         if self._config.opacity:
             size = (self._config.height_px, self._config.width_px)
-            tensors["opacity"] = torch.zeros(len(group), *size, device=start.device)
+            tensors["opacity"] = torch.zeros(len(active), *size, device=start.device)
         if self._recipe.pull:
-            tensors[RATIOS] = torch.zeros(len(group), device=start.device)
-        self.slots.add([self._active(picture) for picture in group], tensors | self._rule.start(start))
+            tensors[RATIOS] = torch.zeros(len(active), device=start.device)
+        self.slots.add(active, tensors | (self._chains.state(start) if self._chains else self._rule.start(start)))
 
-    def _active(self, picture: Picture) -> ActivePicture:
-        config = self._config
-        generator = generator_of(picture.group if is_aligned(picture) else picture.key, "warps", self._recipe.attempt)
+    def _first(self, entry: ActivePicture) -> Float[Tensor, "1 ..."]:
+        if self._chains and entry.sampling:
+            return self._chains.started(entry.sampling)
+        return self._start(entry.picture, generator_of(entry.picture.key, "start", self._recipe.attempt))
+
+    def _active(self, picture: Picture, group: Sequence[Picture]) -> ActivePicture:
+        config, device, attempt = self._config, self._target.device, self._recipe.attempt
+        generator = generator_of(picture.group if is_aligned(picture) else picture.key, "warps", attempt)
         size = (config.height_px, config.width_px)
-        transform = transform_for(picture, self._recipe)
+        transform, starts = transform_for(picture, self._recipe), config.chain.restarts if config.chain else 1
         return ActivePicture(
             picture=picture,
-            warps=draw_warps(transform, generator, config.steps, size).to(self._target.device),
+            warps=torch.cat([draw_warps(transform, generator, config.steps, size) for _ in range(starts)]).to(device),
+            sampling=self._chains.sampling(group, attempt, device) if self._chains else None,
             noise=self._generator(picture, "noise"),
             prior=self._generator(picture, "prior") if self._recipe.pull else None,
         )
@@ -124,11 +139,11 @@ class _Loop:
     def _generator(self, picture: Picture, purpose: str) -> torch.Generator:
         return generator_of(picture.key, purpose, self._recipe.attempt, self._target.device)
 
-    def _start(self, picture: Picture) -> Float[Tensor, "1 ..."]:
+    def _start(self, picture: Picture, generator: torch.Generator) -> Float[Tensor, "1 ..."]:
         image = self._recipe.starts.get(picture.key)
         if image is not None:
             return self._recipe.parameterization.parameters_of(image[None].to(self._target.device))
-        return self._recipe.parameterization.start([generator_of(picture.key, "start", self._recipe.attempt)])
+        return self._recipe.parameterization.start([generator])
 
     def step(self) -> None:
         """Take one step with all pictures in the slots."""
@@ -147,6 +162,9 @@ class _Loop:
             # A broken picture's NaN must not enter: its opacity is stored with what it was before.
             tensors["opacity"] += seen[0].nan_to_num().abs().sum(dim=1)
         self.slots.note(scores, climbed.detach())
+        if self._chains:
+            with torch.no_grad():
+                self._chains.collect(self.slots.active, tensors, self._recipe.parameterization.image)
 
     def _penalties(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, " batch"]:
         """Return each picture's penalty on what its pixels are."""
@@ -218,8 +236,13 @@ class _Loop:
             clean = parameterization.tied(clean, self.slots.groups)
         # The rule changes these tensors in place, so they need not be written back.
         state = {name: tensor for name, tensor in tensors.items() if name not in NOT_ASCENT}
-        step = self._rule.step(conditioned(clean, self._config.gradient), state)
-        tensors["parameters"] += torch.where(whole, step, torch.zeros_like(step))
+        directed = conditioned(clean, self._config.gradient)
+        if self._chains:
+            moved = self._chains.step(tensors["parameters"], directed, state, self.slots.active)
+            tensors["parameters"] = torch.where(whole, moved, tensors["parameters"])
+        else:
+            step = self._rule.step(directed, state)
+            tensors["parameters"] += torch.where(whole, step, torch.zeros_like(step))
         if isinstance(parameterization, Generated):
             tensors["parameters"] = parameterization.kept(tensors["parameters"])
 
@@ -241,13 +264,20 @@ class _Loop:
         moved = tensors["moved"].tolist()
         for number, slot in enumerate(slots):
             active = self.slots.active[slot]
-            self.finished[active.picture.key] = FinishedPicture(
+            picture = FinishedPicture(
                 pixels=pixels[number],
                 opacity=opacity[number],
                 steps=active.step,
                 curve=thinned(active.history),
                 status="diverged" if active.broken else "ok" if moved[number] else "dead",
             )
+            self.finished |= self._pictures(active, picture)
+
+    def _pictures(self, active: ActivePicture, last: FinishedPicture) -> dict[str, FinishedPicture]:
+        """Return the pictures that come of one under way, by key: several of a chain."""
+        if self._chains is None:
+            return {active.picture.key: last}
+        return self._chains.finished(active, last, self._target, self._recipe.sampled.get(active.picture.key))
 
 
 def transform_for(picture: Picture, recipe: Recipe) -> TransformConfig:

@@ -43,16 +43,17 @@ class Pull:
         levels = torch.tensor([self._level(entry) for entry in active], device=device)
         noise = torch.stack([_noise(entry, images.shape[1:], device) for entry in active])
         pulled = pull(self._denoiser.in_fixed_batches, images.detach(), noise, levels)
-        young = torch.tensor([entry.step < FIRST_STEPS for entry in active], device=device)
-        now = _sizes(gradient) / _sizes(pulled).clamp(min=SMALLEST)
+        young = torch.tensor([entry.age < FIRST_STEPS for entry in active], device=device)
+        now = sizes_of(gradient) / sizes_of(pulled).clamp(min=SMALLEST)
         ratios += torch.where(young, now, torch.zeros_like(now))
-        counts = torch.tensor([min(entry.step + 1, FIRST_STEPS) for entry in active], device=device)
-        weights = self._config.strength * ratios / counts
+        counts = torch.tensor([min(entry.age + 1, FIRST_STEPS) for entry in active], device=device)
+        strengths = [self._config.strength * (entry.sampling.strength if entry.sampling else 1) for entry in active]
+        weights = torch.tensor(strengths, device=device) * ratios / counts
         return gradient + weights.view(-1, 1, 1, 1) * pulled
 
     def _level(self, entry: ActivePicture) -> float:
-        """Return the noise of a picture's step, on 0..1: from start to end by equal factors."""
-        progress = entry.step / max(1, len(entry.warps) - 1)
+        """Return the noise of a step, on 0..1: it falls by equal factors, over the steps or a chain's burn-in."""
+        progress = min(1.0, entry.age / entry.settled)
         start, end = self._config.noise_start, self._config.noise_end
         level: float = start * (end / start) ** progress
         return level / 255
@@ -63,7 +64,7 @@ def _noise(entry: ActivePicture, shape: torch.Size, device: torch.device) -> Flo
     return torch.randn(shape, generator=entry.prior, device=device)
 
 
-def _sizes(gradients: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
+def sizes_of(gradients: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
     """Return the root of the sum of squares of each gradient.
 
     One by one: a sum over several rows at once may be divided among threads in another way, and round otherwise.

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from network_atlas.config.recipe import StopConfig
@@ -21,6 +23,32 @@ CURVE_POINTS = 32
 """A stored score curve has at most this many points."""
 CHECK_EVERY = 8
 """Steps between two checks of whether a picture is done. On a GPU each check waits for the device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A state of a chain that may become a picture."""
+
+    step: int
+    """Steps that the chain had taken, from 1."""
+    start: int
+    pixels: UInt8[NDArray[np.uint8], "height width channels"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Sampling:
+    """What a chain has (`optimize.chain`), beside a picture that climbs."""
+
+    members: tuple[Picture, ...]
+    """The pictures that its samples become."""
+    period: int
+    """Steps from one start to the next."""
+    burn_in: int
+    starts: torch.Generator
+    noise: torch.Generator
+    strength: float = 1.0
+    """Factor on the strength of the prior since the last start."""
+    samples: list[Sample] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,13 +69,34 @@ class ActivePicture:
     """The value that the ascent climbed at every step: the score, or its logarithm."""
     broken: bool = False
     """Its gradient was not finite. It stays as it was before."""
+    sampling: Sampling | None = None
+    """None for a picture that climbs."""
+
+    @property
+    def period(self) -> int:
+        """Return the steps from its start to its end, or of a chain to the next start."""
+        return self.sampling.period if self.sampling else len(self.warps)
+
+    @property
+    def age(self) -> int:
+        """Return the steps that it has taken since its last start."""
+        return self.step % self.period if self.sampling else self.step
+
+    @property
+    def settled(self) -> int:
+        """Return the steps after a start in which what changes with the steps comes to its end; at least one."""
+        return max(1, self.sampling.burn_in if self.sampling else len(self.warps) - 1)
 
     def is_done(self, config: StopConfig) -> bool:
         """Say whether it has taken all its steps, is broken, or its score has flattened."""
         if self.broken or self.step >= len(self.warps):
             return True
         # By what is climbed, not the score: a probability near 0 looks flat while its logarithm still rises.
-        return self.step % CHECK_EVERY == 0 and has_flattened(self.climbed, config, sign=self.picture.sign)
+        return (
+            self.sampling is None
+            and self.step % CHECK_EVERY == 0
+            and has_flattened(self.climbed, config, sign=self.picture.sign)
+        )
 
 
 def has_flattened(history: Sequence[float], config: StopConfig, *, sign: int) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from network_atlas.config.recipe import OptimizeConfig
+from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
+from network_atlas.config.sampler import NoSampler
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError
 from network_atlas.fingerprints import fingerprint
@@ -17,7 +18,6 @@ from network_atlas.models.batches import sizes_for
 from network_atlas.models.device import device_of, optimize_dtype, use_threads
 from network_atlas.models.load import ready
 from network_atlas.optimize.loop import Recipe, optimize
-from network_atlas.pictures.generators import untrained
 from network_atlas.pictures.parameterizations import parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.target import Target
@@ -34,8 +34,8 @@ ROUNDS = range(3, 6)
 def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threads: int) -> tuple[float, float]:
     """Return the seconds that one step of one picture of `layer` takes here for each view: fastest and slowest round.
 
-    Times the run's own recipe at full size. Where the configuration asks for a GPU that isn't here, the processor is
-    timed.
+    Times the run's own recipe at full size, as a picture that climbs and without what is learned, which `plan.prices`
+    adds. Where the configuration asks for a GPU that isn't here, the processor is timed.
     """
     use_threads(threads)
     device = _device(config)
@@ -44,7 +44,8 @@ def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threa
     # On a processor one full batch of its fixed size; more take as long for each. A GPU wants as many as there will be.
     count = max(2, recipe.batch // recipe.transform.views) if device.type == "cuda" else sizes_for(device)[-1]
     pictures = [_picture(layer, number) for number in range(count)]
-    timed = _ready(replace(recipe, steps=STEPS, coarse=0.0), config, device, slots=count * recipe.transform.views)
+    climbing = replace(recipe, steps=STEPS, coarse=0.0, sampler=NoSampler(name="none"))
+    timed = _ready(climbing, config, device, slots=count * recipe.transform.views)
     optimize(target, pictures, timed)  # a first round, so that one-time work does not count
     rounds: list[float] = []
     while len(rounds) < ROUNDS.start or (sum(rounds) < SECONDS and len(rounds) < ROUNDS.stop):
@@ -63,11 +64,10 @@ def _device(config: RunConfig) -> torch.device:
 
 
 def _ready(recipe: OptimizeConfig, config: RunConfig, device: torch.device, *, slots: int) -> Recipe:
+    if isinstance(recipe.parameterization, GeneratorConfig):  # it is not there yet, and is priced by itself
+        recipe = replace(recipe, parameterization=recipe.parameterization.without_prior.parameterization)
     channels = config.model.input.channels
-    generator = untrained(channels, (recipe.height_px, recipe.width_px))
-    built = parameterization(
-        recipe, channels=channels, device=device, magnitude=packaged_magnitude(), generator=generator
-    )
+    built = parameterization(recipe, channels=channels, device=device, magnitude=packaged_magnitude())
     return Recipe(config=recipe, dtype=optimize_dtype(recipe, config.executor), parameterization=built, slots=slots)
 
 

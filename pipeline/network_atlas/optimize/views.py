@@ -30,7 +30,7 @@ class Viewer:
 
         A neuron's position means nothing at another size, and some models take one size only.
         """
-        if not self._target.takes_half or active.step >= self._config.coarse * len(active.warps):
+        if not self._target.takes_half or active.age >= self._config.coarse * active.period:
             return False
         return not active.picture.has_place
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from network_atlas.config.priors import DenoiserPrior
-from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
+from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.capture import is_activation, module_of
 from network_atlas.models.frozen.freeze import way_of_running
@@ -24,22 +24,17 @@ from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
-from network_atlas.optimize.pull import Pull
-from network_atlas.pictures.generators import Generator, decoder_of, users_generator
+from network_atlas.optimize.opened import OpenedModels
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
-from network_atlas.pictures.patches import PatchMixture
 from network_atlas.pictures.scan_reader import ScanReader, Starts
 from network_atlas.pictures.stored import measure
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import resize
-from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.depth import field_px, fitted
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.recipes import takes_sample
 from network_atlas.plan.tasks import OptimizeTask
-from network_atlas.priors.denoiser import Denoiser
-from network_atlas.priors.opening import open_denoiser
-from network_atlas.priors.stored import read_state
 from network_atlas.store import schemas
 from network_atlas.store.paths import visualizations_directory
 from network_atlas.store.png import decode_png, encode_png
@@ -61,8 +56,7 @@ class OptimizeWorker:
         """Whether the model takes images of half its size; None until that was tried."""
         self._slots: dict[str, FittingBatch] = {}
         """How many views fit the device's memory, by recipe."""
-        self._denoiser: tuple[tuple[LearnedModel, ...], Denoiser | None] | None = None
-        """The models that were opened last."""
+        self._models = OpenedModels(self._store, channels=config.model.input.channels, device=self._device)
         self._measuring = FittingBatch(MEASURED_AT_ONCE)
 
     def run(self, task: OptimizeTask) -> Receipt:
@@ -98,11 +92,12 @@ class OptimizeWorker:
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
-            pull=self._pull(config, task),
+            pull=self._models.pull(config, task.learned),
             field_px=field_px(config, task.layer, self._config.model.input),
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
             matching=self._matching(target, pictures, task),
-            mixture=self._mixture(task),
+            mixture=self._models.mixture(task.learned),
+            sampled=self._sampled(pictures, task) if takes_sample(config) else {},
         )
         finished = self._with_second_attempts(learned, pictures, recipe, task)
         scores = self._measuring.over(partial(_measured, target, pictures, finished), len(finished))
@@ -127,12 +122,10 @@ class OptimizeWorker:
 
         return Matching(targets=of_all(1), halved=of_all(2) if target.takes_half else {})
 
-    def _mixture(self, task: OptimizeTask) -> PatchMixture | None:
-        """Return the mixture of the dataset's patches, for recipes that compare pictures with it."""
-        for model in task.learned:
-            if model.kind == "patches":
-                return PatchMixture.of(read_state(self._store, model), self._device)
-        return None
+    def _sampled(self, pictures: Sequence[Picture], task: OptimizeTask) -> dict[str, NDArray[np.float32]]:
+        """Return what the dataset's images score at each picture's unit, as far as the scan says."""
+        values = {picture.key: self._scan_reader.sampled(picture, task) for picture in pictures}
+        return {key: scores for key, scores in values.items() if scores is not None}
 
     def _target(self, config: OptimizeConfig, task: OptimizeTask) -> Target:
         return Target(
@@ -160,35 +153,16 @@ class OptimizeWorker:
             self._half = takes_half_size(self._model, self._config.model.input, self._device)
         return self._half
 
-    def _pull(self, config: OptimizeConfig, task: OptimizeTask) -> Pull | None:
-        """Return the recipe's denoiser with its settings; None for a recipe without a prior."""
-        if not task.learned or not isinstance(config.prior, DenoiserPrior):
-            return None
-        if self._denoiser is None or self._denoiser[0] != task.learned:
-            channels = self._config.model.input.channels
-            denoiser = open_denoiser(self._store, task.learned, channels=channels, device=self._device)
-            self._denoiser = task.learned, denoiser
-        denoiser = self._denoiser[1]
-        return Pull(denoiser, config.prior) if denoiser else None
-
     def _parameterization(self, config: OptimizeConfig, task: OptimizeTask) -> Parameterization:
         channels = self._config.model.input.channels
         together = task.pictures[0].together
         if together and together.kind == "aligned":
             return shared(config, channels=channels, device=self._device)
         magnitude = magnitude_for(config.parameterization, self._store, task.statistics_file)
-        generator = self._generator(config, task)
+        generator = self._models.generator(config, task.learned)
         return parameterization(
             config, channels=channels, device=self._device, magnitude=magnitude, generator=generator
         )
-
-    def _generator(self, config: OptimizeConfig, task: OptimizeTask) -> Generator | None:
-        """Return the generator of a recipe that has one: the user's own, or the decoder that the run trained."""
-        kind = config.parameterization
-        if isinstance(kind, GeneratorConfig) and kind.function:
-            return users_generator(kind, self._config.model.input.channels)
-        states = [read_state(self._store, model) for model in task.learned if model.kind == "decoder"]
-        return decoder_of(states[0]) if states else None
 
     def _with_second_attempts(
         self, target: Target, pictures: Sequence[Picture], recipe: Recipe, task: OptimizeTask

@@ -110,18 +110,6 @@ def decoder_of(state: Mapping[str, Tensor]) -> Generator:
     code, image, features = (tuple(state[name].tolist()) for name in ("code", "image", "features"))
     network = Decoder(code=code, channels=image[0], size=image[1:], features=features[0])
     network.load_state_dict({name[len(NETWORK) :]: value for name, value in state.items() if name.startswith(NETWORK)})
-    return _standardized(network, code)
-
-
-def untrained(channels: int, size: tuple[int, int]) -> Generator:
-    """Return a decoder that has learned nothing, of a usual size, which takes as long as one that has."""
-    code = (64, max(1, size[0] // 8), max(1, size[1] // 8))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return _standardized(Decoder(code=code, channels=channels, size=size, features=96), code)
-
-
-def _standardized(network: Decoder, code: tuple[int, ...]) -> Generator:
     mean = torch.zeros(code)
     network = network.eval().requires_grad_(False)
     return Generator(network=network, shape=code, mean=mean, deviation=torch.ones_like(mean))

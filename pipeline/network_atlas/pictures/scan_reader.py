@@ -22,6 +22,7 @@ from network_atlas.pictures.examples import MatchTarget, match_targets
 from network_atlas.pictures.target import Target
 from network_atlas.pictures.transforms import resize
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.references import sampled_by_scan
 from network_atlas.plan.tasks import CalibrateTask, OptimizeTask
 from network_atlas.stats.merge import Example, LayerScan, read_layer_scan
 from network_atlas.store.root import Store
@@ -67,6 +68,10 @@ class ScanReader:
         if isinstance(picture.unit, Cell):
             return replace(picture, unit=direction_of(picture.unit, self._cells(task.cells_file)))
         return picture
+
+    def sampled(self, picture: Picture, task: OptimizeTask) -> NDArray[np.float32] | None:
+        """Return what the scan's sampled images score at a picture's unit, (examples,); None if it does not say."""
+        return sampled_by_scan(picture, self.of_layer(task.layer, task.scan_files))
 
     def _cells(self, path: str) -> Directions:
         """Return the directions of all cells of a map; the last map is remembered."""

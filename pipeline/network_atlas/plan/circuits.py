@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.sweep import variant_name
-from network_atlas.config.twins import needs_twin, twin_of
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.late import late_pictures
 from network_atlas.plan.pictures import Circuit, Picture
@@ -64,16 +63,13 @@ def _pictures(
         for parent, vector in circuit.vectors.items()
         if any(vector)
     )
-    recipes = [twin_of(""), ""] if needs_twin(config.optimize) else [""]
     shown = Circuit(channel=channel, letter=letter, examples=circuit.examples)
     return [
         replace(
             picture,
             objective=OBJECTIVE,
-            variant=variant_name(f"{OBJECTIVE}+", 0, letter, recipe=recipe),
+            variant=variant_name(f"{OBJECTIVE}+", 0, letter, recipe=picture.recipe),
             circuit=shown,
         )
-        for recipe in recipes
-        if terms
-        for picture in late_pictures("circuit", [Sum(terms=terms)], key, recipe, plan, config)
+        for picture in late_pictures("circuit", [Sum(terms=terms)] if terms else [], key, "", plan, config)
     ]

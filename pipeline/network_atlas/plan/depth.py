@@ -79,11 +79,12 @@ def passes_of(
     """Return the largest number of passes of a picture through the network up to the layer, in passes at full size.
 
     `takes_half`: the model can see the picture at half its input size (`Target.takes_half`, `Picture.has_place`).
-    `steps`: those of a picture that starts from an earlier one.
+    `steps`: those of a picture that starts from an earlier one. Samples of a chain share its passes, all starts of it.
     """
     made_by = fitted(recipe, layer, model_input).recipe
     saved = (1 - HALF_SIZE_COST) * made_by.coarse if takes_half else 0.0
-    return (steps or made_by.steps) * made_by.transform.views * (1 - saved)
+    starts = made_by.chain.restarts if made_by.chain else 1
+    return (steps or made_by.steps) * starts * made_by.transform.views * (1 - saved)
 
 
 def _share(layer: LayerSpec, model_input: InputConfig) -> float:

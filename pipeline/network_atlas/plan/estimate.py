@@ -23,6 +23,7 @@ from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
 from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.plan import Plan
+from network_atlas.plan.prices import RANGE, seconds_of_picture
 from network_atlas.plan.stages import STAGES
 from network_atlas.plan.tasks import BACKWARD_FACTOR, DirectionsTask, LayoutTask, OptimizeTask, StageTask
 
@@ -161,9 +162,11 @@ def estimate(
     }
     work: list[StageTask] = [*scans, *blocks, *calibrations, *attributed]
     missing = {key for task in blocks for key in task.keys}
+    optimize_seconds = sum(each for _, each in seconds["optimize"])
+    slowdowns = {"optimize": _optimize_slowdown(blocks, optimize_seconds, config, speeds)}
     return Estimate(
         stages=tuple(
-            _stage(name, speeds, total=totals[name], tasks=tasks)
+            _stage(name, speeds, total=totals[name], tasks=tasks, slowdown=slowdowns.get(name))
             for name, tasks in seconds.items()
             if totals[name] or name not in RARE
         ),
@@ -173,9 +176,12 @@ def estimate(
     )
 
 
-def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]]) -> StageCost:
+def _stage(
+    name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, float]], slowdown: float | None = None
+) -> StageCost:
     """Return the cost of a stage; `tasks` are pairs of (items, seconds)."""
     source = speeds.sources.get(name, TYPICAL)
+    timed = speeds.slowdown if source == TIMED else 1.0
     return StageCost(
         name=name,
         unit=STAGES[name].items,
@@ -185,7 +191,7 @@ def _stage(name: str, speeds: Speeds, *, total: int, tasks: Sequence[tuple[int, 
         seconds=sum(seconds for _, seconds in tasks),
         longest=max((seconds for _, seconds in tasks), default=0.0),
         source=source,
-        slowdown=speeds.slowdown if source == TIMED else 1.0,
+        slowdown=timed if slowdown is None else slowdown,
     )
 
 
@@ -203,13 +209,42 @@ def _layout_seconds(task: LayoutTask | DirectionsTask, config: RunConfig, plan: 
 
 def _picture_seconds(task: OptimizeTask, config: RunConfig, facts: ModelFacts, speeds: Speeds) -> float:
     seconds = speeds.pictures.get(task.layer.name)
-    return task.passes_of_picture(config, facts) * speeds.step if seconds is None else seconds
+    if seconds is not None:
+        return seconds
+    return task.passes_of_picture(config, facts) * speeds.step + _beside(task, config, speeds)
+
+
+def _beside(task: OptimizeTask, config: RunConfig, speeds: Speeds) -> float:
+    """Return the seconds of a picture beside its passes; 0 where earlier tasks say how long its layer's take."""
+    if task.layer.name in speeds.pictures:
+        return 0.0
+    first = task.pictures[0]
+    steps = first.predecessor.steps if first.predecessor else None
+    return seconds_of_picture(config.recipe(task.recipe), task.layer, config, steps=steps) / first.of_one_chain
+
+
+def _optimize_slowdown(blocks: Sequence[OptimizeTask], seconds: float, config: RunConfig, speeds: Speeds) -> float:
+    """Return how many times as long the pictures may take, by timed rounds and by the range of `plan.prices`."""
+    beside = sum(task.items * _beside(task, config, speeds) for task in blocks)
+    timed = speeds.slowdown if speeds.sources.get("optimize", TYPICAL) == TIMED else 1.0
+    return (timed * (seconds - beside) + RANGE * beside) / seconds if seconds else 1.0
+
+
+def beside_of(layer: LayerPlan, config: RunConfig) -> float:
+    """Return the seconds of a layer's pictures beside their passes, by the table of prices."""
+    kinds = Counter((picture.recipe, picture.of_one_chain) for picture in layer.pictures)
+    return sum(
+        count * seconds_of_picture(config.recipe(name), layer.layer, config) / sharing
+        for (name, sharing), count in kinds.items()
+    )
 
 
 def steps_of(layer: LayerPlan, config: RunConfig, facts: ModelFacts) -> float:
     """Return the largest number of steps at full size that a layer's pictures can take; each view of a step counts."""
-    kinds = Counter((picture.recipe, facts.takes_half and not picture.has_place) for picture in layer.pictures)
+    kinds = Counter(
+        (picture.recipe, facts.takes_half and not picture.has_place, picture.of_one_chain) for picture in layer.pictures
+    )
     return sum(
-        count * passes_of(config.recipe(name), layer.layer, config.model.input, takes_half=halves)
-        for (name, halves), count in kinds.items()
+        count * passes_of(config.recipe(name), layer.layer, config.model.input, takes_half=halves) / sharing
+        for (name, halves, sharing), count in kinds.items()
     )

@@ -19,7 +19,8 @@ from network_atlas.plan.channels import choose_among
 from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.earlier import earlier_layers
 from network_atlas.plan.pictures import Kind, Picture, Start, Together
-from network_atlas.plan.recipes import takes_examples, takes_magnitude
+from network_atlas.plan.recipes import takes_magnitude, takes_sample, takes_scan
+from network_atlas.plan.references import is_measured_by_scan
 from network_atlas.plan.scans import Scans
 from network_atlas.plan.sweep import Selection
 from network_atlas.plan.unit_text import read_unit
@@ -111,6 +112,9 @@ def _set(unit: Unit, variant: VariantConfig, layer: LayerSpec, context: Context)
         picture = _unkeyed(unit, variant, name)
         if together is not None:
             picture = replace(picture, together=replace(together, index=number, count=variant.diverse))
+        elif variant.samples:
+            member = Together(kind="chain", layer=layer.name, index=number, count=variant.samples)
+            picture = replace(picture, together=member)
         elif variant.facets:
             picture = replace(picture, start=Start(kind="facet", index=number, count=variant.facets))
         else:
@@ -174,14 +178,27 @@ def _matched(picture: Picture, layer: LayerSpec, examples: ExamplesConfig | None
     return tuple(spec.name for spec in layers)
 
 
+def _check_sampled(picture: Picture, layer: LayerSpec, recipe: OptimizeConfig) -> None:
+    """Raise ConfigError if samples of a chain are to be kept by what the scan does not measure."""
+    unit = picture.unit
+    elsewhere = isinstance(unit, Neuron) and (unit.row, unit.column) != layer.centre
+    if takes_sample(recipe) and (elsewhere or not is_measured_by_scan(picture)):
+        raise ConfigError(
+            f"{unit.label}: sampler.percentile={recipe.chain and recipe.chain.percentile:g} keeps samples that excite "
+            "a unit more than the dataset's images do, which the scan knows of channels, classes and the neuron at the "
+            "centre alone; give this picture a recipe without a chain, or with sampler.percentile=0"
+        )
+
+
 def _keyed(picture: Picture, layer: LayerSpec, context: Context) -> Picture:
     upstream = context.facts.upstream
     recipe = context.config.recipe(picture.recipe)
+    _check_sampled(picture, layer, recipe)
     matched = _matched(picture, layer, recipe.examples, context)
     # A picture's row holds the name and the index of `layer`, so the key covers them too.
     upstream_hashes = [(name, upstream[name]) for name in sorted({layer.name, *picture.layers, *matched})]
     # One hash, not the keys of all spans: ImageNet has hundreds of spans, and a plan a hundred thousand pictures.
-    input_hashes = [context.scans.whole(layer)] if picture.needs_scan or takes_examples(recipe) else []
+    input_hashes = [context.scans.whole(layer)] if picture.needs_scan or takes_scan(recipe) else []
     if takes_magnitude(recipe):
         input_hashes.append(context.dataset)
     input_hashes += [model.key for model in context.models.get(picture.recipe, ())]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from network_atlas.config.sampler import NoSampler
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.sweep import variant_name
+from network_atlas.config.twins import twin_of
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.expansion import PICTURE_ALGORITHM
 from network_atlas.plan.pictures import Picture
@@ -21,22 +23,30 @@ from network_atlas.units import Unit
 def late_pictures(
     kind: str, units: Sequence[Unit], source: str, recipe: str, plan: Plan, config: RunConfig
 ) -> tuple[Picture, ...]:
-    """Return a picture of each unit; `source` is the key of the result in which they were found.
+    """Return a picture of each unit with a recipe, after the twin without prior if it has one.
 
-    `kind` tells apart the pictures of units that are found in one result.
+    `source` is the key of the result in which the units were found; `kind` tells apart those found in one result.
     """
-    made_by = fingerprint("recipe", recipe_of(config.recipe(recipe), config.model.input, plan.dtypes[recipe]))
-    models = [model.key for model in plan.recipe_models.get(recipe, ())]
-    shared = fingerprint(kind, PICTURE_ALGORITHM, source, made_by, *models)
+    settings = config.recipe(recipe)
+    is_chain = not isinstance(settings.sampler, NoSampler)  # samples are of channels, classes and neurons
+    names = [*([twin_of(recipe)] if settings.is_shaped else []), *([] if is_chain else [recipe])]
+    shared = {name: _shared(kind, source, name, plan, config) for name in names}
     return tuple(
         Picture(
-            key=fingerprint(shared, unit),
+            key=fingerprint(shared[name], unit),
             unit=unit,
-            variant=variant_name(f"{unit.objective}+", 0, recipe=recipe),
+            variant=variant_name(f"{unit.objective}+", 0, recipe=name),
             objective=unit.objective,
             sign=1,
             seed=0,
-            recipe=recipe,
+            recipe=name,
         )
         for unit in units
+        for name in names
     )
+
+
+def _shared(kind: str, source: str, recipe: str, plan: Plan, config: RunConfig) -> str:
+    made_by = fingerprint("recipe", recipe_of(config.recipe(recipe), config.model.input, plan.dtypes[recipe]))
+    models = [model.key for model in plan.recipe_models.get(recipe, ())]
+    return fingerprint(kind, PICTURE_ALGORITHM, source, made_by, *models)

@@ -17,13 +17,13 @@ from network_atlas.config.determines import determining
 from network_atlas.config.priors import PACKAGED, RECIPE, TRAINED, DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
-from network_atlas.config.twins import has_prior
 from network_atlas.errors import ConfigError, did_you_mean
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.patterns import matches
 from network_atlas.plan.plan import Plan
+from network_atlas.plan.prices import GENERATOR_RATE, denoiser_weights, generator_passes
 from network_atlas.plan.tasks import PriorTask
 from network_atlas.stats.sample import sample_hash
 
@@ -60,8 +60,7 @@ class Kind:
 
 def _denoiser_seconds(config: RunConfig) -> float:
     training = config.priors.denoiser
-    width = training.features
-    parameters = 9 * width * (width * (training.convolutions - 2) + 8 * config.model.input.channels)
+    parameters = denoiser_weights(training.features, training.convolutions, config.model.input.channels)
     # A forward and a backward pass at each position of the patches, which are half as wide inside of the network.
     return training.steps * training.batch * (training.patch_px / 2) ** 2 * parameters * 3 / 3e10
 
@@ -74,9 +73,7 @@ def _patches_seconds(config: RunConfig) -> float:
 
 def _decoder_seconds(config: RunConfig) -> float:
     training = config.priors.decoder
-    # Its layers halve their features where they have four times the positions: each costs about as much as the last.
-    passes = training.steps * training.batch * 3 * 4
-    return passes * 9 * (training.features / 8) ** 2 * training.side_px**2 / 2 / 1e10
+    return training.steps * training.batch * generator_passes(config) / GENERATOR_RATE
 
 
 KINDS = {
@@ -90,7 +87,7 @@ def models_of(recipe: OptimizeConfig, origin: Origin) -> tuple[LearnedModel, ...
     """Return the models that pictures of a recipe are made with; () for a recipe without a learned prior."""
     models = []
     prior = recipe.prior
-    if isinstance(prior, DenoiserPrior) and has_prior(recipe):
+    if isinstance(prior, DenoiserPrior) and recipe.has_prior:
         models.append(_denoiser(prior.weights, origin))
     if recipe.patches is not None:
         models.append(fitted("patches", origin))

@@ -22,7 +22,7 @@ from network_atlas.plan.layouts import with_layouts
 from network_atlas.plan.learned import Origin, measuring_model, models_of
 from network_atlas.plan.pictures import Picture, distinct
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.recipes import recipe_of, takes_magnitude
+from network_atlas.plan.recipes import recipe_of, takes_magnitude, takes_sample
 from network_atlas.plan.scans import Scans
 from network_atlas.plan.shares import Share
 from network_atlas.plan.sweep import Selection
@@ -102,6 +102,7 @@ def make_plan(
         matched_layers={
             name: examples.layers for name in dtypes if (examples := config.recipe(name).examples) is not None
         },
+        sampled_recipes=frozenset(name for name in dtypes if takes_sample(config.recipe(name))),
         recipe_models=models,
         measuring_model=measuring_model([config.recipe(name) for name in dtypes], origin),
         share=Share.of(config.sweep.share),

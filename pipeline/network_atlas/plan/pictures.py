@@ -12,7 +12,7 @@ from typing import Literal
 
 from network_atlas.units import Cell, Coactive, Direction, Layer, Neuron, Single, Sum, Unit, layers_of
 
-Kind = Literal["diverse", "aligned"]
+Kind = Literal["diverse", "aligned", "chain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """A picture's part in a group that is learned together: how its pictures act on each other, and in which layer."""
+    """A picture's part in a group that is learned together: how its pictures act on each other, and in which layer.
+
+    Those of kind 'chain' are samples of one chain.
+    """
 
     kind: Kind
     layer: str
@@ -104,6 +107,11 @@ class Picture:
         """Say whether a position of the map counts: whether the unit is a neuron, or a sum with one in it."""
         terms = self.unit.terms if isinstance(self.unit, Sum) else ()
         return any(isinstance(unit, Neuron) for unit in (self.unit, *(term.unit for term in terms)))
+
+    @property
+    def of_one_chain(self) -> int:
+        """Return how many pictures come from the steps that make this one: all samples of its chain."""
+        return self.together.count if self.together and self.together.kind == "chain" else 1
 
     @property
     def needs_scan(self) -> bool:

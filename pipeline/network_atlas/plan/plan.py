@@ -43,6 +43,8 @@ class Plan:
     """Names of the recipes that use the frequency magnitude of the dataset."""
     matched_layers: Mapping[str, int] = field(default_factory=dict)
     """Of the recipes that match pictures with their units' best examples, the name and the number of layers."""
+    sampled_recipes: frozenset[str] = frozenset()
+    """Names of the recipes that keep pictures by how much images of the scan's sample excite their units."""
     recipe_models: Mapping[str, tuple[LearnedModel, ...]] = field(default_factory=dict)
     """The models that pictures are made with, by the name of the recipe."""
     measuring_model: LearnedModel | None = None
@@ -121,7 +123,8 @@ class Plan:
         missing = [group for group in block.groups if any(picture.key not in done for picture in group)]
         pictures = tuple(picture for group in missing for picture in group)
         matched = self.matched_layers.get(block.recipe, 0)
-        needs_scan = matched or any(picture.needs_scan for picture in pictures)
+        sampled = block.recipe in self.sampled_recipes
+        needs_scan = matched or sampled or any(picture.needs_scan for picture in pictures)
         scan = inputs.of_scan(layer.layer) if needs_scan else ()
         statistics = inputs.of_images() if block.recipe in self.magnitude_recipes else ""
         if not pictures or scan is None or statistics is None:
@@ -161,7 +164,7 @@ class Plan:
 
 
 def _kind(first: Picture) -> str:
-    """Return what tells groups of a block from others: sets, interpolations, warm starts, circuits, cells, others."""
+    """Return what tells groups of a block apart: sets, rows, chains, warm starts, circuits, cells, others."""
     if first.together:
         return first.together.kind
     if first.predecessor:

@@ -9,13 +9,12 @@ from network_atlas.config.declare import OPTIMIZE
 from network_atlas.config.determines import determining
 from network_atlas.config.recipe import LEARNED, OptimizeConfig
 from network_atlas.config.schema import InputConfig
-from network_atlas.config.twins import has_prior
 
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
     """Return the settings that determine a picture: recipe, model input, and number format (never 'auto')."""
     recipe, input_settings = determining(_without_idle(config), OPTIMIZE), determining(model_input, OPTIMIZE)
-    if not has_prior(config):  # a prior of strength 0 leaves the very same picture
+    if not config.has_prior:  # a prior of strength 0 leaves the very same picture
         recipe = {path: value for path, value in recipe.items() if not path.startswith("prior.")}
     return {"recipe": recipe, "input": input_settings, "dtype": dtype}
 
@@ -32,6 +31,11 @@ def takes_magnitude(config: OptimizeConfig) -> bool:
     return parameterization.name == "maco" and parameterization.magnitude == "dataset"
 
 
-def takes_examples(config: OptimizeConfig) -> bool:
-    """Say whether a recipe compares pictures with their units' best examples, which the scan finds."""
-    return config.examples is not None
+def takes_scan(config: OptimizeConfig) -> bool:
+    """Say whether a recipe compares pictures with what the scan keeps of their units: best examples, or its sample."""
+    return config.examples is not None or takes_sample(config)
+
+
+def takes_sample(config: OptimizeConfig) -> bool:
+    """Say whether a recipe keeps pictures by how much images of the scan's sample excite their units."""
+    return config.chain is not None and config.chain.percentile > 0

@@ -280,7 +280,7 @@ class OptimizeTask(_PicturesTask):
             takes_half=facts.takes_half and not any(picture.has_place for picture in self.pictures),
             steps=predecessor.steps if predecessor else None,
         )
-        return passes * share
+        return passes * share / self.pictures[0].of_one_chain
 
     def passes(self, config: RunConfig, facts: ModelFacts) -> float:
         """Return the passes of all pictures; a backward pass counts as two forward passes."""

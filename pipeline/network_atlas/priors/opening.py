@@ -50,15 +50,9 @@ def check_weights(source: str, channels: int) -> str:
     if source == PACKAGED:
         _of_channels(_read_file(packaged_file(), SHA256, f"give version {VERSION} of {PACKAGE}"), source, channels)
         return SHA256
-    try:
-        sha256 = hashlib.sha256(Path(source).read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(
-            f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
-            "weights of an FFDNet."
-        ) from error
-    _of_channels(_read_file(Path(source), sha256, "it is being written"), source, channels)
-    return sha256
+    data = _bytes_of(Path(source))  # read once: hash and tensors are of the same bytes, also while it is written
+    _of_channels(_state_in(data, Path(source)), source, channels)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _of_channels(state: State, source: str, channels: int) -> Denoiser:
@@ -95,12 +89,23 @@ def packaged_file() -> Path:
 
 
 def _read_file(path: Path, sha256: str, otherwise: str) -> State:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"the weights of a denoiser can't be read: {error}") from error
+    data = _bytes_of(path)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ConfigError(f"{path}: its content is not what was expected (SHA-256 {sha256[:12]}...); {otherwise}")
+    return _state_in(data, path)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the weights of a denoiser can't be read: {error}. Give 'trained', 'packaged', or the path of a file with "
+            "weights of an FFDNet."
+        ) from error
+
+
+def _state_in(data: bytes, path: Path) -> State:
     try:
         state: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:

@@ -81,7 +81,7 @@ def fit_mixture(
         basis, rest = _directions(patches)
         inside = patches @ basis
         mixture = GaussianMixture(
-            min(components, len(patches) // 2),
+            components,
             reg_covar=noise**2,
             max_iter=iterations,
             init_params="k-means++",

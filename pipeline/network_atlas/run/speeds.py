@@ -14,7 +14,7 @@ from network_atlas.layers import LayerSpec
 from network_atlas.optimize.timing import step_seconds
 from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
-from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, steps_of
+from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, beside_of, steps_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared
 from network_atlas.store.receipts import Receipt, read_receipts
@@ -23,6 +23,8 @@ from network_atlas.store.results import Done
 if TYPE_CHECKING:
     from torch import nn
 
+LEAST_SHARE = 0.25
+"""Of a picture's seconds that its passes through the network take at least."""
 READ_PROBES = 4
 """Images read to time the reading."""
 
@@ -88,8 +90,13 @@ def _seconds_per_picture(prepared: Prepared, done: Done) -> dict[str, float]:
 def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> float | None:
     """Return the seconds of a step through the whole network, computed from the layers that have receipts."""
     layers = [layer for layer in prepared.plan.layers if layer.layer.name in pictures]
-    seconds = sum(pictures[layer.layer.name] * len(layer.pictures) for layer in layers)
-    facts = prepared.facts
+    facts, config = prepared.facts, prepared.config
+    # What priors and the like took is priced by itself; a small rest is left where it is priced too high.
+    seconds = sum(
+        max(whole - beside_of(layer, config), whole * LEAST_SHARE)
+        for layer in layers
+        for whole in [pictures[layer.layer.name] * len(layer.pictures)]
+    )
     passes = sum(steps_of(layer, prepared.config, facts) * facts.share[layer.layer.name] for layer in layers)
     return seconds / passes if passes else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
 from network_atlas.models.device import optimize_dtype, use_device
 from network_atlas.models.facts import model_facts
+from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.load import load_model, ready
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.pictures.parameterizations import parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.stored import Pixels, measure
 from network_atlas.pictures.target import Target
+from network_atlas.plan.depth import field_px, fitted
 from network_atlas.plan.pictures import Picture
 from network_atlas.units import Channel
 
@@ -50,11 +52,16 @@ class Studio:
 
     def pixels(self, layer: str, channels: Sequence[int], config: OptimizeConfig) -> Pixels:
         """Return the learned pictures of some channels, (pictures, rows, columns, channels), all in one batch."""
+        shown, config = self.config.model.input, fitted(config, self.layers[layer], self.config.model.input).recipe
         built = parameterization(config, channels=3, device=self.device, magnitude=packaged_magnitude())
         dtype = optimize_dtype(config, self.config.executor)
         slots = len(channels) * config.transform.views
-        recipe = Recipe(config=config, dtype=dtype, parameterization=built, slots=slots)
-        finished = optimize(self.target(layer), [_picture(layer, channel) for channel in channels], recipe)
+        field = field_px(config, self.layers[layer], shown)
+        recipe = Recipe(config=config, dtype=dtype, parameterization=built, slots=slots, field_px=field)
+        halves = config.coarse > 0 and takes_half_size(self.model, shown, self.device)
+        finished = optimize(
+            replace(self.target(layer), takes_half=halves), [_picture(layer, channel) for channel in channels], recipe
+        )
         return np.stack([picture.pixels for picture in finished])
 
     def scores(self, layer: str, channels: Sequence[int], pixels: Pixels) -> list[float]:

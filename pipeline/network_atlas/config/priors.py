@@ -72,6 +72,8 @@ class NetworkTraining:
     steps: Positive = setting(PRIOR, may_change=True)
     learning_rate: AboveZero = setting(PRIOR, may_change=True)
     seed: Seed = setting(PRIOR, may_change=True)
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(PRIOR, may_change=True)
+    """Of the products while it learns; weights, and all that it does later, are float32."""
     checkpoint_every: Positive = setting(NOTHING)
     """Steps between two checkpoints, from which a training that was stopped goes on."""
 

@@ -66,6 +66,13 @@ def optimize_dtype(config: OptimizeConfig, executor: InlineConfig | RayConfig) -
     return "bfloat16" if on_gpu or _processor_has_bfloat16() else "float32"
 
 
+def training_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Return the format of a training's products; 'auto' takes bfloat16 on a GPU and where this processor has it."""
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" or _processor_has_bfloat16() else torch.float32
+    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
+
+
 def _counted_gpus(count: int) -> str:
     return f"{count} GPU" if count == 1 else f"{count} GPUs"
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from network_atlas.config.priors import NetworkTraining
+from network_atlas.models.device import training_dtype
 from network_atlas.priors.fitting import Fitting
 
 HELD_OUT = 16
@@ -25,12 +26,16 @@ def train(fitting: Fitting, training: NetworkTraining, network: nn.Module, loss:
     from a checkpoint gives the same weights, bit for bit, as one that was never stopped.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
+    dtype = training_dtype(training.dtype, fitting.device)
+    autocast = torch.autocast(fitting.device.type, dtype=dtype, enabled=dtype != torch.float32)
     with torch.enable_grad():
         for step in range(_resumed(fitting, network, optimizer), training.steps):
             for group in optimizer.param_groups:
                 group["lr"] = training.learning_rate * rate(step / training.steps)
             optimizer.zero_grad()
-            torch.autograd.backward(loss(step))
+            with autocast:
+                value = loss(step)
+            torch.autograd.backward(value)
             optimizer.step()
             if (step + 1) % training.checkpoint_every == 0 and step + 1 < training.steps:
                 state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}

@@ -263,7 +263,7 @@ def test_two_channels_or_layers_are_compared(open_page: Make, homes: dict[str, s
     page.fill("#b", "output")
     page.press("#b", "Enter")
     page.wait_for_function("() => document.querySelectorAll('.row-of .cell').length === 12")
-    assert "Selectivity for a class, middle" in page.inner_text("#both")
+    assert "Loss when moved, middle" in page.inner_text("#both")
     page.goto(f"{home}/compare.html#a=nowhere:3")
     page.wait_for_function("() => document.querySelector('.side').textContent.includes('no layer or unit nowhere:3')")
 

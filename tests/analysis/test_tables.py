@@ -129,10 +129,11 @@ print(atlas.table("atlas").num_rows, atlas.channels().num_rows, len(atlas.unit("
 
 
 def test_reading_needs_four_libraries_only(retrained_root: Path) -> None:
-    """Those that pipeline/ANALYSIS.md names, of all that the package depends on."""
+    """numpy, Pillow, pyarrow and tenacity, of all that the package depends on."""
     project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
-    names = [re.split(r"[^a-z0-9-]", line)[0] for line in project["dependencies"]]
-    imports = {"hydra-core": "hydra", "pillow": "PIL", "scikit-learn": "sklearn"}
+    lines = [*project["dependencies"], *project["optional-dependencies"]["run"]]
+    names = [re.split(r"[^a-z0-9-]", line)[0] for line in lines]
+    imports = {"hydra-core": "hydra", "pillow": "PIL", "scikit-learn": "sklearn", "umap-learn": "umap"}
     absent = {imports.get(name, name) for name in names} - {"numpy", "PIL", "pyarrow", "tenacity"}
     assert {"torch", "ray", "hydra", "psutil"} < absent
     program = WITHOUT.format(absent=sorted(absent), root=str(retrained_root))

@@ -26,6 +26,7 @@ from network_atlas.plan.estimate import estimate
 from network_atlas.run.prepare import prepare
 from network_atlas.run.speeds import speeds_of
 from network_atlas.run.status import read_status
+from network_atlas.site.snapshot import SnapshotPages
 from network_atlas.store.receipts import read_receipts
 from network_atlas.store.results import what_is_done
 from network_atlas.store.root import Store
@@ -192,6 +193,15 @@ def test_the_page_has_the_edges_down_and_up_and_the_maps(config: RunConfig) -> N
     places = [place for example in shown["examples"].values() for place in example[:2]]
     assert len(set(places)) == 12
     assert max(places) < columns * rows
+
+
+def test_the_pages_of_a_snapshot_have_the_edges_too(config: RunConfig) -> None:
+    root = Path(config.store.root)
+    pages = SnapshotPages(open_atlas(str(root), 1))
+    stored = [path for path in (root / "site").rglob("*") if "circuit" in path.name or "heat" in path.name]
+    assert len(stored) > 4
+    for path in [*stored, root / "site" / "layers" / "0002-conv2.html"]:
+        assert pages.read(str(path.relative_to(root))) == path.read_bytes(), path
 
 
 def test_in_a_browser_maps_lie_over_the_images_and_links_lead_down_and_up(config: RunConfig) -> None:

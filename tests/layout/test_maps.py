@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
 
+from network_atlas import open_atlas
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError, SelectionError
@@ -19,6 +20,7 @@ from network_atlas.plan.estimate import EARLIER, Speeds, estimate
 from network_atlas.plan.layouts import layout_tasks
 from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
+from network_atlas.site.snapshot import SnapshotPages
 from network_atlas.store.manifest import latest
 from network_atlas.store.results import what_is_done
 from network_atlas.store.root import Store
@@ -86,6 +88,16 @@ def test_a_layer_links_to_its_map_and_maps_to_each_other(mapped_root: Path) -> N
         page = (mapped_root / f"site/maps/{slug}.html").read_text()
         for other in {LAYERS[max(0, number - 1)], LAYERS[min(2, number + 1)]} - {slug}:
             assert f'href="{other}.html"' in page
+
+
+def test_the_maps_of_a_snapshot_are_made_again_as_they_were(mapped_root: Path) -> None:
+    pages = SnapshotPages(open_atlas(str(mapped_root), 1))
+    stored = [path for path in (mapped_root / "site").rglob("*") if path.is_file()]
+    assert sum("/maps/" in str(path) for path in stored) > 6
+    for path in stored:
+        assert pages.read(str(path.relative_to(mapped_root))) == path.read_bytes(), path
+    for name in ("site/maps/0099-conv9.html", "site/maps/0000-conv1/no.jpg", "site/maps/"):
+        assert not pages.exists(name)
 
 
 def test_the_same_run_again_lays_nothing_out_and_publishes_nothing(mapped: Path, composed_maps: Any) -> None:

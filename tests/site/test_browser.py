@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,12 @@ def channel_row(make_row: Make, layer: str, number: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def pages(make_site: Make, make_row: Make, info: Any, encoded: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a small atlas's pages: a convolution, a layer with hostile names, classes, and a map."""
+    """Folder of a small atlas's pages: a convolution, a layer with hostile names, classes, and two maps."""
     layers = [(spec, [channel_row(make_row, name, number) for number in range(6)]) for name, spec in specs().items()]
-    files = make_site(*layers) | map_files(info, specs()["conv"], map_rows(encoded), MapLinks(table=""))
+    files = make_site(*layers)
+    conv, hostile = specs()["conv"], specs()["hostile"]
+    files |= map_files(info, conv, map_rows(encoded), MapLinks(table="", following=hostile))
+    files |= map_files(info, hostile, map_rows(encoded, mirrored=True), MapLinks(table="", previous=conv))
     root = tmp_path_factory.mktemp("a site #1")
     for path, data in files.items():
         (root / "site" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -71,14 +75,20 @@ def pages(make_site: Make, make_row: Make, info: Any, encoded: Make, tmp_path_fa
     return root
 
 
-def map_rows(encoded: Make) -> list[dict[str, Any]]:
-    """Return the cells of a map of two grids."""
+def map_rows(encoded: Make, *, mirrored: bool = False) -> list[dict[str, Any]]:
+    """Return the cells of a map of two grids; those of each quarter hold the same image."""
     picture = {"bytes": encoded((200, 10, 10)), "path": None}
-    example = {"example_id": "a.png", "label": HOSTILE, "row": 1, "column": 2, "cosine": 0.5, "crop": picture}
+    example = {"label": HOSTILE, "row": 1, "column": 2, "cosine": 0.5, "crop": picture}
     about = {"vectors": 80, "images": 40, "count": 4, "icon": picture, "icon_status": "ok", "score": 2.0}
-    about |= {"percentile": 99.0, "examples": [example]}
+
+    def image(grid: int, row: int, column: int) -> dict[str, Any]:
+        left = (2 * column // grid) ^ mirrored
+        return example | {"example_id": f"{2 * row // grid}-{left}.png"}
+
     return [
-        about | {"grid": grid, "row": row, "column": column, "labels": [{"label": f"cat {row}", "count": 3}]}
+        about
+        | {"grid": grid, "row": row, "column": column, "labels": [{"label": f"cat {row}", "count": 3}]}
+        | {"percentile": 99.0, "examples": [image(grid, row, column)]}
         for grid in (2, 8)
         for row in range(grid)
         for column in range(grid)
@@ -134,7 +144,7 @@ def open_page(browser: Any, homes: dict[str, str]) -> Iterator[Make]:
         page.on("request", lambda request: watch(request.url))
         page.on("requestfailed", lambda request: problems.append(f"{request.url} is missing"))
         page.goto(address)
-        if "/maps/" not in address:
+        if "/maps/" not in address and "/columns.html" not in address:
             page.wait_for_function("() => document.body.dataset.ready === 'true'")
         return page
 
@@ -253,9 +263,28 @@ def test_two_channels_or_layers_are_compared(open_page: Make, homes: dict[str, s
     page.fill("#b", "output")
     page.press("#b", "Enter")
     page.wait_for_function("() => document.querySelectorAll('.row-of .cell').length === 12")
-    assert "Selectivity for a class, middle" in page.inner_text("#both")
+    assert "Loss when moved, middle" in page.inner_text("#both")
     page.goto(f"{home}/compare.html#a=nowhere:3")
     page.wait_for_function("() => document.querySelector('.side').textContent.includes('no layer or unit nowhere:3')")
+
+
+def test_a_cell_is_followed_to_another_map(open_page: Make, homes: dict[str, str]) -> None:
+    conv, hostile = (specs()[name].slug for name in ("conv", "hostile"))
+    page = open_page(f"{homes['disk']}/maps/{urllib.parse.quote(conv)}.html#cell=2/0,0&find=cat%200")
+    assert page.input_value("#find") == "cat 0"
+    page.locator("#cell a", has_text=HOSTILE).click()
+    page.wait_for_selector(".followed")
+    assert f"/{urllib.parse.quote(hostile)}.html" in page.url
+    words = (
+        f"Followed from {LAYERS['conv']}: cat 0, cell 2/0,0. Of its 1 nearest image 1 lies in 16 cells of the finest"
+    )
+    assert words in page.text_content(".followed")
+    page.get_by_text("Go to most of them").click()
+    page.wait_for_function("() => /cell=8\\/[0-3],[4-7]&.*follow=/.test(location.hash)")  # the mirrored quarter
+    page.get_by_text("Stop following").click()
+    page.wait_for_function("() => !location.hash.includes('follow=')")
+    page.goto(f"{page.url.split('#')[0]}#follow={urllib.parse.quote(conv)}/2/9,9")
+    page.wait_for_function("() => document.getElementById('cell').textContent.includes('has no cell 2/9,9')")
 
 
 def test_a_map_zooms_and_its_cells_have_addresses(open_page: Make, homes: dict[str, str]) -> None:
@@ -285,7 +314,7 @@ def test_no_page_has_a_serious_fault_of_accessibility(open_page: Make, homes: di
     compared = f"{home}/compare.html#a=layer1.0.conv1:1&b=output:1"
     pages = {f"{home}/index.html": "body", f"{home}/index.html#find=tench": "#results .cell", compared: "#both table"}
     pages |= {layer_address(home, "conv"): "body", f"{layer_address(home, 'conv')}#channel=1": "#view[open]"}
-    pages |= {f"{home}/maps/{specs()['conv'].slug}.html": "body"}
+    pages |= {f"{home}/maps/{specs()['conv'].slug}.html": "body", f"{home}/columns.html": "#atlas td"}
     quickly = {"resultTypes": ["violations"], "preload": False}
     for address, there in pages.items():
         page = open_page(address)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from network_atlas.analysis.describe import describe
 from network_atlas.layers import OUTPUT
 from network_atlas.site.layer_data import script_json
 from network_atlas.site.order import similarity_order
@@ -385,3 +386,13 @@ def test_layers_are_grouped_by_stage_and_block(make_spec: Make) -> None:
         ("encoder", [("", 2)]),
         ("output", [("", 1)]),
     ]
+
+
+def test_every_column_of_every_table_is_explained_on_the_site(make_site: Make, read_page: Make) -> None:
+    files = make_site()
+    page = read_page(files, "columns.html")
+    names = {f"{row['table']}.{row['column']}": row["description"] for row in describe().to_pylist()}
+    ids = {attributes["id"] for attributes in page.all("tr") if "id" in attributes}
+    assert ids == set(names)
+    assert all(" ".join(text.split()) in " ".join(page.text.split()) for text in names.values())
+    assert "columns.html" in {attributes["href"] for attributes in read_page(files, "index.html").all("a")}

@@ -7,6 +7,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
+from network_atlas.cli.extras import EXTRA
 from network_atlas.config.executor import InlineConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import SetupError, counted
@@ -22,10 +23,12 @@ def versions_fit(distribution: str) -> str:
     try:
         requirements = [Requirement(line) for line in metadata.requires(distribution) or ()]
     except metadata.PackageNotFoundError as error:
-        raise SetupError(f"{distribution} is not installed; install it from its checkout: pip install .") from error
+        raise SetupError(
+            f"{distribution} is not installed; install it from its checkout: pip install '.[{EXTRA}]'"
+        ) from error
     right, wrong = [f"python {platform.python_version()}"], []
     for requirement in requirements:
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": EXTRA}):
             continue
         name, version = requirement.name, _version(requirement.name)
         if version is None or not requirement.specifier.contains(version, prereleases=True):
@@ -33,7 +36,7 @@ def versions_fit(distribution: str) -> str:
         elif name in NAMED:
             right.append(f"{name} {version}")
     if wrong:
-        raise SetupError(f"{'; '.join(wrong)}. Install again: pip install --upgrade .")
+        raise SetupError(f"{'; '.join(wrong)}. Install again: pip install --upgrade '.[{EXTRA}]'")
     return ", ".join(right)
 
 

@@ -19,6 +19,7 @@ from types import FrameType
 from network_atlas.cli.arguments import parse
 from network_atlas.cli.console import results_alone
 from network_atlas.cli.exit_codes import DONE, FAILED, STOPPED
+from network_atlas.cli.extras import check_libraries, refusal_of
 from network_atlas.errors import AtlasError
 
 
@@ -28,10 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, _stop)
     try:
+        check_libraries(options.name)
         with results_alone() if _is_read_by_programs(options) else contextlib.nullcontext():
             return _command(options.name)(options)
     except AtlasError as error:
         return _failed(str(error))
+    except ModuleNotFoundError as error:
+        return _failed(str(refusal_of(error, options.name)))
     except KeyboardInterrupt:
         return _stopped(options)
     except BrokenPipeError:

@@ -15,7 +15,6 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.errors import DatasetError, counted
 from network_atlas.executors import open_executor
 from network_atlas.fingerprints import fingerprint
-from network_atlas.layers import LayerSpec
 from network_atlas.plan.attributions import attribute_tasks
 from network_atlas.plan.calibration import calibrate_tasks
 from network_atlas.plan.directions import direction_tasks
@@ -25,9 +24,8 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import AssembleTask, MapLinks, SiteTask
+from network_atlas.plan.tasks import AssembleTask, SiteTask
 from network_atlas.run.basis import put_basis, reasons_since
-from network_atlas.run.circuits import circuits
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
@@ -39,6 +37,7 @@ from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
 from network_atlas.run.result import Result
 from network_atlas.run.running import Progress, Run
+from network_atlas.site.map_and_circuit import circuits, map_links
 from network_atlas.site.map_pages import VERSION as MAP_VERSION
 from network_atlas.site.pages import VERSION as SITE_VERSION
 from network_atlas.site.worker import put_index, remove_stale_pages
@@ -230,23 +229,12 @@ def _publish(current: Run, done: Done, before: Manifest | None) -> Manifest:
     return manifest
 
 
-def _map_links(mapped: Sequence[tuple[LayerSpec, str]]) -> dict[str, MapLinks]:
-    """Return the table of each map and what it links to, by the layer's name; `mapped` has layers with their tables."""
-    around = [None, *(layer for layer, _ in mapped), None]
-    return {
-        layer.name: MapLinks(table=table, previous=around[number], following=around[number + 2])
-        for number, (layer, table) in enumerate(mapped)
-    }
-
-
 def _show(current: Run, manifest: Manifest) -> None:
     layers = [layer.layer for layer in current.prepared.plan.layers]
     tables = {layer.slug: manifest.under(atlas_directory(layer))[0] for layer in layers}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)
-    maps = {layer.name: manifest.under(activation_atlas_directory(layer)) for layer in layers}
-    cells = {name: files[0] for name, files in maps.items() if files}
-    drawn = circuits(manifest, layers)
-    links = _map_links([(layer, cells[layer.name].path) for layer in layers if layer.name in cells])
+    cells = {layer.name: manifest.under(activation_atlas_directory(layer)) for layer in layers}
+    drawn, links = circuits(manifest, layers), map_links(manifest, layers)
     # The key covers both neighbours, since each page links to them, and those of the map.
     tasks = [
         SiteTask(
@@ -254,7 +242,7 @@ def _show(current: Run, manifest: Manifest) -> None:
                 "site",
                 (SITE_VERSION, MAP_VERSION),
                 tables[layer.slug].sha256,
-                cells[layer.name].sha256 if layer.name in cells else "",
+                cells[layer.name][0].sha256 if cells[layer.name] else "",
                 (layer, before, after, links.get(layer.name)),
                 *([drawn[layer.name]] if layer.name in drawn else []),  # files are named by their content
             ),

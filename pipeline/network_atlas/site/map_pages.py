@@ -16,10 +16,10 @@ from network_atlas.site.packing import Row
 from network_atlas.site.pages import AtlasInfo, assets, layer_facts, template
 from network_atlas.site.sheets import Sheet, pack
 
-VERSION = 1
+VERSION = 2
 """Raise when the same table makes other maps."""
 ICONS_PER_SHEET, CROPS_PER_SHEET, SHEET_COLUMNS = 400, 256, 20
-ASSETS = ("map.css", "map.js")
+ASSETS = ("map.css", "map.js", "follow.js")
 
 
 def map_files(info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], links: MapLinks) -> dict[str, bytes]:

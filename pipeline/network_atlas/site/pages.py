@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from network_atlas.errors import counted
 from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.site.columns_page import tables
 from network_atlas.site.layer_data import details_script, layer_script
 from network_atlas.site.packing import (
     Row,
@@ -148,7 +149,7 @@ def _cell(row: Row, columns: Sequence[str]) -> dict[str, Any]:
 
 
 def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, bytes]:
-    """Return the network page, the page to compare, the data of the search, and what all pages share."""
+    """Return the pages of no single layer (network, comparison, columns), the data of the search, and what all share."""
     by_name = {layer.spec.name: layer for layer in layers}
     sections = [
         {
@@ -168,7 +169,9 @@ def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, by
         groups=unit_groups(layers), slugs={name: layer.spec.slug for name, layer in by_name.items()}, **shared
     )
     search = search_script((layer.spec, layer.rows) for layer in layers)
-    files = {"index.html": html.encode(), "compare.html": compare.encode(), "assets/search.js": search}
+    columns = template("columns.html").render(tables=tables(), info=info)
+    files = {"index.html": html.encode(), "compare.html": compare.encode(), "columns.html": columns.encode()}
+    files["assets/search.js"] = search
     return files | assets(STATIC)
 
 

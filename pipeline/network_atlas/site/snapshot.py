@@ -17,8 +17,11 @@ from typing import Any
 from network_atlas.analysis.atlas import Atlas
 from network_atlas.errors import StoreError
 from network_atlas.layers import LayerSpec
+from network_atlas.site.circuit_data import SCRIPTS
+from network_atlas.site.map_and_circuit import circuit_pages, circuits, map_links, map_pages
+from network_atlas.site.map_pages import ASSETS
 from network_atlas.site.packing import SHARED
-from network_atlas.site.pages import layer_files
+from network_atlas.site.pages import AtlasInfo, assets, layer_files
 from network_atlas.site.server import PagesGoneError
 from network_atlas.site.worker import atlas_info, index_of, layer_info
 from network_atlas.store.manifest import manifest_path
@@ -26,7 +29,9 @@ from network_atlas.store.paths import PAGES, atlas_directory
 from network_atlas.store.shards import read_rows
 
 LAYERS_AT_ONCE = 3
-"""Layers whose pages are kept in memory: the one that is looked at, and its neighbours."""
+"""Layers whose pages are kept in memory: the one that is looked at, and its neighbours. A map counts as a layer."""
+MAPS = "maps/"
+"""Stands before the layer whose map is meant."""
 
 
 class SnapshotPages:
@@ -40,6 +45,8 @@ class SnapshotPages:
         """Image that layers share, to a layer that it is made with."""
         self._seen: set[str] = set()
         """Layers that were made, now or before."""
+        layers, manifest = list(self._specs.values()), atlas.manifest
+        self._maps, self._circuits = map_links(manifest, layers), circuits(manifest, layers)
         self._lock = threading.Lock()  # a page asks for all of its files at the same time
 
     def exists(self, path: str) -> bool:
@@ -57,10 +64,17 @@ class SnapshotPages:
             return {} if slug is None else self._of(slug)
 
     def _slug(self, path: str) -> str | None:
-        """Return the layer that a file is made with; '' stands for those of no layer, None for a file of none."""
+        """Return the layer that a file is made with, with MAPS before it if it is one of its map.
+
+        '' stands for those of no layer, None for a file of none.
+        """
         name = path.removeprefix(f"{PAGES}/layers/")
         if name != path:
             return next((slug for slug in self._specs if _belongs(name, slug)), None)
+        name = path.removeprefix(f"{PAGES}/{MAPS}")
+        if name != path:
+            mapped = [slug for slug, spec in self._specs.items() if spec.name in self._maps]
+            return next((f"{MAPS}{slug}" for slug in mapped if _belongs(name, slug)), None)
         if not path.startswith(f"{PAGES}/{SHARED}/"):
             return ""
         for slug in self._specs:  # images that layers share: mostly, the page that shows it was asked for before
@@ -83,6 +97,8 @@ class SnapshotPages:
     def _make(self, slug: str) -> dict[str, bytes]:
         """Return the files of a layer, or those of no layer. Raises PagesGoneError if the snapshot was pruned since."""
         try:
+            if slug.startswith(MAPS):
+                return self._map(self._specs[slug.removeprefix(MAPS)])
             return self._layer(self._specs[slug]) if slug else self._index()
         except StoreError as error:
             number, store = self._atlas.number, self._atlas.store
@@ -94,17 +110,27 @@ class SnapshotPages:
             ) from error
 
     def _index(self) -> dict[str, bytes]:
-        return index_of(self._atlas.store, list(self._specs.values()), self._atlas.manifest, with_maps=False)
+        files = index_of(self._atlas.store, list(self._specs.values()), self._atlas.manifest)
+        return files | (assets(ASSETS) if self._maps else {}) | (assets(SCRIPTS) if self._circuits else {})
+
+    def _map(self, spec: LayerSpec) -> dict[str, bytes]:
+        return map_pages(self._atlas.store, self._info(), spec, self._maps[spec.name])
+
+    def _info(self) -> AtlasInfo:
+        config: Any = self._atlas.manifest.provenance["config"]
+        return atlas_info(config)
 
     def _layer(self, spec: LayerSpec) -> dict[str, bytes]:
-        config: Any = self._atlas.manifest.provenance["config"]
         (table,) = self._atlas.manifest.under(atlas_directory(spec))
         specs = list(self._specs.values())
         previous = next((before for before, after in pairwise(specs) if after == spec), None)
         following = next((after for before, after in pairwise(specs) if before == spec), None)
         upstream = self._atlas.manifest.upstream.get(spec.name, "")
-        info = layer_info(atlas_info(config), table=table.path, upstream=upstream)
-        return layer_files(info, spec, read_rows(self._atlas.store, table.path), previous, following)
+        info = layer_info(self._info(), table=table.path, upstream=upstream)
+        rows, circuit = read_rows(self._atlas.store, table.path), self._circuits.get(spec.name)
+        has = {"has_map": spec.name in self._maps, "has_circuit": circuit is not None}
+        files = layer_files(info, spec, rows, previous, following, **has)
+        return files | (circuit_pages(self._atlas.store, spec, rows, circuit) if circuit else {})
 
 
 def _belongs(name: str, slug: str) -> bool:

@@ -67,6 +67,11 @@ class UnitGroup:
     units: tuple[tuple[str, str], ...]
     """Their numbers in addresses, and their text forms."""
 
+    @property
+    def words(self) -> str:
+        """Return what the page to compare calls them; `KINDS` of `compare.js` has those that it takes in addresses."""
+        return "the whole layer" if self.kind == "layer" else f"{self.kind}s"
+
 
 def summary(spec: LayerSpec, rows: Sequence[Row], *, has_map: bool = False) -> LayerSummary:
     """Return the summary of a layer from the rows of its table, with the columns `search.COLUMNS`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,9 @@ from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
-from network_atlas.site.circuit_data import SCRIPTS, circuit_files
-from network_atlas.site.map_pages import map_files
-from network_atlas.site.packing import SHARED, Row
-from network_atlas.site.pages import AtlasInfo, assets, index_files, layer_files
+from network_atlas.site.map_and_circuit import circuit_pages, map_pages
+from network_atlas.site.packing import SHARED
+from network_atlas.site.pages import AtlasInfo, index_files, layer_files
 from network_atlas.site.search import COLUMNS
 from network_atlas.site.summaries import LayerSummary, summary
 from network_atlas.store.manifest import Manifest
@@ -47,7 +46,10 @@ class SiteWorker:
             has_map=task.map is not None,
             has_circuit=task.circuit is not None,
         )
-        pages |= self._map(task) | self._circuit(task, rows)
+        if task.map is not None:
+            pages |= map_pages(self._store, atlas_info(to_plain(self._config)), task.layer, task.map)
+        if task.circuit is not None:
+            pages |= circuit_pages(self._store, task.layer, rows, task.circuit)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
         shared = self._store.sizes(f"site/{SHARED}")  # named by their content: other layers show them too
         for path, data in pages.items():
@@ -60,29 +62,6 @@ class SiteWorker:
             self._store.delete(path)  # sheets of an earlier table with more channels, or of an earlier map
         receipt = Receipt(stage="site", task=task.id, keys=(task.key,), files=files, seconds=time.monotonic() - started)
         return commit(self._store, receipt)
-
-    def _circuit(self, task: SiteTask, rows: Sequence[Row]) -> dict[str, bytes]:
-        """Return the files about what drives the layer's channels; none if nothing is attributed."""
-        if task.circuit is None:
-            return {}
-        attributions = [row for path in task.circuit.attributions for row in read_rows(self._store, path)]
-        down, up = (self._edges(files) for files in (task.circuit.down, task.circuit.up))
-        files = circuit_files(task.layer, rows, attributions=attributions, down=down, up=up)
-        return files | assets(SCRIPTS)
-
-    def _edges(self, files: Iterable[tuple[str, str]]) -> dict[str, list[Row]]:
-        """Return the rows of files of edges by the slug of the layer at their other end."""
-        rows: dict[str, list[Row]] = {}
-        for slug, path in files:
-            rows.setdefault(slug, []).extend(read_rows(self._store, path))
-        return rows
-
-    def _map(self, task: SiteTask) -> dict[str, bytes]:
-        """Return the files of the layer's map; none if it has no map."""
-        if task.map is None:
-            return {}
-        cells = read_rows(self._store, task.map.table)
-        return map_files(atlas_info(to_plain(self._config)), task.layer, cells, task.map)
 
 
 def atlas_info(config: Mapping[str, Any], *, examples: int = 0, created: str = "", snapshot: int = 0) -> AtlasInfo:
@@ -136,19 +115,17 @@ def put_index(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> 
         store.write_if_changed(f"site/{path}", data)
 
 
-def index_of(
-    store: Store, layers: Sequence[LayerSpec], manifest: Manifest, *, with_maps: bool = True
-) -> dict[str, bytes]:
+def index_of(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> dict[str, bytes]:
     """Return the files that are not of a single layer, by path below `site/`."""
     about: Mapping[str, Any] = manifest.provenance
     info = atlas_info(about["config"], examples=about["examples"], created=manifest.created, snapshot=manifest.number)
-    return index_files(info, [_summary(store, layer, manifest, with_maps) for layer in layers])
+    return index_files(info, [_summary(store, layer, manifest) for layer in layers])
 
 
-def _summary(store: Store, layer: LayerSpec, manifest: Manifest, with_maps: bool) -> LayerSummary:
+def _summary(store: Store, layer: LayerSpec, manifest: Manifest) -> LayerSummary:
     path = manifest.under(atlas_directory(layer))[0].path
     rows: list[dict[str, Any]] = read_leaves(store, path, COLUMNS).to_pylist()
-    return summary(layer, rows, has_map=with_maps and bool(manifest.under(activation_atlas_directory(layer))))
+    return summary(layer, rows, has_map=bool(manifest.under(activation_atlas_directory(layer))))
 
 
 def remove_stale_pages(store: Store, layers: Sequence[LayerSpec]) -> None:

@@ -1,5 +1,5 @@
 // Two units, layers or pictures side by side. The address names them: #a=layer1.0:3&b=layer2.0:7&pa=channel%2B
-// `a` and `b` are layers, channels or texts of other units; `pa` and `pb` name the picture that is shown of each.
+// `a` and `b` are layers, channels, texts of other units, or all of a kind ("layer1.0: directions"); `pa` and `pb` name the picture that is shown of each.
 "use strict";
 (() => {
   const ATLAS = window.ATLAS;
@@ -8,15 +8,25 @@
   const SIDES = ["a", "b"];
   const TILES = 24;
   const SUGGESTED = 20;
+  const KINDS = { directions: "direction", sums: "sum", interpolations: "interpolation" };
   const title = document.title;
   const address = () => new URLSearchParams(location.hash.slice(1));
   const layerPage = (layer) => `${HOME}layers/${encodeURIComponent(layer.slug)}.html`;
 
-  // What a name means: a layer, a layer's channel, or a unit that is no single channel.
+  // All channels of a layer, or all its units of a kind.
+  function unitsOf(layer, kind) {
+    const units = layer.channels.filter((channel) => (kind ? !channel.single && channel.pictures[0]?.objective === KINDS[kind] : channel.single));
+    if (!units.length) throw new Error(`This atlas has no ${kind || "channels"} of ${layer.name}`);
+    return { layer, units, name: kind ? `${layer.name}: ${kind}` : layer.name };
+  }
+
+  // What a name means: a layer, its units of a kind, a layer's channel, or a unit that is no single channel.
   async function resolve(name) {
     const { layers, units } = await search.load();
     const byName = (wanted) => layers.find((layer) => layer.name === wanted);
-    if (byName(name)) return { layer: await layerOf(byName(name).slug) };
+    if (byName(name)) return unitsOf(await layerOf(byName(name).slug));
+    const [, of, kind] = /^(.*): (\w+)$/.exec(name) || [];
+    if (byName(of) && kind in KINDS) return unitsOf(await layerOf(byName(of).slug), kind);
     const [, before, channel] = /^(.*):(\d+)$/.exec(name) || [];
     const other = units.find((unit) => unit.caption === name);
     const entry = byName(before) || (other && byName(other.layerName));
@@ -42,7 +52,7 @@
     choice.setAttribute("aria-label", "Picture");
     choice.addEventListener("change", () => change({ [`p${side}`]: choice.value }));
     const steps = channel.single || channel.pictures.length < 3 ? null : element("div", { className: "row-of" }, ...channel.pictures.map((each) =>
-      element("figure", {}, image(pictureAddress(layer.slug, each.file), `${each.column} of ${channel.unit}`), element("figcaption", { className: "caption", textContent: each.column }))));
+      element("figure", {}, image(pictureAddress(layer.slug, each.file), `${each.column} of ${channel.unit}`), element("figcaption", { className: "caption", textContent: each.column.replace(/^interpolation /, "") }))));
     return [element("div", { className: "shown" }, image(pictureAddress(layer.slug, shown.file, shown.full), `${shown.column} of ${channel.unit}`)),
       element("p", {}, channel.pictures.length > 1 ? choice : shown.column, " ", verdictBadge(shown.picture_verdict)), steps];
   }
@@ -61,12 +71,12 @@
     ];
   }
 
-  function layerSide({ layer }) {
-    const inOrder = layer.similarity.map((n) => layer.channels[n]);
+  function layerSide({ layer, units, name }) {
+    const inOrder = layer.similarity.map((n) => layer.channels[n]).filter((channel) => units.includes(channel));
     const step = Math.max(1, inOrder.length / TILES);
     const spread = Array.from({ length: Math.min(TILES, inOrder.length) }, (_, n) => inOrder[Math.floor(n * step)]);
-    return [element("h2", {}, element("a", { href: layerPage(layer), textContent: layer.name })),
-      element("p", { className: "hint small", textContent: `${number(layer.channels.length)} ${layer.channels.length === 1 ? "channel" : "channels"}${spread.length < inOrder.length ? `; ${spread.length} of them, spread by similarity` : ", by similarity"}` }),
+    return [element("h2", {}, element("a", { href: layerPage(layer), textContent: name })),
+      element("p", { className: "hint small", textContent: `${number(units.length)} ${units[0].single ? "channel" : "unit"}${units.length === 1 ? "" : "s"}${spread.length < inOrder.length ? `; ${spread.length} of them, spread by similarity` : ", by similarity"}` }),
       element("div", { className: "row-of" }, ...spread.map((channel) => element("a", { className: "cell", href: `${layerPage(layer)}#channel=${channel.channel}`, title: channel.unit }, tile(layer, channel))))];
   }
 
@@ -77,11 +87,12 @@
     return node;
   }
 
+  const isSaid = ([, ...values]) => values.some((value) => ![null, undefined, "", "–"].includes(value));
   const pictureOf = (side, { channel }) => channel.pictures.find((each) => each.column === address().get(`p${side}`)) || channel.pictures[0] || {};
 
   function bothUnits(chosen) {
     const shown = SIDES.map((side, n) => pictureOf(side, chosen[n]));
-    const rows = METRICS.map(([name, words]) => [name, ...shown.map((each) => words(each))]).filter(([, ...values]) => values.some((value) => value !== null));
+    const rows = METRICS.map(([name, words]) => [name, ...shown.map((each) => words(each))]);
     const [first, second] = chosen.map(({ channel }) => channel);
     const ids = new Map(first.examples.filter((example) => example.kind.startsWith("top")).map((example) => [example.example_id, example]));
     const shared = [...new Map(second.examples.filter((example) => example.kind.startsWith("top") && ids.has(example.example_id)).map((example) => [example.example_id, example])).values()];
@@ -89,11 +100,11 @@
     const facts = [
       ["Reasons", ...shown.map((each) => (each.verdict_reasons || []).join("; ") || null)], ["Recipe", ...shown.map((each) => each.recipe || "default")],
       ["Score", ...shown.map((each) => number(each.score))], ["Largest value on an image", first, second].map((each) => (each.numbers ? number(each.numbers.maximum) : each)),
-      ["Classes with the highest mean", first, second].map((each) => (each.numbers ? (each.classes || []).slice(0, 3).map((shown) => shown.label).join(", ") : each)),
+      ["Classes with the highest mean", first, second].map((each) => (each.numbers ? (each.classes || []).slice(0, 3).map((shown) => shown.label).join(", ") || null : each)),
     ];
-    return [element("h2", { textContent: "In numbers" }), table([...rows, ...facts], chosen.map(({ layer, channel }) => unitName(layer, channel))),
+    return [element("h2", { textContent: "In numbers" }), table([...rows, ...facts].filter(isSaid), chosen.map(({ layer, channel }) => unitName(layer, channel))),
       partner ? element("p", { textContent: `Their means move together over the sampled images: correlation ${number(partner.correlation, 2)}.` }) : null,
-      element("h2", { textContent: shared.length ? `${shared.length} of their best images ${shared.length === 1 ? "is" : "are"} the same` : "None of their best images are the same" }),
+      chosen.every(({ channel }) => channel.examples.some((example) => example.kind.startsWith("top"))) && element("h2", { textContent: shared.length ? `${shared.length} of their best images ${shared.length === 1 ? "is" : "are"} the same` : "None of their best images are the same" }),
       shared.length ? element("div", { className: "row-of" }, ...shared.map((example) => crop(chosen[1].layer, example, example.label || example.example_id))) : null];
   }
 
@@ -103,18 +114,17 @@
   }
 
   function bothLayers(chosen) {
-    const layers = chosen.map(({ layer }) => layer);
-    const count = (test) => layers.map((layer) => number(layer.channels.filter(test).length));
-    const median = (value) => layers.map((layer) => middle(layer.channels.map(value)));
+    const count = (test) => chosen.map(({ units }) => number(units.filter(test).length));
+    const median = (value) => chosen.map(({ units }) => middle(units.map(value)));
     const first = (name) => (channel) => channel.pictures[0]?.[name];
     return [element("h2", { textContent: "In numbers" }), table([
-      ["Channels", ...layers.map((layer) => number(layer.channels.length))],
+      [chosen.every(({ units }) => units[0].single) ? "Channels" : "Units", ...count(() => true)],
       ...["trusted", "doubtful", "not to be trusted"].map((word) => [word, ...count((channel) => channel.verdict === word)]),
       ["Dead", ...count((channel) => channel.status === "dead")],
       ["Percentile among images, middle", ...median(first("percentile"))], ["Multiple of the best image, middle", ...median(first("times_maximum"))],
       ["Loss when moved, middle", ...median(first("robustness_loss"))], ["Share of images active, middle", ...median((channel) => channel.fraction_active)],
       ["Selectivity for a class, middle", ...median((channel) => channel.class_selectivity)],
-    ], layers.map((layer) => layer.name))];
+    ].filter(isSaid), chosen.map(({ name }) => name))];
   }
 
   let turn = 0;
@@ -153,11 +163,12 @@
     const now = address();
     change({ a: now.get("b"), b: now.get("a"), pa: now.get("pb"), pb: now.get("pa") });
   });
-  // The first click on a unit of the list puts it on the free side; its link leads to its page.
+  // A click on a unit of the list puts it on the left if that is free, else on the right; its link leads to its page.
   for (const link of document.querySelectorAll(".unit")) link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    change({ [address().get("a") && !address().get("b") ? "b" : "a"]: link.dataset.unit });
+    const side = address().get("a") ? "b" : "a";
+    change({ [side]: link.dataset.unit, [`p${side}`]: null });
   });
   window.addEventListener("hashchange", show);
   show();

@@ -1,4 +1,4 @@
-// The map page: a canvas to pan and zoom, and the chosen cell beside it (#cell=10/3,4&view=.5,.5,1).
+// The map page: a canvas to pan and zoom, and the chosen cell beside it (#cell=10/3,4&view=.5,.5,1&find=dog&follow=LAYER/10/3,4).
 // All text from outside goes through textContent and fillText, never through innerHTML.
 "use strict";
 (() => {
@@ -17,6 +17,8 @@
   const view = { x: 0.5, y: 0.5, zoom: 1 };
   let chosen = null; // { level, cell }
   let wanted = "";
+  let followed = null; // a cell of another map, and the cells here with its images: follow.js
+  let asked = ""; // what the address asks to follow
   let drawing = 0;
 
   // Positions in sheets.
@@ -99,7 +101,7 @@
     const gap = Math.min(2, size / 40);
     const { sheet, image, inside } = sheetOf(level, cell);
     if (!image.src) image.src = image.source; // loaded when first in view
-    paper.globalAlpha = wanted && !fits(cell) ? 0.18 : 1;
+    paper.globalAlpha = (wanted && !fits(cell)) || (followed && !followed.counts.has(cell)) ? 0.18 : 1;
     if (cell.icon && image.complete && image.naturalWidth) {
       const w = image.naturalWidth / sheet.columns;
       const h = image.naturalHeight / sheet.rows;
@@ -166,6 +168,8 @@
     const parts = [];
     if (chosen) parts.push(`cell=${chosen.level.grid}/${chosen.cell.row},${chosen.cell.column}`);
     if (view.zoom !== 1 || view.x !== 0.5 || view.y !== 0.5) parts.push(`view=${round(view.x)},${round(view.y)},${round(view.zoom)}`);
+    if (wanted) parts.push(`find=${encodeURIComponent(wanted)}`);
+    if (asked) parts.push(`follow=${encodeURIComponent(asked)}`);
     return parts.length ? `#${parts.join("&")}` : "";
   }
 
@@ -177,10 +181,13 @@
     }, 150);
   }
 
-  // Maps start from the same positions: the same region of another map holds much the same images.
+  // Another map opens at the same region, with the same label, and shows where the chosen cell's images lie there.
   function regionAddress() {
-    const part = address().split("&").map((text) => text.replace("#", "")).find((text) => text.startsWith("view="));
-    return part ? `#${part}` : "";
+    const parts = address().replace("#", "").split("&").filter((part) => /^(view|find|follow)=/.test(part));
+    if (!chosen) return parts.length ? `#${parts.join("&")}` : "";
+    const { level, cell } = chosen;
+    const follow = `follow=${encodeURIComponent(`${map.slug}/${level.grid}/${cell.row},${cell.column}`)}`;
+    return `#${[...parts.filter((part) => !part.startsWith("follow=")), follow].join("&")}`;
   }
 
   function readAddress() {
@@ -190,6 +197,9 @@
     const target = level && level.byPlace.get(`${cell[2]},${cell[3]}`);
     if (place) move(Number(place[1]), Number(place[2]), Number(place[3]));
     else if (target && level.grid > 8) move((target.column + 0.5) / level.grid, (target.row + 0.5) / level.grid, level.grid / 8);
+    const text = (name) => new URLSearchParams(location.hash.slice(1)).get(name) || "";
+    if (find && text("find") !== wanted) { find.value = text("find"); look(); }
+    if (text("follow") !== asked) startFollowing(text("follow"));
     choose(target || null, { moves: !place });
     if (cell && !target) panel.replaceChildren(element("p", { textContent: `This map has no cell ${cell[1]}/${cell[2]},${cell[3]}.` }));
   }
@@ -198,7 +208,7 @@
   function choose(cell, { moves = false } = {}) {
     chosen = cell ? { level: cell.level, cell } : null;
     document.title = cell ? `${cellName(cell)} · ${title}` : title;
-    panel.replaceChildren(...(cell ? details(cell) : [element("p", { className: "none", textContent: "Choose a cell to see what lies in it." })]));
+    panel.replaceChildren(...(followed ? [followedWords()] : []), ...(cell ? details(cell) : [element("p", { className: "none", textContent: "Choose a cell to see what lies in it." })]));
     if (cell && moves) keepInView(cell);
     redraw();
     noteAddress();
@@ -208,6 +218,36 @@
     const { x, y, size } = box(cell.level, cell);
     if (x >= 0 && y >= 0 && x + size <= canvas.clientWidth && y + size <= canvas.clientHeight) return;
     move((cell.column + 0.5) / cell.level.grid, (cell.row + 0.5) / cell.level.grid);
+  }
+
+  async function startFollowing(text) {
+    asked = text;
+    followed = null;
+    if (text) {
+      try {
+        const result = await window.ATLAS_FOLLOW(text, map);
+        if (asked !== text) return;
+        followed = result;
+      } catch (error) { document.getElementById("cell").prepend(element("p", { className: "none", textContent: `${error.message}.` })); return; }
+    }
+    choose(chosen && chosen.cell);
+  }
+
+  function followedWords() {
+    const { layer, cell, label, images, held, best } = followed;
+    const stop = element("button", { type: "button", textContent: "Stop following" });
+    stop.addEventListener("click", () => startFollowing(""));
+    const nearest = element("button", { type: "button", textContent: "Go to most of them" });
+    nearest.addEventListener("click", () => choose(best[0], { moves: true }));
+    return element("div", { className: "followed" },
+      element("p", { textContent: `Followed from ${layer}: ${label ? `${label}, ` : ""}cell ${cell}. Of its ${counted(images, "nearest image")} ${held} ${held === 1 ? "lies" : "lie"} in ${counted(best.length, "cell")} of the finest grid here.` }),
+      element("p", {}, best.length ? nearest : null, best.length ? " " : null, stop));
+  }
+
+  // Links to the maps before and behind: they show where this cell's images lie there.
+  function elsewhere() {
+    const links = [...document.querySelectorAll(".other-map")].map((link) => Object.assign(link.cloneNode(true), { className: "", href: link.getAttribute("href").split("#")[0] + regionAddress() }));
+    return links.length ? element("p", { className: "elsewhere" }, "Where its images lie in: ", ...links.flatMap((link) => [link, " "])) : null;
   }
 
   const cellName = (cell) => `cell ${cell.level.grid}/${cell.row},${cell.column}`;
@@ -241,6 +281,7 @@
         : element("p", { className: "none", textContent: "This cell has no icon yet." }),
       cell.icon && cell.percentile !== null ? element("p", { textContent: `The icon excites the cell's direction more than ${Number(cell.percentile.toPrecision(3))} % of sampled images.` }) : null,
       cell.status && cell.status !== "ok" ? element("p", { textContent: `The icon is ${cell.status}.` }) : null,
+      elsewhere(),
       labels.length ? element("h3", { textContent: "Commonest labels" }) : null,
       labels.length ? element("ol", {}, ...labels) : null,
       shown.length ? element("h3", { textContent: "Nearest to its mean" }) : null,
@@ -356,14 +397,16 @@
   document.getElementById("whole").addEventListener("click", () => move(0.5, 0.5, 1));
   if (names) names.addEventListener("change", redraw);
   if (find) {
-    find.addEventListener("input", () => {
-      wanted = find.value.trim().toLowerCase();
-      const level = map.levels[map.levels.length - 1];
-      const matches = level.cells.filter(fits).length;
-      document.getElementById("matched").textContent = wanted ? `${counted(matches, "cell")} of the finest grid` : "";
-      redraw();
-    });
+    find.addEventListener("input", () => { look(); noteAddress(); });
   }
+
+  function look() {
+    wanted = find.value.trim().toLowerCase();
+    const matches = map.levels[map.levels.length - 1].cells.filter(fits).length;
+    document.getElementById("matched").textContent = wanted ? `${counted(matches, "cell")} of the finest grid` : "";
+    redraw();
+  }
+
   document.querySelector(".controls").hidden = false;
   document.querySelector(".controls").addEventListener("submit", (event) => event.preventDefault());
   window.addEventListener("hashchange", readAddress);

@@ -149,7 +149,7 @@ def _cell(row: Row, columns: Sequence[str]) -> dict[str, Any]:
 
 
 def index_files(info: AtlasInfo, layers: Sequence[LayerSummary]) -> dict[str, bytes]:
-    """Return the pages of no single layer (network, comparison, columns), the data of the search, and what all share."""
+    """Return the pages of no single layer (network, comparison, columns), and what all pages share."""
     by_name = {layer.spec.name: layer for layer in layers}
     sections = [
         {

@@ -15,14 +15,14 @@ from itertools import pairwise
 from typing import Any
 
 from network_atlas.analysis.atlas import Atlas
+from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.errors import StoreError
 from network_atlas.layers import LayerSpec
-from network_atlas.site.packing import SHARED
 from network_atlas.site.pages import layer_files
 from network_atlas.site.server import PagesGoneError
 from network_atlas.site.worker import atlas_info, index_of, layer_info
 from network_atlas.store.manifest import manifest_path
-from network_atlas.store.paths import PAGES, atlas_directory
+from network_atlas.store.paths import EXAMPLE_IMAGES, PAGES, atlas_directory
 from network_atlas.store.shards import read_rows
 
 LAYERS_AT_ONCE = 3
@@ -36,18 +36,16 @@ class SnapshotPages:
         self._atlas = atlas
         self._specs = {spec.slug: spec for spec in atlas.specs}
         self._made: OrderedDict[str, dict[str, bytes]] = OrderedDict()
-        self._shared: dict[str, str] = {}
-        """Image that layers share, to a layer that it is made with."""
-        self._seen: set[str] = set()
-        """Layers that were made, now or before."""
         self._lock = threading.Lock()  # a page asks for all of its files at the same time
 
     def exists(self, path: str) -> bool:
         """Say whether there is a file of that name."""
-        return path in self._files(path)
+        return self._atlas.store.exists(path) if _is_example_image(path) else path in self._files(path)
 
     def read(self, path: str) -> bytes:
-        """Return a file."""
+        """Return a file. Raises PagesGoneError if the snapshot was pruned since."""
+        if _is_example_image(path):
+            return self._atlas.store.read(path)  # tables of any snapshot name these, so that they stay
         return self._files(path)[path]
 
     def _files(self, path: str) -> Mapping[str, bytes]:
@@ -59,23 +57,12 @@ class SnapshotPages:
     def _slug(self, path: str) -> str | None:
         """Return the layer that a file is made with; '' stands for those of no layer, None for a file of none."""
         name = path.removeprefix(f"{PAGES}/layers/")
-        if name != path:
-            return next((slug for slug in self._specs if _belongs(name, slug)), None)
-        if not path.startswith(f"{PAGES}/{SHARED}/"):
-            return ""
-        for slug in self._specs:  # images that layers share: mostly, the page that shows it was asked for before
-            if path in self._shared:
-                break
-            if slug not in self._seen:
-                self._of(slug)
-        return self._shared.get(path)
+        return "" if name == path else next((slug for slug in self._specs if _belongs(name, slug)), None)
 
     def _of(self, slug: str) -> Mapping[str, bytes]:
         if slug not in self._made:
             made = {f"{PAGES}/{file}": data for file, data in self._make(slug).items()}
             self._made[slug] = made
-            self._seen.add(slug)
-            self._shared |= {file: slug for file in made if file.startswith(f"{PAGES}/{SHARED}/")}
             for old in [slug for slug in self._made if slug][:-LAYERS_AT_ONCE]:
                 del self._made[old]
         return self._made[slug]
@@ -104,7 +91,13 @@ class SnapshotPages:
         following = next((after for before, after in pairwise(specs) if before == spec), None)
         upstream = self._atlas.manifest.upstream.get(spec.name, "")
         info = layer_info(atlas_info(config), table=table.path, upstream=upstream)
-        return layer_files(info, spec, read_rows(self._atlas.store, table.path), previous, following)
+        pictures = StoredPictures.of(self._atlas.store, self._atlas.manifest, spec)
+        rows = pictures.filled(read_rows(self._atlas.store, table.path))
+        return layer_files(info, spec, rows, previous, following)
+
+
+def _is_example_image(path: str) -> bool:
+    return path.startswith(f"{EXAMPLE_IMAGES}/")
 
 
 def _belongs(name: str, slug: str) -> bool:

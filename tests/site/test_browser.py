@@ -61,7 +61,9 @@ def channel_row(make_row: Make, layer: str, number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def pages(make_site: Make, make_row: Make, info: Any, encoded: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pages(
+    make_site: Make, make_row: Make, info: Any, encoded: Make, example_files: Make, tmp_path_factory: Make
+) -> Path:
     """Folder of a small atlas's pages: a convolution, a layer with hostile names, classes, and two maps."""
     layers = [(spec, [channel_row(make_row, name, number) for number in range(6)]) for name, spec in specs().items()]
     files = make_site(*layers)
@@ -69,9 +71,9 @@ def pages(make_site: Make, make_row: Make, info: Any, encoded: Make, tmp_path_fa
     files |= map_files(info, conv, map_rows(encoded), MapLinks(table="", following=hostile))
     files |= map_files(info, hostile, map_rows(encoded, mirrored=True), MapLinks(table="", previous=conv))
     root = tmp_path_factory.mktemp("a site #1")
-    for path, data in files.items():
-        (root / "site" / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / "site" / path).write_bytes(data)
+    for path, data in ({f"site/{path}": data for path, data in files.items()} | example_files).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
     return root
 
 
@@ -223,6 +225,9 @@ def test_a_channel_has_an_address_and_keys(open_page: Make, home: str) -> None:
     assert "tench 4, output (2 images)" in page.inner_text("#view .elsewhere")
     page.locator("#view .examples .open").first.click()
     page.wait_for_selector("#zoom[open]")
+    page.wait_for_function("() => document.querySelector('#zoom img.whole').naturalWidth === 32")
+    frames = {name: page.locator(f"#zoom rect.{name}").get_attribute("x") for name in ("input", "field")}
+    assert frames == {"input": "4", "field": "8"}, "what the model is shown of the whole image, and the position sees"
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     page.wait_for_selector("#view", state="hidden")

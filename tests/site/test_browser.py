@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -18,10 +17,7 @@ from network_atlas.site.map_pages import map_files
 from network_atlas.site.server import HOST, make_server
 from network_atlas.store.root import Store
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 HOSTILE = "</script><img src=x onerror=alert(1)>'\"&amp; é 図"
 SCORES = [5.0, 1.0, 4.0, 2.0, 6.0, 3.0]
@@ -95,15 +91,6 @@ def map_rows(encoded: Make, *, mirrored: bool = False) -> list[dict[str, Any]]:
         for row in range(grid)
         for column in range(grid)
     ]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One browser for all tests."""
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_outside_text_stays_text_in_data(make_site: Make, make_spec: Make, make_
 def test_an_atlas_without_layers_has_an_index(make_site: Make, read_page: Make) -> None:
     files = make_site()
     assets = {f"assets/{name}" for name in (*STATIC, "search.js")}
-    assert set(files) == {"index.html", "compare.html", *assets}
+    assert set(files) == {"index.html", "compare.html", "columns.html", *assets}
     assert "no layers" in read_page(files, "index.html").text
 
 

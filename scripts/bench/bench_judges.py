@@ -36,7 +36,7 @@ class Judge:
 
     def naturalness(self, image: Mapping[str, bytes]) -> float:
         """Return the naturalness of a picture, from the image of its row."""
-        pixels = torch.from_numpy(decode_png(image["bytes"], channels=self.channels))
+        pixels = torch.from_numpy(decode_png(image["bytes"], channels=self.channels).copy())
         return self.comparing.of(pixels.permute(2, 0, 1).float() / 255)
 
 

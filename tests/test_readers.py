@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from network_atlas.analysis.atlas import open_atlas
+
 EXPECTED_CHANNELS = 3 * 6
 
 
@@ -48,11 +50,12 @@ def test_polars_reads_the_atlas(atlas_root: Path) -> None:
 def test_hugging_face_shows_images_as_images(atlas_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    files = [str(path) for path in sorted((atlas_root / "atlas").iterdir())]
+    files = [str(path) for path in sorted((atlas_root / "visualizations").rglob("*.parquet"))]
     dataset = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
-    assert len(dataset) == EXPECTED_CHANNELS
-    assert isinstance(dataset.features["visualizations"].feature["image"], datasets.Image)
-    row = dataset[0]
-    assert isinstance(row["visualizations"][0]["image"], Image.Image)
-    assert row["visualizations"][0]["image"].size == (16, 16)
-    assert isinstance(row["examples"][0]["crop"], Image.Image)
+    assert len(dataset) == 2 * EXPECTED_CHANNELS
+    assert isinstance(dataset.features["image"], datasets.Image)
+    assert isinstance(dataset[0]["image"], Image.Image)
+    assert dataset[0]["image"].size == (16, 16)
+    examples = datasets.Dataset(open_atlas(str(atlas_root)).examples("conv1", crops=True))
+    crops = examples.cast_column("crop", datasets.Image())
+    assert isinstance(crops[0]["crop"], Image.Image)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
+from PIL import Image
 
 from network_atlas import open_atlas
 from network_atlas.analysis.atlas import Atlas
@@ -42,12 +46,32 @@ def test_channels_are_flat_rows_with_what_the_nested_tables_say(atlas: Atlas) ->
 def test_pictures_and_examples_are_one_row_each(atlas: Atlas, images: Path) -> None:
     nested = atlas.table("atlas").to_pylist()
     pictures = atlas.pictures(images=True).to_pylist()
-    expected = [(row["unit"], picture["key"], picture["image"]) for row in nested for picture in row["visualizations"]]
+    stored = {row["key"]: row["image"] for row in atlas.table("visualizations").to_pylist()}
+    expected = [
+        (row["unit"], picture["key"], stored[picture["key"]]) for row in nested for picture in row["visualizations"]
+    ]
     assert [(row["unit"], row["picture_key"], row["image"]) for row in pictures] == expected
     assert "image" not in atlas.pictures().column_names
     examples = atlas.examples().to_pylist()
     assert len(examples) == sum(len(row["examples"]) for row in atlas.table("channel_stats", ["examples"]).to_pylist())
     assert all(row["source"] == str(images / row["example_id"]) for row in examples)
+
+
+def test_examples_come_with_their_crops_and_whole_images(atlas: Atlas, images: Path) -> None:
+    rows = atlas.examples("conv2", crops=True).to_pylist()
+    nested = [row for row in atlas.table("atlas").to_pylist() if row["layer"] == "conv2"]
+    assert [row["example_id"] for row in rows] == [each["example_id"] for row in nested for each in row["examples"]]
+    assert {row["layer"] for row in atlas.examples("conv2").to_pylist()} == {"conv2"}
+    unit = atlas.unit("conv2:3")
+    first = next(row for row in rows if row["unit"] == "conv2:3")
+    with Image.open(io.BytesIO(first["crop"]["bytes"])) as crop:
+        assert crop.size == unit.crops()[0].size
+    (whole, *_) = unit.images()
+    assert whole is not None
+    with Image.open(images / first["example_id"]) as original:
+        assert whole.size == original.size, "it is smaller than assemble.image_px"
+        difference = np.asarray(whole, float) - np.asarray(original.convert("RGB"), float)
+    assert abs(difference).mean() < 12
 
 
 def test_every_column_is_described(atlas: Atlas) -> None:
@@ -81,7 +105,7 @@ def test_names_are_text_in_a_notebook_never_markup(atlas: Atlas) -> None:
     hostile = '"><script>alert(1)</script>'
     row = {**unit.row, "unit": hostile, "class_name": hostile, "status": hostile}
     row["examples"] = [{**example, "example_id": hostile, "label": hostile} for example in unit.row["examples"]]
-    page = type(unit)(row=row)._repr_html_()
+    page = replace(unit, row=row)._repr_html_()
     assert "<script" not in page
     assert page.count('"><') == page.count('px"><')
 

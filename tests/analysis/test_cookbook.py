@@ -76,6 +76,13 @@ def test_a_question_is_answered(
     assert check(result), result
 
 
+def test_the_images_of_pictures_are_joined_by_their_key(retrained_root: Path) -> None:
+    (sql,) = re.findall(r"```sql\n(.*?)```", TEXT.partition("## Images")[2].partition("\n## ")[0], re.S)
+    rows = answer("sql", sql, retrained_root)
+    assert len(rows) == 36
+    assert all(image["bytes"].startswith(b"\x89PNG") for _, image in rows)
+
+
 def test_the_document_of_columns_is_current() -> None:
     written = (ROOT / "pipeline" / "COLUMNS.md").read_text()
     assert written == document(), "run scripts/columns"

@@ -11,8 +11,9 @@ import pytest
 from conftest import quietly
 from optimizing import picture
 
-from network_atlas.assemble.standing import picture_status, softmax
+from network_atlas.assemble.standing import picture_status
 from network_atlas.config.schema import RunConfig
+from network_atlas.plan.references import softmax
 from network_atlas.units import Channel, ClassLogit, ClassProbability
 
 CHANNEL = picture(Channel(layer="conv2", channel=1))

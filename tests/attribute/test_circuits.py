@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,8 @@ def atlas(config: RunConfig) -> Atlas:
 def pictures_of(atlas: Atlas, label: str) -> dict[str, Mapping[str, Any]]:
     """Return the pictures of a channel by their variants."""
     rows = {row["unit"]: row for row in atlas.table("atlas").to_pylist()}
-    return {shown["variant"]: shown for shown in rows[label]["visualizations"]}
+    images = {row["key"]: row["image"] for row in atlas.table("visualizations", ["key", "image"]).to_pylist()}
+    return {shown["variant"]: shown | {"image": images[shown["key"]]} for shown in rows[label]["visualizations"]}
 
 
 def lower_values(picture: Mapping[str, Any], config: RunConfig) -> np.ndarray:
@@ -141,12 +141,9 @@ def test_a_picture_without_prior_stands_before_one_with(config: RunConfig) -> No
     assert names == ["circuit+ A (without_prior)", "circuit+ A", "circuit+ B (without_prior)", "circuit+ B"]
 
 
-def test_in_a_browser_the_page_has_a_picture_of_each_group(config: RunConfig) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-    chromium = shutil.which("chromium") or pytest.skip("needs chromium")
+def test_in_a_browser_the_page_has_a_picture_of_each_group(config: RunConfig, browser: Any) -> None:
     problems: list[str] = []
-    with playwright.sync_playwright() as running:
-        page = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+    with browser.new_page() as page:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         page.on("requestfailed", lambda request: problems.append(f"{request.url} is missing"))

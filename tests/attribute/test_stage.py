@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -204,13 +204,10 @@ def test_the_pages_of_a_snapshot_have_the_edges_too(config: RunConfig) -> None:
         assert pages.read(str(path.relative_to(root))) == path.read_bytes(), path
 
 
-def test_in_a_browser_maps_lie_over_the_images_and_links_lead_down_and_up(config: RunConfig) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-    chromium = shutil.which("chromium") or pytest.skip("needs chromium")
+def test_in_a_browser_maps_lie_over_the_images_and_links_lead_down_and_up(config: RunConfig, browser: Any) -> None:
     folder = (Path(config.store.root) / "site" / "layers").as_uri()
     problems: list[str] = []
-    with playwright.sync_playwright() as running:
-        page = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+    with browser.new_page() as page:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         page.goto(f"{folder}/0002-conv2.html#channel=0")

@@ -108,6 +108,7 @@ def test_the_pages_of_a_snapshot_are_made_again_as_they_were(retrained_root: Pat
         name = str(path.relative_to(atlas_root))
         assert pages.exists(name)
         assert pages.read(name) == path.read_bytes(), name
+    assert [name for name in map(str, stored) if "/site/examples/" in name]
     for name in ("site/layers/0099-conv9.html", "site/layers/0000-conv1/no.png", "site/no.html", "site/layers/"):
         assert not pages.exists(name)
     now = SnapshotPages(open_atlas(str(retrained_root)))

@@ -126,7 +126,7 @@ def test_a_token_sees_its_patch_and_a_class_token_everything(input_config: Calla
 
 def test_a_box_is_given_in_the_images_own_pixels(input_config: Callable[..., InputConfig]) -> None:
     preprocessing = Preprocessing(input_config(height=56, width=56, resize=64))
-    image = Image.new("RGB", (256, 128))  # resized to 64 x 128, cropped to its middle 56 x 56
-    assert original_box(image, preprocessing, (0.0, 0.0, 56.0, 56.0)) == (8.0, 72.0, 120.0, 184.0)
-    assert original_box(image, preprocessing, (10.0, 20.0, 14.0, 24.0)) == (28.0, 112.0, 36.0, 120.0)
-    assert original_box(image, preprocessing, (-9.0, 50.0, 3.0, 99.0)) == (8.0, 172.0, 14.0, 184.0)
+    # An image of 128 x 256 is resized to 64 x 128, and cropped to its middle 56 x 56.
+    assert original_box((128, 256), preprocessing, (0.0, 0.0, 56.0, 56.0)) == (8.0, 72.0, 120.0, 184.0)
+    assert original_box((128, 256), preprocessing, (10.0, 20.0, 14.0, 24.0)) == (28.0, 112.0, 36.0, 120.0)
+    assert original_box((128, 256), preprocessing, (-9.0, 50.0, 3.0, 99.0)) == (8.0, 172.0, 14.0, 184.0)

@@ -51,7 +51,9 @@ def test_each_call_has_its_own_numbers_pictures_and_page(config: RunConfig, tmp_
             assert best["example_id"] == ids[int(maxima.argmax())]
         units = {row["unit"] for row in rows}
         assert {f"{name}:0", f"{name}:1"} <= units
-        assert all(picture["image"]["bytes"] for row in rows for picture in row["visualizations"])
+        pictures = pq.read_table(root / "visualizations" / f"layer_slug={path.stem.partition('=')[2]}").to_pylist()
+        made = {picture["key"] for picture in pictures if picture["image"]["bytes"]}
+        assert {picture["key"] for row in rows for picture in row["visualizations"]} == made
     pages(root / "site")
     assert quietly(config).manifest.number == 1  # a second run finds everything
 

@@ -22,6 +22,7 @@ from forked import Forking
 from PIL import Image
 from processes import PYTHON_PATH, processes, ray_hosts, text
 
+from network_atlas.analysis.atlas import open_atlas
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError, RootBusyError, RootMismatchError, StoreError, TasksFailedError
@@ -53,6 +54,9 @@ KINDS = ["top", "class", "top_mean", "slightly_positive", "zero", "slightly_nega
 
 def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> None:
     by_layer = tables(finished)
+    images = {
+        row["key"]: row["image"]["bytes"] for row in open_atlas(str(finished)).table("visualizations").to_pylist()
+    }
     assert list(by_layer) == ["layer=0000-conv1.parquet", "layer=0002-conv2.parquet", "layer=0005-conv3.parquet"]
     for rows in by_layer.values():
         assert [row["channel"] for row in rows] == list(range(6))
@@ -71,10 +75,14 @@ def test_every_selected_channel_has_one_row_with_everything(finished: Path) -> N
             assert {kind: len(numbers) for kind, numbers in ranks.items() if kind in always} == always
             assert {example["label"] for example in row["examples"]} <= {f"{n:02d}" for n in range(12)}
             for picture in row["visualizations"]:
-                assert Image.open(io.BytesIO(picture["image"]["bytes"])).size == (16, 16)
+                assert Image.open(io.BytesIO(images[picture["key"]])).size == (16, 16)
                 assert row["dead"] if picture["percentile"] is None else 0 <= picture["percentile"] <= 100
             for example in row["examples"]:
-                assert Image.open(io.BytesIO(example["crop"]["bytes"])).format == "WEBP"
+                with Image.open(finished / example["crop"]["file"]) as image:
+                    assert image.format == "WEBP"
+                    assert example["crop"]["bottom"] <= image.height
+                    assert example["crop"]["right"] <= image.width
+                assert example["image"] == example["crop"]["file"]  # the images are small, and stored in full
                 box = example["box"]
                 assert 0 <= box["top"] < box["bottom"] <= 24
                 assert 0 <= box["left"] < box["right"] <= 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import posixpath
@@ -17,6 +18,7 @@ from PIL import Image, ImageStat
 from network_atlas.layers import LayerSpec
 from network_atlas.site.pages import AtlasInfo, index_files, layer_files
 from network_atlas.site.summaries import summary
+from network_atlas.store.paths import example_image_path
 
 Colour = tuple[int, int, int]
 Row = dict[str, Any]
@@ -88,6 +90,18 @@ def targets() -> Callable[[str, Page], set[str]]:
     return find
 
 
+def unpacked(part: dict[str, Any]) -> list[Row]:
+    """Return the channels of a file of details: examples have names, and the crop's file instead of its number."""
+    channels: list[Row] = part["channels"]
+    for channel in channels:
+        examples = [dict(zip(part["ofExample"], values, strict=True)) for values in channel["examples"]]
+        for example in examples:
+            example["file"] = f"examples/{part['files'][example['cut'][0]]}.webp"
+            example["whole"] = dict(part["wholes"]).get(example["example_id"])
+        channel["examples"] = examples
+    return channels
+
+
 @pytest.fixture
 def layer_data() -> Callable[[Files, LayerSpec], dict[str, Any]]:
     """Return a function that reads the scripts of a layer: the grid's data, with the details of all channels."""
@@ -100,8 +114,7 @@ def layer_data() -> Callable[[Files, LayerSpec], dict[str, Any]]:
         data["tiles"] = [dict(zip(data["fields"], tile, strict=True)) for tile in data["tiles"]]
         parts = sorted(path for path in files if path.startswith(f"layers/{spec.slug}/details-"))
         details = [json.loads(files[path].decode("ascii").partition("]=")[2].removesuffix(";\n")) for path in parts]
-        channels = [channel for part in details for channel in part["channels"]]
-        return data | {"channels": channels, "sheets": [part["sheet"] for part in details]}
+        return data | {"channels": [channel for part in details for channel in unpacked(part)]}
 
     return read
 
@@ -121,24 +134,6 @@ def search_data() -> Callable[[Files], dict[str, Any]]:
         return data | {"units": units}
 
     return read
-
-
-@pytest.fixture
-def shown_crop(seen: Callable[..., Colour]) -> Callable[..., Colour]:
-    """Return a function that says which colour the crop of an example has on a layer's pages."""
-
-    def look(files: Files, spec: LayerSpec, sheets: Sequence[Row], example: Row) -> Colour:
-        if isinstance(example["place"], str):
-            with Image.open(io.BytesIO(files[f"examples/{example['place']}.webp"])) as image:
-                mean = ImageStat.Stat(image.convert("RGB")).mean
-            return round(mean[0]), round(mean[1]), round(mean[2])
-        columns, rows = sheets[example["part"]]["columns"], sheets[example["part"]]["rows"]
-        row, column = divmod(example["place"], columns)
-        x, y = 100 * column / max(1, columns - 1), 100 * row / max(1, rows - 1)
-        style = f"background-size:{100 * columns}% {100 * rows}%;background-position:{x}% {y}%"
-        return seen(files[f"layers/{spec.slug}/examples-{example['part']:03d}.webp"], style)
-
-    return look
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +178,13 @@ def make_spec() -> Callable[..., LayerSpec]:
 
 
 @pytest.fixture(scope="session")
-def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
+def example_files() -> Files:
+    """The files that the examples of `make_row` lie in, by path in the root."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def make_row(encoded: Callable[..., bytes], example_files: Files) -> Callable[..., Row]:
     """Return a function that makes a row of an atlas table; pictures and examples are given by their colours."""
 
     def picture(variant: str, colour: Colour) -> Row:
@@ -206,7 +207,15 @@ def make_row(encoded: Callable[..., bytes]) -> Callable[..., Row]:
     def example(rank: int, colour: Colour) -> Row:
         about = {"kind": "bottom" if rank % 2 else "top", "rank": rank // 2, "value": 2.0 - rank, "row": 1, "column": 2}
         named = {"example_id": f"class{rank}/{rank}.png", "label": f"class{rank}"}
-        return about | named | {"crop": {"bytes": encoded(colour, 16, 16, form="JPEG"), "path": None}}
+        data = encoded(colour, 24, 32, form="WEBP")
+        path = example_image_path(hashlib.sha256(data).hexdigest(), (24, 32))
+        example_files[path] = data
+        seen = box(6.0, 8.0, 14.0, 16.0)
+        stored = {"image": path, "shown": box(0.0, 4.0, 24.0, 28.0), "seen": seen, "crop": {"file": path, **seen}}
+        return about | named | stored
+
+    def box(*edges: float) -> Row:
+        return dict(zip(("top", "left", "bottom", "right"), edges, strict=True))
 
     def make(
         channel: int, *, pictures: Mapping[str, Colour] | None = None, examples: Sequence[Colour] = (), **changes: Any

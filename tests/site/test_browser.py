@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -18,10 +17,7 @@ from network_atlas.site.map_pages import map_files
 from network_atlas.site.server import HOST, make_server
 from network_atlas.store.root import Store
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 HOSTILE = "</script><img src=x onerror=alert(1)>'\"&amp; é 図"
 SCORES = [5.0, 1.0, 4.0, 2.0, 6.0, 3.0]
@@ -61,7 +57,9 @@ def channel_row(make_row: Make, layer: str, number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def pages(make_site: Make, make_row: Make, info: Any, encoded: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pages(
+    make_site: Make, make_row: Make, info: Any, encoded: Make, example_files: Make, tmp_path_factory: Make
+) -> Path:
     """Folder of a small atlas's pages: a convolution, a layer with hostile names, classes, and two maps."""
     layers = [(spec, [channel_row(make_row, name, number) for number in range(6)]) for name, spec in specs().items()]
     files = make_site(*layers)
@@ -69,9 +67,9 @@ def pages(make_site: Make, make_row: Make, info: Any, encoded: Make, tmp_path_fa
     files |= map_files(info, conv, map_rows(encoded), MapLinks(table="", following=hostile))
     files |= map_files(info, hostile, map_rows(encoded, mirrored=True), MapLinks(table="", previous=conv))
     root = tmp_path_factory.mktemp("a site #1")
-    for path, data in files.items():
-        (root / "site" / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / "site" / path).write_bytes(data)
+    for path, data in ({f"site/{path}": data for path, data in files.items()} | example_files).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
     return root
 
 
@@ -93,15 +91,6 @@ def map_rows(encoded: Make, *, mirrored: bool = False) -> list[dict[str, Any]]:
         for row in range(grid)
         for column in range(grid)
     ]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One browser for all tests."""
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")
@@ -223,6 +212,9 @@ def test_a_channel_has_an_address_and_keys(open_page: Make, home: str) -> None:
     assert "tench 4, output (2 images)" in page.inner_text("#view .elsewhere")
     page.locator("#view .examples .open").first.click()
     page.wait_for_selector("#zoom[open]")
+    page.wait_for_function("() => document.querySelector('#zoom img.whole').naturalWidth === 32")
+    frames = {name: page.locator(f"#zoom rect.{name}").get_attribute("x") for name in ("input", "field")}
+    assert frames == {"input": "4", "field": "8"}, "what the model is shown of the whole image, and the position sees"
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     page.wait_for_selector("#view", state="hidden")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +9,6 @@ from typing import Any
 
 import pytest
 from conftest import composed, quietly
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 UNITS = [
     'sweep.select.0.include=["conv2"]',
@@ -34,11 +29,10 @@ def address(images: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[Any]:
+def page(address: str, browser: Any) -> Iterator[Any]:
     """The page, opened from disk; at the end it had no error."""
     problems: list[str] = []
-    with playwright.sync_playwright() as running:
-        page = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page()
+    with browser.new_page() as page:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
         page.goto(address)

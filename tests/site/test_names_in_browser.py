@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,13 +71,10 @@ def atlas(root: Path) -> Atlas:
 
 
 @pytest.fixture(scope="module")
-def page(root: Path) -> Iterator[Any]:
+def page(root: Path, browser: Any) -> Iterator[Any]:
     """A page of a browser; at the end none had an error."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-    chromium = shutil.which("chromium") or pytest.skip("needs chromium")
     problems: list[str] = []
-    with playwright.sync_playwright() as running:
-        page = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+    with browser.new_page() as page:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         page.on("requestfailed", lambda request: problems.append(f"{request.url} is missing"))

@@ -55,7 +55,6 @@ def test_every_file_referred_to_is_there(
     for spec, _ in (first, bare, hostile, empty):
         for channel in layer_data(files, spec)["channels"]:
             expected |= {f"layers/{spec.slug}/{shown['file']}.webp" for shown in channel["pictures"]}
-            expected |= {f"examples/{shown['place']}.webp" for shown in channel["examples"] if shown["place"]}
     for spec, rows in (first, bare, hostile):
         expected |= {f"layers/{spec.slug}/details-{n:03d}.js" for n in range(-(-len(rows) // CHANNELS_PER_PART))}
     expected.add("assets/search.js")
@@ -103,7 +102,7 @@ def test_outside_text_stays_text_in_data(make_site: Make, make_spec: Make, make_
 def test_an_atlas_without_layers_has_an_index(make_site: Make, read_page: Make) -> None:
     files = make_site()
     assets = {f"assets/{name}" for name in (*STATIC, "search.js")}
-    assert set(files) == {"index.html", "compare.html", *assets}
+    assert set(files) == {"index.html", "compare.html", "columns.html", *assets}
     assert "no layers" in read_page(files, "index.html").text
 
 
@@ -124,14 +123,15 @@ def test_a_row_without_pictures_says_so(make_site: Make, make_spec: Make, make_r
 
 
 def test_a_row_without_examples_moves_no_others(
-    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, shown_crop: Make
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, example_files: dict[str, bytes]
 ) -> None:
     spec = make_spec()
     rows = [make_row(0, examples=[colour(10)]), make_row(1), make_row(2, examples=[colour(20), colour(30)])]
     files = make_site((spec, rows))
     data = layer_data(files, spec)
     assert [len(channel["examples"]) for channel in data["channels"]] == [1, 0, 2]
-    assert close(shown_crop(files, spec, data["sheets"], data["channels"][2]["examples"][1]), colour(30))
+    with Image.open(io.BytesIO(example_files[f"site/{data['channels'][2]['examples'][1]['file']}"])) as image:
+        assert close(image.convert("RGB").getpixel((0, 0)), colour(30))
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
@@ -208,33 +208,26 @@ def test_a_large_picture_is_there_small_and_in_full(
     assert sizes == [(THUMBNAIL_PX, THUMBNAIL_PX // 2), (2 * THUMBNAIL_PX, THUMBNAIL_PX)]
 
 
-def test_every_example_shows_its_own_crop(
-    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, shown_crop: Make
+def test_every_example_says_where_its_crop_and_its_whole_image_lie(
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, example_files: dict[str, bytes]
 ) -> None:
     spec = make_spec(channels=20)
     rows = [make_row(n, examples=[colour(n * 9 + rank) for rank in range(9)]) for n in range(20)]
+    for number, example in ((n, example) for n, row in enumerate(rows) for example in row["examples"]):
+        example["example_id"] += f" of {number}"
+        if number == 3:  # as where only a sheet of crops is stored
+            example |= {"image": None, "shown": None, "seen": None}
     files = make_site((spec, rows))
-    data = layer_data(files, spec)
-    assert len(data["sheets"]) > 1
-    for n, channel in enumerate(data["channels"]):
+    channels = layer_data(files, spec)["channels"]
+    for n, channel in enumerate(channels):
         for rank, shown in enumerate(channel["examples"]):
-            assert close(shown_crop(files, spec, data["sheets"], shown), colour(n * 9 + rank)), (n, rank)
-
-
-def test_an_image_that_many_channels_show_is_stored_once(
-    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make, shown_crop: Make
-) -> None:
-    specs = [make_spec("a", 1), make_spec("b", 2)]
-    rows = [make_row(n, examples=[colour(200), colour(n)]) for n in range(10)]
-    files = make_site(*((spec, rows) for spec in specs))
-    assert len([path for path in files if path.startswith("examples/")]) == 1
-    for spec in specs:
-        data = layer_data(files, spec)
-        assert len({channel["examples"][0]["place"] for channel in data["channels"]}) == 1
-        assert all(
-            close(shown_crop(files, spec, data["sheets"], channel["examples"][0]), colour(200))
-            for channel in data["channels"]
-        )
+            with Image.open(io.BytesIO(example_files[f"site/{shown['file']}"])) as image:
+                assert close(image.convert("RGB").getpixel((0, 0)), colour(n * 9 + rank)), (n, rank)
+            assert shown["cut"][1:] == [6, 8, 14, 16]
+            if n == 3:
+                assert shown["whole"] is shown["seen"] is None
+            else:
+                assert (shown["whole"][1:], shown["seen"]) == ([0, 4, 24, 28], [6, 8, 14, 16])
 
 
 def test_pictures_of_one_name_are_all_shown_each_as_its_own(

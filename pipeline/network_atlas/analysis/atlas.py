@@ -12,14 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from network_atlas.analysis import flat, tables
 from network_atlas.analysis.describe import describe
+from network_atlas.analysis.example_files import ExampleFiles
+from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.analysis.unit import Unit
 from network_atlas.errors import StoreError, did_you_mean
 from network_atlas.layers import LayerSpec, layer_of_row
 from network_atlas.store.manifest import Manifest, read_manifest
+from network_atlas.store.paths import atlas_directory
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_where
 
@@ -71,17 +75,25 @@ class Atlas:
         """Return one flat row per picture; with `images`, its PNG too."""
         return flat.pictures(self.store, self.manifest, images=images)
 
-    def examples(self) -> pa.Table:
-        """Return one flat row per channel and example, with the path or URI of the image where it is a file."""
-        return flat.examples(self.store, self.manifest, self.source)
+    def examples(self, layer: str | None = None, *, crops: bool = False) -> pa.Table:
+        """Return one flat row per channel and example, with the path or URI of the image where it is a file.
+
+        With `crops`, those that the pages show, of all layers or one: each with its `crop` as WebP, with `image`, the
+        stored file of the whole image, and with `crop_file` and the edges of the crop in it.
+        Raises StoreError for a layer that the atlas does not have.
+        """
+        self._check_layer(layer)
+        if crops:
+            return flat.shown_examples(self.store, self.manifest, self.source, layer)
+        table = flat.examples(self.store, self.manifest, self.source)
+        return table if layer is None else table.filter(pc.field("layer") == layer)
 
     def edges(self, layer: str | None = None) -> pa.Table:
         """Return one row per edge between channels, of all layers or from the channels of one to those just before.
 
         Empty where nothing was attributed. Raises StoreError for a layer that the atlas does not have.
         """
-        if layer is not None and layer not in self.layers:
-            raise StoreError(f"{self.root!r} has no layer {layer!r}.{did_you_mean(layer, self.layers)}")
+        self._check_layer(layer)
         return self.table("edges", layers=None if layer is None else [layer])
 
     def activations(self, layer: str) -> pa.Table:
@@ -89,18 +101,23 @@ class Atlas:
 
         Raises StoreError for a layer that the atlas does not have.
         """
-        if layer not in self.layers:
-            raise StoreError(f"{self.root!r} has no layer {layer!r}.{did_you_mean(layer, self.layers)}")
+        self._check_layer(layer)
         return self.table("activation_samples", layers=[layer])
+
+    def _check_layer(self, layer: str | None) -> None:
+        if layer is not None and layer not in self.layers:
+            raise StoreError(f"{self.root!r} has no layer {layer!r}.{did_you_mean(layer, self.layers)}")
 
     def unit(self, label: str) -> Unit:
         """Return a unit by its label, such as 'conv2:3' or 'logit:5'; at the end of a notebook's cell it shows itself.
 
         Raises StoreError if the atlas has none of that label.
         """
-        for file in self.manifest.under(tables.FOLDERS["atlas"]):
-            for row in read_where(self.store, file.path, "unit", label):
-                return Unit(row=row)
+        for spec in self.specs:
+            for file in self.manifest.under(atlas_directory(spec)):
+                for row in read_where(self.store, file.path, "unit", label):
+                    (filled,) = StoredPictures.of(self.store, self.manifest, spec).filled([row])
+                    return Unit(row=filled, files=ExampleFiles(self.store))
         labels = self.table("atlas", ["unit"]).column("unit").to_pylist()
         raise StoreError(f"{self.root!r} has no unit {label!r}, such as {labels[0]!r}.{did_you_mean(label, labels)}")
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from network_atlas.analysis import tables
+from network_atlas.analysis.example_files import ExampleFiles
 from network_atlas.errors import StoreError
 from network_atlas.store import schemas
-from network_atlas.store.fields import field
+from network_atlas.store.fields import IMAGE, field
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_leaves
@@ -38,6 +39,10 @@ def _is_flat(item: pa.Field) -> bool:
 PICTURE_FIELDS = [item for item in schemas.ATLAS.field("visualizations").type.value_type if _is_flat(item)]
 EXAMPLE_FIELDS = [item for item in schemas.CHANNEL_STATS.field("examples").type.value_type if _is_flat(item)]
 STATISTICS = [item for item in schemas.CHANNEL_STATS if _is_flat(item) and item.name not in ("model", *SUBJECT)]
+SHOWN = ("layer_index", "layer", "channel", "unit")
+SHOWN_EXAMPLES = schemas.ATLAS.field("examples").type.value_type
+CROP = field("crop", IMAGE, "WebP image of what the position sees")
+CROP_FILE = field("crop_file", pa.string(), "the WebP file that the crop is a part of, by its path in the root")
 SPATIAL = ("spatial_maximum", "spatial_mean")
 
 
@@ -62,14 +67,18 @@ def channels(store: Store, manifest: Manifest) -> pa.Table:
 
 def pictures(store: Store, manifest: Manifest, *, images: bool) -> pa.Table:
     """Return one row per picture; with `images`, its PNG too."""
-    extra = [schemas.ATLAS.field("visualizations").type.value_type.field("image")] if images else []
-    leaves = [*SUBJECT, *(f"visualizations.list.element.{item.name}" for item in [*PICTURE_FIELDS, *extra])]
+    leaves = [*SUBJECT, *(f"visualizations.list.element.{item.name}" for item in PICTURE_FIELDS)]
 
     def exploded(table: pa.Table) -> Columns:
         rows, values = _exploded(table.column("visualizations"))
-        return _subject(table, rows) | _of_struct(values, [*PICTURE_FIELDS, *extra], RENAMED)
+        return _subject(table, rows) | _of_struct(values, PICTURE_FIELDS, RENAMED)
 
-    return _concatenated(store, manifest, "atlas", leaves, exploded)
+    made = _concatenated(store, manifest, "atlas", leaves, exploded)
+    if not images:
+        return made
+    stored = tables.read(store, manifest, "visualizations", columns=["key", "image"])
+    places = pc.index_in(made.column("picture_key"), value_set=stored.column("key").combine_chunks())
+    return made.append_column(stored.schema.field("image"), stored.column("image").take(places))
 
 
 def examples(store: Store, manifest: Manifest, source: Callable[[str], str | None]) -> pa.Table:
@@ -84,6 +93,26 @@ def examples(store: Store, manifest: Manifest, source: Callable[[str], str | Non
         return columns | {SOURCE: pa.array([source(name) for name in ids.to_pylist()], pa.string())}
 
     return _concatenated(store, manifest, "channel_stats", leaves, exploded)
+
+
+def shown_examples(
+    store: Store, manifest: Manifest, source: Callable[[str], str | None], layer: str | None
+) -> pa.Table:
+    """Return one row per example that pages show, of all layers or one: with its crop as WebP, and where that lies."""
+    rows = tables.read(
+        store, manifest, "atlas", columns=[*SHOWN, "examples"], layers=None if layer is None else [layer]
+    )
+    flat_rows, values = _exploded(rows.column("examples"))
+    files, listed = ExampleFiles(store), values.to_pylist()
+    crops = [{"bytes": files.crop_bytes(example), "path": None} for example in listed]
+    edges = [item for item in SHOWN_EXAMPLES.field("crop").type if item.name != "file"]
+    crop = _child(values, "crop")
+    columns = _subject(rows, flat_rows, SHOWN) | _of_struct(values, EXAMPLE_FIELDS)
+    columns |= {SOURCE: pa.array([source(example["example_id"]) for example in listed], pa.string())}
+    columns |= _of_struct(values, [SHOWN_EXAMPLES.field("image")])
+    columns |= {CROP: pa.array(crops, CROP.type), CROP_FILE: _child(crop, "file")}
+    columns |= {_named(item, f"crop_{item.name}", "of the crop: "): _child(crop, item.name) for item in edges}
+    return _as_table(columns)
 
 
 def _channel_leaves() -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from PIL import Image
 
+from network_atlas.analysis.example_files import ExampleFiles
 from network_atlas.errors import StoreError, did_you_mean
 
 CROPS = 8
@@ -28,6 +29,9 @@ class Unit:
     """A row of `atlas`: a channel, or another unit that pictures describe."""
 
     row: Mapping[str, Any]
+    """With the images of its pictures."""
+    files: ExampleFiles
+    """Where the images of its examples are read."""
 
     @property
     def label(self) -> str:
@@ -45,7 +49,11 @@ class Unit:
 
     def crops(self, kind: str = "top") -> list[Image.Image]:
         """Return the crops of its examples of a kind, best first; `examples` in `describe()` lists the kinds."""
-        return [Image.open(io.BytesIO(example["crop"]["bytes"])) for example in self._examples(kind)]
+        return [self.files.crop(example) for example in self._examples(kind)]
+
+    def images(self, kind: str = "top") -> list[Image.Image | None]:
+        """Return the whole images of its examples of a kind, best first; None where only the crop is stored."""
+        return [self.files.whole(example) for example in self._examples(kind)]
 
     def show(self) -> None:
         """Show the unit in a notebook; elsewhere its first picture, in this machine's viewer."""
@@ -85,7 +93,9 @@ class Unit:
             yield f"<div>{html.escape(kind)}<br>"
             for example in self._examples(kind)[:CROPS]:
                 words = [example["example_id"], example["label"], _words("value", example["value"])]
-                yield _figure("webp", example["crop"]["bytes"], ", ".join(word for word in words if word), side_px=64)
+                yield _figure(
+                    "webp", self.files.crop_bytes(example), ", ".join(word for word in words if word), side_px=64
+                )
             yield "</div>"
 
 

@@ -67,7 +67,7 @@ class Crops:
         whole = (0.0, 0.0, float(config.height), float(config.width))
         for location in locations:
             box = whole if location[1:] == WHOLE else seen_box(layer, location[1], location[2], config)
-            top, left, bottom, right = original_box(image, self._preprocessing, box)
+            top, left, bottom, right = original_box((image.height, image.width), self._preprocessing, box)
             # A view is a part of a larger image; boxes are those of the image in the file.
             in_file = {"top": top + above, "left": left + before, "bottom": bottom + above, "right": right + before}
             yield location, Shown(in_file, crop(image, self._preprocessing, box, side_px=self._side_px))

@@ -10,7 +10,8 @@ import numpy as np
 
 from network_atlas.assemble.clearness import NOT_CLEAR, LayerClarity
 from network_atlas.assemble.describing import NOT_DESCRIBED
-from network_atlas.assemble.examples import Location, Row, Shown, location_of
+from network_atlas.assemble.example_images import Stored
+from network_atlas.assemble.examples import Location, Row, location_of
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import NO_NAME, LayerNames
 from network_atlas.assemble.standing import picture_status, sampled_scores, standing
@@ -28,7 +29,7 @@ from network_atlas.units import Channel, ClassLogit
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
-    *("key", "variant", "objective", "recipe", "image", "opacity", "score", "steps", "depth", "curve", "seed"),
+    *("key", "variant", "objective", "recipe", "score", "steps", "depth", "curve", "seed"),
     *("attempt", "start", "started_from", "before_activation"),
 )
 """Columns that the picture's own shard fills."""
@@ -54,7 +55,8 @@ class Sources:
     """From an example_id."""
     lists: ExampleLists
     limits: VerdictConfig
-    crops: Mapping[Location, Shown]
+    stored: Mapping[int | str, Mapping[Location, Stored]]
+    """What is stored of the examples of each row, by its subject: a channel, or the text form of another unit."""
     names: LayerNames | None
     """None without a dataset."""
     clear: LayerClarity | None
@@ -69,18 +71,35 @@ class Sources:
 
 def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
     """Return one row per selected channel of a layer, then one per other unit that has pictures."""
+    return [_row(plan, subject, pictures, sources) for subject, pictures in _subjects(plan).items()]
+
+
+def locations_of_rows(plan: LayerPlan, sources: Sources) -> dict[int | str, list[Location]]:
+    """Return which parts of which examples each row of `layer_rows` shows, by its subject."""
+    return {
+        subject: [location_of(example) for example in _examples(subject, _made(pictures, sources), sources)]
+        for subject, pictures in _subjects(plan).items()
+    }
+
+
+def _subjects(plan: LayerPlan) -> dict[int | str, list[Picture]]:
+    """Return what each row is about, with its pictures."""
     subjects: dict[int | str, list[Picture]] = {channel: [] for channel in plan.channels}
     for picture in plan.pictures:
         channel = picture.channel if picture.channel in plan.channels else None
         subjects.setdefault(picture.subject if channel is None else channel, []).append(picture)
-    return [_row(plan, subject, pictures, sources) for subject, pictures in subjects.items()]
+    return subjects
+
+
+def _made(pictures: Sequence[Picture], sources: Sources) -> list[Picture]:
+    return [picture for picture in pictures if picture.key in sources.pictures]
 
 
 def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sources: Sources) -> Row:
     layer = plan.layer
     channel = subject if isinstance(subject, int) else None
     scan = sources.scan[channel] if sources.scan and channel is not None else None
-    made = [(picture, sources.pictures[picture.key]) for picture in pictures if picture.key in sources.pictures]
+    made = [(picture, sources.pictures[picture.key]) for picture in _made(pictures, sources)]
     agreements = agreement([picture for picture, _ in made], sources)
     twins = _twins([picture for picture, _ in made])
     shown = [
@@ -103,7 +122,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "status": _status(scan, [row for _, row in of_itself], planned=planned),
         "verdict": _verdict(of_itself),
         "visualizations": shown,
-        "examples": _joined(_examples(channel, [picture for picture, _ in made], sources), sources),
+        "examples": _joined(_examples(subject, [picture for picture, _ in made], sources), subject, sources),
         **statistics,
     }
 
@@ -192,12 +211,12 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
     return agreements
 
 
-def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:
+def _examples(subject: int | str, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:
     """Return the examples of a row: of its channel, or of the one unit that all its pictures describe."""
     if sources.scan is None:
         return []
-    if channel is not None:
-        return sources.lists.of_channel(sources.scan, channel)
+    if isinstance(subject, int):
+        return sources.lists.of_channel(sources.scan, subject)
     # The pictures of an interpolation describe one unit each, so no examples are those of their row.
     if len({picture.unit for picture in pictures}) != 1:
         return []
@@ -205,17 +224,15 @@ def _examples(channel: int | None, pictures: Sequence[Picture], sources: Sources
     return sources.lists.of_reference(measured.get("reference") or [])
 
 
-def _joined(examples: Iterable[Row], sources: Sources) -> list[Row]:
-    """Return examples with their labels, boxes and crops."""
+def _joined(examples: Iterable[Row], subject: int | str, sources: Sources) -> list[Row]:
+    """Return examples with their labels, and what is stored of their images."""
     return [
         {
             **example,
             "label": sources.label(example["example_id"]),
-            "box": shown.box,
-            "crop": {"bytes": shown.image, "path": None},
+            **sources.stored[subject][location_of(example)].columns(),
         }
         for example in examples
-        for shown in [sources.crops[location_of(example)]]
     ]
 
 

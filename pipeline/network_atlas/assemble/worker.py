@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 
 from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
 from network_atlas.assemble.bases import Bases, rounded
-from network_atlas.assemble.examples import Crops, Location, Shown, location_of, read_again
-from network_atlas.assemble.join import Sources, layer_rows, statistics_rows
+from network_atlas.assemble.example_images import ExampleImages
+from network_atlas.assemble.examples import Crops, read_again
+from network_atlas.assemble.join import Sources, layer_rows, locations_of_rows, statistics_rows
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import Naming
 from network_atlas.config.schema import RunConfig
@@ -63,6 +63,7 @@ class AssembleWorker:
             views=config.dataset.views,
             least=config.assemble.concept_images,
         )
+        self._images = ExampleImages(self._store, self._source, self._preprocessing, config.assemble)
         bits = config.assemble.near_copy_bits
         self._lists = ExampleLists(
             config=config.scan,
@@ -89,7 +90,7 @@ class AssembleWorker:
             label=self._label,
             lists=self._lists,
             limits=self._config.assemble.verdict,
-            crops=self._crops(task, scan, calibrations) if scan else {},
+            stored={},
             names=self._naming.of_layer(scan) if scan else None,
             clear=bases.clarity() if bases else None,
             monosemanticity=[rounded(score) for score in bases.monosemanticity()] if bases else (),
@@ -97,8 +98,10 @@ class AssembleWorker:
             directions=bases.of_directions(directions, stability) if bases else {},
         )
         plan = replace(task.plan, pictures=tuple(p for p in task.plan.pictures if not isinstance(p.unit, Cell)))
-        rows = layer_rows(plan, sources)
-        files = [put_shard(self._store, atlas_directory(layer), rows, schemas.ATLAS)]
+        shown = locations_of_rows(plan, sources)
+        stored, images = self._images.of_rows(layer, list(shown.values()), examples=task.examples)
+        rows = layer_rows(plan, replace(sources, stored=dict(zip(shown, stored, strict=True))))
+        files = [*images, put_shard(self._store, atlas_directory(layer), rows, schemas.ATLAS)]
         if scan:
             statuses = {row["channel"]: row["status"] for row in rows if row["channel"] is not None}
             rows = statistics_rows(task.plan, statuses, sources)
@@ -158,21 +161,6 @@ class AssembleWorker:
             crops=crops.shown(task.plan.layer, locations),
             shown=count,
         )
-
-    def _crops(
-        self, task: AssembleTask, scan: LayerScan, calibrations: Mapping[str, Mapping[str, Any]]
-    ) -> dict[Location, Shown]:
-        crops = Crops(self._source, self._preprocessing, self._config.assemble.crop_px)
-        of_channels = (self._lists.of_channel(scan, channel) for channel in task.plan.channels)
-        # Cut by `_cells`, or not shown: a channel's row has the examples of the channel.
-        cells = {picture.key for picture in task.plan.pictures if isinstance(picture.unit, Cell) or picture.circuit}
-        of_others = (
-            self._lists.of_reference(measured["reference"] or [])
-            for key, measured in calibrations.items()
-            if key not in cells
-        )
-        locations = (location_of(example) for examples in (*of_channels, *of_others) for example in examples)
-        return crops.shown(task.plan.layer, locations)
 
     def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = {picture.key for picture in task.plan.pictures}

@@ -133,6 +133,11 @@ class AssembleConfig:
 
     crop_px: Annotated[int, Field(ge=16, le=1024)] = setting(ASSEMBLE, may_change=True)
     """Side of the stored crops of dataset examples."""
+    image_px: Annotated[int, Field(ge=16, le=2048)] = setting(ASSEMBLE, may_change=True)
+    """Longer side of the stored whole images of dataset examples; smaller ones are not enlarged."""
+    whole_images: Count = setting(ASSEMBLE, may_change=True)
+    """A dataset of no more examples has each one that is listed stored whole. Of a larger one those that many channels
+    of a layer list are stored whole, of others the crops alone."""
     views_per_image: Count = setting(ASSEMBLE, may_change=True)
     """Views of one image that a list of examples may show; 0 for any number."""
     near_copy_bits: Annotated[int, Field(ge=-1, le=32)] = setting(ASSEMBLE, may_change=True)

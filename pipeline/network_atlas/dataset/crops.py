@@ -1,7 +1,7 @@
 """The part of an image that a position of a layer sees: its box, and a crop of it from the original image's pixels.
 
     box = seen_box(layer, row, column, config.model.input)     # in the model's input
-    original_box(image, preprocessing, box)                    # in the image
+    original_box((image.height, image.width), preprocessing, box)      # in the image
     crop(image, preprocessing, box, side_px=96)                # WebP
 
 Boxes are (top, left, bottom, right), in pixels. In the model's input they may reach beyond its edges.
@@ -57,12 +57,15 @@ def _patch(token: int, tokens: int, config: InputConfig) -> Box | None:
     return None
 
 
-def original_box(image: Image.Image, preprocessing: Preprocessing, box: Box) -> Box:
-    """Return a box of the model's input in the pixels of `image`, cut to the part that the model is shown."""
+def original_box(image_size: tuple[int, int], preprocessing: Preprocessing, box: Box) -> Box:
+    """Return a box of the model's input in pixels of an image, cut to the part that the model is shown.
+
+    `image_size` is (height, width).
+    """
     config = preprocessing.config
     top, left, bottom, right = box
     inside = (max(0.0, top), max(0.0, left), min(float(config.height), bottom), min(float(config.width), right))
-    return preprocessing.source_box((image.height, image.width), inside)
+    return preprocessing.source_box(image_size, inside)
 
 
 def crop(image: Image.Image, preprocessing: Preprocessing, box: Box, *, side_px: int) -> bytes:
@@ -75,7 +78,7 @@ def crop(image: Image.Image, preprocessing: Preprocessing, box: Box, *, side_px:
     source = preprocessing.source_box((image.height, image.width), (top, left, bottom, right))
     longer = max(bottom - top, right - left)
     size = (max(1, round(side_px * (bottom - top) / longer)), max(1, round(side_px * (right - left) / longer)))
-    return _webp(image, source, size)
+    return webp(resized(image, source, size), WEBP_QUALITY)
 
 
 def crop_box(box: Box, config: InputConfig) -> Box:
@@ -94,11 +97,15 @@ def _interval(start: float, stop: float, length: int) -> tuple[float, float]:
     return first, first + side
 
 
-def _webp(image: Image.Image, box: Box, size: tuple[int, int]) -> bytes:
-    """Return the `box` of `image`, resized to `size` (height, width), as WebP."""
+def resized(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
+    """Return the `box` of `image` in `size` (height, width), as RGB."""
     top, left, bottom, right = box
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    shown = rgb.resize(size[::-1], Image.Resampling.LANCZOS, box=(left, top, right, bottom))
+    return rgb.resize(size[::-1], Image.Resampling.LANCZOS, box=(left, top, right, bottom))
+
+
+def webp(image: Image.Image, quality: int) -> bytes:
+    """Return an image as WebP."""
     stream = io.BytesIO()
-    shown.save(stream, format="WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
+    image.save(stream, format="WEBP", quality=quality, method=WEBP_METHOD)
     return stream.getvalue()

@@ -459,6 +459,8 @@ class SiteTask(_WholeLayerTask):
     layer: LayerSpec
     table: str
     """The layer's joined table, by its path in the root."""
+    picture_files: tuple[str, ...]
+    """Shards that hold the layer's pictures."""
     previous: LayerSpec | None
     following: LayerSpec | None
     upstream: str = ""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from network_atlas.analysis.example_files import ExampleFiles
 from network_atlas.layers import LayerSpec
 from network_atlas.rerun.activations import Activations, compare_activations
 from network_atlas.rerun.channels import Datasets, LayerSide, Row, channel_rows, plain
@@ -68,7 +69,7 @@ def common_variant(old: Sequence[str], new: Sequence[str]) -> str | None:
 
 def _read(side: Side, name: str, variant: str | None) -> LayerSide:
     layer = side.layers[name]
-    records = records_of(side.records(layer), variant)
+    records = records_of(side.records(layer), variant, ExampleFiles(side.store))
     return LayerSide(layer=layer, statistics=side.statistics(layer), records=records)
 
 

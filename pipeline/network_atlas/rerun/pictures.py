@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from network_atlas.analysis.example_files import ExampleFiles
 from network_atlas.rerun.likeness import small_version
 from network_atlas.site.sheets import see_through
 
@@ -44,22 +45,22 @@ class Record:
     picture: Picture | None
     """The one of the variant that is compared."""
     crops: tuple[bytes, ...]
-    """JPEGs of its best examples."""
+    """Images of its best examples."""
 
 
-def records_of(rows: Iterable[Mapping[str, Any]], variant: str | None) -> dict[int, Record]:
+def records_of(rows: Iterable[Mapping[str, Any]], variant: str | None, files: ExampleFiles) -> dict[int, Record]:
     """Return the records of the channels of joined rows, with their pictures of a variant."""
-    return {row["channel"]: _record(row, variant) for row in rows}
+    return {row["channel"]: _record(row, variant, files) for row in rows}
 
 
-def _record(row: Mapping[str, Any], variant: str | None) -> Record:
-    crops = [example["crop"]["bytes"] for example in row["examples"] or () if example["kind"] == "top"]
+def _record(row: Mapping[str, Any], variant: str | None, files: ExampleFiles) -> Record:
+    best = [example for example in row["examples"] or () if example["kind"] == "top"]
     stored = next((picture for picture in row["visualizations"] or () if picture["variant"] == variant), None)
     return Record(
         caption=row["class_name"] or f"channel {row['channel']}",
         status=row["status"],
         picture=_picture(stored) if stored else None,
-        crops=tuple(crops[:CROPS]),
+        crops=tuple(files.crop_bytes(example) for example in best[:CROPS]),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.errors import StoreError
 from network_atlas.layers import LayerSpec, layer_of_row
 from network_atlas.rerun.distributions import Buckets
@@ -29,11 +30,13 @@ from network_atlas.store.shards import FileEntry, read_row_groups, read_rows
 
 RECORD = (
     *("channel", "unit", "class_name", "status"),
-    *(f"visualizations.list.element.{name}" for name in ("key", "variant", "image", "opacity")),
+    *(f"visualizations.list.element.{name}" for name in ("key", "variant")),
     *(f"examples.list.element.{name}" for name in ("kind", "example_id", "label", "crop")),
 )
 """The parts of a joined row that are compared and shown."""
-PICTURES = ("channel", *(f"visualizations.list.element.{name}" for name in ("variant", "objective", "image")))
+PICTURES = ("channel", *(f"visualizations.list.element.{name}" for name in ("key", "variant", "objective")))
+ROWS_AT_ONCE = 64
+"""Rows whose pictures are in memory at a time."""
 VARIANTS = ("channel", "visualizations.list.element.variant")
 KINDS = ("spatial_maximum", "spatial_mean")
 SNAPSHOT = re.compile(r"(?P<root>.+)@(?P<number>\d+)")
@@ -131,14 +134,23 @@ class Side:
     def pictures(self, layer: LayerSpec, variant: str) -> Iterator[tuple[int, bytes]]:
         """Yield the channels of a layer and their pictures of a variant whose score is a channel's mean, as PNGs."""
         for file in self.manifest.under(atlas_directory(layer)):
-            for rows in read_row_groups(self.store, file.path, PICTURES):
+            for rows in self._filled(layer, read_row_groups(self.store, file.path, PICTURES)):
                 yield from _pictures(rows, variant)
 
     def records(self, layer: LayerSpec) -> Iterator[dict[str, Any]]:
-        """Yield the joined rows of a layer's channels, a row group at a time: status, pictures, best examples."""
+        """Yield the joined rows of a layer's channels, some at a time: status, pictures, best examples."""
         for file in self.manifest.under(atlas_directory(layer)):
-            for rows in read_row_groups(self.store, file.path, RECORD):
+            for rows in self._filled(layer, read_row_groups(self.store, file.path, RECORD)):
                 yield from (row for row in rows if row["channel"] is not None)
+
+    def _filled(
+        self, layer: LayerSpec, groups: Iterable[Sequence[Mapping[str, Any]]]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield rows with the images of their pictures, few at a time."""
+        pictures = StoredPictures.of(self.store, self.manifest, layer)
+        for rows in groups:
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                yield pictures.filled(rows[start : start + ROWS_AT_ONCE])
 
 
 def _spread(columns: Mapping[str, Any]) -> Spread:

@@ -45,7 +45,7 @@ from network_atlas.store.current import show
 from network_atlas.store.failures import quarantined, release
 from network_atlas.store.lease import Lease
 from network_atlas.store.manifest import Manifest, latest
-from network_atlas.store.paths import DERIVED, activation_atlas_directory, atlas_directory
+from network_atlas.store.paths import DERIVED, activation_atlas_directory, atlas_directory, visualizations_directory
 from network_atlas.store.receipts import is_whole, read_receipts
 from network_atlas.store.results import Done
 from network_atlas.store.root import Store
@@ -248,6 +248,7 @@ def _show(current: Run, manifest: Manifest) -> None:
             ),
             layer=layer,
             table=tables[layer.slug].path,
+            picture_files=tuple(file.path for file in manifest.under(visualizations_directory(layer))),
             previous=before,
             following=after,
             upstream=manifest.upstream.get(layer.name, ""),

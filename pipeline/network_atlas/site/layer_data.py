@@ -17,7 +17,6 @@ from network_atlas.site.order import similarity_order
 from network_atlas.site.packing import (
     CHANNELS_PER_PART,
     Part,
-    Place,
     Row,
     file_name,
     is_large,
@@ -51,6 +50,10 @@ MEASURED = (
     "attempt",
 )
 OF_AN_EXAMPLE = ("kind", "rank", "example_id", "label", "value", "row", "column")
+OF_AN_EXAMPLE_HERE = (*OF_AN_EXAMPLE, "alike", "cut", "seen")
+"""`cut`: the number of the crop's file, and its edges there; `seen`: edges of what the position sees, in the whole."""
+OF_A_POSITION = ("top", "bottom", "class")
+"""Kinds that show what one position saw."""
 CURVE_POINTS = 64
 """Points of a picture's curve that the page draws; further ones are thinned out."""
 DIGITS = 6
@@ -98,6 +101,9 @@ def layer_script(info: AtlasFacts, spec: LayerSpec, rows: Sequence[Row], columns
 
 def details_script(spec: LayerSpec, part: Part, columns: Sequence[str]) -> bytes:
     """Return the script with everything about the channels of one part."""
+    files: dict[str, int] = {}
+    wholes: dict[str, list[Any]] = {}
+    examples = [[_example(example, files, wholes) for example in row["examples"]] for row in part.rows]
     channels = [
         {
             "channel": row["channel"],
@@ -108,14 +114,15 @@ def details_script(spec: LayerSpec, part: Part, columns: Sequence[str]) -> bytes
             "status": row["status"],
             "verdict": row.get("verdict"),
             "pictures": _picture_data(row, columns),
-            "examples": _example_data(row, part.number, places),
+            "examples": of_row,
             "numbers": {name: row[name] for name in NUMBERS},
             **{name: row.get(name) for name in (*STATISTICS, *NAMES)},
         }
-        for row, places in zip(part.rows, part.places, strict=True)
+        for row, of_row in zip(part.rows, examples, strict=True)
     ]
-    sheet = part.sheet and {"columns": part.sheet.columns, "rows": part.sheet.rows}
-    data = script_json({"sheet": sheet, "channels": channels})
+    data = script_json(
+        {"ofExample": OF_AN_EXAMPLE_HERE, "files": list(files), "wholes": list(wholes.items()), "channels": channels}
+    )
     name = script_json(f"{spec.slug}/{part.number}")
     return f"(window.ATLAS_DETAILS=window.ATLAS_DETAILS||{{}})[{name}]={data};\n".encode()
 
@@ -173,12 +180,25 @@ def _picture_data(row: Row, columns: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _example_data(row: Row, part: int, places: Sequence[Place]) -> list[dict[str, Any]]:
-    return [
-        {name: example[name] for name in OF_AN_EXAMPLE}
-        | {"part": part, "place": place, "alike": example.get("alike", 0)}
-        for example, place in zip(row["examples"], places, strict=True)
-    ]
+def _example(example: Row, files: dict[str, int], wholes: dict[str, list[Any]]) -> list[Any]:
+    """Return what the page knows of an example, in the order of `OF_AN_EXAMPLE_HERE`.
+
+    Files are listed once for the part, in `files`; so are, by example, the whole images with what the model is shown.
+    """
+
+    def number(path: str) -> int:
+        return files.setdefault(path.rpartition("/")[2].removesuffix(".webp"), len(files))
+
+    crop, whole = example.get("crop"), example.get("image")
+    if whole:
+        wholes[example["example_id"]] = [number(whole), *_edges(example["shown"])]
+    cut = [number(crop["file"]), *_edges(crop)] if crop else None
+    seen = _edges(example["seen"]) if whole and example["kind"] in OF_A_POSITION else None
+    return [*(example[name] for name in OF_AN_EXAMPLE), example.get("alike", 0), cut, seen]
+
+
+def _edges(box: Row) -> list[float]:
+    return [round(box[edge], 1) for edge in ("top", "left", "bottom", "right")]
 
 
 def _thinned(curve: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:

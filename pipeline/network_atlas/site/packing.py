@@ -1,16 +1,14 @@
-"""Files of the pictures and example crops of a layer's rows, and the names that pages know them by. Pure.
+"""Files of the pictures of a layer's rows, and the names that pages know them by. Pure.
 
 layers/<slug>/1f2e….webp             a picture, as the grid and the channel's page show it
 layers/<slug>/1f2e…-full.webp        the same in full size, where it is larger than that
-layers/<slug>/examples-003.webp      crops that only one channel shows, of the channels of one details file
-examples/9a0b….webp                  crops that many channels show, such as whole images: stored once for all layers
+examples/9a0b…-256x192.webp          images of examples, whole, and sheets of crops: made when tables are joined
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,23 +16,16 @@ from typing import Any
 
 from PIL import Image
 
-from network_atlas.site.sheets import Sheet, pack, see_through
+from network_atlas.site.sheets import see_through
 
 CHANNELS_PER_PART = 8
 """Channels whose details are one file: what is read when one of them is opened."""
-CROP_COLUMNS = 16
 THUMBNAIL_PX = 192
 """Longest side of a picture in the grid."""
-PICTURE_QUALITY, CROP_QUALITY = 86, 80
-SHARED = "examples"
-"""Folder of crops that all layers share, below `site/`."""
-WHOLE_KINDS = ("top_mean", "slightly_positive", "zero", "slightly_negative", "bottom_mean")
-"""Kinds of examples that show all of what the model is shown: other channels and layers show the same."""
+PICTURE_QUALITY = 86
 
 Row = Mapping[str, Any]
 Files = dict[str, bytes]
-Place = int | str | None
-"""Where a crop is: a cell of its part's sheet, or the name of a shared file; None if it is not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,42 +34,12 @@ class Part:
 
     number: int
     rows: Sequence[Row]
-    sheet: Sheet | None
-    """Of the crops that no other row shows; None if there are none."""
-    places: Sequence[Sequence[Place]]
-    """Of each row's examples, in order."""
 
 
-def parts_of(rows: Sequence[Row]) -> tuple[list[Part], Files]:
-    """Return the rows in parts with the places of their crops, and the shared files, by path below `site/`."""
-    shown = Counter(data for row in rows for data in _crops(row) if data)
-    whole = {
-        data
-        for row in rows
-        for example, data in zip(row["examples"], _crops(row), strict=True)
-        if data and example["kind"] in WHOLE_KINDS
-    }
-    shared = whole | {data for data, count in shown.items() if count > 1}
-    parts = []
-    for number, start in enumerate(range(0, len(rows), CHANNELS_PER_PART)):
-        of_part = rows[start : start + CHANNELS_PER_PART]
-        alone = [data for row in of_part for data in _crops(row) if data and data not in shared]
-        cells = {data: cell for cell, data in enumerate(alone)}
-        sheet = pack(alone, form="WEBP", columns=CROP_COLUMNS) if alone else None
-        places = [[_place(data, cells) for data in _crops(row)] for row in of_part]
-        parts.append(Part(number=number, rows=of_part, sheet=sheet, places=places))
-    return parts, {f"{SHARED}/{shared_name(data)}.webp": _webp(data, CROP_QUALITY) for data in sorted(shared)}
-
-
-def _place(data: bytes | None, cells: Mapping[bytes, int]) -> Place:
-    if not data:
-        return None
-    return cells[data] if data in cells else shared_name(data)
-
-
-def shared_name(data: bytes) -> str:
-    """Return the name of a shared crop: from its content."""
-    return hashlib.sha256(data).hexdigest()[:16]
+def parts_of(rows: Sequence[Row]) -> list[Part]:
+    """Return the rows in parts."""
+    starts = range(0, len(rows), CHANNELS_PER_PART)
+    return [Part(number=n, rows=rows[start : start + CHANNELS_PER_PART]) for n, start in enumerate(starts)]
 
 
 def picture_files(rows: Sequence[Row]) -> Files:
@@ -119,8 +80,6 @@ def encoded(picture: Row) -> bytes:
 @lru_cache(maxsize=4096)
 def _webp(data: bytes, quality: int, longest_px: int = 0) -> bytes:
     with Image.open(io.BytesIO(data)) as image:
-        if image.format == "WEBP":
-            return data  # crops are stored so
         shown = image.convert("RGB")
     if longest_px:
         shown.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
@@ -159,7 +118,3 @@ def numbered(rows: Sequence[Row], channels: int) -> list[Row]:
         result.append({**row, "single": single, "channel": row["channel"] if single else following})
         following += not single
     return result
-
-
-def _crops(row: Row) -> list[bytes | None]:
-    return [example["crop"]["bytes"] for example in row["examples"]]

@@ -36,7 +36,7 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 10
+VERSION = 11
 """Raise when the same table makes other pages."""
 
 STATIC = (
@@ -103,7 +103,6 @@ def layer_files(
     """Return the page of one layer with its data and sheets, by path below `site/`."""
     rows = numbered(rows, spec.channels)
     columns = columns_of(rows)
-    parts, shared = parts_of(rows)
     html = template("layer.html").render(
         info=info,
         layer=spec,
@@ -122,11 +121,9 @@ def layer_files(
     )
     folder = f"layers/{spec.slug}"
     files = {f"{folder}.html": html.encode(), f"{folder}.js": layer_script(info, spec, rows, columns)}
-    for part in parts:
+    for part in parts_of(rows):
         files[f"{folder}/details-{part.number:03d}.js"] = details_script(spec, part, columns)
-        if part.sheet:
-            files[f"{folder}/examples-{part.number:03d}.webp"] = part.sheet.data
-    return files | shared | {f"{folder}/{name}": data for name, data in picture_files(rows).items()}
+    return files | {f"{folder}/{name}": data for name, data in picture_files(rows).items()}
 
 
 def _cell(row: Row, columns: Sequence[str]) -> dict[str, Any]:

@@ -15,17 +15,17 @@ from itertools import pairwise
 from typing import Any
 
 from network_atlas.analysis.atlas import Atlas
+from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.errors import StoreError
 from network_atlas.layers import LayerSpec
 from network_atlas.site.circuit_data import SCRIPTS
 from network_atlas.site.map_and_circuit import circuit_pages, circuits, map_links, map_pages
 from network_atlas.site.map_pages import ASSETS
-from network_atlas.site.packing import SHARED
 from network_atlas.site.pages import AtlasInfo, assets, layer_files
 from network_atlas.site.server import PagesGoneError
 from network_atlas.site.worker import atlas_info, index_of, layer_info
 from network_atlas.store.manifest import manifest_path
-from network_atlas.store.paths import PAGES, atlas_directory
+from network_atlas.store.paths import EXAMPLE_IMAGES, PAGES, atlas_directory
 from network_atlas.store.shards import read_rows
 
 LAYERS_AT_ONCE = 3
@@ -41,20 +41,18 @@ class SnapshotPages:
         self._atlas = atlas
         self._specs = {spec.slug: spec for spec in atlas.specs}
         self._made: OrderedDict[str, dict[str, bytes]] = OrderedDict()
-        self._shared: dict[str, str] = {}
-        """Image that layers share, to a layer that it is made with."""
-        self._seen: set[str] = set()
-        """Layers that were made, now or before."""
         layers, manifest = list(self._specs.values()), atlas.manifest
         self._maps, self._circuits = map_links(manifest, layers), circuits(manifest, layers)
         self._lock = threading.Lock()  # a page asks for all of its files at the same time
 
     def exists(self, path: str) -> bool:
         """Say whether there is a file of that name."""
-        return path in self._files(path)
+        return self._atlas.store.exists(path) if _is_example_image(path) else path in self._files(path)
 
     def read(self, path: str) -> bytes:
-        """Return a file."""
+        """Return a file. Raises PagesGoneError if the snapshot was pruned since."""
+        if _is_example_image(path):
+            return self._atlas.store.read(path)  # tables of any snapshot name these, so that they stay
         return self._files(path)[path]
 
     def _files(self, path: str) -> Mapping[str, bytes]:
@@ -72,24 +70,15 @@ class SnapshotPages:
         if name != path:
             return next((slug for slug in self._specs if _belongs(name, slug)), None)
         name = path.removeprefix(f"{PAGES}/{MAPS}")
-        if name != path:
-            mapped = [slug for slug, spec in self._specs.items() if spec.name in self._maps]
-            return next((f"{MAPS}{slug}" for slug in mapped if _belongs(name, slug)), None)
-        if not path.startswith(f"{PAGES}/{SHARED}/"):
+        if name == path:
             return ""
-        for slug in self._specs:  # images that layers share: mostly, the page that shows it was asked for before
-            if path in self._shared:
-                break
-            if slug not in self._seen:
-                self._of(slug)
-        return self._shared.get(path)
+        mapped = [slug for slug, spec in self._specs.items() if spec.name in self._maps]
+        return next((f"{MAPS}{slug}" for slug in mapped if _belongs(name, slug)), None)
 
     def _of(self, slug: str) -> Mapping[str, bytes]:
         if slug not in self._made:
             made = {f"{PAGES}/{file}": data for file, data in self._make(slug).items()}
             self._made[slug] = made
-            self._seen.add(slug)
-            self._shared |= {file: slug for file in made if file.startswith(f"{PAGES}/{SHARED}/")}
             for old in [slug for slug in self._made if slug][:-LAYERS_AT_ONCE]:
                 del self._made[old]
         return self._made[slug]
@@ -127,10 +116,15 @@ class SnapshotPages:
         following = next((after for before, after in pairwise(specs) if before == spec), None)
         upstream = self._atlas.manifest.upstream.get(spec.name, "")
         info = layer_info(self._info(), table=table.path, upstream=upstream)
-        rows, circuit = read_rows(self._atlas.store, table.path), self._circuits.get(spec.name)
+        pictures = StoredPictures.of(self._atlas.store, self._atlas.manifest, spec)
+        rows, circuit = pictures.filled(read_rows(self._atlas.store, table.path)), self._circuits.get(spec.name)
         has = {"has_map": spec.name in self._maps, "has_circuit": circuit is not None}
         files = layer_files(info, spec, rows, previous, following, **has)
         return files | (circuit_pages(self._atlas.store, spec, rows, circuit) if circuit else {})
+
+
+def _is_example_image(path: str) -> bool:
+    return path.startswith(f"{EXAMPLE_IMAGES}/")
 
 
 def _belongs(name: str, slug: str) -> bool:

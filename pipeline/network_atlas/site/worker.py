@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import network_atlas
+from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.map_and_circuit import circuit_pages, map_pages
-from network_atlas.site.packing import SHARED
 from network_atlas.site.pages import AtlasInfo, index_files, layer_files
 from network_atlas.site.search import COLUMNS
 from network_atlas.site.summaries import LayerSummary, summary
@@ -35,7 +35,7 @@ class SiteWorker:
     def run(self, task: SiteTask) -> Receipt:
         """Write the pages of one layer and commit them."""
         started = time.monotonic()
-        rows = read_rows(self._store, task.table)
+        rows = StoredPictures(self._store, task.picture_files).filled(read_rows(self._store, task.table))
         info = layer_info(atlas_info(to_plain(self._config)), table=task.table, upstream=task.upstream)
         pages = layer_files(
             info,
@@ -51,10 +51,8 @@ class SiteWorker:
         if task.circuit is not None:
             pages |= circuit_pages(self._store, task.layer, rows, task.circuit)
         files = tuple(entry_for(f"site/{path}", data, 0) for path, data in pages.items())
-        shared = self._store.sizes(f"site/{SHARED}")  # named by their content: other layers show them too
         for path, data in pages.items():
-            if shared.get(f"site/{path}") != len(data):
-                self._store.write(f"site/{path}", data)
+            self._store.write(f"site/{path}", data)
         slug, written = task.layer.slug, {file.path for file in files}
         pages_of_map = {path for path in (f"site/maps/{slug}.html", f"site/maps/{slug}.js") if self._store.exists(path)}
         before = {*self._store.list(f"site/layers/{slug}"), *self._store.list(f"site/maps/{slug}"), *pages_of_map}
@@ -139,5 +137,3 @@ def remove_stale_pages(store: Store, layers: Sequence[LayerSpec]) -> None:
                 if file.path not in kept:
                     store.delete(file.path)
             store.delete(f"receipts/site/{receipt.task}.json")
-    for path in {*store.list(f"site/{SHARED}")} - kept:
-        store.delete(path)  # images that no layer lists any more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from network_atlas.store.fields import IMAGE, field
+from network_atlas.store.fields import field
 from network_atlas.store.name_columns import CLARITY, DESCRIPTIONS, NAMES
 
 EXAMPLE_KINDS = (
@@ -38,6 +38,11 @@ BOX = pa.struct(
     ]
 )
 
+_EDGES = [
+    field(name, pa.float32(), f"{name} edge in the file's pixels", "px") for name in ("top", "left", "bottom", "right")
+]
+_PART = pa.struct(_EDGES)
+
 ALIKE = field(
     "alike",
     pa.int32(),
@@ -57,7 +62,19 @@ SHOWN_EXAMPLE = [
         "the part of the upright, full-size image that the position sees: its receptive field, cut to the image, or "
         "its token's patch; for kinds ranked by mean, everything that the model is shown",
     ),
-    field("crop", IMAGE, "WebP image of the box, or of 16 px of the input around it where it is smaller"),
+    field(
+        "image",
+        pa.string(),
+        "WebP file of the whole image, by its path in the root; null where only the crop is stored",
+    ),
+    field("shown", _PART, "the part of that file that the model is shown"),
+    field("seen", _PART, "the part of that file that the position sees, as `box`"),
+    field(
+        "crop",
+        pa.struct([field("file", pa.string(), "WebP file, by its path in the root"), *_EDGES]),
+        "where the picture of the box lies (of 16 px of the input around it, where it is smaller): a part of the whole "
+        "image's file, or of a sheet of crops",
+    ),
 ]
 
 STATISTICS = [

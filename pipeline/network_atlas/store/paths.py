@@ -19,6 +19,8 @@ CURRENT = ("atlas", "channel_stats", "activation_atlas", "concepts", "bases")
 PAGES = "site"
 EDGES = "edges"
 CIRCUITS = "circuits"
+EXAMPLE_IMAGES = f"{PAGES}/examples"
+"""Folder of the images that examples are shown by: tables name these files, and pages show them."""
 DERIVED = (TABLES, PAGES)
 """Folders of what is made of results, and made again when the results behind them change."""
 
@@ -83,6 +85,11 @@ def concepts_directory(layer: LayerSpec) -> str:
 def bases_directory(layer: LayerSpec) -> str:
     """Return the folder of a layer's tables of its bases."""
     return f"{TABLES}/bases/layer_slug={layer.slug}"
+
+
+def example_image_path(sha256: str, size: tuple[int, int]) -> str:
+    """Return the path of a file of images of examples, of `size` (height, width): named by its content and its size."""
+    return f"{EXAMPLE_IMAGES}/{sha256[:32]}-{size[1]}x{size[0]}.webp"
 
 
 def current_path(path: str) -> str | None:

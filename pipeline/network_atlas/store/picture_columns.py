@@ -18,7 +18,15 @@ PERCENTILE = (
     "constant but for rounding"
 )
 
-PICTURE_KEY = field("key", pa.string(), "fingerprint of everything that determines the picture")
+PICTURE_KEY = field(
+    "key", pa.string(), "fingerprint of everything that determines the picture; its image is in `visualizations/`"
+)
+
+IMAGES = [
+    field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),
+    field("opacity", IMAGE, "how much each pixel mattered while the picture was made, 8-bit PNG; null if not kept"),
+]
+"""In `visualizations/` alone: each picture is stored once, and other tables name it by its key."""
 
 PICTURE = [
     field("variant", pa.string(), "objective, sign and seed: 'channel+'"),
@@ -29,8 +37,6 @@ PICTURE = [
         "circuit (what drives a channel on a group of its best images)",
     ),
     field("recipe", pa.string(), "name of the recipe; empty for `optimize`, the recipe of variants that name none"),
-    field("image", IMAGE, "the optimized picture, 8-bit PNG (other than 1 or 3 channels stand side by side)"),
-    field("opacity", IMAGE, "how much each pixel mattered while the picture was made, 8-bit PNG; null if not kept"),
     field(
         "score",
         pa.float32(),

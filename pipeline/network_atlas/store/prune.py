@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from network_atlas.errors import ConfigError, StoreError
 from network_atlas.store.manifest import FOLDER, Manifest, manifest_path, numbers, parse_manifest, read_manifest
-from network_atlas.store.paths import TABLES
+from network_atlas.store.paths import EXAMPLE_IMAGES, TABLES
 from network_atlas.store.receipts import Receipt, each, read_receipts, receipt_path
 from network_atlas.store.results import ITEMS_FILE, RESULTS
 from network_atlas.store.root import Store
@@ -32,7 +32,7 @@ PRUNING = "pruning"
 """Folder of the manifests of snapshots whose files are being removed."""
 ORPHAN_SECONDS = 86_400.0
 """Files of no snapshot and no receipt are kept for a day: a worker that still lives may be about to name them."""
-SHARD = re.compile(r"/part-[0-9a-f]{32}\.parquet$")
+SHARD = re.compile(rf"/part-[0-9a-f]{{32}}\.parquet$|^{EXAMPLE_IMAGES}/[0-9a-f]{{32}}-\d+x\d+\.webp$")
 """The end of the path of a file that is named by its content. Others are never removed."""
 ASSEMBLED = ("assemble",)
 
@@ -116,7 +116,7 @@ def _used(store: Store, kept: Iterable[Manifest], receipts: Iterable[Receipt]) -
 
 def _left_behind(store: Store, named: set[str]) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return the sizes of all files of results and tables, and the old ones among them that nothing names."""
-    folders = sorted({TABLES, *(folder for folders in RESULTS.values() for folder in folders)})
+    folders = sorted({TABLES, EXAMPLE_IMAGES, *(folder for folders in RESULTS.values() for folder in folders)})
     infos = [info for folder in folders for info in store.infos(folder)]
     sizes = {info.path: info.size_bytes for info in infos}
     before = time.time() - ORPHAN_SECONDS

@@ -12,6 +12,7 @@ from network_atlas.store.channel_columns import ALIKE, CHANNEL_STATISTICS, EXAMP
 from network_atlas.store.fields import LAYER_KEYS, field, table_schema
 from network_atlas.store.picture_columns import (
     AGREEMENT,
+    IMAGES,
     MEASUREMENTS,
     NATURALNESS,
     PERCENTILE,
@@ -87,7 +88,9 @@ VISUALIZATIONS = table_schema(
         field("channel", pa.int32(), "channel (class for the model's output); null for pictures of no single channel"),
         field("unit", pa.string(), "what the picture describes"),
         PICTURE_KEY,
-        *PICTURE,
+        *PICTURE[:3],
+        *IMAGES,
+        *PICTURE[3:],
         *RECIPE,
         field("status", pa.string(), PICTURE_STATUS),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from network_atlas.analysis.atlas import Atlas, open_atlas
+from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.cli.console import output
 from network_atlas.cli.exit_codes import DONE
 from network_atlas.cli.roots import root_of
@@ -47,7 +48,8 @@ def shown_rows(atlas: Atlas, *, layers: Collection[str], units: int) -> list[dic
         if not layers or spec.name in layers:
             (table,) = atlas.manifest.under(atlas_directory(spec))
             first = read_first_rows(atlas.store, table.path, units, columns=COLUMNS)
-            rows += [row for row in first if row["visualizations"]]
+            pictures = StoredPictures.of(atlas.store, atlas.manifest, spec)
+            rows += pictures.filled(row for row in first if row["visualizations"])
     unknown = [name for name in layers if name not in names]
     if unknown:
         meant = calls_meant(unknown[0], names) or did_you_mean(unknown[0], names)

@@ -11,7 +11,7 @@
     class: ["Best of each class", "The image with the largest value, for each class that reaches the highest values."],
     bottom: ["Excite it least", onePosition ? "The images with the smallest value." : "The images with the smallest value at any position, cut to what that position sees."],
   };
-  const crop = (example, label) => window.ATLAS.crop(layer, example, label);
+  const { crop, exampleAddress, sizeOf } = window.ATLAS;
   const thumbnail = (channel) => window.ATLAS.tile(layer, channel);
 
   function picture(shown, channel, isFirst) {
@@ -51,33 +51,54 @@
     return { middle, box: size && [middle[0] - size[0] / 2, middle[1] - size[1] / 2, middle[0] + size[0] / 2, middle[1] + size[1] / 2] };
   }
 
-  // The whole input of the model, where some channel of the layer shows it; else the crop at its place in an empty frame.
+  // A drawing over an image of this size, in its pixels: frames, and the middle of the position.
+  function drawn([width, height], frames, middle) {
+    const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "place" });
+    for (const [name, [top, left, bottom, right]] of Object.entries(frames)) drawing.append(shape("rect", { class: name, x: left, y: top, width: right - left, height: bottom - top }));
+    if (middle) drawing.append(shape("circle", { cx: middle[1], cy: middle[0], r: Math.max(width, height) / 60 }));
+    return drawing;
+  }
+
+  // The whole image with what the model is shown of it and what the position sees; where it is not stored, the crop at its place in an empty frame.
   function enlarged(example) {
     const zoom = document.getElementById("zoom");
     const [height, width] = layer.seen.input;
+    const label = example.label || example.example_id;
     const place = BY_MEAN.includes(example.kind) ? null : seen(example.row, example.column);
     const whole = wholes.get(example.example_id);
     const frame = element("div", { className: "frame" });
-    if (height) frame.style.aspectRatio = `${width} / ${height}`;
-    if (whole) frame.append(crop(whole, example.label || example.example_id));
-    else if (place && place.box) {
-      const [top, left, bottom, right] = place.box.map((edge, n) => Math.min(n % 2 ? width : height, Math.max(0, edge)));
-      const part = crop(example, example.label || example.example_id);
-      Object.assign(part.style, { position: "absolute", top: `${(100 * top) / height}%`, left: `${(100 * left) / width}%`, width: `${(100 * (right - left)) / width}%`, height: `${(100 * (bottom - top)) / height}%`, aspectRatio: "auto" });
+    const isPart = (box, [top, left, bottom, right]) => box[0] > top + 1 || box[1] > left + 1 || box[2] < bottom - 1 || box[3] < right - 1;
+    let sees = Boolean(place && place.box);
+    let cut = false;
+    if (whole) {
+      const size = sizeOf(whole.file);
+      const shown = [whole.top, whole.left, whole.bottom, whole.right];
+      const frames = {};
+      cut = isPart(shown, [0, 0, size[1], size[0]]);
+      if (cut) frames.input = shown;
+      sees = Boolean(example.seen) && isPart(example.seen, shown);
+      if (sees) frames.field = example.seen;
+      const middle = place && [whole.top + (place.middle[0] / height) * (whole.bottom - whole.top), whole.left + (place.middle[1] / width) * (whole.right - whole.left)];
+      frame.style.aspectRatio = `${size[0]} / ${size[1]}`;
+      frame.append(element("img", { className: "picture whole", src: exampleAddress(whole.file), alt: label }), drawn(size, frames, middle));
+    } else {
+      const part = crop(example, label);
+      if (height) frame.style.aspectRatio = `${width} / ${height}`;
+      if (sees) {
+        const [top, left, bottom, right] = place.box.map((edge, n) => Math.min(n % 2 ? width : height, Math.max(0, edge)));
+        Object.assign(part.style, { position: "absolute", top: `${(100 * top) / height}%`, left: `${(100 * left) / width}%`, width: `${(100 * (right - left)) / width}%`, height: `${(100 * (bottom - top)) / height}%`, aspectRatio: "auto" });
+      }
       frame.append(part);
-    } else frame.append(crop(example, example.label || example.example_id));
-    if (place) {
-      const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "place" });
-      if (place.box) drawing.append(shape("rect", { x: place.box[1], y: place.box[0], width: place.box[3] - place.box[1], height: place.box[2] - place.box[0] }));
-      drawing.append(shape("circle", { cx: place.middle[1], cy: place.middle[0], r: width / 60 }));
-      frame.append(drawing);
+      if (place) frame.append(drawn([width, height], place.box ? { field: place.box } : {}, place.middle));
     }
     const words = [
       example.label || null, `value ${number(example.value)}`,
-      place ? `at row ${example.row + 1}, column ${example.column + 1} of ${layer.seen.positions.join(" × ")}${place.box ? "; the frame is what that position sees" : "; how much of the image it sees is not known"}` : null,
-      whole || !place ? null : "the rest of the image is not stored",
+      place ? `at row ${example.row + 1}, column ${example.column + 1} of ${layer.seen.positions.join(" × ")}` : null,
+      sees ? "the frame is what that position sees" : place && !place.box ? "how much of the image it sees is not known" : null,
+      cut ? "the dashed frame is what the model is shown" : null,
+      whole ? null : "the rest of the image is not stored",
     ].filter(Boolean);
-    zoom.replaceChildren(frame, element("p", { textContent: `${words.join(", ")}.` }), element("p", { className: "small", textContent: example.example_id }),
+    zoom.replaceChildren(frame, element("p", { textContent: `${words.join("; ")}.` }), element("p", { className: "small", textContent: example.example_id }),
       button("Close", "Close (Escape)", () => zoom.close()));
     zoom.showModal();
   }
@@ -86,11 +107,11 @@
     const label = example.label || example.example_id;
     const open = element("button", { type: "button", className: "open", title: `${example.label ? `${example.label}\n` : ""}${example.example_id}` }, crop(example, label));
     open.addEventListener("click", () => enlarged(example));
-    const place = withPlace && wholes.size && seen(example.row, example.column);
+    const place = withPlace && seen(example.row, example.column);
     if (place && !place.box) { // the crop is the whole input: say where
       const [height, width] = layer.seen.input;
-      const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "place" });
-      drawing.append(shape("circle", { cx: place.middle[1], cy: place.middle[0], r: width / 22 }));
+      const drawing = drawn([width, height], {}, place.middle);
+      drawing.lastChild.setAttribute("r", width / 22);
       open.append(drawing);
     }
     open.dataset.example = withPlace && example.kind === "top" ? example.example_id : "";
@@ -171,7 +192,7 @@
     const shown = channel.pictures[0];
     const where = channel.single ? `channel = ${channel.channel}` : `unit = ${quotedSql(channel.unit)}`;
     const texts = {
-      JSON: JSON.stringify({ layer: layer.name, ...channel, part: undefined, similarity: undefined, examples: channel.examples.map(({ part, place, ...rest }) => rest) }, null, 1),
+      JSON: JSON.stringify({ layer: layer.name, ...channel, part: undefined, similarity: undefined, examples: channel.examples.map(({ cut, ...rest }) => rest) }, null, 1),
       SQL: `SELECT * FROM ${quotedSql(layer.table)} WHERE ${where};`,
       Python: `import pandas\n\nrows = pandas.read_parquet(${JSON.stringify(layer.table)})\nrow = rows[${channel.single ? `rows.channel == ${channel.channel}` : `rows.unit == ${JSON.stringify(channel.unit)}`}].iloc[0]`,
     };

@@ -66,7 +66,7 @@
       channel.className || channel.name ? element("p", { className: "hint small", textContent: channel.unit }) : null,
       ...pictures(side, chosen),
       ...(best.length ? [element("h3", { textContent: "Excite it most" }), element("div", { className: "row-of" }, ...best.map((example) =>
-        element("figure", { title: example.example_id }, crop(layer, example, example.label || example.example_id), element("figcaption", { className: "caption", textContent: example.label || number(example.value, 3) }))))] : []),
+        element("figure", { title: example.example_id }, crop(example, example.label || example.example_id), element("figcaption", { className: "caption", textContent: example.label || number(example.value, 3) }))))] : []),
       ...(chart ? [element("h3", { textContent: "The whole range" }), chart.drawing] : []),
     ];
   }
@@ -105,7 +105,7 @@
     return [element("h2", { textContent: "In numbers" }), table([...rows, ...facts].filter(isSaid), chosen.map(({ layer, channel }) => unitName(layer, channel))),
       partner ? element("p", { textContent: `Their means move together over the sampled images: correlation ${number(partner.correlation, 2)}.` }) : null,
       chosen.every(({ channel }) => channel.examples.some((example) => example.kind.startsWith("top"))) && element("h2", { textContent: shared.length ? `${shared.length} of their best images ${shared.length === 1 ? "is" : "are"} the same` : "None of their best images are the same" }),
-      shared.length ? element("div", { className: "row-of" }, ...shared.map((example) => crop(chosen[1].layer, example, example.label || example.example_id))) : null];
+      shared.length ? element("div", { className: "row-of" }, ...shared.map((example) => crop(example, example.label || example.example_id))) : null];
   }
 
   function middle(values) {

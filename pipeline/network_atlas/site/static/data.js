@@ -26,8 +26,8 @@
   // Lists become objects: `channels`, each with its pictures, and `byChannel`.
   function unpack(layer) {
     const position = new Map(layer.similarity.map((number, n) => [number, n]));
-    layer.sheets = new Map();
-    layer.wholes = new Map();
+    layer.read = new Set(); // numbers of the parts whose details are here
+    layer.wholes = new Map(); // by example: where its whole image is stored
     layer.channels = layer.tiles.map((tile, number) => {
       const channel = named(layer.fields, tile);
       const { count, mean, variance, minimum, maximum, ...others } = channel;
@@ -48,13 +48,15 @@
 
   // Everything about a channel; the file holds its neighbours too.
   async function details(layer, channel) {
-    if (!layer.sheets.has(channel.part)) {
+    if (!layer.read.has(channel.part)) {
       await script(`${folder(layer)}/details-${padded(channel.part)}.js`);
       const read = window.ATLAS_DETAILS[`${layer.slug}/${channel.part}`];
-      layer.sheets.set(channel.part, read.sheet);
+      layer.read.add(channel.part);
+      const place = (cut) => cut && { file: read.files[cut[0]], top: cut[1], left: cut[2], bottom: cut[3], right: cut[4] };
+      for (const [example, whole] of read.wholes) layer.wholes.set(example, place(whole));
       for (const whole of read.channels) {
-        Object.assign(layer.byChannel.get(whole.channel), whole);
-        for (const example of whole.examples) if (WHOLE_KINDS.includes(example.kind) && example.place !== null) layer.wholes.set(example.example_id, example);
+        const examples = whole.examples.map((values) => named(read.ofExample, values));
+        Object.assign(layer.byChannel.get(whole.channel), whole, { examples: examples.map((example) => Object.assign(example, { cut: place(example.cut) })) });
       }
     }
     return channel;
@@ -83,25 +85,30 @@
     return shown ? image(pictureAddress(layer.slug, shown.file), `picture of ${channel.unit}`) : element("span", { className: "picture none", textContent: "no picture" });
   }
 
-  // The crop of an example: a file that many channels show, or a cell of the sheet of its part.
-  function crop(layer, example, label) {
-    if (example.place === null) return element("span", { className: "picture none", textContent: "not stored" });
-    if (typeof example.place === "string") return image(`${HOME}examples/${example.place}.webp`, label);
-    const { columns, rows } = layer.sheets.get(example.part);
-    const [row, column] = [Math.floor(example.place / columns), example.place % columns];
-    const box = element("span", { className: "picture" });
+  // The file that shows an example, and its size, which stands in its name: 9a0b-256x192.
+  const exampleAddress = (file) => `${HOME}examples/${file}.webp`;
+  const sizeOf = (file) => file.slice(file.lastIndexOf("-") + 1).split("x").map(Number);
+
+  // The crop of an example: a part of its whole image, or of a sheet of crops.
+  function crop(example, label) {
+    if (!example.cut) return element("span", { className: "picture none", textContent: "not stored" });
+    const { file, top, left, bottom, right } = example.cut;
+    const [fileWidth, fileHeight] = sizeOf(file);
+    const [width, height] = [right - left, bottom - top];
+    const box = element("span", { className: "picture cut" });
     box.setAttribute("role", "img");
     box.setAttribute("aria-label", label);
-    box.style.backgroundImage = `url("${folder(layer)}/examples-${padded(example.part)}.webp")`;
-    box.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
-    box.style.backgroundPosition = `${(100 * column) / Math.max(1, columns - 1)}% ${(100 * row) / Math.max(1, rows - 1)}%`;
+    box.style.backgroundImage = `url("${exampleAddress(file)}")`;
+    box.style.backgroundSize = `${(100 * fileWidth) / width}% ${(100 * fileHeight) / height}%`;
+    box.style.backgroundPosition = `${fileWidth > width ? (100 * left) / (fileWidth - width) : 0}% ${fileHeight > height ? (100 * top) / (fileHeight - height) : 0}%`;
+    box.style.aspectRatio = `${width} / ${height}`;
     return box;
   }
 
   // A unit's name in addresses: its layer and number, or its whole text where it is no single channel. It stays when the atlas is made again.
   const unitName = (layer, channel) => (channel.single ? `${layer.name}:${channel.channel}` : channel.unit);
 
-  Object.assign(window.ATLAS, { HOME, unitName, WHOLE_KINDS, script, unpack, details, layerOf, pictureAddress, image, tile, crop });
+  Object.assign(window.ATLAS, { HOME, unitName, WHOLE_KINDS, script, unpack, details, layerOf, pictureAddress, image, tile, crop, exampleAddress, sizeOf });
   if (window.ATLAS_LAYER) {
     unpack(window.ATLAS_LAYER);
     layers.set(window.ATLAS_LAYER.slug, Promise.resolve(window.ATLAS_LAYER));

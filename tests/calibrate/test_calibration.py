@@ -13,6 +13,7 @@ from conftest import quietly, write_images
 from PIL import Image
 from tiny_network import build
 
+from network_atlas import open_atlas
 from network_atlas.calibrate.worker import CalibrateWorker
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing
@@ -42,10 +43,12 @@ def maps_of(data: bytes) -> np.ndarray:
     return model.conv2(torch.relu(model.conv1((image - mean) / std)))[0].mean(dim=(1, 2)).numpy()
 
 
-def test_every_picture_is_measured_from_what_is_stored(rows: list[dict[str, Any]]) -> None:
+def test_every_picture_is_measured_from_what_is_stored(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    stored = open_atlas(str(tmp_path / "atlas")).table("visualizations").to_pylist()
+    images = {row["key"]: row["image"]["bytes"] for row in stored}
     for row in rows:
         for shown in row["visualizations"]:
-            means = maps_of(shown["image"]["bytes"])
+            means = maps_of(images[shown["key"]])
             sign = -1 if shown["variant"].startswith("channel-") else 1
             assert shown["rank"] == 1 + int((sign * means > sign * means[row["channel"]]).sum())
             assert shown["score"] == pytest.approx(float(means[row["channel"]]), abs=1e-4)

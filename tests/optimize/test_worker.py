@@ -104,7 +104,10 @@ def test_pictures_say_their_depth_and_are_the_same_alone(tiny: Callable[..., Run
     def pictures(root: str, *overrides: str) -> dict[str, dict[str, Any]]:
         quietly(tiny(*follow, *overrides, root=tmp_path / root))
         tables = [pq.read_table(path).to_pylist() for path in (tmp_path / root / "atlas").iterdir()]
-        return {shown["key"]: shown for table in tables for row in table for shown in row["visualizations"]}
+        shards = [pq.read_table(path).to_pylist() for path in (tmp_path / root / "visualizations").rglob("*.parquet")]
+        images = {row["key"]: row["image"] for rows in shards for row in rows}
+        shown = [shown for table in tables for row in table for shown in row["visualizations"]]
+        return {each["key"]: each | {"image": images[each["key"]]} for each in shown}
 
     every = pictures("many", *layers, variants)
     assert Counter((shown["objective"], shown["depth"], shown["steps"]) for shown in every.values()) == {

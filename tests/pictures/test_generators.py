@@ -4,10 +4,16 @@ import pytest
 import torch
 
 from network_atlas.config.arguments import frozen
-from network_atlas.config.recipe import GeneratorConfig
+from network_atlas.config.recipe import FourierConfig, GeneratorConfig, WithoutGenerator
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.pictures.generators import users_generator
 from network_atlas.pictures.parameterizations.generated import Generated
+
+TWIN = WithoutGenerator(
+    parameterization=FourierConfig(name="fourier", decay=1.0, std=0.01, decorrelated=True),
+    ascent="adam",
+    learning_rate=0.03,
+)
 
 
 def config(function: str = "tiny_generator:build", *, allow_code: bool = True, **arguments: object) -> GeneratorConfig:
@@ -18,6 +24,7 @@ def config(function: str = "tiny_generator:build", *, allow_code: bool = True, *
         allow_code=allow_code,
         limit=3.0,
         decay=0.9,
+        without_prior=TWIN,
     )
 
 

@@ -24,14 +24,15 @@ def test_pictures_take_their_starts_and_partners_from_the_scan(tiny: Callable[..
     variants = ", ".join(f"{{objective: {kind}}}" for kind in kinds)
     config = tiny(*WIDE, f"sweep.variants=[{variants}]", "optimize.steps=2")
     quietly(config)
+    shards = [pq.read_table(path).to_pylist() for path in (tmp_path / "atlas" / "visualizations").rglob("*.parquet")]
+    stored = {row["key"]: row["image"]["bytes"] for rows in shards for row in rows}
     images = {
-        name.removeprefix("conv2:1 "): picture["image"]["bytes"]
+        name.removeprefix("conv2:1 "): stored[picture["key"]]
         for name, picture in pictures(tmp_path / "atlas").items()
         if "conv2:1 " in name
     }
     assert list(images) == ["channel+", "channel+ from example", "channel+ facet-0", "channel+ facet-1", "coactive+"]
     assert len(set(images.values())) == 5
-    shards = [pq.read_table(path).to_pylist() for path in (tmp_path / "atlas" / "visualizations").rglob("*.parquet")]
     labels = {row["unit"] for rows in shards for row in rows if row["variant"] == "coactive+"}
     assert all(label.startswith(("conv2:1 + conv2:", "conv2:4 + conv2:")) for label in labels)
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from network_atlas.config.compose import compose
+from network_atlas.errors import ConfigError
 from network_atlas.pictures.patches import SIDE_PX, PatchMixture, grid_of
 from network_atlas.priors.patches import fit_mixture, sample_patches
 
@@ -54,6 +56,11 @@ def test_patches_are_drawn_evenly_and_without_their_means() -> None:
     assert np.abs(patches.reshape(31, 3, -1).mean(axis=2)).max() < 1e-6
     assert np.array_equal(patches, sample_patches(images, 31, seed=0))
     assert (np.abs(patches).max(axis=1) > 1e-3).sum() == 11  # of the third image; the last is too small
+
+
+def test_more_components_than_patches_are_refused_with_what_fits() -> None:
+    with pytest.raises(ConfigError, match=r"components=200 of patches=100: .* give at most components=50"):
+        compose(["priors.patches.patches=100"])
 
 
 def test_the_penalty_is_the_negative_log_density_of_the_likeliest_component(colour: PatchMixture) -> None:

@@ -39,14 +39,14 @@ def test_samples_stand_behind_their_twin_in_the_row_of_the_channel(finished: Pat
     assert not result.quarantined
     atlas = open_atlas(str(finished))
     rows: list[Any] = atlas.table("atlas").to_pylist()
-    images = {row["picture_key"]: row["image"]["bytes"] for row in atlas.pictures(images=True).to_pylist()}
+    stored = {row["key"]: row["image"]["bytes"] for row in atlas.table("visualizations").to_pylist()}
     for row in (row for row in rows if row["layer"] == "conv2"):
         twin, *samples = row["visualizations"]
         names = ["channel+ sample-0", "channel+ sample-1", "channel+ sample-2"]
         assert [shown["variant"] for shown in (twin, *samples)] == ["channel+ (without_prior)", *names]
         assert {shown["twin"] for shown in samples} == {twin["key"]}
         assert twin["twin"] is None
-        assert len({images[shown["key"]] for shown in samples}) == 3
+        assert len({stored[shown["key"]] for shown in samples}) == 3
         assert all(shown["steps"] in (6, 8, 14, 16) for shown in samples)
         assert all(shown["percentile"] is not None for shown in samples)
 

@@ -73,7 +73,7 @@ def pages(site: Path) -> None:
     front = (site / "index.html").read_text()
     assert all(name in front for name in CALLS)
     links = re.findall(r'href="([^"#][^"]*\.html)"', front)
-    assert links == ["compare.html", "layers/0002-step_2.html", "layers/0004-step_4.html"]
+    assert links == ["compare.html", "columns.html", "layers/0002-step_2.html", "layers/0004-step_4.html"]
     assert all((site / urllib.parse.unquote(link)).is_file() for link in links)
 
 

@@ -116,6 +116,7 @@ def test_the_manifest_lists_exactly_what_is_there(finished: Path) -> None:
     parts = ("tables", "visualizations", "scan", "calibrations", "statistics", "examples")
     parts = (*parts, "activation_samples")
     there = {str(path.relative_to(finished)) for part in parts for path in (finished / part).rglob("*.parquet")}
+    there |= {str(path.relative_to(finished)) for path in (finished / "site" / "examples").iterdir()}
     assert {file.path for file in manifest.files} == there
     assert all((finished / file.path).stat().st_size == file.size_bytes for file in manifest.files)
 
@@ -560,12 +561,13 @@ def test_four_channels_without_a_dataset_make_an_atlas(tiny: Callable[..., RunCo
     ]
     quietly(tiny(*four, "model.input.std=[0.25]", "sweep.select.0.include=[conv2]"))
     (rows,) = tables(tmp_path / "atlas").values()
+    atlas = open_atlas(str(tmp_path / "atlas"))
     for row in rows:
         assert row["examples"] == []
         for shown in row["visualizations"]:
             assert shown["percentile"] is None
             assert shown["robustness_loss"] is not None or row["channel"] == 2  # the dead one
-            image = Image.open(io.BytesIO(shown["image"]["bytes"]))
+            image = atlas.image(row["unit"], shown["variant"])
             assert (image.mode, image.size) == ("L", (4 * 16, 16))  # its channels side by side
 
 

@@ -180,3 +180,16 @@ def test_it_is_refused_while_a_run_works_on_the_root(root: Path, capsys: pytest.
 def test_a_root_without_snapshots_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has no snapshot"):
         plan_prune(Store.open(str(tmp_path / "mistyped")), keep=2)
+
+
+def test_images_of_examples_stay_while_a_snapshot_lists_them(finished: Path, tiny: Callable[..., RunConfig]) -> None:
+    store = Store.open(str(finished))
+    before = set(store.list("site/examples"))
+    assert before <= {file.path for file in read_manifest(store, 1).files}
+    quietly(tiny("assemble.image_px=16"))
+    assert before < set(store.list("site/examples"))
+    with Lease(store):
+        prune(store, plan_prune(store, keep=1))
+    after = set(store.list("site/examples"))
+    assert after
+    assert after.isdisjoint(before)

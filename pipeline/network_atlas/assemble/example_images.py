@@ -5,7 +5,7 @@
 
 A whole image stands in a file of its own, which all channels of all layers share. A crop is a part of that file where
 this has enough pixels; else it is cut from the original, and stands in a sheet with the other crops of eight rows. In a
-dataset of a million images nearly every channel has others: there whole images would take six times as much as crops.
+dataset of a million images nearly every channel has others: there whole images would take nine times as much as crops.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ROWS_OF_SHEET, SHEET_COLUMNS = 8, 16
 ROWS_AT_ONCE = 256
 """Rows whose crops are in memory at a time: about 100 MB. Within them an image is decoded once."""
 SHOWN_OFTEN = 8
-"""Rows of a layer that show an image make up for its whole file: it takes as much as six crops."""
+"""Rows of a layer that show an image make up for its whole file: it takes as much as nine crops."""
 SHARP = 2 / 3
 """A crop is a part of the whole image's file if that has this share of `crop_px` there, or all pixels of the image."""
-WHOLE_QUALITY, SHEET_QUALITY = 75, 70
+QUALITY, METHOD = 75, 4
 GREY = (128, 128, 128)
 EDGES = ("top", "left", "bottom", "right")
 
@@ -167,7 +167,7 @@ class ExampleImages:
         scale = min(1.0, self._config.image_px / max(image.size))
         size = max(1, round(scale * image.height)), max(1, round(scale * image.width))
         everything = (0.0, 0.0, float(image.height), float(image.width))
-        data = webp(resized(image, everything, size), WHOLE_QUALITY)
+        data = webp(resized(image, everything, size), QUALITY, method=METHOD)
         config = self._preprocessing.config
         shown = self._preprocessing.source_box(
             (image.height, image.width), (0.0, 0.0, float(config.height), float(config.width))
@@ -188,7 +188,7 @@ class ExampleImages:
             top, left = (side * place for place in divmod(number, columns))
             sheet.paste(crop, (left, top))
             boxes[location] = (float(top), float(left), float(top + crop.height), float(left + crop.width))
-        return self._put(webp(sheet, SHEET_QUALITY), (sheet.height, sheet.width)), boxes
+        return self._put(webp(sheet, QUALITY, method=METHOD), (sheet.height, sheet.width)), boxes
 
     def _put(self, data: bytes, size: tuple[int, int]) -> FileEntry:
         path = example_image_path(hashlib.sha256(data).hexdigest(), size)

@@ -22,7 +22,7 @@ WHOLE_HEADER, WHOLE_BYTES_PER_PIXEL = 150, 0.18
 """Of the whole image of an example, as WebP."""
 WHOLE_SHARE = 0.75
 """Height of an image as a share of its width, and the model's part of it as a share of its longer side."""
-CROP_BYTES_PER_PIXEL = 0.18
+CROP_BYTES_PER_PIXEL = 0.23
 """Of a crop in a sheet, as WebP."""
 
 # Fixed parts of files: mostly the description of each column in the footer of a Parquet file.

@@ -26,6 +26,8 @@ from network_atlas.stats.sample import DECIMALS
 from network_atlas.store.channel_columns import CHANNEL_STATISTICS, STATISTICS
 from network_atlas.units import Channel, ClassLogit
 
+Subject = int | str
+"""What a row is about: a channel, or the text form of another unit."""
 STATUS_ORDER = ("diverged", "dead", "grey", "saturated", "weak", "unstable")
 """Worst first: a channel has the worst status of its pictures."""
 KEPT = (
@@ -55,8 +57,6 @@ class Sources:
     """From an example_id."""
     lists: ExampleLists
     limits: VerdictConfig
-    stored: Mapping[int | str, Mapping[Location, Stored]]
-    """What is stored of the examples of each row, by its subject: a channel, or the text form of another unit."""
     names: LayerNames | None
     """None without a dataset."""
     clear: LayerClarity | None
@@ -69,22 +69,33 @@ class Sources:
     """Columns about directions, by the unit's label."""
 
 
-def layer_rows(plan: LayerPlan, sources: Sources) -> list[Row]:
-    """Return one row per selected channel of a layer, then one per other unit that has pictures."""
-    return [_row(plan, subject, pictures, sources) for subject, pictures in _subjects(plan).items()]
+def layer_rows(plan: LayerPlan, sources: Sources, examples: Mapping[Subject, Sequence[Row]]) -> list[Row]:
+    """Return one row per selected channel of a layer, then one per other unit that has pictures.
+
+    `examples` are those of `listed_examples`, with their labels and what is stored of them (`with_images`).
+    """
+    return [_row(plan, subject, pictures, sources, examples[subject]) for subject, pictures in _subjects(plan).items()]
 
 
-def locations_of_rows(plan: LayerPlan, sources: Sources) -> dict[int | str, list[Location]]:
-    """Return which parts of which examples each row of `layer_rows` shows, by its subject."""
+def listed_examples(plan: LayerPlan, sources: Sources) -> dict[Subject, list[Row]]:
+    """Return the examples that each row of `layer_rows` shows."""
     return {
-        subject: [location_of(example) for example in _examples(subject, _made(pictures, sources), sources)]
+        subject: list(_examples(subject, _made(pictures, sources), sources))
         for subject, pictures in _subjects(plan).items()
     }
 
 
-def _subjects(plan: LayerPlan) -> dict[int | str, list[Picture]]:
+def with_images(examples: Iterable[Row], stored: Mapping[Location, Stored], sources: Sources) -> list[Row]:
+    """Return the examples of a row with their labels, and what is stored of their images."""
+    return [
+        {**example, "label": sources.label(example["example_id"]), **stored[location_of(example)].columns()}
+        for example in examples
+    ]
+
+
+def _subjects(plan: LayerPlan) -> dict[Subject, list[Picture]]:
     """Return what each row is about, with its pictures."""
-    subjects: dict[int | str, list[Picture]] = {channel: [] for channel in plan.channels}
+    subjects: dict[Subject, list[Picture]] = {channel: [] for channel in plan.channels}
     for picture in plan.pictures:
         channel = picture.channel if picture.channel in plan.channels else None
         subjects.setdefault(picture.subject if channel is None else channel, []).append(picture)
@@ -95,7 +106,9 @@ def _made(pictures: Sequence[Picture], sources: Sources) -> list[Picture]:
     return [picture for picture in pictures if picture.key in sources.pictures]
 
 
-def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sources: Sources) -> Row:
+def _row(
+    plan: LayerPlan, subject: Subject, pictures: Sequence[Picture], sources: Sources, examples: Sequence[Row]
+) -> Row:
     layer = plan.layer
     channel = subject if isinstance(subject, int) else None
     scan = sources.scan[channel] if sources.scan and channel is not None else None
@@ -122,7 +135,7 @@ def _row(plan: LayerPlan, subject: int | str, pictures: Sequence[Picture], sourc
         "status": _status(scan, [row for _, row in of_itself], planned=planned),
         "verdict": _verdict(of_itself),
         "visualizations": shown,
-        "examples": _joined(_examples(subject, [picture for picture, _ in made], sources), subject, sources),
+        "examples": examples,
         **statistics,
     }
 
@@ -211,7 +224,7 @@ def agreement(pictures: Sequence[Picture], sources: Sources) -> dict[str, float]
     return agreements
 
 
-def _examples(subject: int | str, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:
+def _examples(subject: Subject, pictures: Sequence[Picture], sources: Sources) -> Iterable[Row]:
     """Return the examples of a row: of its channel, or of the one unit that all its pictures describe."""
     if sources.scan is None:
         return []
@@ -222,18 +235,6 @@ def _examples(subject: int | str, pictures: Sequence[Picture], sources: Sources)
         return []
     measured = sources.calibrations.get(pictures[0].key, {})
     return sources.lists.of_reference(measured.get("reference") or [])
-
-
-def _joined(examples: Iterable[Row], subject: int | str, sources: Sources) -> list[Row]:
-    """Return examples with their labels, and what is stored of their images."""
-    return [
-        {
-            **example,
-            "label": sources.label(example["example_id"]),
-            **sources.stored[subject][location_of(example)].columns(),
-        }
-        for example in examples
-    ]
 
 
 def channel_statistics(layer: LayerSpec, channel: int, sources: Sources) -> Row:

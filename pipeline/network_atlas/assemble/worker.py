@@ -12,8 +12,8 @@ import numpy as np
 from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
 from network_atlas.assemble.bases import Bases, rounded
 from network_atlas.assemble.example_images import ExampleImages
-from network_atlas.assemble.examples import Crops, read_again
-from network_atlas.assemble.join import Sources, layer_rows, locations_of_rows, statistics_rows
+from network_atlas.assemble.examples import Crops, location_of, read_again
+from network_atlas.assemble.join import Sources, layer_rows, listed_examples, statistics_rows, with_images
 from network_atlas.assemble.lists import ExampleLists
 from network_atlas.assemble.naming import Naming
 from network_atlas.config.schema import RunConfig
@@ -90,7 +90,6 @@ class AssembleWorker:
             label=self._label,
             lists=self._lists,
             limits=self._config.assemble.verdict,
-            stored={},
             names=self._naming.of_layer(scan) if scan else None,
             clear=bases.clarity() if bases else None,
             monosemanticity=[rounded(score) for score in bases.monosemanticity()] if bases else (),
@@ -98,9 +97,14 @@ class AssembleWorker:
             directions=bases.of_directions(directions, stability) if bases else {},
         )
         plan = replace(task.plan, pictures=tuple(p for p in task.plan.pictures if not isinstance(p.unit, Cell)))
-        shown = locations_of_rows(plan, sources)
-        stored, images = self._images.of_rows(layer, list(shown.values()), examples=task.examples)
-        rows = layer_rows(plan, replace(sources, stored=dict(zip(shown, stored, strict=True))))
+        listed = listed_examples(plan, sources)
+        shown = [[location_of(example) for example in of_row] for of_row in listed.values()]
+        stored, images = self._images.of_rows(layer, shown, examples=task.examples)
+        examples = {
+            subject: with_images(of_row, of_images, sources)
+            for (subject, of_row), of_images in zip(listed.items(), stored, strict=True)
+        }
+        rows = layer_rows(plan, sources, examples)
         files = [*images, put_shard(self._store, atlas_directory(layer), rows, schemas.ATLAS)]
         if scan:
             statuses = {row["channel"]: row["status"] for row in rows if row["channel"] is not None}

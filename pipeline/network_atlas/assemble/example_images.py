@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from network_atlas.assemble.examples import WHOLE, Location, read_again
+from network_atlas.assemble.examples import Location, box_of, read_again
 from network_atlas.config.schema import AssembleConfig
 from network_atlas.dataset import Preprocessing, Source
-from network_atlas.dataset.crops import crop_box, original_box, resized, seen_box, webp
+from network_atlas.dataset.crops import crop_box, longer_side, original_box, resized, size_within, webp
 from network_atlas.dataset.preprocessing import Box
 from network_atlas.layers import LayerSpec
 from network_atlas.store.paths import example_image_path
@@ -145,9 +145,8 @@ class ExampleImages:
         size = stored.size if stored else (image.read().height, image.read().width)
         above, before = self._source.origin(example_id)
         config = self._preprocessing.config
-        everything = (0.0, 0.0, float(config.height), float(config.width))
         for location in locations:
-            box = everything if location[1:] == WHOLE else seen_box(layer, location[1], location[2], config)
+            box = box_of(layer, location, config)
             seen = original_box(size, self._preprocessing, box)
             source = self._preprocessing.source_box(size, crop_box(box, config))
             part = _part(source, stored, SHARP * self._config.crop_px) if stored else None
@@ -158,7 +157,7 @@ class ExampleImages:
                     box=_shifted(seen, above, before),
                     whole=stored,
                     seen=_scaled(seen, stored.scale) if stored else None,
-                    part=part or resized(image.read(), source, _within(source, self._config.crop_px)),
+                    part=part or resized(image.read(), source, size_within(source, self._config.crop_px)),
                 ),
             )
 
@@ -224,17 +223,7 @@ def _stored(cut: _Cut, sheet: FileEntry | None, parts: Mapping[Location, Box], l
 def _part(source: Box, whole: Whole, side_min_px: float) -> Box | None:
     """Return a box of an image in the pixels of its stored file; None if these are too few."""
     part = _scaled(source, whole.scale)
-    return part if whole.scale == 1 or _longer(part) >= side_min_px else None
-
-
-def _within(box: Box, side_px: int) -> tuple[int, int]:
-    """Return the height and width of a box whose longer side is made `side_px`."""
-    height, width = (side_px * side / _longer(box) for side in (box[2] - box[0], box[3] - box[1]))
-    return max(1, round(height)), max(1, round(width))
-
-
-def _longer(box: Box) -> float:
-    return max(box[2] - box[0], box[3] - box[1])
+    return part if whole.scale == 1 or longer_side(part) >= side_min_px else None
 
 
 def _scaled(box: Box, scale: float) -> Box:

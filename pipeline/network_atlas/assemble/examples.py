@@ -8,8 +8,10 @@ from typing import Any
 
 from PIL import Image
 
+from network_atlas.config.schema import InputConfig
 from network_atlas.dataset import Preprocessing, Source
 from network_atlas.dataset.crops import crop, original_box, seen_box
+from network_atlas.dataset.preprocessing import Box
 from network_atlas.errors import DatasetError, UnreadableImageError
 from network_atlas.layers import LayerSpec
 
@@ -34,6 +36,14 @@ def location_of(example: Mapping[str, Any]) -> Location:
     """Return which part of an example is shown."""
     row, column = (example["row"], example["column"]) if example["kind"] in OF_A_POSITION else WHOLE
     return example["example_id"], row, column
+
+
+def box_of(layer: LayerSpec, location: Location, config: InputConfig) -> Box:
+    """Return the box of the model's input that a location stands for: what its position sees, or everything."""
+    _, row, column = location
+    if (row, column) == WHOLE:
+        return 0.0, 0.0, float(config.height), float(config.width)
+    return seen_box(layer, row, column, config)
 
 
 class Crops:
@@ -63,10 +73,8 @@ class Crops:
         self, layer: LayerSpec, example_id: str, locations: Sequence[Location]
     ) -> Iterator[tuple[Location, Shown]]:
         image, (above, before) = read_again(self._source, example_id), self._source.origin(example_id)
-        config = self._preprocessing.config
-        whole = (0.0, 0.0, float(config.height), float(config.width))
         for location in locations:
-            box = whole if location[1:] == WHOLE else seen_box(layer, location[1], location[2], config)
+            box = box_of(layer, location, self._preprocessing.config)
             top, left, bottom, right = original_box((image.height, image.width), self._preprocessing, box)
             # A view is a part of a larger image; boxes are those of the image in the file.
             in_file = {"top": top + above, "left": left + before, "bottom": bottom + above, "right": right + before}

@@ -74,11 +74,19 @@ def crop(image: Image.Image, preprocessing: Preprocessing, box: Box, *, side_px:
     A side of less than 16 px of the input becomes 16. A box that reaches beyond the input is moved inside, and cut
     where it is larger than the input. The longer side of the result is `side_px`.
     """
-    top, left, bottom, right = crop_box(box, preprocessing.config)
-    source = preprocessing.source_box((image.height, image.width), (top, left, bottom, right))
-    longer = max(bottom - top, right - left)
-    size = (max(1, round(side_px * (bottom - top) / longer)), max(1, round(side_px * (right - left) / longer)))
-    return webp(resized(image, source, size), WEBP_QUALITY)
+    part = crop_box(box, preprocessing.config)
+    source = preprocessing.source_box((image.height, image.width), part)
+    return webp(resized(image, source, size_within(part, side_px)), WEBP_QUALITY)
+
+
+def size_within(box: Box, side_px: int) -> tuple[int, int]:
+    """Return the height and width of a box whose longer side is made `side_px`."""
+    height, width = (side_px * side / longer_side(box) for side in (box[2] - box[0], box[3] - box[1]))
+    return max(1, round(height)), max(1, round(width))
+
+
+def longer_side(box: Box) -> float:
+    return max(box[2] - box[0], box[3] - box[1])
 
 
 def crop_box(box: Box, config: InputConfig) -> Box:

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from network_atlas.config.overrides import options
+from network_atlas.config.overrides import is_choice
 
 Stamp = tuple[str, int, int]
 
@@ -28,14 +28,16 @@ def load(lines: list[str], loader: ConfigLoaderImpl) -> DictConfig:
     """Return the configuration with all overrides applied, as Hydra's loader does it: files first, then values."""
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(lines)
     loader.validate_sweep_overrides_legal(overrides, run_mode=RunMode.RUN, from_shell=False)
-    choices = [override for override in overrides if _chooses(override, loader)]
-    config = _of_files([str(override.input_line) for override in choices], loader)
-    ConfigLoaderImpl._apply_overrides_to_config([each for each in overrides if each not in choices], config)
+    choices: list[str] = []
+    values: list[Override] = []
+    for override in overrides:
+        if is_choice(override, loader):
+            choices.append(str(override.input_line))
+        else:
+            values.append(override)
+    config = _of_files(choices, loader)
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
     return config
-
-
-def _chooses(override: Override, loader: ConfigLoaderImpl) -> bool:
-    return bool(options(loader, override.key_or_group)) and not isinstance(override.value(), dict)
 
 
 def _of_files(choices: list[str], loader: ConfigLoaderImpl) -> DictConfig:

@@ -38,6 +38,7 @@ from network_atlas.config import chosen_files
 from network_atlas.config.explain import explain, missing
 from network_atlas.config.foreign_words import words
 from network_atlas.config.overrides import (
+    is_choice,
     no_such_choice,
     options,
     parse,
@@ -166,8 +167,7 @@ def _forced(override: Override, loader: ConfigLoaderImpl) -> str:
     line = str(override.input_line)
     if override.type is not OverrideType.CHANGE or override.package is not None:
         return line
-    is_choice = bool(options(loader, override.key_or_group)) and not isinstance(override.value(), dict)
-    return line if is_choice else f"++{line}"
+    return line if is_choice(override, loader) else f"++{line}"
 
 
 def _checked(config: DictConfig) -> RunConfig:

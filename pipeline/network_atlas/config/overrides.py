@@ -85,6 +85,11 @@ def options(loader: ConfigLoaderImpl, group: str) -> list[str]:
     return sorted(set(loader.repository.get_group_options(group, ObjectType.CONFIG)))
 
 
+def is_choice(override: Override, loader: ConfigLoaderImpl) -> bool:
+    """Say whether an override chooses a file of a group, as Hydra takes it, and sets no value."""
+    return bool(options(loader, override.key_or_group)) and not isinstance(override.value(), dict)
+
+
 def whole_list(path: str) -> str:
     """Return the advice to give the whole list, with an example."""
     return f"give the whole list instead: '{path}={ITEMS.get(path, '[...]')}'"

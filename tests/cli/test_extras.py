@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from network_atlas.cli.extras import EXTRA, LIBRARIES, MAKING
+from network_atlas.cli.arguments import OF_A_CONFIGURATION
+from network_atlas.cli.extras import EXTRA, LIBRARIES
 from network_atlas.cli.main import main
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -32,12 +33,13 @@ def test_extras_that_make_something_include_run_and_that_of_analysts_does_not() 
     assert own == {EXTRA, "analysis"}
 
 
-@pytest.mark.parametrize("command", MAKING)
+@pytest.mark.parametrize("command", OF_A_CONFIGURATION)
 def test_a_command_that_loads_a_network_names_the_extra(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert main([command, *(["*.pth"] if command == "watch" else [])]) == 1
+    needed = {"watch": ["*.pth"], "prior": ["train"]}
+    assert main([command, *needed.get(command, [])]) == 1
     assert re.fullmatch(
         rf"atlas: atlas {command} needs torch, .*pip install 'network-atlas\[run\]'.*\n", capsys.readouterr().err
     )

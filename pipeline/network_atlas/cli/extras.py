@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from network_atlas.cli.arguments import OF_A_CONFIGURATION
 from network_atlas.errors import SetupError
 
 EXTRA = "run"
 LIBRARIES = ("numba", "ray", "scipy", "sklearn", "threadpoolctl", "torch", "torchvision", "umap")
 """What the extra installs, by the names by which it is imported."""
-MAKING = ("run", "plan", "doctor", "layers", "watch")
-"""Commands that load a network."""
 
 
 def check_libraries(command: str) -> None:
     """Raise SetupError, before any work, for a command that loads a network where torch is not installed."""
-    if command in MAKING and find_spec("torch") is None:
+    if command in OF_A_CONFIGURATION and find_spec("torch") is None:
         raise _refusal(command, "torch")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from network_atlas.config.sampler import NoSampler
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.sweep import variant_name
 from network_atlas.config.twins import twin_of
@@ -28,8 +27,8 @@ def late_pictures(
     `source` is the key of the result in which the units were found; `kind` tells apart those found in one result.
     """
     settings = config.recipe(recipe)
-    is_chain = not isinstance(settings.sampler, NoSampler)  # samples are of channels, classes and neurons
-    names = [*([twin_of(recipe)] if settings.is_shaped else []), *([] if is_chain else [recipe])]
+    # Samples of a chain are of channels, classes and neurons.
+    names = [*([twin_of(recipe)] if settings.is_shaped else []), *([] if settings.chain else [recipe])]
     shared = {name: _shared(kind, source, name, plan, config) for name in names}
     return tuple(
         Picture(

@@ -8,6 +8,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -194,6 +195,20 @@ def browser() -> Iterator[Any]:
         opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@contextmanager
+def watched_page(browser: Any, *, files: bool = False, warnings: bool = False) -> Iterator[Any]:
+    """Open a page; at the end it had no error, nor a missing file or a warning where these are watched for."""
+    problems: list[str] = []
+    told = ("error", "warning") if warnings else ("error",)
+    with browser.new_page() as page:
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type in told else None)
+        if files:
+            page.on("requestfailed", lambda request: problems.append(f"{request.url} is missing"))
+        yield page
+        assert problems == []
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import two_meanings
-from conftest import INLINE, quietly
+from conftest import INLINE, quietly, watched_page
 from PIL import Image
 from two_meanings import BLUE, RED
 
@@ -142,11 +142,7 @@ def test_a_picture_without_prior_stands_before_one_with(config: RunConfig) -> No
 
 
 def test_in_a_browser_the_page_has_a_picture_of_each_group(config: RunConfig, browser: Any) -> None:
-    problems: list[str] = []
-    with browser.new_page() as page:
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        page.on("requestfailed", lambda request: problems.append(f"{request.url} is missing"))
+    with watched_page(browser, files=True) as page:
         layers = Path(config.store.root) / "site" / "layers"
         page.goto(f"{next(layers.glob('*-upper.html')).as_uri()}#channel=0")
         page.wait_for_selector(".circuits img")
@@ -162,4 +158,3 @@ def test_in_a_browser_the_page_has_a_picture_of_each_group(config: RunConfig, br
         page.wait_for_selector(".circuit a")
         left = "100 % of it is left over: saturation, gates, normalization or attention stand between, and these"
         assert f"{left} numbers say little" in page.inner_text(".circuit")
-        assert problems == []

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from conftest import INLINE, TINY, quietly
+from conftest import INLINE, TINY, quietly, watched_page
 from PIL import Image
 from planning import plan_of
 
@@ -206,10 +206,7 @@ def test_the_pages_of_a_snapshot_have_the_edges_too(config: RunConfig) -> None:
 
 def test_in_a_browser_maps_lie_over_the_images_and_links_lead_down_and_up(config: RunConfig, browser: Any) -> None:
     folder = (Path(config.store.root) / "site" / "layers").as_uri()
-    problems: list[str] = []
-    with browser.new_page() as page:
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    with watched_page(browser) as page:
         page.goto(f"{folder}/0002-conv2.html#channel=0")
         page.wait_for_selector(".overlays")
         overlays = page.locator(".examples .overlay:visible")
@@ -223,4 +220,3 @@ def test_in_a_browser_maps_lie_over_the_images_and_links_lead_down_and_up(config
         assert "0005-conv3.html#channel=" in page.url
         page.click(".circuit a[href*='0002-conv2']")
         page.wait_for_url("**/0002-conv2.html#channel=*")
-        assert problems == []

@@ -477,26 +477,28 @@ def test_a_convolution_adds_the_zeros_of_a_padding_that_it_alone_reads() -> None
     assert paddings(PaddedTwice) == 2
 
 
-def test_what_goes_into_a_padded_convolution_is_seen_as_it_is() -> None:
-    model = built(Padded)
+def inputs_of(kind: type[Net], name: str) -> tuple[Tensor, Tensor]:
+    """Return what goes into a module in the network's own pass, and in a frozen pass in which it is seen."""
+    model = built(kind)
+    module = model.get_submodule(name)
     assert freeze(model, IMAGES)
     seen: list[Tensor] = []
-    model.conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
     model(IMAGES)
-    frozen_forward(model, IMAGES, inputs=[model.conv])
-    assert seen[1].shape == seen[0].shape == (2, 8, 14, 14)
-    torch.testing.assert_close(seen[1], seen[0])
+    frozen_forward(model, IMAGES, inputs=[module])
+    return seen[0], seen[1]
+
+
+def test_what_goes_into_a_padded_convolution_is_seen_as_it_is() -> None:
+    own, frozen = inputs_of(Padded, "conv")
+    assert frozen.shape == own.shape == (2, 8, 14, 14)
+    torch.testing.assert_close(frozen, own)
 
 
 def test_what_goes_into_an_activation_is_seen_as_it_is() -> None:
-    model = built(Net)
-    assert freeze(model, IMAGES)
-    seen: list[Tensor] = []
-    model.act.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
-    model(IMAGES)
-    frozen_forward(model, IMAGES, inputs=[model.act])
-    torch.testing.assert_close(seen[1], seen[0])
-    assert seen[0].min() < 0
+    own, frozen = inputs_of(Net, "act")
+    torch.testing.assert_close(frozen, own)
+    assert own.min() < 0
 
 
 class Switching(Net):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import composed, quietly
+from conftest import composed, quietly, watched_page
 
 UNITS = [
     'sweep.select.0.include=["conv2"]',
@@ -31,14 +31,10 @@ def address(images: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def page(address: str, browser: Any) -> Iterator[Any]:
     """The page, opened from disk; at the end it had no error."""
-    problems: list[str] = []
-    with browser.new_page() as page:
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
+    with watched_page(browser, warnings=True) as page:
         page.goto(address)
         page.wait_for_function("() => document.body.dataset.ready === 'true'")
         yield page
-        assert problems == []
 
 
 @pytest.fixture

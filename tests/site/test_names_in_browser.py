@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import INLINE, quietly
+from conftest import INLINE, quietly, watched_page
 from digits_network import build, train, write_digits
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -73,13 +73,8 @@ def atlas(root: Path) -> Atlas:
 @pytest.fixture(scope="module")
 def page(root: Path, browser: Any) -> Iterator[Any]:
     """A page of a browser; at the end none had an error."""
-    problems: list[str] = []
-    with browser.new_page() as page:
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        page.on("requestfailed", lambda request: problems.append(f"{request.url} is missing"))
+    with watched_page(browser, files=True) as page:
         yield page
-    assert problems == []
 
 
 def channels(atlas: Atlas) -> list[dict[str, Any]]:

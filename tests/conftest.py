@@ -75,9 +75,27 @@ INLINE = ["executor=inline", "executor.threads=1"]
 RAY = ["executor=ray", "executor.workers=2"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have long tests come first: at the end each core takes over short ones, and none waits for a long one."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    about = "also what takes long and has a quicker test of its kind"
+    parser.addoption("--exhaustive", action="store_true", help=about)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is exhaustive unless it is asked for, and have long tests come first.
+
+    At the end each core then takes over short ones, and none waits for a long one.
+    """
+    if not config.getoption("--exhaustive"):
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items[:] = dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+@pytest.fixture(scope="session")
+def exhaustive(request: pytest.FixtureRequest) -> bool:
+    """Whether everything is to be tried, and not only a part."""
+    return bool(request.config.getoption("--exhaustive"))
 
 
 def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:

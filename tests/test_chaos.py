@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from chaos import KILLS, KINDS, RECEIPTS, Chaos, Report, schedule
 from forked import Forking
 from snapshots import Snapshot, differences
 
-SEEDS = (280, 83, 173) if os.environ.get("ATLAS_TEST_KILLS") else (280,)
+SEEDS = (280, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (83, 173)))
 """280: a node early in the run, a driver later, a worker last. The others: each of the three early, and late."""
 
 

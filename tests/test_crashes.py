@@ -1,7 +1,7 @@
 """A failure at any step of the filesystem changes nothing: the same work, done again, ends as if it had not failed.
 
 A small commit is stopped hard at every step, and gets an error at every fourth. A whole run gets one or the other, in
-turn, at every sixtieth step. With ATLAS_TEST_STEPS=1 everything is tried at each step (half an hour).
+turn, at every sixtieth step. With --exhaustive everything is tried at each step (half an hour).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from network_atlas.store.manifest import latest
 from network_atlas.store.receipts import is_whole, read_receipts
 from network_atlas.store.root import STAGING, STAGING_SECONDS, Store
 
-STEPS = os.environ.get("ATLAS_TEST_STEPS")
-EVERY = int(STEPS or 120)
-FIRST = {"error": 1, "stop": 1 if STEPS else 61}
+COMMIT_EVERY = {"error": 4, "gone": 4, "stop": 1}
+RUN_EVERY = 120
+"""Steps from one failure to the next."""
+RUN_FIRST = {"error": 1, "stop": 61}
 """The first step of a whole run at which each kind of failure is tried."""
 SMALL = [
     "scan.span=6",
@@ -49,16 +50,16 @@ def committed(root: Path) -> dict[str, list[dict[str, object]]]:
     return {task: pq.ParquetFile(root / path).read().to_pylist() for task, path in files.items()}
 
 
-@pytest.mark.parametrize(("how", "every"), [("error", int(STEPS or 4)), ("gone", int(STEPS or 4)), ("stop", 1)])
+@pytest.mark.parametrize("how", ["error", "gone", "stop"])
 def test_a_commit_that_fails_at_any_step_is_whole_or_not_there(
-    commits: Crashing, tmp_path: Path, how: str, every: int
+    commits: Crashing, tmp_path: Path, how: str, exhaustive: bool
 ) -> None:
     undisturbed = commits.work(tmp_path / "undisturbed")
     assert undisturbed.code == 0, undisturbed.output
     assert len(undisturbed.steps) > 50
     whole = committed(tmp_path / "undisturbed")
     assert list(whole) == ["a", "b", "c"]
-    for step in range(1, len(undisturbed.steps) + 1, every):
+    for step in range(1, len(undisturbed.steps) + 1, 1 if exhaustive else COMMIT_EVERY[how]):
         root = tmp_path / str(step)
         ended = commits.work(root, fail_at=step, how=how)
         assert ended.code in ((STOPPED,) if how == "stop" else (0, 1)), ended.output
@@ -84,13 +85,14 @@ def runs(forking: Forking, tmp_path_factory: pytest.TempPathFactory) -> Crashing
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("how", ["error", "stop"])
 def test_a_run_that_fails_at_a_step_is_resumed_as_if_it_had_not_failed(
-    runs: Crashing, images: Path, tmp_path: Path, how: str
+    runs: Crashing, images: Path, tmp_path: Path, how: str, exhaustive: bool
 ) -> None:
+    first, every = (1, 1) if exhaustive else (RUN_FIRST[how], RUN_EVERY)
     overrides = [*TINY, *INLINE, *SMALL, f'dataset.root="{images}"', "dataset.label=name"]
     undisturbed = runs.work(tmp_path / "undisturbed", overrides)
     assert undisturbed.code == 0, undisturbed.output
     whole = snapshot(tmp_path / "undisturbed")
-    for step in range(FIRST[how], len(undisturbed.steps) + 1, EVERY):
+    for step in range(first, len(undisturbed.steps) + 1, every):
         root = tmp_path / str(step)
         ended = runs.work(root, overrides, fail_at=step, how=how)
         if not ended.code and len(ended.steps) < step:

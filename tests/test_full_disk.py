@@ -81,7 +81,7 @@ def the_line_about(root: Path, output: str) -> str:
     [
         pytest.param(INLINE, 0, id="inline-0"),
         pytest.param(INLINE, 300, id="inline-300"),
-        pytest.param([*RAY, "executor.workers=1"], 60, marks=[pytest.mark.ray, pytest.mark.slow], id="ray-60"),
+        pytest.param([*RAY, "executor.workers=1"], 60, marks=[pytest.mark.ray, pytest.mark.exhaustive], id="ray-60"),
     ],
 )
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_space(

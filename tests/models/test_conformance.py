@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +24,7 @@ CORE = (
     "efficientnet_b0", "shufflenet_v2_x0_5",
     *("timm/xcit_nano_12_p16_224", "timm/levit_128s", "timm/pvt_v2_b0", "timm/edgenext_xx_small"),
 )  # fmt: skip
-"""Seconds each. The rest takes minutes and runs with ATLAS_TEST_FAMILIES=1."""
+"""A second each or a few. The rest takes minutes and is exhaustive."""
 TORCHVISION = {
     "alexnet": (64, 96),
     "convnext_tiny": (64, 96),
@@ -135,9 +134,10 @@ def spread(layers: tuple[LayerSpec, ...], count: int) -> list[LayerSpec]:
 
 
 NETWORKS = [
-    pytest.param(name, *sizes, id=name, marks=[] if name in CORE else [pytest.mark.slow, pytest.mark.timeout(1200)])
+    pytest.param(
+        name, *sizes, id=name, marks=[] if name in CORE else [pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+    )
     for name, sizes in {**TORCHVISION, **{f"timm/{name}": sizes for name, sizes in TIMM.items()}}.items()
-    if name in CORE or os.environ.get("ATLAS_TEST_FAMILIES")
 ]
 
 

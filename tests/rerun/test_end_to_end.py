@@ -1,4 +1,7 @@
-"""A network is trained, and trained further, while `atlas watch` works beside it in a process of its own."""
+"""A network is trained, and trained further, while `atlas watch` works beside it in a process of its own.
+
+Each part of it has a quicker test in `test_watch.py`.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def wait_until(condition: Callable[[], bool], watch: Forked, *, seconds: float =
         time.sleep(0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_training_further_is_followed_by_runs_and_a_half_written_checkpoint_harms_nothing(
     watching: Callable[..., Forked], tmp_path: Path
 ) -> None:

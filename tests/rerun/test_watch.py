@@ -11,20 +11,21 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import INLINE, TINY
+from forked import Forking
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from processes import PYTHON_PATH
 from tiny_network import build
 
+from network_atlas.cli.exit_codes import DRIFTED
 from network_atlas.cli.main import main
 from network_atlas.rerun import watch as module
 from network_atlas.rerun.children import Codes, Ended, atlas, quoted
@@ -58,12 +59,12 @@ def make(root: Path, images: Path, tmp_path: Path) -> Make:
     """Return a function that starts a watch over the checkpoints in `runs`."""
     overrides = [*TINY, *INLINE, f'dataset.root="{images}"', "dataset.label=name", f"store.root={root}"]
 
-    def started(pattern: str = "*.pth", **options: object) -> Watch:
+    def started(pattern: str = "*.pth", codes: Codes = CODES, **options: object) -> Watch:
         return Watch(
             pattern=f"{tmp_path}/runs/{pattern}",
             overrides=overrides,
             store=Store.open(str(root)),
-            options=Options(copies=tmp_path / "copies", codes=CODES, **options),
+            options=Options(copies=tmp_path / "copies", codes=codes, **options),
             say=lambda _: None,
         )
 
@@ -233,6 +234,19 @@ def test_a_pattern_without_files_is_said_once(root: Path, make: Make) -> None:
     assert "*.nothing" in said[0]
 
 
+def test_a_drift_over_its_threshold_is_told_with_the_diff(make: Make, root: Path, tmp_path: Path) -> None:
+    model = build()
+    model.get_submodule("conv3").weight.mul_(-1.5)
+    torch.save(model.state_dict(), tmp_path / "runs/a.pth")
+    told = tmp_path / "told.json"
+    codes = replace(CODES, drifted=DRIFTED)
+    watch_once(make(codes=codes, fail_over=("drift=0",), hooks=Hooks(drift=f"cat > {told}")), interval_seconds=0.01)
+    diff = Record(Store.open(str(root))).events[-1]["diff"]
+    assert json.loads(told.read_text())["diff"] == diff
+    assert (diff["exit_code"], diff["drifted"], diff["error"]) == (DRIFTED, True, None)
+    assert (Path(diff["out"]) / "summary.md").is_file()
+
+
 def test_a_hook_that_fails_is_recorded_and_the_watch_goes_on(make: Make, root: Path, tmp_path: Path) -> None:
     save(tmp_path / "runs/a.pth", 0.5)
     watch_once(make(hooks=Hooks(success="exit 9")), interval_seconds=0.01)
@@ -274,19 +288,18 @@ def test_mistakes_end_the_command_at_once(words: list[str], message: str, capsys
     assert message in capsys.readouterr().err
 
 
-def test_a_signal_stops_the_run_and_the_watch(images: Path, tmp_path: Path) -> None:
+def test_a_signal_stops_the_run_and_the_watch(forking: Forking, images: Path, tmp_path: Path) -> None:
     """In processes: the watch passes SIGTERM on, waits for the run, and says in its record that it was stopped."""
     (tmp_path / "runs").mkdir()
     save(tmp_path / "runs/a.pth", 0.5)
     root = tmp_path / "atlas"
     overrides = [*TINY, *INLINE, f'dataset.root="{images}"', f"store.root={root}", "optimize.steps=100000"]
-    command = [sys.executable, "-m", "network_atlas", "watch", f"{tmp_path}/runs/*.pth", "--interval", ".1", *overrides]
-    with (tmp_path / "log").open("w") as log:
-        watch = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": PYTHON_PATH}, stderr=log)
+    environment = {"PYTHONPATH": PYTHON_PATH}
+    watch = forking.atlas("watch", f"{tmp_path}/runs/*.pth", "--interval", ".1", *overrides, environment=environment)
     end = time.monotonic() + 60
     while not list(root.glob("receipts/scan/*")):
-        assert watch.poll() is None, (tmp_path / "log").read_text()
-        assert time.monotonic() < end, (tmp_path / "log").read_text()
+        assert watch.poll() is None, watch.output
+        assert time.monotonic() < end, watch.output
         time.sleep(0.05)
     watch.send_signal(signal.SIGTERM)
     assert watch.wait(60) == 75

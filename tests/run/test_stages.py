@@ -443,12 +443,9 @@ def test_killing_the_process_in_each_stage_changes_nothing(
     assert tables(tmp_path / "atlas") == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(
-    "ATLAS_TEST_KILLS" not in os.environ, reason="set ATLAS_TEST_KILLS=1; test_chaos has such kills too"
-)
 def test_on_ray_neither_kills_of_workers_and_drivers_nor_stops_change_anything(
     start: Callable[..., Command], tmp_path: Path, undisturbed: Tables
 ) -> None:
@@ -481,7 +478,7 @@ def test_the_death_of_ray_itself_ends_the_run_with_a_clear_message(start: Callab
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("child", ["(gcs_server)", "(raylet)"] if "ATLAS_TEST_KILLS" in os.environ else ["(raylet)"])
+@pytest.mark.parametrize("child", [pytest.param("(gcs_server)", marks=pytest.mark.exhaustive), "(raylet)"])
 def test_stopping_while_ray_starts_is_an_ordinary_stop(child: str, start: Callable[..., Command]) -> None:
     command = start(RAY)
     while not any(text(pid, "stat").split()[1:4:2] == [child, str(command.process.pid)] for pid in processes()):

@@ -27,6 +27,8 @@ OFFLINE = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
 """A network namespace that holds nothing but this machine."""
 
 PACKAGE_FOLDER = TESTS.parent / "pipeline"
+TEMPORARY = "a-long-name-" * 8
+"""Too long for the sockets of a Ray below it."""
 LIKE_LIBRARIES = ("numpy", "torch", "pyarrow", "pydantic", "ray", "rich", "pipeline", "psutil", "numba")
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -46,7 +48,7 @@ def locked_down(folder: Path, prefix: list[str]) -> subprocess.CompletedProcess[
 
     With a prefix as that user, who may write into two folders only: the root's and the one for temporary files.
     """
-    for name, mode in {"home": 0o555, "atlases": 0o755, "temporary": 0o700, "images": 0o755, "working": 0o755}.items():
+    for name, mode in {"home": 0o555, "atlases": 0o755, TEMPORARY: 0o700, "images": 0o755, "working": 0o755}.items():
         (folder / name).mkdir(mode=mode)
     write_images(folder / "images")
     for name in LIKE_LIBRARIES:
@@ -54,14 +56,14 @@ def locked_down(folder: Path, prefix: list[str]) -> subprocess.CompletedProcess[
         (folder / f"working/{name}.py").write_text(text)
     shutil.copy(TESTS / "tiny_network.py", folder / "working")
     if prefix:
-        for name in ("atlases", "temporary"):
+        for name in ("atlases", TEMPORARY):
             os.chown(folder / name, int(USER), int(USER))
     overrides = [*TINY, *RAY, "executor.workers=1"]
     overrides += [f'dataset.root="{folder}/images"', "dataset.label=name", f"store.root={folder}/atlases/tiny"]
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder / "home"),
-        "TMPDIR": str(folder / "temporary"),
+        "TMPDIR": str(folder / TEMPORARY),
         "PYTHONPATH": str(PACKAGE_FOLDER),
     }
     command = [*prefix, sys.executable, "-m", "network_atlas", "run", *overrides]
@@ -75,7 +77,7 @@ def works(command: list[str]) -> bool:
         return False
 
 
-def test_a_run_needs_no_network_no_home_and_no_name_and_takes_no_library_from_the_working_folder(
+def test_a_run_needs_no_network_no_home_and_no_name_is_silent_and_takes_no_library_from_the_working_folder(
     folder: Path, atlas_root: Path
 ) -> None:
     """On Ray, whose workers have the driver's working folder first on their path. One run for all: it takes long."""
@@ -83,8 +85,9 @@ def test_a_run_needs_no_network_no_home_and_no_name_and_takes_no_library_from_th
     prefix = [*(OFFLINE if user and works([*OFFLINE, "true"]) else []), *user]
     done = locked_down(folder, prefix)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Warning" not in done.stderr
+    ours = ("tiny_network:build", "scan ", "optimize ", "calibrate ", "assemble ", "site ")
+    others = [line for line in done.stderr.splitlines() if not line.startswith(ours)]
+    assert all("Failed to determine local IP" in line for line in others), done.stderr  # Ray's own, without a network
     if user:
         assert list((folder / "home").iterdir()) == []
     other = differences(snapshot(folder / "atlases/tiny"), snapshot(atlas_root))

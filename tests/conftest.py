@@ -20,6 +20,7 @@ import torch
 from forked import Forking
 from hypothesis import settings
 from PIL import Image
+from processes import without_fsync
 from rich.console import Console
 from tiny_network import build
 
@@ -37,6 +38,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 # pytest uses every core already. Further threads of torch wait for each other: a test may take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+without_fsync()
 settings.register_profile("any machine", deadline=None)  # a busy one may take seconds for what takes milliseconds
 settings.load_profile("any machine")
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from processes import PYTHON_PATH
+from processes import PYTHON_PATH, without_fsync
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,7 @@ def _load() -> None:
 
     cpu_target.typing_context.refresh()  # numba's rules of all types, which the first compiled function would load
     cpu_target.target_context.refresh()
+    without_fsync()
     gc.freeze()  # a collection in a forked process would copy all that was loaded here
 
 

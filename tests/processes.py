@@ -10,6 +10,11 @@ PYTHON_PATH = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.envir
 """PYTHONPATH of processes that a test starts: the tests' folder, then this process's own (the package's folder)."""
 
 
+def without_fsync() -> None:
+    """Have this process wait for no disk, as no test cuts the power: a small run would wait a hundred times."""
+    os.fsync = lambda _: None  # type: ignore[assignment]
+
+
 def processes() -> Iterator[int]:
     """Yield the ids of all processes."""
     return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())

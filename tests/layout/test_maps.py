@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from conftest import quietly
+from layout.icons import assert_icons_excite_their_cells
 
 from network_atlas import open_atlas
 from network_atlas.config.compose import compose
@@ -62,6 +63,14 @@ def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crop
         assert len(row["examples"]) == min(24, row["count"])
     # With fewest=1 nothing is left out: the cells of each grid hold all vectors.
     assert counts == {(layer, grid): count for layer, count in per_layer.items() for grid in (2, 4)}
+
+
+def test_icons_excite_their_cells_more_than_noise(composed_maps: Any, tmp_path: Path) -> None:
+    longer = ("recipes.icon.steps=64", "recipes.icon.coarse=0", "optimize/transform@recipes.icon.transform=none")
+    few = ("layout.layers=[conv3]", "layout.grids=[2]", "sweep.select.0.include=[conv3]")
+    config = composed_maps(f'store.root="{tmp_path / "atlas"}"', *few, *longer)
+    quietly(config)
+    assert_icons_excite_their_cells(config, tmp_path / "atlas", at_least=2)
 
 
 def test_a_vector_lies_in_the_cell_that_its_place_says(mapped_root: Path) -> None:

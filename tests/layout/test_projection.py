@@ -1,10 +1,16 @@
-"""Starts, turns and scaling of maps. UMAP itself: `test_planted.py`."""
+"""Starts, turns and scaling of maps, and UMAP on few vectors; on a whole run: `test_planted.py`."""
 
 from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from conftest import needs
+from processes import PYTHON_PATH
 
 from network_atlas.layout.projection import FEWEST, on_unit_square, project, start_positions, turned_to
 
@@ -57,10 +63,35 @@ def test_few_vectors_stay_in_the_arrangement_that_they_start_from(composed_maps)
     assert np.isfinite(on_unit_square(start[:1])).all()
 
 
+PROJECTED = """
+import json, numpy as np
+from network_atlas.config.compose import compose
+from network_atlas.layout.projection import project
+
+generator = np.random.default_rng(0)
+vectors = np.eye(4)[np.arange(30) % 2] + generator.uniform(0, 0.3, (30, 4))
+start = generator.normal(size=(30, 2)).astype(np.float32)
+layout = compose(["layout=main_layers"]).layout
+print(json.dumps([project(vectors.astype(np.float32), start, layout).tolist() for _ in range(2)]))
+"""
+"""Two maps of thirty vectors in two directions, from a start that mixes them."""
+
+
+@needs("umap")
+def test_umap_takes_vectors_in_two_directions_apart_and_is_the_same_again() -> None:
+    """Not compiled by numba, which would take a minute in a new environment."""
+    environment = os.environ | {"PYTHONPATH": PYTHON_PATH, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROJECTED], env=environment, capture_output=True, text=True, check=True
+    )
+    first, again = json.loads(done.stdout)
+    assert first == again
+    distances = np.linalg.norm(np.array(first)[:, None] - np.array(first), axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (distances.argmin(axis=1) % 2 == np.arange(30) % 2).all()
+
+
 @needs("umap")
 def test_umap_is_not_loaded_before_it_is_needed() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, network_atlas.layout.worker; assert not {'umap', 'sklearn', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -158,6 +158,9 @@ def test_bounds_follow_maps_until_they_change() -> None:
     total = bounds.sum(torch.add, (maps, maps), {})
     assert 4.0 <= bounds.of(total) < 4.2
     assert bounds.of(bounds.sum(torch.add, (maps, torch.ones(2, 3)), {})) is None
+    assert bounds.of(bounds.activation(torch.relu, (maps,), {})) == 2.0
+    assert bounds.of(bounds.activation(torch.relu_, (maps,), {})) == 2.0  # changed in place, and known
+    assert bounds.of(bounds.activation(torch.nn.functional.relu6, (10 * maps,), {})) is None
     maps.mul_(100)
     assert bounds.of(maps) is None
 

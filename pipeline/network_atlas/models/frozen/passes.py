@@ -325,6 +325,7 @@ _WAYS: dict[Function, Callable[[FrozenPass, Function, Any, Any], Any]] = {
     F.pad: FrozenPass._pad,
     F.linear: FrozenPass._linear,
     **dict.fromkeys(calls.ADDS, lambda run, *call: run._bounds.sum(*call)),
+    **dict.fromkeys(calls.ACTIVATIONS, lambda run, *call: run._bounds.activation(*call)),
     F.multi_head_attention_forward: FrozenPass._attend,
     F.scaled_dot_product_attention: lambda _, function, arguments, keywords: _mix(arguments, keywords),
 }

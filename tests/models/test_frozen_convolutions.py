@@ -32,7 +32,7 @@ def differences(
     geometry = geometry_of(call)
     assert geometry is not None
     ours = images.clone().requires_grad_()
-    output = Convolution.apply(ours, Kernels(call.weight, call.bias, geometry), activation, dtype)
+    output = Convolution.apply(ours, Kernels(call.weight, call.bias, geometry), activation, dtype, False)
     reference = images.double().requires_grad_()
     exact = torch.conv2d(reference, *(value.double() if isinstance(value, Tensor) else value for value in call[1:]))
     if activation is not None:

@@ -22,6 +22,10 @@ READ_ONLY = frozenset(
 """Functions that ask for a tensor's form and not for its values."""
 
 
+ADDS = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__)
+"""Functions that add."""
+
+
 class ConvolutionCall(NamedTuple):
     """The arguments of a two-dimensional convolution, as `torch.conv2d` names them."""
 
@@ -100,6 +104,10 @@ class Activation:
     def keeps_nan(self) -> bool:
         """Say whether oneDNN's version returns NaN for NaN, as torch's does; its bounds turn NaN into a bound."""
         return self.name not in ("relu", "hardtanh")
+
+    def is_exact(self, dtype: torch.dtype) -> bool:
+        """Say whether a number format has its numbers: bounds may be taken before or after rounding then."""
+        return torch.tensor(self.numbers, dtype=dtype).tolist() == list(self.numbers)
 
 
 def _relu(_input: Tensor, inplace: bool = False) -> Activation:

@@ -37,13 +37,23 @@ class Kernels:
         self._wide, self._corner = geometry.wide()
         self._prepared: dict[tuple[object, ...], Any] = {}
 
-    def forward(self, images: Tensor, activation: Activation | None) -> Tensor:
-        """Return the convolution of maps, (batch, channels, rows, columns), and what `activation` makes of it."""
+    @cached_property
+    def largest(self) -> tuple[float, float]:
+        """Return by how much an output can be larger than the largest input, and what the bias can add."""
+        factor = float(self.weight.abs().flatten(1).sum(dim=1).max())
+        return factor, 0.0 if self.bias is None else float(self.bias.abs().max())
+
+    def forward(self, images: Tensor, activation: Activation | None, *, is_finite: bool = False) -> Tensor:
+        """Return the convolution of maps, (batch, channels, rows, columns), and what `activation` makes of it.
+
+        `is_finite` says that no value of the convolution can be infinite or NaN.
+        """
         weight, bias = self._forward_weights(images)
         if self.geometry.beyond == (0, 0):
-            return convolved(images, weight, bias, self.geometry, activation)
+            return convolved(images, weight, bias, self.geometry, activation, is_finite=is_finite)
         # Libraries know padding of the same size on both sides: there are more outputs, and the right ones are cut out.
-        whole = convolved(images, weight, bias, self._wide, None)
+        inside, activation = (activation, None) if is_finite else (None, activation)
+        whole = convolved(images, weight, bias, self._wide, inside, is_finite=is_finite)
         (top, left), (height, width) = self._corner, self.weight.shape[2:]
         rows, columns = self.geometry.outputs((images.shape[2], images.shape[3]), (height, width))
         output = whole[:, :, top : top + rows, left : left + columns].contiguous(memory_format=order_of(whole))
@@ -146,10 +156,10 @@ class Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, images: Tensor, kernels: Kernels, activation: Activation | None, dtype: torch.dtype
+        ctx: Any, images: Tensor, kernels: Kernels, activation: Activation | None, dtype: torch.dtype, is_finite: bool
     ) -> Tensor:
-        """Return the convolution of `images` in the number format `dtype`."""
-        output = kernels.forward(images.to(dtype), activation)
+        """Return the convolution of `images` in the number format `dtype`; see `Kernels.forward`."""
+        output = kernels.forward(images.to(dtype), activation, is_finite=is_finite)
         ctx.kernels, ctx.activation, ctx.order = kernels, activation, order_of(output)
         ctx.input_shape, ctx.input_type = images.shape, images.dtype
         if activation is not None:
@@ -157,11 +167,11 @@ class Convolution(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         """Return the gradient of the images."""
         # Pooling gives gradients in another order than the maps had, and then every pass over both is slow.
         gradient = gradient.contiguous(memory_format=ctx.order)
         if ctx.activation is not None:
             (output,) = ctx.saved_tensors
             gradient = gradient_through(gradient, output, ctx.activation)
-        return ctx.kernels.backward(gradient, ctx.input_shape).to(ctx.input_type), None, None, None
+        return ctx.kernels.backward(gradient, ctx.input_shape).to(ctx.input_type), None, None, None, None

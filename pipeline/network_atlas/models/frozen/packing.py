@@ -11,10 +11,13 @@ from network_atlas.models.frozen.geometry import Geometry
 from network_atlas.models.frozen.memory_order import onednn_formats, order_of
 
 
-def is_packed(maps: Tensor) -> bool:
-    """Say whether oneDNN's convolution is called directly: on processors, for maps with their channels last."""
+def is_packed(maps: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Say whether oneDNN's convolution is called directly: on processors, for maps with their channels last.
+
+    `dtype` is the number format that the maps will have, if not their own.
+    """
     is_last = maps.device.type == "cpu" and maps.is_contiguous(memory_format=torch.channels_last)
-    return is_last and maps.dtype in onednn_formats()
+    return is_last and (dtype or maps.dtype) in onednn_formats()
 
 
 def form(maps: Tensor) -> tuple[object, ...]:
@@ -34,16 +37,26 @@ def packed(weight: Tensor, geometry: Geometry, maps: Tensor) -> Tensor:
 
 
 def convolved(
-    maps: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: Activation | None
+    maps: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: Geometry,
+    activation: Activation | None,
+    *,
+    is_finite: bool = False,
 ) -> Tensor:
-    """Return the convolution of maps with weights from `packed`, and what `activation` makes of it."""
+    """Return the convolution of maps with weights from `packed`, and what `activation` makes of it.
+
+    `is_finite` says that no value of the convolution can be infinite or NaN.
+    """
     where = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
     result: Tensor
     if not is_packed(maps):
         result = torch.conv2d(maps, weight, bias, *where)
     else:
         stride, padding, dilation, groups = where
-        inside = activation if activation is not None and activation.keeps_nan else Activation("none")
+        is_safe = activation is not None and (activation.keeps_nan or (is_finite and activation.is_exact(maps.dtype)))
+        inside = activation if activation is not None and is_safe else Activation("none")
         result = torch.ops.mkldnn._convolution_pointwise(
             maps, weight, bias, padding, stride, dilation, groups, inside.name, list(inside.numbers), inside.variant
         )

@@ -21,11 +21,13 @@ from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.activations import activate
 from network_atlas.models.frozen.attention import Linear as LinearMap
 from network_atlas.models.frozen.attention import can_mix, mix, self_attention
+from network_atlas.models.frozen.bounds import LARGEST, Bounds, activated
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall, PadCall
 from network_atlas.models.frozen.convolutions import Convolution, Kernels, can_be_uneven
 from network_atlas.models.frozen.geometry import Geometry, geometry_of
 from network_atlas.models.frozen.linears import Linear, Weights
 from network_atlas.models.frozen.norms import Factors, Norm, Normalization
+from network_atlas.models.frozen.packing import is_packed
 from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers, Recording
 
 
@@ -125,6 +127,7 @@ class FrozenPass(TorchFunctionMode):
         self._frozen = frozen
         self._ends = ends
         self._ahead: dict[int, _Ahead] = {}
+        self._bounds = Bounds()
         self._pads = 0
         self._unpadded: dict[int, tuple[Tensor, int]] = {}
         """Values whose padding is left to the convolution behind, by their `id`, and the paddings' keys."""
@@ -218,6 +221,7 @@ class FrozenPass(TorchFunctionMode):
             return result
         # Another tensor of the same memory: other calls may read the value without its padding.
         unpadded: Tensor = torch.ops.aten.alias(call.input)
+        self._bounds.note(unpadded, self._bounds.of(call.input))
         self._unpadded[id(unpadded)] = unpadded, key
         return unpadded
 
@@ -242,10 +246,15 @@ class FrozenPass(TorchFunctionMode):
         with_gradient = images.requires_grad and torch.is_grad_enabled()
         followers = self._followers(key, keeps_input=with_gradient)
         kernels = self._frozen.kernels(key, followers.norm, pad)
+        activation = followers.activation
+        wanted = activation is not None and not activation.keeps_nan and is_packed(images, dtype)
+        bound = self._bounds.behind(images, kernels, wanted=wanted)
+        is_finite = bound is not None and bound < LARGEST
         if with_gradient:
-            output = Convolution.apply(images, kernels, followers.activation, dtype)
+            output = Convolution.apply(images, kernels, activation, dtype, is_finite)
         else:
-            output = kernels.forward(images.to(dtype), followers.activation)
+            output = kernels.forward(images.to(dtype), activation, is_finite=is_finite)
+        self._bounds.note(output, activated(bound, activation))
         return self._mark(output, key, followers)
 
     def _normalize(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
@@ -315,6 +324,8 @@ _WAYS: dict[Function, Callable[[FrozenPass, Function, Any, Any], Any]] = {
     F.batch_norm: FrozenPass._normalize,
     F.pad: FrozenPass._pad,
     F.linear: FrozenPass._linear,
+    **dict.fromkeys(calls.ADDS, lambda run, *call: run._bounds.sum(*call)),
+    **dict.fromkeys(calls.ACTIVATIONS, lambda run, *call: run._bounds.activation(*call)),
     F.multi_head_attention_forward: FrozenPass._attend,
     F.scaled_dot_product_attention: lambda _, function, arguments, keywords: _mix(arguments, keywords),
 }

@@ -28,11 +28,8 @@ from network_atlas.store.root import Store
 Tiny = Callable[..., RunConfig]
 Images = dict[str, bytes]
 
-BEFORE: Images = {
-    f"{kind}/{number:03d}.png": png(number + seed)
-    for seed, kind in enumerate(("cat", "dog"))
-    for number in range(0, 100, 5)
-}
+BEFORE: Images = {f"cat/{number:03d}.png": png(number) for number in range(0, 100, 5)}
+BEFORE |= {f"dog/{number:03d}.png": png(number + 1) for number in range(0, 100, 5)}
 INSERTED, REMOVED, REPLACED = "cat/041.png", "dog/050.png", "cat/075.png"
 AFTER: Images = {**BEFORE, INSERTED: png(900), REPLACED: png(901) + b"\0"}
 del AFTER[REMOVED]

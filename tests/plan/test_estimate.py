@@ -58,7 +58,7 @@ def with_whole_shares(prepared: Prepared) -> Prepared:
 def test_work_is_counted_in_passes_and_divided_among_tasks(tiny: Callable[..., RunConfig]) -> None:
     cost = cost_of(with_whole_shares(prepare(tiny())))
     scan, optimize, calibrate, assemble = cost.stages
-    assert (scan.total, scan.reused, scan.tasks, scan.seconds, scan.longest) == (3, 0, 3, 12 * 2.0, 5 * 2.0)
+    assert (scan.total, scan.reused, scan.tasks, scan.seconds, scan.longest) == (3, 0, 3, 12 * 2.0, 6 * 2.0)
     assert (optimize.total, optimize.reused, optimize.tasks) == (36, 0, 9)
     assert (optimize.seconds, optimize.longest) == (36 * 4 * 0.5, 4 * 4 * 0.5)
     assert (calibrate.total, calibrate.tasks, calibrate.seconds) == (36, 9, 36.0)

@@ -59,7 +59,7 @@ ORDER = {
     "attributions": ("layer_index", "channel"),
     "circuits": ("layer_index", "channel", "group"),
     "edges": ("layer_index", "channel", "parent_index", "sign", "rank"),
-    "examples": ("number",),
+    "examples": ("example_id",),
     "activation_samples": ("layer_index", "example_id"),
 }
 """Columns by which rows are sorted; the rows of one layer's `atlas` keep their order, channels first."""
@@ -97,6 +97,9 @@ def read(
         table = _rows(table, ("layer", layers))
     if name in ORDER:
         table = table.sort_by([(column, "ascending") for column in ORDER[name]])
+    if name == "examples" and "number" in asked:  # files count the examples of their own span
+        numbers = pa.array(range(len(table)), pa.int64())
+        table = table.set_column(table.column_names.index("number"), schema.field("number"), numbers)
     return table.select(asked)
 
 

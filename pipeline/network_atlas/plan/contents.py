@@ -21,6 +21,10 @@ class Span:
     """One label per example; '' if unknown."""
     named: str = ""
     """Hash of the labels."""
+    sampled: int = 0
+    """The number of its examples whose values are all kept: those with the smallest hashes."""
+    measured: int = 0
+    """The number of its examples whose pixels go into the statistics of the images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

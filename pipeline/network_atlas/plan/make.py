@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
-from network_atlas.config.declare import SCAN
-from network_atlas.config.determines import determining
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.errors import ConfigError
@@ -15,7 +13,7 @@ from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec, ModelFacts
 from network_atlas.plan.attributions import attribution_keys, owners
 from network_atlas.plan.calibration import RANDOM_EXAMPLES
-from network_atlas.plan.contents import LayerPlan, Span
+from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.directions import with_directions
 from network_atlas.plan.expansion import Context, extra_pictures, pictures_of
 from network_atlas.plan.layouts import with_layouts
@@ -25,14 +23,10 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.recipes import recipe_of, takes_magnitude, takes_sample
 from network_atlas.plan.scans import Scans
 from network_atlas.plan.shares import Share
+from network_atlas.plan.spans import scanned_how, spans_of, statistics_keys
 from network_atlas.plan.sweep import Selection
 from network_atlas.plan.variants import has_units
 from network_atlas.stats.sample import sample_hash
-
-STATISTICS_ALGORITHM = 1
-"""Raise this number when the statistics of the same images change."""
-SCAN_ALGORITHM = 7
-"""Raise this number when the same scan gives other numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +58,14 @@ def make_plan(
     `weights_files` the SHA-256 of each file that recipes take a learned model from.
     Raises ConfigError for a variant that fits no selected layer, and for units that the model does not have.
     """
-    spans = _spans(dataset.examples, dataset.labels or [""] * len(dataset.examples), config)
-    scans = Scans(facts, _scanned_how(spans, config, dataset.sample_limit))
+    spans = spans_of(
+        dataset.examples,
+        dataset.labels or [""] * len(dataset.examples),
+        config,
+        sample_limit=dataset.sample_limit,
+        images_limit=dataset.images_limit,
+    )
+    scans = Scans(facts, scanned_how(spans, config))
     content = fingerprint("dataset", [span.content for span in spans])
     recipes = {
         name: fingerprint("recipe", recipe_of(config.recipe(name), config.model.input, dtype))
@@ -88,7 +88,7 @@ def make_plan(
     return Plan(
         layers=with_directions(with_layouts(layers, config.layout), config.sweep.directions, facts.lowest),
         spans=spans,
-        statistics_keys=tuple(_statistics_key(span, config, dataset.images_limit) for span in spans),
+        statistics_keys=statistics_keys(spans, config),
         sample_limit=dataset.sample_limit,
         images_limit=dataset.images_limit,
         block=config.sweep.block,
@@ -135,31 +135,4 @@ def _layer_plan(selection: Selection, pictures: tuple[Picture, ...], context: Co
         channels=selection.channels,
         pictures=pictures,
         scan_keys=context.scans.keys(selection.layer),
-    )
-
-
-def _spans(examples: Sequence[tuple[str, str]], labels: Sequence[str], config: RunConfig) -> tuple[Span, ...]:
-    # Settings that change the pixels behind an id: the seed of the views, and the size limit of an image.
-    reading = determining(config.dataset, SCAN)
-    size, spans = config.scan.span, []
-    for start in range(0, len(examples), size):
-        part = examples[start : start + size]
-        ids = tuple(example_id for example_id, _ in part)
-        # With its start: partials number their examples, so the same images elsewhere are another result.
-        content = fingerprint("span", start, part, reading)
-        part_labels = tuple(labels[start : start + size])
-        bounds, labels_hash = {"start": start, "stop": start + len(part)}, fingerprint("labels", part_labels)
-        spans.append(Span(**bounds, example_ids=ids, content=content, labels=part_labels, named=labels_hash))
-    return tuple(spans)
-
-
-def _scanned_how(spans: Sequence[Span], config: RunConfig, sample_limit: str) -> tuple[str, ...]:
-    """Return, for each span, a hash of all that determines its scan except the layer."""
-    settings = (determining(config.model.input, SCAN), determining(config.scan, SCAN), sample_limit)
-    return tuple(fingerprint("scan", SCAN_ALGORITHM, span.content, span.named, settings) for span in spans)
-
-
-def _statistics_key(span: Span, config: RunConfig, images_limit: str) -> str:
-    return fingerprint(
-        "dataset", STATISTICS_ALGORITHM, span.content, determining(config.model.input, SCAN), images_limit
     )

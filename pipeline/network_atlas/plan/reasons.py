@@ -41,8 +41,8 @@ class Basis:
     examples: int
     spans: tuple[str, ...]
     """A hash of each span's examples and labels."""
-    sample: str
-    """The largest hash of an example in the sample."""
+    sampled: tuple[int, ...] = ()
+    """The number of each span's examples in the sample, which says which they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +145,9 @@ def _of_scan(before: Basis, now: Basis) -> Iterator[str]:
         kept, new = set(before.spans), counted(len(now.spans), "span")
         count = f"{before.examples:,} -> {now.examples:,}" if before.examples != now.examples else f"{now.examples:,}"
         yield f"dataset: {count} examples, {sum(span not in kept for span in now.spans):,} of {new} changed"
-    elif before.sample != now.sample:
-        yield "the sample of examples changed"
+    sampled = dict(zip(before.spans, before.sampled, strict=False))
+    if others := sum(sampled.get(span, count) != count for span, count in zip(now.spans, now.sampled, strict=True)):
+        yield f"the sample has other examples of {counted(others, 'span')}"
     settings = _settings(before, now, ("scan.", "dataset.", "model.input."))
     # The same images at another place are the same dataset.
     if text := _listed([line for line in settings if not line.startswith("dataset.root:")]):

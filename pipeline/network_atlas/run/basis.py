@@ -10,12 +10,13 @@ import json
 import logging
 from collections.abc import Collection
 from dataclasses import asdict
+from typing import Any
 
 from network_atlas.config.determines import recorded
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.expansion import PICTURE_ALGORITHM
-from network_atlas.plan.make import SCAN_ALGORITHM, STATISTICS_ALGORITHM
 from network_atlas.plan.reasons import Basis, Reason, reasons
+from network_atlas.plan.spans import SCAN_ALGORITHM, STATISTICS_ALGORITHM
 from network_atlas.run.prepare import Prepared
 from network_atlas.store.manifest import Manifest, latest
 from network_atlas.store.root import Store
@@ -45,7 +46,7 @@ def basis_of(prepared: Prepared) -> Basis:
         dtypes=plan.dtypes,
         examples=len(prepared.examples),
         spans=tuple(fingerprint(span.content, span.named) for span in plan.spans),
-        sample=plan.sample_limit,
+        sampled=tuple(span.sampled for span in plan.spans),
     )
 
 
@@ -59,8 +60,10 @@ def read_basis(store: Store, manifest: Manifest) -> Basis:
     """Return what a snapshot's results follow from: as written, or else only what its manifest has."""
     data = store.read_if_there(_path(manifest))
     try:
-        raw = json.loads(data) if data else {}
-        return Basis(spans=tuple(raw.pop("spans")), **raw) if raw else _of_manifest(manifest)
+        raw: dict[str, Any] = json.loads(data) if data else {}
+        raw.pop("sample", None)  # earlier versions kept the sample's limit
+        raw |= {name: tuple(raw[name]) for name in ("spans", "sampled") if name in raw}
+        return Basis(**raw) if raw else _of_manifest(manifest)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         log.warning(
             "%s can't be read (%s); changes since snapshot %d are not named", _path(manifest), error, manifest.number
@@ -77,7 +80,6 @@ def _of_manifest(manifest: Manifest) -> Basis:
         dtypes={},
         examples=0,
         spans=(),
-        sample="",
     )
 
 

@@ -35,11 +35,12 @@ class ImageStatistics:
             self._product += (colours @ colours.T / colours.shape[1]).numpy()
             self._count += 1
 
-    def row(self, start: int, stop: int) -> dict[str, object]:
-        """Return the sums as `network_atlas.store.scan_schemas.DATASET_PARTIALS` has them."""
+    def row(self, ids: Sequence[str]) -> dict[str, object]:
+        """Return the sums of a span with the examples `ids`, as `store.scan_schemas.DATASET_PARTIALS` has them."""
         return {
-            "start": start,
-            "stop": stop,
+            "start": 0,
+            "stop": len(ids),
+            "first": ids[0],
             "count": self._count,
             "height": self._config.height,
             "width": self._config.width,

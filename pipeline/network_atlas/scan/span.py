@@ -18,7 +18,7 @@ from network_atlas.stats.sampled import RunningSample, Sampled
 
 
 class SpanScan:
-    """The scan of one task: turns indices in the span into numbers, classes and ids, and updates the statistics."""
+    """The scan of one task: turns indices in the span into classes and ids, and updates the statistics."""
 
     def __init__(self, task: ScanTask, config: ScanConfig, helpers: Helpers = NO_HELPERS) -> None:
         self._helpers = helpers
@@ -32,13 +32,13 @@ class SpanScan:
         self._sampled = [sample_hash(example_id) <= task.sample_limit for example_id in span.example_ids]
         self._sample = RunningSample(layers, sum(self._sampled))
         self._class_sums = ClassSums.empty(self._sizes, labels=labels)
-        self.partial = Partial.empty(layers, config, start=span.start, stop=span.stop, labels=labels)
+        self.partial = Partial.empty(layers, config, start=0, stop=len(span.example_ids), labels=labels)
 
     def update(self, reduced: Reduced, indices: Sequence[int]) -> None:
         """Take in some examples, which stand at `indices` of the span, in rising order."""
         # First of all, so that every statistic below leaves out the same examples.
         span, reduced = self._task.span, reduced.without_non_finite(self._sizes)
-        numbers = span.start + np.array(indices, np.int64)
+        numbers = np.array(indices, np.int64)
         classes = np.array([self._class_numbers.get(span.labels[index], -1) for index in indices], np.int32)
         images = [image for image, index in enumerate(indices) if self._sampled[index]]
         ids, labels = ([values[indices[image]] for image in images] for values in (span.example_ids, span.labels))

@@ -64,7 +64,7 @@ class ScanWorker:
         failures = self._scan(task, scan, images)
         files = self._put(task, scan) if task.layers else []
         if task.statistics_key:
-            row = images.row(task.span.start, task.span.stop)
+            row = images.row(task.span.example_ids)
             files.append(put_shard(self._store, "scan/dataset", [row], scan_schemas.DATASET_PARTIALS))
         if failures:
             files.append(put_shard(self._store, "failures/images", failures, scan_schemas.FAILURES))
@@ -84,12 +84,12 @@ class ScanWorker:
     def _put(self, task: ScanTask, scan: SpanScan) -> list[FileEntry]:
         span, sums = task.span, scan.class_sums
         files = [
-            put_partial(self._store, task.layers, scan.partial),
+            put_partial(self._store, task.layers, scan.partial, first=span.example_ids[0]),
             put_sample(self._store, task.layers, scan.sampled),
-            put_examples(self._store, span.start, span.example_ids, span.labels),
+            put_examples(self._store, span.example_ids, span.labels),
         ]
         if sums.labels:
-            files.append(put_class_sums(self._store, task.layers, sums, start=span.start, stop=span.stop))
+            files.append(put_class_sums(self._store, task.layers, sums, ids=span.example_ids))
         return files
 
     def _scan(self, task: ScanTask, scan: SpanScan, images: ImageStatistics) -> list[Failure]:

@@ -5,7 +5,9 @@
     activation_samples/   per layer and sampled example: all channels' values, and one activation vector
     examples/             per example: number, id, label
 
-Examples are numbered in the order of their ids, so that comparing numbers is comparing ids.
+Examples are numbered in the order of their ids, so that comparing numbers is comparing ids. Files count the examples of
+their own span, from 0, so that they stay as they are when images come or go elsewhere. Readers add the number of the
+examples in the spans before. A span is known by the id of its first example.
 """
 
 from __future__ import annotations
@@ -39,9 +41,14 @@ BEST = {"top": 1, "bottom": -1, "top_mean": 1, "bottom_mean": -1}
 """The lists of examples, with the sign of their order."""
 
 
-def put_partial(store: Store, layers: Sequence[LayerSpec], partial: Partial) -> FileEntry:
-    """Write the partial of a span; its channels are those of `layers`, one layer after the other."""
-    return put_columns(store, PARTIALS, _channel_columns(layers) | _partial_columns(partial), scan_schemas.PARTIALS)
+def put_partial(store: Store, layers: Sequence[LayerSpec], partial: Partial, *, first: str) -> FileEntry:
+    """Write the partial of the span that begins with an example; it numbers its own examples from 0.
+
+    Its channels are those of `layers`, one layer after the other.
+    """
+    columns = _channel_columns(layers) | _partial_columns(partial)
+    columns["first"] = [first] * len(partial.within)
+    return put_columns(store, PARTIALS, columns, scan_schemas.PARTIALS)
 
 
 def _channel_columns(layers: Sequence[LayerSpec]) -> dict[str, Column]:
@@ -86,26 +93,31 @@ def _classes_column(classes: TopClasses) -> Lists:
     return _best_column(classes.best, label=[classes.labels[index] for index in classes.classes[there]])
 
 
-def read_span(store: Store, path: str, layer: LayerSpec) -> tuple[int, int]:
-    """Return the first example of a partial's span and the one behind its last."""
-    columns = read_columns(store, path, ["start", "stop"], layer_index=layer.index)
-    return int(columns["start"][0]), int(columns["stop"][0])
+def read_span(store: Store, path: str, layer: LayerSpec) -> tuple[str, int]:
+    """Return the id of the first example of a partial's span, and the number of its examples."""
+    columns = read_columns(store, path, ["first", "stop"], layer_index=layer.index)
+    return str(columns["first"][0]), int(columns["stop"][0])
 
 
-def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig) -> Partial:
-    """Return the statistics of a layer from one partial, its lists as long as the configuration says."""
-    names = [name for name in scan_schemas.PARTIALS.names if name not in ("layer_index", "layer", "channel")]
+def read_partial(store: Store, path: str, layer: LayerSpec, config: ScanConfig, *, start: int) -> Partial:
+    """Return the statistics of a layer from one partial, its lists as long as the configuration says.
+
+    `start` is the number of its first example in the dataset.
+    """
+    names = [name for name in scan_schemas.PARTIALS.names if name not in ("layer_index", "layer", "channel", "first")]
     columns = read_columns(store, path, names, layer_index=layer.index)
     lengths = (config.top_k, config.bottom_k, config.spectrum_k, config.spectrum_k)
-    best = {name: _best_of(columns[name], sign, k) for (name, sign), k in zip(BEST.items(), lengths, strict=True)}
+    best = {
+        name: _best_of(columns[name], sign, k, start) for (name, sign), k in zip(BEST.items(), lengths, strict=True)
+    }
     return Partial(
-        start=int(columns["start"][0]),
-        stop=int(columns["stop"][0]),
+        start=start,
+        stop=start + int(columns["stop"][0]),
         positions=columns["positions"],
         non_finite=columns["non_finite"],
         within=columns["within"],
         minimum=columns["minimum"],
-        classes=_classes_of(columns["classes"], config.class_k),
+        classes=_classes_of(columns["classes"], config.class_k, start),
         spatial_maximum=_moments_of(columns, "spatial_maximum"),
         spatial_mean=_moments_of(columns, "spatial_mean"),
         spatial_maximum_histogram=_histogram_of(columns["spatial_maximum_histogram"]),
@@ -136,27 +148,30 @@ def _rows_and_ranks(lists: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return rows, np.arange(len(rows)) - starts[rows]
 
 
-def _best_of(lists: Lists, sign: int, k: int) -> TopK:
+def _best_of(lists: Lists, sign: int, k: int, start: int) -> TopK:
     rows, ranks = _rows_and_ranks(lists)
     assert isinstance(lists.values, Mapping)
     best = TopK.empty(len(lists.lengths), k, sign=sign)
     best.values[rows, ranks] = lists.values["value"]
-    best.numbers[rows, ranks] = lists.values["number"]
+    best.numbers[rows, ranks] = np.asarray(lists.values["number"]) + start
     best.at[rows, ranks] = lists.values["at"]
     return best
 
 
-def _classes_of(lists: Lists, k: int) -> TopClasses:
+def _classes_of(lists: Lists, k: int, start: int) -> TopClasses:
     rows, ranks = _rows_and_ranks(lists)
     assert isinstance(lists.values, Mapping)
     labels, classes = np.unique(np.asarray(lists.values["label"], dtype=np.str_), return_inverse=True)
     table = np.zeros((len(lists.lengths), k), np.int32)
     table[rows, ranks] = classes
-    return TopClasses(labels=tuple(labels.tolist()), best=_best_of(lists, 1, k), classes=table)
+    return TopClasses(labels=tuple(labels.tolist()), best=_best_of(lists, 1, k, start), classes=table)
 
 
-def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *, start: int, stop: int) -> FileEntry:
-    """Write the class sums of a span; each row of `sums` holds the channels of `layers`, one after the other."""
+def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *, ids: Sequence[str]) -> FileEntry:
+    """Write the class sums of a span with the examples `ids`.
+
+    Each row of `sums` holds the channels of `layers`, one after the other.
+    """
     classes, flat = len(sums.labels), np.empty(sums.sums.size)
     for part in channel_slices(layers):
         flat[part.start * classes : part.stop * classes].reshape(classes, -1)[:] = sums.sums[:, part]
@@ -164,8 +179,9 @@ def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *
     columns: dict[str, Column] = {
         "layer_index": np.repeat([layer.index for layer in layers], classes).astype(np.int32),
         "layer": [layer.name for layer in layers for _ in sums.labels],
-        "start": np.full(rows, start, np.int64),
-        "stop": np.full(rows, stop, np.int64),
+        "start": np.zeros(rows, np.int64),
+        "stop": np.full(rows, len(ids), np.int64),
+        "first": [ids[0]] * rows,
         "label": list(sums.labels) * len(layers),
         "count": sums.counts.T.reshape(-1),
         "sum": Lists(np.repeat([layer.channels for layer in layers], classes), flat),
@@ -173,14 +189,14 @@ def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *
     return put_columns(store, CLASSES, columns, scan_schemas.CLASS_SUMS)
 
 
-def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[int, ClassSums]:
-    """Return the start of a span, and its class sums for a layer."""
-    columns = read_columns(store, path, ["start", "label", "count", "sum"], layer_index=layer.index)
+def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[str, ClassSums]:
+    """Return the id of a span's first example, and the span's class sums for a layer."""
+    columns = read_columns(store, path, ["first", "label", "count", "sum"], layer_index=layer.index)
     labels = tuple(columns["label"].tolist())
     sums = columns["sum"].values.reshape(len(labels), layer.channels)
     counts = columns["count"][:, None]
-    start = int(columns["start"][0]) if labels else 0
-    return start, ClassSums(labels=labels, sizes=(layer.channels,), counts=counts, sums=sums)
+    first = str(columns["first"][0]) if labels else ""
+    return first, ClassSums(labels=labels, sizes=(layer.channels,), counts=counts, sums=sums)
 
 
 def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> FileEntry:
@@ -223,20 +239,17 @@ def read_sample(store: Store, paths: Iterable[str], layer: LayerSpec) -> Sample:
     )
 
 
-def put_examples(store: Store, start: int, ids: Sequence[str], labels: Sequence[str]) -> FileEntry:
-    """Write the ids and labels of the examples of a span; the first has the number `start`."""
+def put_examples(store: Store, ids: Sequence[str], labels: Sequence[str]) -> FileEntry:
+    """Write the ids and labels of the examples of a span."""
     columns: dict[str, Column] = {
-        "number": np.arange(start, start + len(ids), dtype=np.int64),
+        "number": np.arange(len(ids), dtype=np.int64),
         "example_id": list(ids),
         "label": list(labels),
     }
     return put_columns(store, EXAMPLES, columns, scan_schemas.EXAMPLES)
 
 
-def read_ids(store: Store, paths: Iterable[str]) -> NDArray[np.object_]:
-    """Return all examples' ids by number, (examples,), from the shards of all spans."""
-    shards = [read_columns(store, path, ["number", "example_id"]) for path in paths]
-    ids: NDArray[np.object_] = np.empty(sum(len(shard["number"]) for shard in shards), dtype=object)
-    for shard in shards:
-        ids[shard["number"]] = shard["example_id"]
-    return ids
+def read_ids(store: Store, paths: Iterable[str]) -> list[NDArray[np.object_]]:
+    """Return the ids of the examples of each span, (examples,), in the order of the spans."""
+    spans = [read_columns(store, path, ["example_id"])["example_id"].astype(object) for path in paths]
+    return sorted(spans, key=lambda ids: str(ids[0]))

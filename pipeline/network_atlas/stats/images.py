@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ def merge_images(rows: Sequence[Row], *, examples: int) -> dict[str, object]:
     """Return the statistics of the whole dataset, in the columns of `store.scan_schemas.DATASET_STATISTICS` but for
     the dataset's name.
 
-    Raises MergeError when the spans do not cover 0..`examples` exactly.
+    Raises MergeError when the spans do not have as many examples together.
     """
-    ordered = sorted(rows, key=lambda row: int(row["start"]))
-    check_cover([(row["start"], row["stop"]) for row in ordered], examples)
+    ordered = sorted(rows, key=lambda row: str(row["first"]))
+    ends = np.cumsum([int(row["stop"]) for row in ordered]).tolist()
+    check_cover(list(pairwise([0, *ends])), examples)
     count = sum(int(row["count"]) for row in ordered)
     magnitude, colour, product = (
         np.sum([np.asarray(row[name], dtype=np.float64) for row in ordered], axis=0) / max(1, count)

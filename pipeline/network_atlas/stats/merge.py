@@ -2,7 +2,7 @@
 
 The result depends on the examples that were scanned, not on how or in which order. Partials are merged in the order of
 their spans, in a tree of fixed shape, and only when the spans cover the dataset exactly. A gap or an overlap is an
-error that names it.
+error that names it. Files count the examples of their own span; numbers here are those of the whole dataset.
 """
 
 from __future__ import annotations
@@ -228,21 +228,36 @@ def read_layer_scan(
     Raises MergeError when the spans do not cover the dataset exactly.
     """
     under = {folder: [path for path in files if path.startswith(f"{folder}/")] for folder in FOLDERS}
-    spans = sorted((*read_span(store, path, layer), path) for path in under[PARTIALS])
-    covered = [(start, stop) for start, stop, _ in spans]
-    if not spans:
+    if not under[PARTIALS]:
         raise MergeError(f"no partial of {layer.name} was found; run the scan again")
-    check_cover(covered, covered[-1][1] if examples is None else examples)
+    ids = read_ids(store, under[EXAMPLES])
+    spans = _spans(store, under[PARTIALS], layer, ids)
+    check_cover([(start, stop) for start, stop, _ in spans], spans[-1][1] if examples is None else examples)
     classes = None
     if with_classes and under[CLASSES]:
-        # By the span's start: the order of the files means nothing, and the last bits of sums depend on the order.
+        # In the order of spans: that of the files means nothing, and the last bits of sums depend on the order.
         parts = sorted((read_class_sums(store, path, layer) for path in under[CLASSES]), key=lambda part: part[0])
         classes = merge_tree((sums for _, sums in parts), ClassSums.merge).present
     return LayerScan(
         layer,
         # Read as the tree asks for them: the partials of a large dataset would not fit into memory together.
-        merge_tree((read_partial(store, path, layer, config) for _, _, path in spans), Partial.merge),
+        merge_tree((read_partial(store, path, layer, config, start=start) for start, _, path in spans), Partial.merge),
         read_sample(store, under[SAMPLES], layer),
         classes,
-        read_ids(store, under[EXAMPLES]),
+        np.concatenate(ids),
     )
+
+
+def _spans(
+    store: Store, paths: Sequence[str], layer: LayerSpec, ids: Sequence[NDArray[np.object_]]
+) -> list[tuple[int, int, str]]:
+    """Return where the span of each partial begins and ends in the dataset, and the partial's path, in this order."""
+    starts = np.cumsum([0, *map(len, ids)]).tolist()
+    start_of = {str(of_span[0]): start for of_span, start in zip(ids, starts, strict=False)}
+    spans = []
+    for path in paths:
+        first, examples = read_span(store, path, layer)
+        if first not in start_of:
+            raise MergeError(f"no file lists the examples of the span that begins with {first!r}; run the scan again")
+        spans.append((start_of[first], start_of[first] + examples, path))
+    return sorted(spans)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from network_atlas.store.fields import LAYER_KEYS, field, table_schema
 
 _NUMBERED = [
-    field("number", pa.int64(), "the example's position in the order of example_id"),
+    field("number", pa.int64(), "the example's position in its span, in the order of example_id"),
     field("value", pa.float32(), "the value by which it is ranked", "activation"),
     field("at", pa.int32(), "flat position of the extreme value in the layer's map, row by row"),
 ]
@@ -18,8 +18,9 @@ _NUMBERED = [
 _BEST = pa.list_(pa.struct(_NUMBERED))
 
 _SPAN = [
-    field("start", pa.int64(), "first example of the span, counted in the order of example_id"),
-    field("stop", pa.int64(), "end of the span, exclusive"),
+    field("start", pa.int64(), "0: a span counts its own examples, in the order of example_id"),
+    field("stop", pa.int64(), "examples of the span", "examples"),
+    field("first", pa.string(), "example_id of the span's first example; spans are in this order"),
 ]
 
 
@@ -106,7 +107,11 @@ ACTIVATION_SAMPLES = table_schema(
 EXAMPLES = table_schema(
     "examples",
     [
-        field("number", pa.int64(), "the example's position in the order of example_id"),
+        field(
+            "number",
+            pa.int64(),
+            "the example's position in the order of example_id: of its span in a file, of all from open_atlas",
+        ),
         field("example_id", pa.string(), "stable name of the image within its dataset"),
         field("label", pa.string(), "the example's label, empty when unknown"),
     ],
@@ -121,8 +126,7 @@ _SIZES = [
 DATASET_PARTIALS = table_schema(
     "dataset_partials",
     [
-        field("start", pa.int64(), "first example of the span, counted in the order of example_id"),
-        field("stop", pa.int64(), "end of the span, exclusive"),
+        *_SPAN,
         field("count", pa.int64(), "examples behind these sums: of the first 256 of the sample", "examples"),
         *_SIZES,
         field("magnitude_sum", pa.list_(pa.float64()), "sum of the images' frequency magnitudes, see statistics"),

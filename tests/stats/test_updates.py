@@ -7,26 +7,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from network_atlas.stats import kernels
 from network_atlas.stats.classes import ClassSums
 from network_atlas.stats.histogram import BUCKETS, Histogram, bucket_of
 from network_atlas.stats.moments import Moments
 from network_atlas.stats.topk import TopClasses, TopK
 
 
-@given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 7), st.sampled_from([1, -1]))
+@given(st.integers(0, 2**16), st.integers(1, 40), st.integers(1, 24), st.integers(1, 12), st.sampled_from([1, -1]))
 @settings(deadline=None)  # the first call compiles
-def test_lists_of_the_best_are_those_of_sorting(seed: int, count: int, batch: int, sign: int) -> None:
-    generator = np.random.default_rng(seed)
-    values = generator.integers(-3, 4, (count, 3)).astype(np.float32)
+def test_lists_of_the_best_are_those_of_sorting(seed: int, count: int, batch: int, k: int, sign: int) -> None:
+    generator, channels = np.random.default_rng(seed), kernels.STRIP + 2
+    values = generator.integers(-3, 4, (count, channels)).astype(np.float32)  # many ties
     values[generator.random(values.shape) < 0.1] = np.nan
-    at = generator.integers(0, 99, (count, 3)).astype(np.int32)
-    best = TopK.empty(3, 4, sign=sign)
+    values[generator.random(values.shape) < 0.1] = -sign * np.inf  # the worst, which has a place while there is room
+    at = generator.integers(0, 99, values.shape).astype(np.int32)
+    best = TopK.empty(channels, k, sign=sign)
     for start in range(0, count, batch):
         part = slice(start, start + batch)
         best.update(values[part], at[part], np.arange(count, dtype=np.int64)[part] * 2)
-    for channel in range(3):
+    for channel in (0, 1, channels - 1):
         column = values[:, channel]
-        order = sorted(np.flatnonzero(~np.isnan(column)), key=lambda n, v=column: (-sign * v[n], n))[:4]
+        order = sorted(np.flatnonzero(~np.isnan(column)), key=lambda n, v=column: (-sign * v[n], n))[:k]
         filled = best.numbers[channel] >= 0
         assert best.numbers[channel][filled].tolist() == [2 * n for n in order]
         assert best.values[channel][filled].tolist() == column[order].tolist()

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.stats.kernels import compiled
+from network_atlas.stats.kernels import compiled, inlined
 
 BLOCK = 64
 WIDE = 128
@@ -32,8 +31,6 @@ Totals = tuple[Array, Array]
 """The sum of each lane and the sum of squares, over all blocks, float64 (lanes,)."""
 Into = tuple[Array, Array, Array, Array, Array, Array]
 """One array for each of `network_atlas.stats.reduced.FIELDS`, in their order: (images, channels)."""
-
-inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 @inlined

@@ -14,6 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Best = tuple[Array, Array, Array]
+"""Values, numbers and positions of lists of the best, best first: (channels, k). Empty entries have the number -1."""
+Chosen = tuple[Array, Array]
+"""Values, each times the sign of its list, and which examples they are of: (examples,)."""
+STRIP = 64
+"""Channels that are looked at together: their values on 64 examples are in the first cache."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -23,6 +29,10 @@ def compiled(function: Function) -> Function:
         return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+
+
+inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
+"""Compile a function as a part of those that call it."""
 
 
 @compiled
@@ -57,40 +67,90 @@ def add_moments(
 
 
 @compiled
-def add_best(values: Array, at: Array, numbers: Array, sign: int, best: tuple[Array, Array, Array]) -> None:
+def add_best(values: Array, at: Array, numbers: Array, sign: int, best: Best) -> None:
     """Put `values`, (examples, channels), of examples with `numbers`, (examples,), into lists of the best.
 
-    `best` are the lists' values, numbers and positions, each (channels, k). Numbers rise, from call to call too, so of
-    equal examples the earlier one stays.
+    Numbers rise, from call to call too, so of equal examples the earlier one stays.
+
+    Most examples are compared with the last entry alone. A list changes once, for all examples that enter it: long
+    lists lie outside the cache, and one by one each example would move half of its list.
     """
-    best_values, best_numbers, best_at = best
+    best_values, best_numbers, _ = best
     examples, channels = values.shape
     k = best_values.shape[1]
     if k == 0:
         return
-    # The last entries are copied side by side: most examples are compared with them alone.
-    worst, filled = best_values[:, k - 1].copy(), best_numbers[:, k - 1] >= 0
-    for example in range(examples):
-        row = values[example]
-        for c in range(channels):
-            value = row[c]
-            # `value == value` is false for NaN, which never enters a list.
-            if not (sign * value > sign * worst[c] or (not filled[c] and value == value)):
-                continue
-            rank = k - 1
-            while rank > 0 and (best_numbers[c, rank - 1] < 0 or sign * value > sign * best_values[c, rank - 1]):
-                best_values[c, rank] = best_values[c, rank - 1]
-                best_numbers[c, rank] = best_numbers[c, rank - 1]
-                best_at[c, rank] = best_at[c, rank - 1]
-                rank -= 1
-            best_values[c, rank], best_numbers[c, rank], best_at[c, rank] = value, numbers[example], at[example, c]
-            worst[c], filled[c] = best_values[c, k - 1], best_numbers[c, k - 1] >= 0
+    factor = np.float32(sign)  # not an integer: that times float32 is float64
+    worst, is_open = np.empty(STRIP, np.float32), np.empty(STRIP, np.bool_)
+    counts, entering = np.empty(STRIP, np.int64), np.empty((STRIP, examples), np.int32)
+    chosen = (np.empty(examples, np.float32), np.empty(examples, np.int32))
+    for start in range(0, channels, STRIP):
+        width = min(STRIP, channels - start)
+        for c in range(width):
+            worst[c], is_open[c] = factor * best_values[start + c, k - 1], best_numbers[start + c, k - 1] < 0
+        counts[:] = 0
+        for example in range(examples):
+            row = values[example, start : start + width]
+            for c in range(width):
+                value = factor * row[c]
+                # `value == value` is false for NaN, which never enters a list.
+                if value > worst[c] or (is_open[c] and value == value):
+                    entering[c, counts[c]] = example
+                    counts[c] += 1
+        for c in range(width):
+            if counts[c]:
+                count = _sort(values, start + c, factor, entering[c, : counts[c]], k, chosen)
+                _merge(start + c, factor, chosen, count, numbers, at, best)
+
+
+@inlined
+def _sort(values: Array, channel: int, factor: np.float32, entering: Array, k: int, into: Chosen) -> int:
+    """Put the best `k` of some examples in order, and return how many there are; of equal ones the first is better."""
+    sorted_values, sorted_examples = into
+    count = 0
+    for example in entering:
+        value = factor * values[example, channel]
+        if count < k:
+            count += 1
+        elif not value > sorted_values[k - 1]:
+            continue
+        rank = count - 1
+        while rank > 0 and value > sorted_values[rank - 1]:
+            sorted_values[rank], sorted_examples[rank] = sorted_values[rank - 1], sorted_examples[rank - 1]
+            rank -= 1
+        sorted_values[rank], sorted_examples[rank] = value, example
+    return count
+
+
+@inlined
+def _merge(channel: int, factor: np.float32, chosen: Chosen, count: int, numbers: Array, at: Array, best: Best) -> None:
+    """Merge the first `count` of sorted examples into a channel's list, from the end of both."""
+    best_values, best_numbers, best_at = best
+    sorted_values, sorted_examples = chosen
+    k = best_values.shape[1]
+    last, new = k - 1, count - 1
+    while last >= 0 and best_numbers[channel, last] < 0:
+        last -= 1
+    while last + new + 2 > k:  # the worst are left out; of equal ones, those that come now
+        if last >= 0 and sorted_values[new] > factor * best_values[channel, last]:
+            last -= 1
+        else:
+            new -= 1
+    while new >= 0:
+        rank = last + new + 1
+        if last >= 0 and sorted_values[new] > factor * best_values[channel, last]:
+            best_values[channel, rank] = best_values[channel, last]
+            best_numbers[channel, rank], best_at[channel, rank] = best_numbers[channel, last], best_at[channel, last]
+            last -= 1
+        else:
+            example = sorted_examples[new]
+            best_values[channel, rank] = factor * sorted_values[new]  # the sign twice: the value as it was
+            best_numbers[channel, rank], best_at[channel, rank] = numbers[example], at[example, channel]
+            new -= 1
 
 
 @compiled
-def add_class_best(
-    values: Array, at: Array, numbers: Array, classes: Array, best: tuple[Array, Array, Array], best_classes: Array
-) -> None:
+def add_class_best(values: Array, at: Array, numbers: Array, classes: Array, best: Best, best_classes: Array) -> None:
     """Put examples of `classes`, (examples,), into lists of the best example of each class; see `add_best`.
 
     `best_classes` is (channels, k). Examples of class -1, which have no known label, are left out.

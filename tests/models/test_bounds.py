@@ -170,5 +170,18 @@ def test_an_upper_bound_ends_growth_and_what_may_not_be_finite_stays_so() -> Non
     assert activated(1e9, RELU) == 1e9
     assert activated(1e9, None) == 1e9
     assert activated(None, RELU6) is None
-    for bound in (math.nan, math.inf, 2 * LARGEST):
-        assert math.isnan(activated(bound, RELU6) or 0.0)
+    for bound in (math.inf, 2 * LARGEST):
+        assert activated(bound, RELU6) == bound
+    assert math.isnan(activated(math.nan, RELU6) or 0.0)
+
+
+def test_maps_are_measured_where_their_bound_has_grown_too_large() -> None:
+    bounds, maps = Bounds(), torch.ones(1, 1, 2, 2)
+    weight = torch.full((1, 1, 1, 1), 2.0)
+    geometry = geometry_of(ConvolutionCall(torch.empty(0), weight))
+    assert geometry is not None
+    kernels = Kernels(weight, None, geometry)
+    bounds.note(maps, LARGEST)
+    assert (bounds.behind(maps, kernels, wanted=False) or 0.0) > LARGEST
+    assert 2.0 <= (bounds.behind(maps, kernels, wanted=True) or 0.0) < 2.2
+    assert bounds.of(maps) == 1.0

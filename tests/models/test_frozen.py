@@ -188,7 +188,7 @@ class Padded(Net):
 
 
 class PaddedAtTheEnd(Padded):
-    """As TensorFlow pads for strides, which only depthwise kernels can take over."""
+    """As TensorFlow pads for strides, which depthwise and dense kernels can take over."""
 
     pad = (0, 1, 0, 1)
 
@@ -219,6 +219,14 @@ class PaddedAtTheEndDensely(Padded):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(8, 8, 3, stride=2)
+
+
+class PaddedAtTheEndInGroups(Padded):
+    pad = (0, 1, 0, 1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, stride=2, groups=2)
 
 
 class PaddedWithOnes(Padded):
@@ -254,8 +262,8 @@ class PaddedTwice(Padded):
 
 
 PADDED = [
-    Padded, PaddedAtTheEnd, PaddedUnevenly, PaddedForThrees, PaddedAtTheEndDensely, PaddedWithOnes, PaddedAndAdded,
-    PaddedAndReadTwice, PaddedAndMeasured, PaddedTwice,
+    Padded, PaddedAtTheEnd, PaddedUnevenly, PaddedForThrees, PaddedAtTheEndDensely, PaddedAtTheEndInGroups,
+    PaddedWithOnes, PaddedAndAdded, PaddedAndReadTwice, PaddedAndMeasured, PaddedTwice,
 ]  # fmt: skip
 
 NETWORKS = [
@@ -468,11 +476,13 @@ def test_a_convolution_adds_the_zeros_of_a_padding_that_it_alone_reads() -> None
             frozen_forward(model, IMAGES, outputs=[model.get_submodule(seen)] if seen else [])
         return sum(event.name == "aten::constant_pad_nd" for event in profiled.events())
 
-    for kind in (Padded, PaddedAtTheEnd, PaddedUnevenly, PaddedForThrees, PaddedAndAdded):
+    for kind in (
+        Padded, PaddedAtTheEnd, PaddedUnevenly, PaddedForThrees, PaddedAtTheEndDensely, PaddedAndAdded,
+    ):  # fmt: skip
         assert paddings(kind) == 0, kind
         assert paddings(kind, seen="pad_module") == 1, kind
         assert paddings(kind, seen="conv") == 0, kind
-    for kind in (PaddedAtTheEndDensely, PaddedWithOnes, PaddedAndReadTwice, PaddedAndMeasured):
+    for kind in (PaddedAtTheEndInGroups, PaddedWithOnes, PaddedAndReadTwice, PaddedAndMeasured):
         assert paddings(kind) == 1, kind
     assert paddings(PaddedTwice) == 2
 

@@ -227,8 +227,9 @@ class _Loop:
         tensors, parameterization = self.slots.tensors, self._recipe.parameterization
         flat = gradient.flatten(1)
         # Flags on the device: reading one here would make the processor wait for the GPU at every step.
-        tensors["broken"] |= ~flat.isfinite().all(dim=1)
-        tensors["moved"] |= (flat != 0).any(dim=1)
+        largest = flat.abs().amax(dim=1)  # NaN where any is
+        tensors["broken"] |= ~largest.isfinite()
+        tensors["moved"] |= largest != 0
         whole = (~tensors["broken"]).view(-1, *[1] * (gradient.ndim - 1))
         # where, not a product: NaN times zero is NaN.
         clean = torch.where(whole, gradient, torch.zeros_like(gradient))

@@ -39,6 +39,9 @@ class Target:
         read: dict[str, list[Tensor]] = {layer.name: [] for layer in self.layers}
         latest: dict[str, Tensor] = {}
         prepared = normalize(images, self.input)
+        if prepared.requires_grad:
+            # The network's gradient has its channels last, in which order all that is before the network is slow.
+            prepared.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
 
         def receive(layer: LayerSpec, maps: Tensor) -> None:
             latest[layer.name] = maps
@@ -46,8 +49,11 @@ class Target:
         # Where several layers are read, an in-place operation would change the maps of one before it: keep copies.
         keep = len(self.layers) > 1
         with capture(self.model, self.layers, receive, stop=True, keep=keep, before=self.before_activation) as run:
-            for part, rows in pieces(len(images), images.device):
-                run(filled(prepared[part], rows))
+            sizes = [(part.stop - part.start, rows) for part, rows in pieces(len(images), images.device)]
+            # Not slices: the gradient of each would be as large as all images, and all of these are added.
+            parts = torch.split(prepared, [count for count, _ in sizes])
+            for part, (count, rows) in zip(parts, sizes, strict=True):
+                run(filled(part, rows))
                 for name, maps in latest.items():
-                    read[name].append(maps[: part.stop - part.start])
+                    read[name].append(maps[:count])
         return {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in read.items()}

@@ -76,13 +76,10 @@ class Bounds:
 
 
 def activated(bound: float | None, activation: Activation | None) -> float | None:
-    """Return the bound of an activation's output from that of its input."""
-    if bound is None or activation is None:
-        return bound
-    if not bound < LARGEST:
-        return math.nan
-    # The other activations give no values larger than they get.
-    return max(map(abs, activation.numbers)) if activation.name == "hardtanh" else bound
+    """Return the bound of an activation's output from that of its input, which may be too large to say anything."""
+    if bound is not None and bound < LARGEST and activation is not None and activation.name == "hardtanh":
+        return max(map(abs, activation.numbers))
+    return bound  # the other activations give no values larger than they get
 
 
 def _enlarged(bound: float, kernels: Kernels) -> float:

@@ -143,7 +143,7 @@ def _way_back(weight: Tensor, geometry: Geometry) -> str:
     if geometry.groups == 1 and weight.shape[1] <= FEW_CHANNELS:
         return "joint"
     is_depthwise = geometry.groups > 1 and weight.shape[1] == 1
-    return "phases" if is_depthwise or tuple(kernel) == (1, 1) else "torch"
+    return "phases" if is_depthwise or geometry.groups == 1 or tuple(kernel) == (1, 1) else "torch"
 
 
 def can_be_uneven(weight: Tensor, geometry: Geometry) -> bool:

@@ -18,7 +18,7 @@ from network_atlas.models.frozen.packing import convolved, packed
 
 
 class Phases:
-    """The gradient of maps of one shape, each phase by a convolution of its own: for depthwise kernels."""
+    """The gradient of maps of one shape, each phase by a convolution of its own: for depthwise and dense kernels."""
 
     def __init__(self, weight: Tensor, geometry: Geometry, gradient: Tensor, input_shape: torch.Size) -> None:
         self._weight, self._geometry, self._input_shape = weight, geometry, input_shape

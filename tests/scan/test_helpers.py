@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -38,3 +40,28 @@ def test_what_a_helper_raises_is_raised() -> None:
 
     with pytest.raises(ValueError, match="no"):
         Helpers(2).do([lambda: None, fail])
+
+
+def test_others_are_done_before_what_a_helper_raises_is_raised() -> None:
+    done = []
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    def take_long() -> None:
+        time.sleep(0.05)
+        done.append("long")
+
+    with pytest.raises(ValueError, match="no"):
+        Helpers(2).do([fail, take_long])
+    assert done == ["long"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_results_are_in_the_order_of_the_work(count: int) -> None:
+    def slowly(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    asked = [0.03, 0.0, 0.01]
+    assert Helpers(count).do([partial(slowly, seconds) for seconds in asked]) == asked

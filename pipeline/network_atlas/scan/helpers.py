@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
-Work = Callable[[], None]
+_T = TypeVar("_T")
 
 
 class Helpers:
@@ -15,14 +16,13 @@ class Helpers:
         self.count = count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="scan") if count > 1 else None
 
-    def do(self, works: Sequence[Work]) -> None:
-        """Do all of `works`, which touch nothing in common, and return when they are done; raise what one raises."""
+    def do(self, works: Sequence[Callable[[], _T]]) -> list[_T]:
+        """Do all of `works`, which touch nothing in common; return what they return, or raise what one raises."""
         if self._pool is None or len(works) < 2:
-            for work in works:
-                work()
-            return
-        for future in [self._pool.submit(work) for work in works]:
-            future.result()
+            return [work() for work in works]
+        futures = [self._pool.submit(work) for work in works]
+        wait(futures)  # for all, also where one raises: none may go on when the task is tried again
+        return [future.result() for future in futures]
 
 
 NO_HELPERS = Helpers(1)

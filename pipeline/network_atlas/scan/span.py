@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -42,13 +42,12 @@ class SpanScan:
         classes = np.array([self._class_numbers.get(span.labels[index], -1) for index in indices], np.int32)
         images = [image for image, index in enumerate(indices) if self._sampled[index]]
         ids, labels = ([values[indices[image]] for image in images] for values in (span.example_ids, span.labels))
-        self._helpers.do(
-            [
-                *self.partial.updates(reduced, numbers, classes),
-                partial(self._class_sums.update, reduced.spatial_mean, classes),
-                partial(self._sample.update, reduced, images, ids, labels),
-            ]
-        )
+        works: list[Callable[[], None]] = [
+            *self.partial.updates(reduced, numbers, classes),
+            partial(self._class_sums.update, reduced.spatial_mean, classes),
+            partial(self._sample.update, reduced, images, ids, labels),
+        ]
+        self._helpers.do(works)
 
     @property
     def class_sums(self) -> ClassSums:

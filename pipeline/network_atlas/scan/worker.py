@@ -82,15 +82,15 @@ class ScanWorker:
         )
 
     def _put(self, task: ScanTask, scan: SpanScan) -> list[FileEntry]:
-        span, sums = task.span, scan.class_sums
-        files = [
-            put_partial(self._store, task.layers, scan.partial, first=span.example_ids[0]),
-            put_sample(self._store, task.layers, scan.sampled),
-            put_examples(self._store, span.example_ids, span.labels),
+        store, layers, span, sums = self._store, task.layers, task.span, scan.class_sums
+        works = [  # the longest first, so that threads end together
+            partial(put_partial, store, layers, scan.partial, first=span.example_ids[0]),
+            partial(put_sample, store, layers, scan.sampled),
+            partial(put_examples, store, span.example_ids, span.labels),
         ]
         if sums.labels:
-            files.append(put_class_sums(self._store, task.layers, sums, ids=span.example_ids))
-        return files
+            works.append(partial(put_class_sums, store, layers, sums, ids=span.example_ids))
+        return self._helpers.do(works)
 
     def _scan(self, task: ScanTask, scan: SpanScan, images: ImageStatistics) -> list[Failure]:
         failures: list[Failure] = []

@@ -84,8 +84,10 @@ def _sparse(counts: NDArray[np.integer]) -> Lists:
 
 def _best_column(best: TopK, **more: Any) -> Lists:
     there = best.numbers != NONE
-    values = {"number": best.numbers[there], "value": best.values[there], "at": best.at[there]}
-    return Lists(there.sum(axis=1), values | more)
+    values: dict[str, NDArray[Any]] = {"number": best.numbers, "value": best.values, "at": best.at}
+    # Full lists, which are the most, are not copied.
+    flat = {name: array.reshape(-1) if there.all() else array[there] for name, array in values.items()}
+    return Lists(there.sum(axis=1), flat | more)
 
 
 def _classes_column(classes: TopClasses) -> Lists:

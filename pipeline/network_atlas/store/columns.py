@@ -39,7 +39,7 @@ Column = Flat | Lists
 def put_columns(store: Store, directory: str, columns: Mapping[str, Column], schema: pa.Schema) -> FileEntry:
     """Write columns as `<directory>/part-<content hash>.parquet`; the order of the rows is kept."""
     table = pa.table([_array(columns[field.name], field.type) for field in schema], schema=schema)
-    return put_encoded(store, directory, encode_table(table), table.num_rows)
+    return put_encoded(store, directory, encode_table(table, split_bytes=True), table.num_rows)
 
 
 def read_columns(store: Store, path: str, names: Sequence[str], *, layer_index: int | None = None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from conftest import quietly
 from faulty_proxy import FAULTS, Fault, FaultyProxy
 from s3_server import moto_version, needs_s3, s3_bucket, uri
 
+from network_atlas import open_atlas
 from network_atlas.cli.checks import checkup
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
@@ -108,6 +109,34 @@ def test_a_run_of_which_one_request_in_five_fails_makes_the_same_tables_as_one_o
     spoiled = Counter(fault for _, _, fault in proxy.requests if fault)
     assert set(spoiled) == set(FAULTS)
     assert sum(spoiled.values()) > 80
+
+
+def test_pruning_leaves_a_kept_snapshot_whole_through_failing_requests(
+    proxy: FaultyProxy, hurried: None, retrained_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = uri(proxy.port, "bucket/pruned")
+    store, paths = Store.open(root), [path for path in retrained_root.rglob("*") if path.is_file()]
+    for path in paths:
+        if not path.relative_to(retrained_root).parts[0].startswith("."):
+            store.write(str(path.relative_to(retrained_root)), path.read_bytes())
+    old, kept = (open_atlas(root, number) for number in (1, 2))
+    rows = kept.table("channel_stats")
+    lost = {file.path for file in old.manifest.files} - {file.path for file in kept.manifest.files}
+    assert main(["prune", root, "--keep", "1"]) == 0
+    assert "--yes" in capsys.readouterr().out
+    assert open_atlas(root, 1).table("channel_stats").num_rows == rows.num_rows, "nothing goes without --yes"
+    before = len(proxy.requests)
+    proxy.spoil(0.1, seed=1)
+    assert main(["prune", root, "--keep", "1", "--yes"]) == 0
+    proxy.spoil(0.0)
+    assert len(proxy.requests) - before <= 400
+    there = {path for folder in (*FOLDERS, "tables") for path in store.list(folder)}
+    assert {path for path in lost if path.endswith(".parquet")} & there == set()
+    capsys.readouterr()
+    assert main(["status", root, "--verify"]) == 0
+    assert "as they were written" in capsys.readouterr().out
+    assert open_atlas(root).table("channel_stats") == rows
+    assert main(["prune", root, "--keep", "1", "--yes"]) == 0, "a second time there is nothing to remove"
 
 
 @pytest.mark.parametrize("fault", ["lost", "500", "cut"])

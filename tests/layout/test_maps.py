@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError, SelectionError
 from network_atlas.plan.estimate import EARLIER, Speeds, estimate
 from network_atlas.plan.layouts import layout_tasks
+from network_atlas.run.inputs import StoredFiles
 from network_atlas.run.prepare import prepare
 from network_atlas.run.status import read_status
 from network_atlas.site.snapshot import SnapshotPages
@@ -168,6 +170,34 @@ def test_the_last_layers_alone_get_maps(composed_maps: Callable[..., RunConfig],
     config = composed_maps(f'store.root="{tmp_path}"', "layout.last=1")
     plan = prepare(config, measured=False).plan
     assert [layer.layer.name for layer in plan.layers if layer.layout] == ["conv3"]
+
+
+def test_a_map_depends_on_its_own_layer_and_the_last_one_alone(
+    composed_maps: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    def keys(layers: str) -> dict[str, str]:
+        plan = prepare(composed_maps(f'store.root="{tmp_path}"', f"layout.layers={layers}"), measured=False).plan
+        return {layer.layer.name: layer.layout.key for layer in plan.layers if layer.layout}
+
+    every, two, earlier = keys("[conv1,conv2,conv3]"), keys("[conv1,conv3]"), keys("[conv1,conv2]")
+    assert two == {name: every[name] for name in ("conv1", "conv3")}
+    assert not set(earlier.values()) & set(every.values())
+    assert keys("[conv2]") == {"conv2": earlier["conv2"]}  # the last one is aligned to none
+
+
+def test_a_map_waits_for_the_one_that_it_is_aligned_to(mapped: Path, composed_maps: Callable[..., RunConfig]) -> None:
+    prepared = prepare(composed_maps(f'store.root="{mapped}"'), measured=False)
+    done = what_is_done(prepared.store)
+    layers = {layer.layout.key: layer.layer.name for layer in prepared.plan.layers if layer.layout}
+
+    def missing(*finished: str) -> set[str]:
+        left = {key: receipt for key, receipt in done.layout.items() if layers[key] in finished}
+        inputs = StoredFiles(prepared, replace(done, layout=left))
+        return {task.layer.name for task in layout_tasks(prepared.plan, left, inputs)}
+
+    assert missing() == {"conv3"}
+    assert missing("conv3") == {"conv1", "conv2"}
+    assert missing("conv1", "conv3") == {"conv2"}
 
 
 def test_a_layer_that_the_sweep_does_not_select_is_named(

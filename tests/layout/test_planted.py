@@ -14,7 +14,9 @@ import pytest
 from conftest import needs, quietly
 from layout.icons import assert_icons_excite_their_cells
 from PIL import Image
+from sklearn.manifold import trustworthiness
 
+from network_atlas.layout.projection import project
 from network_atlas.layout.vectors import read_vectors
 from network_atlas.layout.worker import LayoutWorker
 from network_atlas.plan.layouts import layout_tasks
@@ -81,15 +83,13 @@ def test_planted_kinds_lie_in_regions_of_their_own(composed_maps: Any, tmp_path:
 
 
 def assert_regions_can_be_followed(rows: dict[str, list[dict[str, Any]]]) -> None:
-    """The kinds lie in much the same places of both maps: closer than if the kinds were exchanged at random."""
-    middles = [
-        np.array([np.mean([[row["x"], row["y"]] for row in points if row["label"] == kind], axis=0) for kind in KINDS])
-        for points in rows.values()
-    ]
-    distance = np.linalg.norm(middles[0] - middles[1], axis=1).mean()
+    """An image lies in much the same places of both maps: less than half as far apart as two images by chance."""
+    places = [{(row["example_id"], row["drawn"]): (row["x"], row["y"]) for row in points} for points in rows.values()]
+    both = sorted(set(places[0]) & set(places[1]))
+    first, second = (np.array([place[name] for name in both]) for place in places)
     generator = np.random.default_rng(0)
-    others = [np.linalg.norm(middles[0] - generator.permutation(middles[1]), axis=1).mean() for _ in range(100)]
-    assert distance < np.percentile(others, 10)
+    by_chance = np.mean([np.linalg.norm(first - generator.permutation(second), axis=1).mean() for _ in range(20)])
+    assert np.linalg.norm(first - second, axis=1).mean() < 0.5 * by_chance
 
 
 def assert_the_same_again(config: Any, root: Path) -> None:
@@ -101,3 +101,20 @@ def assert_the_same_again(config: Any, root: Path) -> None:
         receipt = LayoutWorker(config).run(task)
         assert {file.path.rsplit("/", 1)[-1] for file in receipt.files} <= before
         assert len(read_vectors(prepared.store, task.scan_files, task.layer)) > 80
+
+
+@pytest.mark.slow
+@needs("umap")
+def test_the_more_a_map_is_aligned_the_nearer_vectors_lie_to_their_partners(composed_maps: Any) -> None:
+    """Vectors that share some of what arranges the other map, and differ in four further ways."""
+    generator = np.random.default_rng(7)
+    partners = generator.uniform(size=(250, 2)).astype(np.float32)
+    hidden = np.concatenate([partners / 2, generator.uniform(size=(250, 4)), np.ones((250, 1))], axis=1)
+    values = ((hidden - [*[0.25] * 2, *[0.5] * 4, 0]) @ generator.normal(size=(7, 20))).astype(np.float32)
+    maps = [
+        project(values, partners, composed_maps(f"layout.alignment={weight}").layout, aligned=True)
+        for weight in (0, 0.6)
+    ]
+    free, aligned = (np.linalg.norm(points - partners, axis=1).mean() for points in maps)
+    assert aligned < 0.85 * free
+    assert trustworthiness(values, maps[1], n_neighbors=15, metric="cosine") > 0.9

@@ -12,7 +12,7 @@ import pytest
 from conftest import needs
 from processes import PYTHON_PATH
 
-from network_atlas.layout.projection import FEWEST, on_unit_square, project, start_positions, turned_to
+from network_atlas.layout.projection import FEWEST, on_unit_square, partners, project, start_positions, turned_to
 
 GENERATOR = np.random.default_rng(5)
 CLOUD = GENERATOR.normal(size=(40, 2)).astype(np.float32)
@@ -20,16 +20,23 @@ CLOUD = GENERATOR.normal(size=(40, 2)).astype(np.float32)
 
 def test_images_that_differ_most_start_farthest_apart() -> None:
     means = np.eye(6, dtype=np.float32)[[0, 0, 0, 1, 1, 1]] + 0.01 * GENERATOR.normal(size=(6, 6)).astype(np.float32)
-    starts = start_positions("abcdef", means)
-    first = [float(starts[name][0]) for name in "abcdef"]
+    first = start_positions(means)[:, 0].tolist()
     assert max(first[:3]) < min(first[3:]) or max(first[3:]) < min(first[:3])
-    assert list(starts) == list("abcdef")
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 4), (5, 1)])
 def test_few_images_and_single_channels_have_a_start_too(shape: tuple[int, int]) -> None:
-    starts = start_positions([str(number) for number in range(shape[0])], np.ones(shape, np.float32))
-    assert all(position.shape == (2,) and np.isfinite(position).all() for position in starts.values())
+    starts = start_positions(np.ones(shape, np.float32))
+    assert starts.shape == (shape[0], 2)
+    assert np.isfinite(starts).all()
+
+
+def test_a_vector_starts_at_its_partner_or_at_the_other_of_its_image_or_in_the_middle() -> None:
+    others = [("a", True), ("a", False), ("b", True)]
+    places = np.array([[0.1, 0.2], [0.3, 0.4], [0.9, 0.8]], np.float32)
+    names = [("a", False), ("b", True), ("b", False), ("c", True)]
+    np.testing.assert_array_equal(partners(names, others, places), [*places[[1, 2, 2]], [0.5, 0.5]])
+    assert partners(names, [], places[:0]).tolist() == [[0.5, 0.5]] * 4
 
 
 @pytest.mark.parametrize("mirrored", [1, -1])

@@ -25,6 +25,8 @@ class LayoutConfig:
     """Neighbours of each vector that UMAP keeps close to it; fewer where there are few vectors."""
     distance: NotNegative = setting(LAYOUT, may_change=True, default=0.05)
     """UMAP's `min_dist`: how close together vectors may lie."""
+    alignment: NotNegative = setting(LAYOUT, may_change=True, default=0.3)
+    """What the place of the same vector on the last map counts in all other maps, where the vector itself counts 1."""
     seed: Seed = setting(LAYOUT, may_change=True, default=0)
     recipe: str = setting(HASHED, may_change=True, default="")
     """Recipe of the icons; '' is `optimize`."""

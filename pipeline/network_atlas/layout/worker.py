@@ -13,12 +13,13 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.layout.cells import EXAMPLES, GridCell, cells_of
 from network_atlas.layout.directions import find
-from network_atlas.layout.projection import Points, project, start_positions
+from network_atlas.layout.projection import Points, partners, project, start_positions
 from network_atlas.layout.vectors import Vectors, read_vectors
 from network_atlas.layout.whitening import shrunk_second_moment, whitened
 from network_atlas.plan.layouts import grid_sizes
 from network_atlas.plan.tasks import DirectionsTask, LayoutTask
 from network_atlas.store import layout_schemas
+from network_atlas.store.columns import read_columns
 from network_atlas.store.paths import layout_directory
 from network_atlas.store.receipts import Receipt, commit
 from network_atlas.store.root import Store
@@ -84,7 +85,7 @@ class LayoutWorker:
         vectors = read_vectors(self._store, task.scan_files, task.layer)
         if not len(vectors):
             return vectors, np.empty((0, 2), np.float32), []
-        points = project(vectors.values, self._start(task, vectors), config)
+        points = project(vectors.values, self._start(task, vectors), config, aligned=bool(task.reference_file))
         grids = grid_sizes(config.grids, len(vectors))
         cells = [cell for grid in grids for cell in cells_of(vectors, points, grid, config.fewest)]
         if not cells:
@@ -94,11 +95,11 @@ class LayoutWorker:
         return vectors, points, list(zip(cells, directions, strict=True))
 
     def _start(self, task: LayoutTask, vectors: Vectors) -> Points:
-        reference = read_vectors(self._store, task.reference_files, task.reference)
-        starts = start_positions(reference.names, reference.values) if len(reference) else {}
-        # A layer with a single position has one vector of each image; an image that is not finite there has none.
-        origin = np.zeros(2, np.float32)
-        return np.stack([starts.get(name, starts.get((name[0], True), origin)) for name in vectors.names])
+        if not task.reference_file:
+            return start_positions(vectors.values)
+        places = read_columns(self._store, task.reference_file, ["example_id", "drawn", "x", "y"])
+        names = list(zip(places["example_id"].tolist(), places["drawn"].tolist(), strict=True))
+        return partners(vectors.names, names, np.stack([places["x"], places["y"]], axis=1))
 
 
 def _names(layer: LayerSpec, key: str) -> Row:
@@ -113,6 +114,7 @@ def _point_rows(task: LayoutTask, vectors: Vectors, points: Points) -> list[Row]
             "label": vectors.labels[number],
             "row": int(vectors.at[number, 0]),
             "column": int(vectors.at[number, 1]),
+            "drawn": vectors.names[number][1],
             "x": float(x),
             "y": float(y),
         }

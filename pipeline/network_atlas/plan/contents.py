@@ -48,8 +48,8 @@ class LayoutPlan:
     """The map of a layer."""
 
     key: str
-    reference: LayerSpec
-    """The layer from whose vectors all maps of the run start."""
+    reference: str = ""
+    """Key of the map that this one is aligned to; '' for that map itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

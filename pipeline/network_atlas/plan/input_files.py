@@ -23,6 +23,10 @@ class InputFiles(Protocol):
         """Return the file with the statistics of all images; None if it is not written yet."""
         ...
 
+    def of_layout(self, layout_key: str) -> str | None:
+        """Return the file that says where vectors lie on a map; None if it is not laid out yet."""
+        ...
+
     def of_cells(self, layout_key: str) -> str:
         """Return the file with the cells of a finished map."""
         ...
@@ -43,6 +47,9 @@ class _NotYetWritten:
         return ()
 
     def of_images(self) -> str | None:
+        return ""
+
+    def of_layout(self, layout_key: str) -> str | None:
         return ""
 
     def of_cells(self, layout_key: str) -> str:

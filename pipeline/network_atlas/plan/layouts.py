@@ -25,7 +25,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.tasks import LayoutTask
 from network_atlas.units import Cell
 
-LAYOUT_ALGORITHM = 1
+LAYOUT_ALGORITHM = 2
 """Raise this number when the same sample gives another map."""
 
 FILLED = 0.7
@@ -43,22 +43,23 @@ Place = tuple[int, int, int]
 def with_layouts(layers: Sequence[LayerPlan], config: LayoutConfig) -> tuple[LayerPlan, ...]:
     """Return the layers, in their order, those that get a map with its key.
 
-    Maps of one run start from the same positions, those of the last mapped layer's vectors: so a key covers its scan
-    too. Raises SelectionError for the name of a layer that the sweep does not select.
+    The maps of one run are aligned to that of its last mapped layer: so their keys cover its key too. Raises
+    SelectionError for the name of a layer that the sweep does not select.
     """
     _check_names(layers, config.layers)
     chosen = [layer for layer in layers if layer.scan_keys and _is_chosen(layer.layer.name, config.layers)]
     chosen = chosen[-config.last :] if config.last else chosen
     if not chosen:
         return tuple(layers)
-    reference, settings = chosen[-1], determining(config, LAYOUT)
+    settings = determining(config, LAYOUT)
 
-    def layout(layer: LayerPlan) -> LayoutPlan:
-        key = fingerprint("layout", LAYOUT_ALGORITHM, layer.scan_keys, reference.scan_keys, settings)
-        return LayoutPlan(key=key, reference=reference.layer)
+    def layout(layer: LayerPlan, reference: str = "") -> LayoutPlan:
+        key = fingerprint("layout", LAYOUT_ALGORITHM, layer.scan_keys, reference, settings)
+        return LayoutPlan(key=key, reference=reference)
 
-    names = {layer.layer.name for layer in chosen}
-    return tuple(replace(layer, layout=layout(layer)) if layer.layer.name in names else layer for layer in layers)
+    last = layout(chosen[-1])
+    maps = {layer.layer.name: layout(layer, last.key) for layer in chosen[:-1]} | {chosen[-1].layer.name: last}
+    return tuple(replace(layer, layout=maps.get(layer.layer.name)) for layer in layers)
 
 
 def _is_chosen(name: str, patterns: Sequence[str]) -> bool:
@@ -84,20 +85,15 @@ def grid_sizes(configured: Sequence[int], vectors: int) -> tuple[int, ...]:
 
 
 def layout_tasks(plan: Plan, done: Collection[str], inputs: InputFiles = NOT_YET_WRITTEN) -> list[LayoutTask]:
-    """Return a task for each missing map of the share whose scans are there."""
+    """Return a task for each missing map of the share whose scan, and the map that it is aligned to, are there."""
     tasks = []
     for layer in plan.layers:
         if layer.layout is None or layer.layout.key in done or not plan.share.has(layer.layout.key):
             continue
-        scan, reference = inputs.of_scan(layer.layer), inputs.of_scan(layer.layout.reference)
+        scan = inputs.of_scan(layer.layer)
+        reference = inputs.of_layout(layer.layout.reference) if layer.layout.reference else ""
         if scan is not None and reference is not None:
-            task = LayoutTask(
-                layer=layer.layer,
-                key=layer.layout.key,
-                reference=layer.layout.reference,
-                scan_files=scan,
-                reference_files=reference,
-            )
+            task = LayoutTask(layer=layer.layer, key=layer.layout.key, scan_files=scan, reference_file=reference)
             tasks.append(task)
     return tasks
 

@@ -138,10 +138,9 @@ class LayoutTask(_WholeLayerTask):
     stage: ClassVar[str] = "layout"
     layer: LayerSpec
     key: str
-    reference: LayerSpec
-    """The layer from whose vectors all maps of the run start."""
     scan_files: tuple[str, ...]
-    reference_files: tuple[str, ...]
+    reference_file: str
+    """Where the vectors lie on the map that this one is aligned to; '' for that map itself."""
 
     @property
     def id(self) -> str:

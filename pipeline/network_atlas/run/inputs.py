@@ -13,7 +13,7 @@ from network_atlas.layers import OUTPUT, LayerSpec
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan, LearnedModel
 from network_atlas.plan.tasks import AssembleTask
-from network_atlas.run.maps import cells_of, directions_of
+from network_atlas.run.maps import cells_of, directions_of, layout_of
 from network_atlas.run.prepare import Prepared
 from network_atlas.stats.files import FOLDERS
 from network_atlas.stats.images import merge_images
@@ -48,6 +48,11 @@ class StoredFiles:
         """Return the file with the statistics of all images; None if it is not written yet."""
         receipt = self._done.statistics.get(self._plan.statistics_key)
         return receipt.files[0].path if receipt else None
+
+    def of_layout(self, layout_key: str) -> str | None:
+        """Return the file that says where vectors lie on a map; None if it is not laid out yet."""
+        receipt = self._done.layout.get(layout_key)
+        return layout_of(receipt) if receipt else None
 
     def of_cells(self, layout_key: str) -> str:
         """Return the file with the cells of a finished map."""

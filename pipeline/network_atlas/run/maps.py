@@ -40,6 +40,11 @@ def _vectors(store: Store, path: str) -> list[Named]:
     return [(str(name), tuple(vector.tolist())) for name, vector in zip(columns["name"], vectors, strict=True)]
 
 
+def layout_of(receipt: Receipt) -> str:
+    """Return the file that says where the vectors of a layer lie on its map."""
+    return files_under([receipt], "layouts")[0]
+
+
 def cells_of(receipt: Receipt) -> str:
     """Return the file with the cells of a map."""
     return files_under([receipt], "cells")[0]

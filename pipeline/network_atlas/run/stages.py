@@ -24,7 +24,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.reasons import in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import AssembleTask, SiteTask
+from network_atlas.plan.tasks import AssembleTask, DirectionsTask, LayoutTask, SiteTask
 from network_atlas.run.basis import put_basis, reasons_since
 from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
@@ -139,15 +139,22 @@ def _lay_out(current: Run) -> None:
     parts = [part for layer in prepared.plan.layers for part in layer.laid_out if prepared.plan.share.has(part.key)]
     if not parts:
         return
-    done = current.done()
-    inputs = StoredFiles(prepared, done)
-    maps, directions = (of(prepared.plan, done.layout, inputs) for of in (layout_tasks, direction_tasks))
-    current.stage(STAGES["layout"], [*maps, *directions], total=len(parts))
+    tasks = _layout_tasks(current)
+    current.stage(STAGES["layout"], tasks, total=len(parts))
+    # What waited for the map that all others are aligned to; what failed is not tried again.
+    if waited := [task for task in _layout_tasks(current) if task not in tasks]:
+        current.stage(STAGES["layout"], waited, total=len(parts))
     done, store, config = current.done(), prepared.store, prepared.config
     plan = with_finished_maps(prepared.plan, done.layout, store, config)
     plan = with_found_directions(plan, done.layout, store, config)
     # Those of an earlier run again, so that pictures keep their order.
     _replan(current, with_found_circuits(plan, done.attribute, store, config))
+
+
+def _layout_tasks(current: Run) -> list[LayoutTask | DirectionsTask]:
+    plan, done = current.prepared.plan, current.done()
+    inputs = StoredFiles(current.prepared, done)
+    return [*layout_tasks(plan, done.layout, inputs), *direction_tasks(plan, done.layout, inputs)]
 
 
 def _replan(current: Run, plan: Plan) -> bool:

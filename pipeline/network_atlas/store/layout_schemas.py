@@ -22,6 +22,7 @@ LAYOUTS = table_schema(
         field("example_id", pa.string(), "the sampled image"),
         field("label", pa.string(), "its label, empty when unknown"),
         *_AT,
+        field("drawn", pa.bool_(), "whether this is the vector at the position drawn for its image, not at the centre"),
         field("x", pa.float32(), "place of the vector on the map, from 0 at the left to 1 at the right"),
         field("y", pa.float32(), "place of the vector on the map, from 0 at the top to 1 at the bottom"),
     ],

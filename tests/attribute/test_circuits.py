@@ -134,11 +134,22 @@ def test_a_run_with_nothing_to_do_makes_nothing_again(config: RunConfig, atlas: 
     assert counts["optimize"] == counts["calibrate"] == (9, 9)
 
 
-def test_a_picture_without_prior_stands_before_one_with(config: RunConfig) -> None:
-    with_penalty = ["optimize.regularizers=[{name: examples, weight: 1.0, layers: 1, examples: 4}]"]
+def circuits_planned(config: RunConfig, *overrides: str) -> list[str]:
+    """Return the variants of the pictures of groups that a finished atlas would have by other settings."""
     root = [f'dataset.root="{config.dataset.root}"', f'store.root="{config.store.root}"', "store.allow_changes=true"]
-    names = [picture.variant for picture in planned(compose([*RUN, *root, *with_penalty])) if picture.circuit]
+    return [picture.variant for picture in planned(compose([*RUN, *root, *overrides])) if picture.circuit]
+
+
+def test_a_picture_without_prior_stands_before_one_with(config: RunConfig) -> None:
+    with_penalty = "optimize.regularizers=[{name: examples, weight: 1.0, layers: 1, examples: 4}]"
+    names = circuits_planned(config, with_penalty)
     assert names == ["circuit+ A (without_prior)", "circuit+ A", "circuit+ B (without_prior)", "circuit+ B"]
+
+
+@pytest.mark.parametrize("prior", ["none", "denoiser"])
+def test_where_a_recipe_is_a_chain_groups_have_pictures_that_climb(config: RunConfig, prior: str) -> None:
+    names = circuits_planned(config, "optimize/sampler=chain", f"optimize/prior={prior}")
+    assert names == ["circuit+ A (without_prior)", "circuit+ B (without_prior)"]
 
 
 def test_in_a_browser_the_page_has_a_picture_of_each_group(config: RunConfig, browser: Any) -> None:

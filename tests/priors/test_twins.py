@@ -70,6 +70,16 @@ def test_samples_of_a_chain_have_one_twin_that_climbs(tiny: Callable[..., RunCon
     assert config.recipe("without_prior").chain is None
 
 
+def test_a_chain_without_a_prior_has_a_twin_for_units_that_are_found_and_none_in_the_sweep(
+    tiny: Callable[..., RunConfig],
+) -> None:
+    asked = tiny("optimize/sampler=chain", "sweep.variants=[{objective: channel, samples: 2}]")
+    config = with_twins(asked)
+    assert config.sweep == asked.sweep
+    assert config.recipe("without_prior").chain is None
+    assert with_twins(config) == config
+
+
 def test_found_directions_have_twins_and_icons_of_maps_refuse_priors(tiny: Callable[..., RunConfig]) -> None:
     prior = ("optimize/prior=denoiser", "sweep.directions.include=[conv2]", "sweep.directions.count=2")
     prepared = prepare(tiny(*prior), measured=False)

@@ -4,11 +4,14 @@ A prior can hide what a unit really answers to. So no such picture is shown alon
 interpolation and direction whose recipe has a denoiser, a generator, or a penalty that learns from the dataset what is
 natural, comes twice: first with the recipe `without_prior`, then as it was asked for. Where a page shows a single
 picture of a channel, it is the first. The samples of a chain have one twin together: the picture that climbs.
+
+A chain without a prior has a twin as well, which the sweep doesn't ask for: units that a run finds, such as the groups
+of a channel's examples, have pictures that climb (`plan.late`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -54,10 +57,11 @@ def with_twins(config: RunConfig) -> RunConfig:
     Raises ConfigError where a recipe of the user's has the name of a twin and other settings.
     """
     recipes = {"": config.optimize, **config.recipes}
-    twins = {name: without_prior(recipe) for name, recipe in recipes.items() if recipe.is_shaped}
+    twins = {name: without_prior(recipe) for name, recipe in recipes.items() if recipe.is_shaped or recipe.chain}
     if not twins:
         return config
     named = {twin_of(name): recipe for name, recipe in twins.items()}
+    shaped = {name for name in twins if recipes[name].is_shaped}
     for name, recipe in named.items():
         if config.recipes.get(name, recipe) != recipe:
             raise ConfigError(f"recipes.{name} is the name of a picture without prior; give your recipe another name")
@@ -67,9 +71,9 @@ def with_twins(config: RunConfig) -> RunConfig:
         recipes=config.recipes | named,
         sweep=replace(
             sweep,
-            variants=_doubled(sweep.variants, twins),
-            combine=_doubled(sweep.combine, twins),
-            interpolate=_doubled(sweep.interpolate, twins),
+            variants=_doubled(sweep.variants, shaped),
+            combine=_doubled(sweep.combine, shaped),
+            interpolate=_doubled(sweep.interpolate, shaped),
         ),
     )
 
@@ -79,10 +83,10 @@ def _not_learned(recipe: OptimizeConfig) -> tuple[Regularizer, ...]:
     return tuple(each for each in recipe.regularizers if each.name not in LEARNED)
 
 
-def _doubled(items: Sequence[_T], twins: Mapping[str, OptimizeConfig]) -> tuple[_T, ...]:
+def _doubled(items: Sequence[_T], shaped: Collection[str]) -> tuple[_T, ...]:
     doubled: list[_T] = []
     for item in items:
-        if item.recipe in twins:
+        if item.recipe in shaped:
             twin = replace(item, recipe=twin_of(item.recipe))  # type: ignore[type-var]
             if isinstance(twin, VariantConfig):
                 twin = replace(twin, samples=0)

@@ -24,11 +24,13 @@ def late_pictures(
 ) -> tuple[Picture, ...]:
     """Return a picture of each unit with a recipe, after the twin without prior if it has one.
 
+    Samples of a chain are of channels, classes and neurons. For a recipe with a chain the twin, which climbs, is all.
+
     `source` is the key of the result in which the units were found; `kind` tells apart those found in one result.
     """
     settings = config.recipe(recipe)
-    # Samples of a chain are of channels, classes and neurons.
-    names = [*([twin_of(recipe)] if settings.is_shaped else []), *([] if settings.chain else [recipe])]
+    has_twin = settings.is_shaped or settings.chain is not None
+    names = [*([twin_of(recipe)] if has_twin else []), *([] if settings.chain else [recipe])]
     shared = {name: _shared(kind, source, name, plan, config) for name in names}
     return tuple(
         Picture(

@@ -13,15 +13,15 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.depth import fitted
 
-DENOISER_RATE = 5e10
+DENOISER_RATE = 6e10
 """Multiplications a second of a denoiser's convolutions."""
 PACKAGED_WEIGHTS = 852_108
 """Of the packaged denoiser; files of the user's are taken to be as large."""
-PATCHES_RATE = 6e9
+PATCHES_RATE = 1e10
 """Multiplications a second of the mixture of patches."""
-GENERATOR_RATE = 8e9
+GENERATOR_RATE = 1e10
 """Multiplications a second of a decoder, forward and backward; generators of the user's are taken to be like it."""
-EXAMPLES = {"moments": 0.001, "sorted": 0.005}
+EXAMPLES = {"moments": 0.0004, "sorted": 0.0035}
 """Seconds of each layer in which a picture is compared with its unit's examples, by what is compared."""
 RANGE = 2.0
 """Steps may take so many times these figures on another machine."""

@@ -35,6 +35,7 @@ from network_atlas.run.result import Result
 from network_atlas.run.stages import make_atlas
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 has its workers wait for all other tests
 # pytest uses every core already. Further threads of torch wait for each other: a test may take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)

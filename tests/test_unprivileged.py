@@ -65,6 +65,7 @@ def locked_down(folder: Path, prefix: list[str]) -> subprocess.CompletedProcess[
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / TEMPORARY),
         "PYTHONPATH": str(PACKAGE_FOLDER),
+        "RAY_worker_niceness": "0",  # as in conftest.py
     }
     command = [*prefix, sys.executable, "-m", "network_atlas", "run", *overrides]
     return subprocess.run(command, cwd=folder / "working", env=environment, capture_output=True, text=True, timeout=200)

@@ -22,7 +22,7 @@ def seen() -> dict[str, dict[str, Any]]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
         [sys.executable, str(program)],
-        env=kept | {"PYTHONPATH": PYTHON_PATH},
+        env=kept | {"PYTHONPATH": PYTHON_PATH, "RAY_worker_niceness": "0"},
         capture_output=True,
         text=True,
         timeout=250,

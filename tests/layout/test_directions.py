@@ -105,7 +105,6 @@ def test_a_random_rotation_keeps_lengths() -> None:
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(6), atol=1e-12)
 
 
-@pytest.mark.slow
 def test_directions_become_units_with_pictures_names_and_stability(tiny: Tiny, tmp_path: Path) -> None:
     asked = ("sweep.directions.include=[conv2]", "sweep.directions.count=3", "sweep.select.0.channels=[0]")
     config = tiny(*asked, "assemble.concept_images=3", root=tmp_path / "directions")

@@ -53,6 +53,7 @@ def purity(points: np.ndarray, labels: list[str], neighbours: int = 5) -> float:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timeout(1200)
 @needs("umap")
 def test_planted_kinds_lie_in_regions_of_their_own(composed_maps: Any, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()

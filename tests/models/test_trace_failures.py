@@ -98,7 +98,6 @@ def test_the_advice_fits_the_cause(tiny: Callable[..., RunConfig], model: nn.Mod
     ("source", "name"),
     [("torchvision", "vit_b_32"), ("timm", "vit_tiny_patch16_224"), ("timm", "swin_tiny_patch4_window7_224")],
 )
-@pytest.mark.slow
 def test_a_library_model_for_another_size_leads_to_the_settings_of_the_input(
     tiny: Callable[..., RunConfig], source: str, name: str
 ) -> None:

@@ -54,7 +54,7 @@ def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crop
     for row in atlas:
         counts[row["layer"], row["grid"]] += row["count"]
         assert row["icon"]["bytes"].startswith(b"\x89PNG")
-        assert row["icon_status"] in ("ok", "grey", "saturated")
+        assert row["icon_status"] in ("ok", "grey", "saturated", "dead")
         assert row["percentile"] is None or 0 <= row["percentile"] <= 100
         assert row["unit"] == f"{row['layer']}:cell {row['grid']}/{row['row']},{row['column']}"
         assert row["vectors"] == per_layer[row["layer"]]
@@ -63,6 +63,8 @@ def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crop
         assert 1 <= len(shown) <= 6
         assert len(shown) == len(set(shown))
         assert len(row["examples"]) == min(24, row["count"])
+    # Four steps from noise may not reach a direction; nearly all do.
+    assert sum(row["icon_status"] == "dead" for row in atlas) < len(atlas) / 20
     # With fewest=1 nothing is left out: the cells of each grid hold all vectors.
     assert counts == {(layer, grid): count for layer, count in per_layer.items() for grid in (2, 4)}
 

@@ -14,7 +14,6 @@ import pytest
 from conftest import needs, quietly
 from layout.icons import assert_icons_excite_their_cells
 from PIL import Image
-from sklearn.manifold import trustworthiness
 
 from network_atlas.layout.projection import project
 from network_atlas.layout.vectors import read_vectors
@@ -106,16 +105,22 @@ def assert_the_same_again(config: Any, root: Path) -> None:
 
 @pytest.mark.slow
 @needs("umap")
-def test_the_more_a_map_is_aligned_the_nearer_vectors_lie_to_their_partners(composed_maps: Any) -> None:
-    """Vectors that share some of what arranges the other map, and differ in four further ways."""
+def test_an_aligned_map_keeps_apart_what_lies_apart_on_the_other_and_keeps_its_own_regions(composed_maps: Any) -> None:
+    """Vectors of five kinds; on the other map half of each kind lies to the left, half to the right."""
     generator = np.random.default_rng(7)
-    partners = generator.uniform(size=(250, 2)).astype(np.float32)
-    hidden = np.concatenate([partners / 2, generator.uniform(size=(250, 4)), np.ones((250, 1))], axis=1)
-    values = ((hidden - [*[0.25] * 2, *[0.5] * 4, 0]) @ generator.normal(size=(7, 20))).astype(np.float32)
-    maps = [
-        project(values, partners, composed_maps(f"layout.alignment={weight}").layout, aligned=True)
-        for weight in (0, 0.6)
-    ]
-    free, aligned = (np.linalg.norm(points - partners, axis=1).mean() for points in maps)
-    assert aligned < 0.85 * free
-    assert trustworthiness(values, maps[1], n_neighbors=15, metric="cosine") > 0.9
+    kinds, is_right = np.arange(250) % 5, np.arange(250) // 5 % 2
+    values = (4 * np.eye(20)[kinds] + 0.5 * generator.normal(size=(250, 20))).astype(np.float32)
+    places = np.stack([0.25 + 0.5 * is_right, np.full(250, 0.5)], axis=1) + 0.1 * generator.normal(size=(250, 2))
+
+    def laid_out(weight: float) -> tuple[float, float]:
+        """Return how much further right a kind's right half lies than its left, in its spread; the purity of kinds."""
+        config = composed_maps(f"layout.alignment={weight}").layout
+        points = project(values, places.astype(np.float32), config, aligned=True)
+        of_kinds = [(points[kinds == kind, 0], is_right[kinds == kind]) for kind in range(len(KINDS))]
+        shifts = [(x[side == 1].mean() - x[side == 0].mean()) / x.std() for x, side in of_kinds]
+        return float(np.mean(shifts)), purity(points, [KINDS[kind] for kind in kinds])
+
+    assert laid_out(0)[0] < 0.5
+    shift, pure = laid_out(0.3)
+    assert shift > 1
+    assert pure > 0.95

@@ -79,16 +79,16 @@ def project(values: Matrix, start: Points, config: LayoutConfig, *, aligned: boo
 
 
 def _unit(vectors: Matrix) -> Matrix:
-    unit: Matrix = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return unit
+    units: Matrix = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return units
 
 
 def _standardized(points: Matrix) -> Matrix:
     """Return the points around 0, with a mean squared distance of 1 from it."""
-    centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    centred: Matrix = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     size = np.sqrt((centred**2).sum(axis=1).mean())
-    standardized: Matrix = centred / max(float(size), float(np.finfo(np.float64).tiny))
-    return standardized
+    scaled: Matrix = centred / max(float(size), float(np.finfo(np.float64).tiny))
+    return scaled
 
 
 def _umap(values: Matrix, start: Points, config: LayoutConfig) -> Points:

@@ -9,7 +9,7 @@ from torch import nn
 from network_atlas.attribute.layer_reader import LayerReader, Pixels
 from network_atlas.config.compose import compose
 from network_atlas.models.facts import model_facts
-from network_atlas.models.load import ready
+from network_atlas.models.load import normalize, ready
 from network_atlas.plan.attributions import owners
 
 SIZES = [f"model.input.{name}=16" for name in ("height", "width", "resize")]
@@ -42,6 +42,29 @@ def test_a_planted_difference_of_channels_is_found_exactly(images: list[Pixels])
     np.testing.assert_allclose(made.parents, expected, atol=1e-6)
     np.testing.assert_array_equal(np.flatnonzero(reader.weights([3])[0]), [1, 4])
     np.testing.assert_allclose(reader.weights([3])[0][[4, 1]], [2.0, -1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "read", "at"), [("next", "block", (2, 3, 4)), ("block.bn1", "act", (5, 6, 1))])
+def test_parts_are_captums_gradient_times_activation(
+    images: list[Pixels], name: str, read: str, at: tuple[int, int, int]
+) -> None:
+    captum = pytest.importorskip("captum.attr")
+    network, outputs = shortcuts.build().eval(), []
+    network.get_submodule(name).register_forward_hook(
+        lambda _, __, output: outputs.append(output.clone())
+    )  # before an activation in place
+
+    def value(pixels: torch.Tensor) -> torch.Tensor:
+        outputs.clear()
+        network(pixels)
+        channel, row, column = at
+        return outputs[0][:, channel, row, column]
+
+    batch = torch.stack([torch.from_numpy(image).permute(2, 0, 1).float() / 255 for image in images])
+    oracle = captum.LayerGradientXActivation(value, network.get_submodule(read))
+    expected = oracle.attribute(normalize(batch, CONFIG.input).requires_grad_()).sum((2, 3)).detach().numpy()
+    made = reader_of(name).attributions(images, [[at]] * len(images))
+    np.testing.assert_allclose([each.parents for (each,) in made], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_value_is_base_and_the_sum_of_its_parts_for_layers_that_are_linear(images: list[Pixels]) -> None:

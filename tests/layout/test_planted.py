@@ -120,7 +120,7 @@ def test_an_aligned_map_keeps_apart_what_lies_apart_on_the_other_and_keeps_its_o
         shifts = [(x[side == 1].mean() - x[side == 0].mean()) / x.std() for x, side in of_kinds]
         return float(np.mean(shifts)), purity(points, [KINDS[kind] for kind in kinds])
 
-    assert laid_out(0)[0] < 0.5
+    assert laid_out(0)[0] < 0.3
     shift, pure = laid_out(0.3)
-    assert shift > 1
+    assert shift > 0.6
     assert pure > 0.95

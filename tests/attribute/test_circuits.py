@@ -158,7 +158,7 @@ def test_in_a_browser_the_page_has_a_picture_of_each_group(config: RunConfig, br
         page.goto(f"{next(layers.glob('*-upper.html')).as_uri()}#channel=0")
         page.wait_for_selector(".circuits img")
         shown = page.locator(".circuits .cell")
-        assert [shown.nth(n).inner_text() for n in range(shown.count())] == ["Group A", "Group B"]
+        assert shown.all_text_contents() == ["Group A", "Group B"]
         page.wait_for_function(
             "() => [...document.querySelectorAll('.circuits img')].every((each) => each.naturalWidth)"
         )

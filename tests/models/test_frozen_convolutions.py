@@ -77,6 +77,15 @@ def test_any_kernel_has_its_own_output_and_gradient(
     assert max(differences(call, images.contiguous(memory_format=order))) < 1e-5
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 1)])
+@pytest.mark.parametrize("groups", [1, 6])
+def test_maps_smaller_than_a_stride_have_a_gradient_too(groups: int, size: tuple[int, int]) -> None:
+    images = torch.randn(2, 6, *size, generator=torch.Generator().manual_seed(2))
+    for kernel, stride, padding in ((3, 2, 1), (5, 4, 2), (2, 3, 1)):
+        call = calls((kernel, kernel), groups, 6, stride=stride, padding=padding)
+        assert max(differences(call, images.contiguous(memory_format=torch.channels_last))) < 1e-5
+
+
 @pytest.mark.parametrize("kernel", [3, 4, 7])
 @pytest.mark.parametrize("stride", [2, 4])
 @pytest.mark.parametrize("padding", [0, 1, 3])

@@ -31,17 +31,22 @@ class Bounds:
     def __init__(self) -> None:
         self._known: MutableMapping[Tensor, tuple[int, float]] = WeakIdKeyDictionary()
         """By maps: the number of their changes in place, and the bound."""
+        self._are_counted = True
+
+    def give_up(self) -> None:
+        """Know nothing of any maps from now on: some may be changed where torch does not count it."""
+        self._are_counted = False
 
     def of(self, maps: Tensor) -> float | None:
         """Return the bound of maps; None if nothing is known of them as they are now."""
-        if maps.is_inference():  # torch does not count their changes
+        if not self._counts(maps):
             return None
         changes, bound = self._known.get(maps, (-1, 0.0))
         return bound if changes == maps._version else None
 
     def note(self, maps: Tensor, bound: float | None) -> None:
         """Keep the bound of maps as they are now; nothing for None."""
-        if bound is not None and not maps.is_inference():
+        if bound is not None and self._counts(maps):
             self._known[maps] = maps._version, bound
 
     def behind(self, maps: Tensor, kernels: Kernels, *, wanted: bool) -> float | None:
@@ -52,10 +57,14 @@ class Bounds:
         """
         bound = self.of(maps)
         result = None if bound is None else _enlarged(bound, kernels)
-        if wanted and not maps.is_inference() and (result is None or result >= LARGEST):
+        if wanted and self._counts(maps) and (result is None or result >= LARGEST):
             self.note(maps, _measured(maps))
             return self.behind(maps, kernels, wanted=False)
         return result
+
+    def _counts(self, maps: Tensor) -> bool:
+        """Say whether each change of maps is counted; those of inference mode are not."""
+        return self._are_counted and not maps.is_inference()
 
     def sum(self, function: Function, arguments: Any, keywords: Any) -> Any:
         """Return what a function that adds returns, and note the bound of the sum of two maps."""

@@ -21,6 +21,13 @@ READ_ONLY = frozenset(
 )
 """Functions that ask for a tensor's form and not for its values."""
 
+UNCOUNTED = frozenset(
+    (
+        *(getattr(Tensor, name).__get__ for name in ("data",)),
+        *(Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.untyped_storage),
+    )
+)
+"""Functions that give a way to a tensor's memory on which torch does not count changes."""
 
 ADDS = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__)
 """Functions that add."""

@@ -145,6 +145,8 @@ class FrozenPass(TorchFunctionMode):
             self._refuse_unpadded(function, arguments, keywords)
         if function in calls.READ_ONLY:
             return function(*arguments, **keywords)
+        if function in calls.UNCOUNTED and not isinstance(calls.input_of(arguments, keywords), nn.Parameter):
+            self._bounds.give_up()
         last, self._last = self._last, None
         if last is not None and _activates(last, function, arguments, keywords):
             return activate(*last)

@@ -45,11 +45,11 @@ class Phases:
         geometry, (height, width) = self._geometry, self._weight.shape[2:]
         vertical = _Taps.of(row, height, geometry.stride[0], geometry.padding[0])
         horizontal = _Taps.of(column, width, geometry.stride[1], geometry.padding[1])
-        if not vertical.taps or not horizontal.taps:
-            return _Phase(row, column, None, geometry, 0, 0)
-        weight = transposed(self._weight, geometry.groups)[:, :, list(vertical.taps)][:, :, :, list(horizontal.taps)]
         rows = len(range(row, self._input_shape[2], geometry.stride[0]))
         columns = len(range(column, self._input_shape[3], geometry.stride[1]))
+        if not (vertical.taps and horizontal.taps and rows and columns):
+            return _Phase(row, column, None, geometry, 0, 0)
+        weight = transposed(self._weight, geometry.groups)[:, :, list(vertical.taps)][:, :, :, list(horizontal.taps)]
         padding = (vertical.padding(gradient.shape[2], rows), horizontal.padding(gradient.shape[3], columns))
         back = Geometry((1, 1), padding, (1, 1), geometry.groups)
         weight = packed(weight.contiguous().to(gradient.dtype), back, gradient)
@@ -126,7 +126,7 @@ class _Phase:
     row: int
     column: int
     weight: Tensor | None
-    """None where no tap reaches these pixels: their gradient is zero."""
+    """None where no tap reaches these pixels, whose gradient is zero, and where maps are too small to have any."""
     geometry: Geometry
     top: int
     left: int

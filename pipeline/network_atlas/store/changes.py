@@ -26,7 +26,7 @@ class Changes:
     settings: tuple[str, ...]
     """Dotted paths of settings that differ."""
     dataset: bool
-    """Whether the examples are others, by id, label or order."""
+    """Whether the lists of examples are others, span by span: by id, label, order, or where the spans are cut."""
     rescanned: tuple[str, ...]
     """Layers of the same upstream hash whose scan has other results: the content of images changed, or the machine."""
     version: str
@@ -43,7 +43,7 @@ class Changes:
             else "",
             f"{_listed(self.added)} added" if self.added else "",
             f"{_listed(self.removed)} removed" if self.removed else "",
-            "other examples" if self.dataset else "",
+            "other examples, or the same in other spans" if self.dataset else "",
             f"{_listed(self.rescanned)} scanned again, with other results"
             if self.rescanned and not self.dataset
             else "",

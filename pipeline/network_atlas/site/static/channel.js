@@ -29,14 +29,17 @@
         metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));
   }
 
+  // The sign follows the objective in a variant's name; other hyphens are those of its members (channel+ diverse-2).
+  const isMinimized = (shown) => /^\w+-/.test(shown.column);
+
   // A minimized picture stands right behind the one that is maximized: they are opposites.
   function pictures(channel) {
     const base = (shown) => shown.column.replace(/^(\w+)[+-]/, "$1");
-    const order = [...channel.pictures].sort((a, b) => (base(a) === base(b) ? a.column.includes("-") - b.column.includes("-") : 0));
+    const order = [...channel.pictures].sort((a, b) => (base(a) === base(b) ? isMinimized(a) - isMinimized(b) : 0));
     const title = element("h3", { textContent: "Optimized pictures" });
     if (!order.length) return [title, element("p", { className: "none", textContent: "No picture of this channel was made." })];
     const [first, ...others] = order;
-    const opposite = order.some((shown) => shown.column.includes("-"));
+    const opposite = order.some(isMinimized);
     return [title, picture(first, channel, true),
       others.length ? element("div", { className: "others" }, ...others.map((shown) => picture(shown, channel, false))) : null,
       channel.single && !opposite ? element("p", { className: "hint small", textContent: "Its opposite, the picture that excites it least, was not made: add {objective: channel, sign: \"-\"} to sweep.variants." }) : null];
@@ -197,7 +200,7 @@
       Python: `import pandas\n\nrows = pandas.read_parquet(${JSON.stringify(layer.table)})\nrow = rows[${channel.single ? `rows.channel == ${channel.channel}` : `rows.unit == ${JSON.stringify(channel.unit)}`}].iloc[0]`,
     };
     if (shown && channel.single && layer.command) {
-      const sign = shown.column.includes("-") ? ", sign: '-'" : "";
+      const sign = isMinimized(shown) ? ", sign: '-'" : "";
       texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: channel${sign}, seed: ${shown.seed}}]`)}`;
     }
     const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}${shown.started_from ? ` ${shown.started_from}` : ""}`]] : [])].filter(([, value]) => value);

@@ -82,7 +82,7 @@ def make_server(store: Pages, *, port: int | None) -> ThreadingHTTPServer:
         return ThreadingHTTPServer((HOST, port or 0), Handler)
     except (OSError, OverflowError) as error:
         raise ConfigError(
-            f"port {port} can't be used: {error}. Give another --port, or none for a free one."
+            f"port {port} can't be used: {str(error).rstrip('.')}. Give another --port, or none for a free one."
         ) from error
 
 

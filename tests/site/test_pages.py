@@ -283,6 +283,16 @@ def test_channels_not_selected_are_counted(make_site: Make, make_spec: Make, mak
     assert "What 1 channel in 1 layer of this network has" in read_page(files, "index.html").text
 
 
+def test_units_that_are_no_channel_are_counted_apart(
+    make_site: Make, make_spec: Make, make_row: Make, read_page: Make
+) -> None:
+    spec = make_spec(channels=2)
+    rows = [*(make_row(n, verdict="trusted") for n in range(2)), make_row(None, unit="a:random-0", verdict="trusted")]
+    text = " ".join(read_page(make_site((spec, rows)), f"layers/{spec.slug}.html").text.split())
+    assert "Shown2 channels, 1 other unit" in text
+    assert "trusted3 units" in text
+
+
 def test_classes_are_called_by_their_names(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:
     spec = make_spec(OUTPUT, channels=2, height=None, width=None)
     page = read_page(make_site((spec, [make_row(0, class_name="tench"), make_row(1)])), f"layers/{spec.slug}.html")

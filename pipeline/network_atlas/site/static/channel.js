@@ -200,15 +200,17 @@
       Python: `import pandas\n\nrows = pandas.read_parquet(${JSON.stringify(layer.table)})\nrow = rows[${channel.single ? `rows.channel == ${channel.channel}` : `rows.unit == ${JSON.stringify(channel.unit)}`}].iloc[0]`,
     };
     if (shown && channel.single && layer.command) {
+      const [objective] = /^(neuron|probability|coactive)/.exec(shown.column) || ["channel"];
       const sign = isMinimized(shown) ? ", sign: '-'" : "";
-      texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: channel${sign}, seed: ${shown.seed}}]`)}`;
+      texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: ${objective}${sign}, seed: ${shown.seed}}]`)}`;
     }
     const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}${shown.started_from ? ` ${shown.started_from}` : ""}`]] : [])].filter(([, value]) => value);
     const block = ([name, text]) => {
       const copy = button("Copy", `Copy the ${name} text`, async () => {
         try { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } catch { copy.textContent = "Select the text"; }
       });
-      return element("details", {}, element("summary", { textContent: name }), copy, element("pre", { textContent: text, tabIndex: 0 }));
+      return element("details", {}, element("summary", { textContent: name }), copy,
+        name === "Command" ? element("p", { className: "hint small", textContent: "It names the network and the picture. Add what the run set otherwise of dataset, scan and optimize: atlas status ROOT --snapshot N says." }) : null, element("pre", { textContent: text, tabIndex: 0 }));
     };
     return [element("h3", { textContent: "Where it comes from" }), element("dl", { className: "metrics" }, ...facts.flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })])),
       ...Object.entries(texts).map(block), element("p", { className: "hint small", textContent: "Paths are those below the atlas's root." })];

@@ -19,6 +19,7 @@ from network_atlas.site.order import similarity_order
 from network_atlas.site.packing import CHANNELS_PER_PART, THUMBNAIL_PX
 from network_atlas.site.pages import STATIC, index_files, layer_facts, layer_files
 from network_atlas.site.structure import sections_of
+from network_atlas.site.summaries import summary
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
 
@@ -291,6 +292,15 @@ def test_units_that_are_no_channel_are_counted_apart(
     text = " ".join(read_page(make_site((spec, rows)), f"layers/{spec.slug}.html").text.split())
     assert "Shown2 channels, 1 other unit" in text
     assert "trusted3 units" in text
+    index = " ".join(read_page(make_site((spec, rows)), "index.html").text.split())
+    assert "What 2 channels and 1 other unit in 1 layer of this network have" in index
+    assert "2 channels, 1 other unit · 3 trusted" in index
+
+
+def test_dead_channels_stand_for_their_layer_only_where_there_are_no_others(make_spec: Make, make_row: Make) -> None:
+    rows = [make_row(n, verdict="not to be trusted", status="dead" if n < 3 else "weak") for n in range(12)]
+    assert [cover.channel for cover in summary(make_spec(), rows).covers] == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert len(summary(make_spec(), rows[:4]).covers) == 4
 
 
 def test_classes_are_called_by_their_names(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:

@@ -231,7 +231,9 @@ def test_a_set_of_pictures_is_no_opposite(
 ) -> None:
     row = make_row(0, pictures={"channel+ diverse-0": (9, 9, 9), "channel+ diverse-1": (99, 9, 9)})
     spec = LayerSpec(index=0, name="a", type="Conv2d", channels=1)
-    files = make_site((spec, [row]), about=replace(info, command="atlas run sweep=select"))
+    unknown = dict.fromkeys(("count", "mean", "variance", "minimum", "maximum"))
+    direction = {**make_row(None, unit="a:random-0"), **unknown}
+    files = make_site((spec, [row, direction]), about=replace(info, command="atlas run sweep=select"))
     for path, data in files.items():
         (pages / "site" / "sets" / path).parent.mkdir(parents=True, exist_ok=True)
         (pages / "site" / "sets" / path).write_bytes(data)
@@ -240,6 +242,9 @@ def test_a_set_of_pictures_is_no_opposite(
     text = page.text_content("#view")
     assert "Its opposite, the picture that excites it least, was not made" in text
     assert "{objective: channel, seed: 0}" in text, "it was maximized"
+    page.goto(page.url.replace("channel=0", "channel=1"))
+    page.wait_for_function("() => document.getElementById('view-title').textContent === 'a:random-0'")
+    assert "On the dataset" not in page.text_content("#view"), "a direction has no numbers of its own there"
 
 
 def test_hostile_names_are_text(open_page: Make, homes: dict[str, str]) -> None:

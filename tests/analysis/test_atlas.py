@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -55,6 +56,18 @@ def test_pictures_and_examples_are_one_row_each(atlas: Atlas, images: Path) -> N
     examples = atlas.examples().to_pylist()
     assert len(examples) == sum(len(row["examples"]) for row in atlas.table("channel_stats", ["examples"]).to_pylist())
     assert all(row["source"] == str(images / row["example_id"]) for row in examples)
+
+
+def test_the_source_of_an_example_keeps_the_options_of_a_uri_behind_its_path(atlas: Atlas) -> None:
+    def source(root: str) -> str | None:
+        config: Any = atlas.manifest.provenance["config"]
+        changed = config | {"dataset": config["dataset"] | {"source": "folder", "root": root}}
+        provenance = {**atlas.manifest.provenance, "config": changed}
+        return replace(atlas, manifest=replace(atlas.manifest, provenance=provenance)).source("cats/1.png")
+
+    address = "?endpoint_override=host:9000&scheme=http"
+    assert source(f"s3://bucket/photos/{address}") == f"s3://bucket/photos/cats/1.png{address}"
+    assert source("/data/which?/") == "/data/which?/cats/1.png"
 
 
 def test_examples_come_with_their_crops_and_whole_images(atlas: Atlas, images: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,27 @@ def test_a_channel_has_an_address_and_keys(open_page: Make, home: str) -> None:
     assert page.evaluate("document.activeElement.dataset.channel") == "5", "arrow keys go on in the grid"
     page.keyboard.press("Enter")
     page.wait_for_selector("#view[open]")
+
+
+def test_a_set_of_pictures_is_no_opposite(
+    open_page: Make, pages: Path, homes: dict[str, str], make_site: Make, make_row: Make, info: Any
+) -> None:
+    row = make_row(0, pictures={"channel+ diverse-0": (9, 9, 9), "channel+ diverse-1": (99, 9, 9)})
+    spec = LayerSpec(index=0, name="a", type="Conv2d", channels=1)
+    unknown = dict.fromkeys(("count", "mean", "variance", "minimum", "maximum"))
+    direction = {**make_row(None, unit="a:random-0"), **unknown}
+    files = make_site((spec, [row, direction]), about=replace(info, command="atlas run sweep=select"))
+    for path, data in files.items():
+        (pages / "site" / "sets" / path).parent.mkdir(parents=True, exist_ok=True)
+        (pages / "site" / "sets" / path).write_bytes(data)
+    page = open_page(f"{homes['disk']}/sets/layers/{spec.slug}.html#channel=0")
+    page.wait_for_selector("#view[open]")
+    text = page.text_content("#view")
+    assert "Its opposite, the picture that excites it least, was not made" in text
+    assert "{objective: channel, seed: 0}" in text, "it was maximized"
+    page.goto(page.url.replace("channel=0", "channel=1"))
+    page.wait_for_function("() => document.getElementById('view-title').textContent === 'a:random-0'")
+    assert "On the dataset" not in page.text_content("#view"), "a direction has no numbers of its own there"
 
 
 def test_hostile_names_are_text(open_page: Make, homes: dict[str, str]) -> None:

@@ -101,6 +101,14 @@ def test_the_command_writes_a_sheet_of_the_layers_asked_for(atlas_root: Path, tm
     assert short.height == HEAD_PX + 6 * (16 + MARGIN_PX) + FOOT_PX
 
 
+def test_a_sheet_is_never_written_under_the_name_of_another_format(
+    atlas_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sheet", str(atlas_root), "--output", str(tmp_path / "sheet.jpg")]) == 1
+    assert "a name that ends in .png or .pdf" in capsys.readouterr().err
+    assert not (tmp_path / "sheet.jpg").exists()
+
+
 def test_an_unknown_layer_is_named_with_the_nearest(atlas_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sheet", str(atlas_root), "--layer", "conv22"]) == 1
     assert "Did you mean 'conv2'" in capsys.readouterr().err

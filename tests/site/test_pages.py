@@ -19,6 +19,7 @@ from network_atlas.site.order import similarity_order
 from network_atlas.site.packing import CHANNELS_PER_PART, THUMBNAIL_PX
 from network_atlas.site.pages import STATIC, index_files, layer_facts, layer_files
 from network_atlas.site.structure import sections_of
+from network_atlas.site.summaries import summary
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
 
@@ -281,6 +282,25 @@ def test_channels_not_selected_are_counted(make_site: Make, make_spec: Make, mak
     for path in ("index.html", f"layers/{spec.slug}.html"):
         assert "1 of 2,048 channels" in read_page(files, path).text
     assert "What 1 channel in 1 layer of this network has" in read_page(files, "index.html").text
+
+
+def test_units_that_are_no_channel_are_counted_apart(
+    make_site: Make, make_spec: Make, make_row: Make, read_page: Make
+) -> None:
+    spec = make_spec(channels=2)
+    rows = [*(make_row(n, verdict="trusted") for n in range(2)), make_row(None, unit="a:random-0", verdict="trusted")]
+    text = " ".join(read_page(make_site((spec, rows)), f"layers/{spec.slug}.html").text.split())
+    assert "Shown2 channels, 1 other unit" in text
+    assert "trusted3 units" in text
+    index = " ".join(read_page(make_site((spec, rows)), "index.html").text.split())
+    assert "What 2 channels and 1 other unit in 1 layer of this network have" in index
+    assert "2 channels, 1 other unit · 3 trusted" in index
+
+
+def test_dead_channels_stand_for_their_layer_only_where_there_are_no_others(make_spec: Make, make_row: Make) -> None:
+    rows = [make_row(n, verdict="not to be trusted", status="dead" if n < 3 else "weak") for n in range(12)]
+    assert [cover.channel for cover in summary(make_spec(), rows).covers] == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert len(summary(make_spec(), rows[:4]).covers) == 4
 
 
 def test_classes_are_called_by_their_names(make_site: Make, make_spec: Make, make_row: Make, read_page: Make) -> None:

@@ -51,7 +51,7 @@ ARGUMENTS = {
     "layer": "only this layer (may be given several times)",
     "units": "units of each layer, at most (default: 12)",
     "size": "side of a picture (default: 160)",
-    "output": "file to write (default: sheet.png)",
+    "output": "file to write, a .png or a .pdf (default: sheet.png)",
     "old": "the old atlas, or one of its snapshots: ROOT@2 (default: the only atlas below ./atlases)",
     "new": "the new one (default: the newest snapshot of OLD, which is compared with the one before)",
     "out": "folder or URI to write to (default: NEW.diff/<old>-<new>, beside the newer root)",

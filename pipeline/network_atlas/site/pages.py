@@ -36,7 +36,7 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 11
+VERSION = 12
 """Raise when the same table makes other pages."""
 
 STATIC = (
@@ -103,6 +103,7 @@ def layer_files(
     """Return the page of one layer with its data and sheets, by path below `site/`."""
     rows = numbered(rows, spec.channels)
     columns = columns_of(rows)
+    singles = sum(row["single"] for row in rows)
     html = template("layer.html").render(
         info=info,
         layer=spec,
@@ -113,6 +114,8 @@ def layer_files(
         verdicts=Counter(row["verdict"] for row in rows if row.get("verdict")),
         metrics=METRICS,
         cells=[_cell(row, columns) for row in rows],
+        singles=singles,
+        noun="channel" if singles == len(rows) else "unit",
         size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,

@@ -82,7 +82,7 @@ def make_server(store: Pages, *, port: int | None) -> ThreadingHTTPServer:
         return ThreadingHTTPServer((HOST, port or 0), Handler)
     except (OSError, OverflowError) as error:
         raise ConfigError(
-            f"port {port} can't be used: {error}. Give another --port, or none for a free one."
+            f"port {port} can't be used: {str(error).rstrip('.')}. Give another --port, or none for a free one."
         ) from error
 
 
@@ -130,7 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _accepts_gzip(self) -> bool:
-        return "gzip" in (word.split(";")[0].strip() for word in self.headers.get("Accept-Encoding", "").split(","))
+        words = (
+            word.replace(" ", "").lower().split(";") for word in self.headers.get("Accept-Encoding", "").split(",")
+        )
+        weights = {name: next((one[2:] for one in more if one.startswith("q=")), "1") for name, *more in words}
+        return weights.get("gzip", "0").strip("0.") != ""  # a weight of 0, as 0.000, refuses it (RFC 9110, 12.4.2)
 
     def log_message(
         self,

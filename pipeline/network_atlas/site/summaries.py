@@ -45,16 +45,28 @@ class Totals:
     channels: int
     """That the layers have."""
     shown: int
-    """That the atlas has a row of; other units, such as directions, count too."""
+    """Of these, those that the atlas has a row of."""
+    others: int
+    """Rows of other units, such as directions."""
     with_pictures: int
     statuses: Mapping[str, int]
-    """Channels by their status, without those that are ok."""
+    """Units by their status, without those that are ok."""
     verdicts: Mapping[str, int]
-    """Channels by the verdict on their pictures."""
+    """Units by the verdict on their pictures."""
+
+    @property
+    def units(self) -> int:
+        """Return the number of all rows."""
+        return self.shown + self.others
+
+    @property
+    def noun(self) -> str:
+        """Return what all rows are."""
+        return "unit" if self.others else "channel"
 
     @property
     def missing(self) -> int:
-        """Return the channels whose picture is not made."""
+        """Return the units whose picture is not made."""
         return self.statuses.get(MISSING, 0)
 
 
@@ -79,11 +91,14 @@ def summary(spec: LayerSpec, rows: Sequence[Row], *, has_map: bool = False) -> L
 
 
 def _covers(rows: Sequence[Row]) -> tuple[Cover, ...]:
-    """Return pictures spread over the layer's channels, of those with the best verdict if there are enough."""
+    """Return pictures spread over the layer's channels, of those with the best verdict if there are enough.
+
+    Those of dead channels show nothing, and come last.
+    """
     shown = [row for row in rows if row["visualizations"]]
     best: list[Row] = []
-    for word in (*WORDS, None):
-        best += [row for row in shown if row.get("verdict") == word]
+    for word, is_dead in [*((word, False) for word in (*WORDS, None)), *((word, True) for word in (*WORDS, None))]:
+        best += [row for row in shown if row.get("verdict") == word and (row["status"] == "dead") == is_dead]
         if len(best) >= COVERS:
             break
     best.sort(key=lambda row: int(row["channel"]))
@@ -97,11 +112,13 @@ def _covers(rows: Sequence[Row]) -> tuple[Cover, ...]:
 def totals(layers: Sequence[LayerSummary]) -> Totals:
     """Return the counts of some layers together."""
     rows = [row for layer in layers for row in layer.rows]
+    singles = sum(row["channel"] is not None for row in rows)
     statuses = Counter(str(row["status"]) for row in rows)
     verdicts = Counter(row.get("verdict") for row in rows)
     return Totals(
         channels=sum(layer.spec.channels for layer in layers),
-        shown=len(rows),
+        shown=singles,
+        others=len(rows) - singles,
         with_pictures=sum(bool(row["visualizations"]) for row in rows),
         statuses={status: count for status, count in sorted(statuses.items()) if status != "ok"},
         verdicts={word: verdicts[word] for word in WORDS if verdicts[word]},

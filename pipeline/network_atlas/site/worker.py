@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -104,7 +105,24 @@ def _model_words(model: Mapping[str, Any]) -> str:
     """Return the overrides that choose the network."""
     if model["source"] == "packaged":
         return f"model={model['name']}"
-    return " ".join([f"model={model['source']}", shlex.quote(f"model.name={model['name']}")])
+    settings = {"name": model["name"], "weights": model["weights"], "seed": model["seed"]}
+    if model["allow_code"]:
+        settings["allow_code"] = "true"
+    if model["arguments"]:
+        settings["arguments"] = _text(model["arguments"])
+    settings |= {f"input.{name}": _text(value) for name, value in model["input"].items()}
+    return " ".join(
+        [f"model={model['source']}", *(shlex.quote(f"model.{name}={value}") for name, value in settings.items())]
+    )
+
+
+def _text(value: Any) -> str:
+    """Return a value as overrides write it: names in mappings have no quotes, and texts have."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_text(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def put_index(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> None:

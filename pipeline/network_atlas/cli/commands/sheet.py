@@ -1,4 +1,4 @@
-"""`atlas sheet`: write a contact sheet of an atlas as a PNG."""
+"""`atlas sheet`: write a contact sheet of an atlas as a PNG or a PDF."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from network_atlas.store.paths import atlas_directory
 from network_atlas.store.shards import read_first_rows
 
 SMALLEST_PX = 16
+FORMS = {".png": "PNG", ".pdf": "PDF"}
+"""What a sheet is written as, by the ending of its name."""
 COLUMNS = ["model", "layer", "unit", "class_name", "visualizations"]
 
 
@@ -29,9 +31,13 @@ def command(options: argparse.Namespace) -> int:
             f"--units={options.units} --size={options.size}: "
             f"give at least one unit, and pictures of {SMALLEST_PX} px or more"
         )
+    form = FORMS.get(Path(options.output).suffix.lower())
+    if form is None:
+        raise ConfigError(
+            f"--output={options.output}: a sheet is a PNG or a PDF; give a name that ends in {' or '.join(FORMS)}"
+        )
     root = root_of(options.root, command="sheet")
     rows = shown_rows(open_atlas(root, options.snapshot), layers=options.layer or (), units=options.units)
-    form = "PDF" if options.output.lower().endswith(".pdf") else "PNG"
     Path(options.output).expanduser().write_bytes(contact_sheet(rows, cell_px=options.size, form=form))
     output().print(f"{options.output}: {counted(len(rows), 'unit')}", markup=False)
     return DONE

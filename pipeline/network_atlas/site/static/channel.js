@@ -29,14 +29,17 @@
         metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));
   }
 
+  // The sign follows the objective in a variant's name; other hyphens are those of its members (channel+ diverse-2).
+  const isMinimized = (shown) => /^\w+-/.test(shown.column);
+
   // A minimized picture stands right behind the one that is maximized: they are opposites.
   function pictures(channel) {
     const base = (shown) => shown.column.replace(/^(\w+)[+-]/, "$1");
-    const order = [...channel.pictures].sort((a, b) => (base(a) === base(b) ? a.column.includes("-") - b.column.includes("-") : 0));
+    const order = [...channel.pictures].sort((a, b) => (base(a) === base(b) ? isMinimized(a) - isMinimized(b) : 0));
     const title = element("h3", { textContent: "Optimized pictures" });
     if (!order.length) return [title, element("p", { className: "none", textContent: "No picture of this channel was made." })];
     const [first, ...others] = order;
-    const opposite = order.some((shown) => shown.column.includes("-"));
+    const opposite = order.some(isMinimized);
     return [title, picture(first, channel, true),
       others.length ? element("div", { className: "others" }, ...others.map((shown) => picture(shown, channel, false))) : null,
       channel.single && !opposite ? element("p", { className: "hint small", textContent: "Its opposite, the picture that excites it least, was not made: add {objective: channel, sign: \"-\"} to sweep.variants." }) : null];
@@ -115,7 +118,7 @@
       open.append(drawing);
     }
     open.dataset.example = withPlace && example.kind === "top" ? example.example_id : "";
-    return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(example.value, withPlace ? 3 : 2) }), ` ${example.label || ""}`,
+    return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(example.value, 3) }), ` ${example.label || ""}`,
       example.alike && withPlace ? element("small", { textContent: `and ${example.alike} alike`, title: "Left out of the list: other views of the image, or images that look nearly the same" }) : null));
   }
 
@@ -177,11 +180,12 @@
   };
 
   function numbers(channel) {
-    const rows = Object.entries(channel.numbers).filter(([key]) => NUMBERS[key]).map(([key, value]) => [NUMBERS[key][0], number(value), NUMBERS[key][1]]);
+    const rows = Object.entries(channel.numbers).filter(([key, value]) => NUMBERS[key] && value !== null).map(([key, value]) => [NUMBERS[key][0], number(value), NUMBERS[key][1]]);
     const maxima = channel.spatial_maximum;
     if (maxima && maxima.fraction_active !== null) rows.push(["Active", share(maxima.fraction_active), "images whose largest value is above zero"]);
     if (channel.class_selectivity !== null && channel.class_selectivity !== undefined) rows.push(["Tells classes apart", share(channel.class_selectivity), "of the variance of its mean lies between classes"]);
     if (channel.classes && channel.classes.length) rows.push(["Classes", channel.classes.slice(0, 3).map((shown) => shown.label).join(", "), "with the highest mean"]);
+    if (!rows.length) return []; // of a direction or a whole layer nothing was scanned
     return [element("h3", { textContent: "On the dataset" }), element("dl", { className: "metrics" }, ...rows.flatMap(([name, value, help]) => [element("dt", { textContent: name }), element("dd", {}, value, element("small", { textContent: help }))]))];
   }
 
@@ -197,15 +201,17 @@
       Python: `import pandas\n\nrows = pandas.read_parquet(${JSON.stringify(layer.table)})\nrow = rows[${channel.single ? `rows.channel == ${channel.channel}` : `rows.unit == ${JSON.stringify(channel.unit)}`}].iloc[0]`,
     };
     if (shown && channel.single && layer.command) {
-      const sign = shown.column.includes("-") ? ", sign: '-'" : "";
-      texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: channel${sign}, seed: ${shown.seed}}]`)}`;
+      const [objective] = /^(neuron|probability|coactive)/.exec(shown.column) || ["channel"];
+      const sign = isMinimized(shown) ? ", sign: '-'" : "";
+      texts.Command = `${layer.command} ${quotedShell(`sweep.select=[{include: [${JSON.stringify(layer.name)}], channels: [${channel.channel}]}]`)} ${quotedShell(`sweep.variants=[{objective: ${objective}${sign}, seed: ${shown.seed}}]`)}`;
     }
     const facts = [...layer.provenance, ...(shown ? [["Picture", `${shown.key}, seed ${shown.seed}, from ${shown.start || "noise"}${shown.started_from ? ` ${shown.started_from}` : ""}`]] : [])].filter(([, value]) => value);
     const block = ([name, text]) => {
       const copy = button("Copy", `Copy the ${name} text`, async () => {
         try { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } catch { copy.textContent = "Select the text"; }
       });
-      return element("details", {}, element("summary", { textContent: name }), copy, element("pre", { textContent: text, tabIndex: 0 }));
+      return element("details", {}, element("summary", { textContent: name }), copy,
+        name === "Command" ? element("p", { className: "hint small", textContent: "It names the network and the picture. Add what the run set otherwise of dataset, scan and optimize: atlas status ROOT --snapshot N says." }) : null, element("pre", { textContent: text, tabIndex: 0 }));
     };
     return [element("h3", { textContent: "Where it comes from" }), element("dl", { className: "metrics" }, ...facts.flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })])),
       ...Object.entries(texts).map(block), element("p", { className: "hint small", textContent: "Paths are those below the atlas's root." })];

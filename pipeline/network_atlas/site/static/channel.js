@@ -106,7 +106,7 @@
     zoom.showModal();
   }
 
-  function figure(example, withPlace) {
+  function figure(example, withPlace, shownValue = example.value) {
     const label = example.label || example.example_id;
     const open = element("button", { type: "button", className: "open", title: `${example.label ? `${example.label}\n` : ""}${example.example_id}` }, crop(example, label));
     open.addEventListener("click", () => enlarged(example));
@@ -118,7 +118,7 @@
       open.append(drawing);
     }
     open.dataset.example = withPlace && example.kind === "top" ? example.example_id : "";
-    return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(example.value, 3) }), ` ${example.label || ""}`,
+    return element("figure", {}, open, element("figcaption", {}, element("b", { textContent: number(shownValue, 3) }), ` ${example.label || ""}`,
       example.alike && withPlace ? element("small", { textContent: `and ${example.alike} alike`, title: "Left out of the list: other views of the image, or images that look nearly the same" }) : null));
   }
 
@@ -138,7 +138,10 @@
     const strip = BY_MEAN.flatMap((kind) => channel.examples.filter((example) => example.kind === kind && example.rank <= perKind)).sort((a, b) => a.value - b.value);
     const words = [inactive(channel), chart ? `Each image by ${onePosition ? "its value" : "the channel's mean over all positions"}, as a picture's score is; the height is how many images.` : null].filter(Boolean);
     if (!chart && !strip.length) return [];
-    const shown = strip.length ? element("div", { className: "strip-row" }, ...strip.map((example) => figure(example, false))) : null;
+    // On this scale it is zero: digits of 3.29e-5 would be cut to "3.29…".
+    const { minimum, maximum } = channel.spatial_mean || {};
+    const rounded = (value) => (Math.abs(value) < (maximum - minimum) / 1000 ? 0 : value);
+    const shown = strip.length ? element("div", { className: "strip-row" }, ...strip.map((example) => figure(example, false, rounded(example.value)))) : null;
     if (shown) shown.style.setProperty("--count", strip.length);
     return [element("h3", { textContent: "The whole range" }), element("p", { className: "hint small", textContent: words.join(" ") }),
       chart ? chart.drawing : null, chart && strip.length ? connectors(chart.axis, strip.map((example) => example.value)) : null, shown];

@@ -73,7 +73,7 @@ def _of_images(shown: Mapping[str, Any], limits: VerdictConfig) -> Iterator[Reas
     """Yield what the comparison with images of the dataset says."""
     percentile, path = shown["percentile"], shown["path_percentile"]
     if percentile is None:
-        yield DOUBTFUL, "there are no images to compare its score with"
+        yield DOUBTFUL, "there are no images to compare its score with, or its value is the same on all"
     elif word := _below(percentile, limits.percentile_below):
         yield word, f"{100 - percentile:.3g} % of the images excite the unit more"
     if path is not None and (word := _below(path, limits.path_percentile_below)):

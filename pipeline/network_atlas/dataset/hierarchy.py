@@ -195,4 +195,4 @@ def unknown_labels(hierarchy: Hierarchy, labels: frozenset[str], config: Dataset
         return ""  # some packaged photos show no class of ImageNet, which is not the user's to mend
     verb = "is" if len(unknown) == 1 else "are"
     share = f"{len(unknown):,} of {len(labels - {''}):,} labels"
-    return f"{share} {verb} not in dataset.hierarchy, or have several nodes there: {first}"
+    return f"{share} {verb} missing from dataset.hierarchy, or named by several of its nodes: {first}"

@@ -21,7 +21,7 @@ from network_atlas.analysis.example_files import ExampleFiles
 from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.analysis.unit import Unit
 from network_atlas.errors import StoreError, did_you_mean
-from network_atlas.files.finding import is_uri
+from network_atlas.files.filesystems import is_uri
 from network_atlas.layers import LayerSpec, layer_of_row
 from network_atlas.store.manifest import Manifest, read_manifest
 from network_atlas.store.paths import atlas_directory

@@ -20,6 +20,11 @@ S3_SECONDS = {"connect_timeout": 5.0, "request_timeout": 20.0}
 """Longest wait for a connection, and longest silence while a request is answered. A URI may give other numbers."""
 
 
+def is_uri(root: str) -> bool:
+    """Say whether `root` is a URI and not a path of this machine."""
+    return "://" in root
+
+
 def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a URI and the path in it.
 

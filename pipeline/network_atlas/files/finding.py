@@ -20,7 +20,7 @@ from pyarrow import fs
 from wcmatch import glob
 
 from network_atlas.errors import DatasetError
-from network_atlas.files.filesystems import open_filesystem
+from network_atlas.files.filesystems import is_uri, open_filesystem
 from network_atlas.files.retries import reason, with_retries
 
 FLAGS = glob.GLOBSTAR | glob.CASE | glob.DOTGLOB | glob.FORCEUNIX
@@ -44,11 +44,6 @@ class DataFile:
     def is_hidden(self) -> bool:
         """Whether the name, or that of a folder in it, begins with a dot."""
         return any(part.startswith(".") for part in self.name.split("/"))
-
-
-def is_uri(root: str) -> bool:
-    """Say whether `root` is a URI and not a path of this machine."""
-    return "://" in root
 
 
 def find_files(root: str, suffixes: tuple[str, ...]) -> tuple[DataFile, ...]:

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from network_atlas.errors import ConfigError, DatasetError
-from network_atlas.files.finding import DataFile, is_uri, list_files
+from network_atlas.files.filesystems import is_uri
+from network_atlas.files.finding import DataFile, list_files
 from network_atlas.files.reading import read_through
 
 BUFFER_BYTES = 8 << 20

@@ -10,7 +10,7 @@ from network_atlas.cli.console import messages, output, print_json, table
 from network_atlas.cli.exit_codes import DONE, DRIFTED
 from network_atlas.cli.roots import root_of
 from network_atlas.errors import StoreError
-from network_atlas.files.finding import is_uri
+from network_atlas.files.filesystems import is_uri
 from network_atlas.rerun.diff import DiffResult, make_diff, record_of
 from network_atlas.rerun.sides import Side, named, open_side
 from network_atlas.rerun.summary import exceeded, number_text, parse_thresholds

@@ -66,13 +66,14 @@ def test_images_without_a_vector_are_left_out(tmp_path: Path) -> None:
     assert descriptions(values[:10], ids[:10], embeddings, str)[0]["description_score"] is None
 
 
-def test_a_vector_that_is_not_finite_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "not finite"), (0.0, "nothing but zeros")])
+def test_a_vector_without_a_direction_is_named(value: float, message: str, tmp_path: Path) -> None:
     vectors = np.load(write(tmp_path) / "image_embeddings.npy")
-    vectors[7, 2] = np.nan
+    vectors[7] = value
     np.save(tmp_path / "image_embeddings.npy", vectors)
     ids = [f"{number:03d}.png" for number in range(IMAGES)]
     assert read(tmp_path).likeness(ids[:7]).shape[0] == 7
-    with pytest.raises(DatasetError, match=r"not finite for 1 image, such as '007\.png'"):
+    with pytest.raises(DatasetError, match=rf"{message} for 1 image, such as '007\.png'"):
         read(tmp_path).likeness(ids)
 
 
@@ -87,7 +88,8 @@ def test_a_vector_that_is_not_finite_is_named(tmp_path: Path) -> None:
         ("concepts.npy", np.zeros((4, 3), np.float32), "vectors of 3 numbers"),
         ("concepts.npy", np.zeros(4, np.float32), "must hold rows of floats"),
         ("concepts.npy", np.zeros((4, DEPTH), np.int64), "must hold rows of floats"),
-        ("concepts.npy", np.full((4, DEPTH), np.nan, np.float32), "not finite"),
+        ("concepts.npy", np.full((4, DEPTH), np.nan, np.float32), "not finite for 'red'"),
+        ("concepts.npy", np.eye(4, DEPTH, k=-1, dtype=np.float32), "nothing but zeros for 'red'"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(name: str, content: object, message: str, tmp_path: Path) -> None:

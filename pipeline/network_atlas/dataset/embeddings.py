@@ -8,6 +8,7 @@ needed here.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,21 +40,30 @@ class Embeddings:
     def likeness(self, image_ids: list[str]) -> NDArray[np.float64]:
         """Return the cosine of some images with all concepts, (images, concepts).
 
-        Raises DatasetError for an image whose vector is not finite: one would take every unit's description away.
+        Raises DatasetError for an image whose vector is not finite, which would take every unit's description away, or
+        all zeros, which would count as an image that is like nothing.
         """
         chosen = np.asarray(self.images[[self.rows[image] for image in image_ids]], np.float64)
-        bad = np.flatnonzero(~np.isfinite(chosen).all(axis=1))
-        if len(bad):
+        for bad, what in _bad_rows(chosen):
             raise DatasetError(
-                "dataset.embeddings: image_embeddings.npy holds values that are not finite for "
+                f"dataset.embeddings: image_embeddings.npy holds {what} for "
                 f"{counted(len(bad), 'image')}, such as {image_ids[bad[0]]!r}; make it again"
             )
         return _unit(chosen) @ _unit(np.asarray(self.vectors, np.float64)).T
 
 
+def _bad_rows(vectors: NDArray[np.floating]) -> Iterator[tuple[NDArray[np.int64], str]]:
+    """Yield the rows that have no direction, and what they hold."""
+    for is_bad, what in (
+        (~np.isfinite(vectors).all(axis=1), "values that are not finite"),
+        (~np.any(vectors, axis=1), "nothing but zeros"),
+    ):
+        if is_bad.any():
+            yield np.flatnonzero(is_bad), what
+
+
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units: NDArray[np.float64] = vectors / np.where(lengths > 0, lengths, 1.0)
+    units: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return units
 
 
@@ -76,8 +86,10 @@ def read_embeddings(config: DatasetConfig) -> Embeddings | None:
             f"{where}: concepts.npy has vectors of {vectors.shape[1]} numbers, image_embeddings.npy of "
             f"{images.shape[1]}; both must come from one model"
         )
-    if not np.isfinite(vectors).all():
-        raise DatasetError(f"{where}: concepts.npy holds values that are not finite; make it again")
+    for bad, what in _bad_rows(vectors):
+        raise DatasetError(
+            f"{where}: concepts.npy holds {what} for {names[bad[0]]!r}; make it again, or leave that out"
+        )
     status = (folder / "image_embeddings.npy").stat()
     content = fingerprint("embeddings", names, ids, np.asarray(vectors).tolist(), status.st_size, status.st_mtime_ns)
     rows = {image: row for row, image in enumerate(ids)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,6 +36,29 @@ def test_writers_that_write_and_delete_in_the_same_folders_do_not_disturb_each_o
     with ThreadPoolExecutor(4) as pool:
         done = pool.map(write_and_delete, [str(tmp_path / "root")] * 4, "abcd")
         assert list(done) == [ROUNDS] * 4
+
+
+def make_and_remove(folder: str) -> None:
+    while True:
+        os.makedirs(f"{folder}/inner")
+        os.rmdir(f"{folder}/inner")
+        os.rmdir(folder)
+
+
+def test_a_folder_is_listed_while_another_process_makes_and_removes_it_and_what_is_in_it(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path)).within(0)
+    other = multiprocessing.get_context("spawn").Process(target=make_and_remove, args=(str(tmp_path / "leases"),))
+    other.start()
+    try:
+        while not store.filesystem.get_file_info(str(tmp_path / "leases")).type.value:
+            time.sleep(0.01)
+        end, listed = time.monotonic() + 0.7, 0
+        while time.monotonic() < end or listed < 3000:
+            assert store.list("leases") == []
+            listed += 1
+    finally:
+        other.kill()
+        other.join()
 
 
 def test_the_root_itself_stays_when_its_last_file_is_deleted(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def shares_held_together(store: Store, shares: list[str]) -> list[str]:
                 lease.enter_context(Lease(store, share=share))
             except RootBusyError:
                 share = ""
-            tried.wait(30)
+            finally:  # after another error too: it is to be seen, not that the others wait for this thread
+                tried.wait(30)
         return share
 
     with ThreadPoolExecutor(len(shares)) as pool:

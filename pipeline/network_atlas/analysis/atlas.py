@@ -21,7 +21,7 @@ from network_atlas.analysis.example_files import ExampleFiles
 from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.analysis.unit import Unit
 from network_atlas.errors import StoreError, did_you_mean
-from network_atlas.files.filesystems import is_uri
+from network_atlas.files.filesystems import split_query
 from network_atlas.layers import LayerSpec, layer_of_row
 from network_atlas.store.manifest import Manifest, read_manifest
 from network_atlas.store.paths import atlas_directory
@@ -139,8 +139,8 @@ class Atlas:
         if dataset["source"] != "folder" or UNDECODABLE in example_id:
             return None
         name = example_id.rpartition("#")[0] if dataset["views"] > 1 else example_id
-        root, mark, query = dataset["root"].partition("?") if is_uri(dataset["root"]) else (dataset["root"], "", "")
-        return f"{root.rstrip('/')}/{name}{mark}{query}"
+        root, query = split_query(dataset["root"])
+        return f"{root.rstrip('/')}/{name}{query}"
 
     @property
     def specs(self) -> tuple[LayerSpec, ...]:

@@ -10,11 +10,15 @@ file. `network_atlas.files.retries` wraps that, for failures that take longer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from pyarrow import fs
 
+LIST_TRIES = 100
+"""Attempts to list folders that other processes keep making and removing. Each time they must do so in microseconds."""
 S3_TRIES = 3
 S3_SECONDS = {"connect_timeout": 5.0, "request_timeout": 20.0}
 """Longest wait for a connection, and longest silence while a request is answered. A URI may give other numbers."""
@@ -23,6 +27,29 @@ S3_SECONDS = {"connect_timeout": 5.0, "request_timeout": 20.0}
 def is_uri(root: str) -> bool:
     """Say whether `root` is a URI and not a path of this machine."""
     return "://" in root
+
+
+def split_query(root: str) -> tuple[str, str]:
+    """Return a root without the query of its URI, and the query with its '?'; a path of this machine has none."""
+    path, mark, query = root.partition("?") if is_uri(root) else (root, "", "")
+    return path, mark + query
+
+
+def files_below(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
+    """Return what pyarrow knows of every file below a folder, which need not exist.
+
+    Another process may make or remove folders meanwhile. pyarrow calls a folder not found that goes, or comes, between
+    two of its looks, at any depth, even where it may be missing; then all is listed again.
+    """
+    selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
+    for _ in range(LIST_TRIES):
+        with suppress(FileNotFoundError):
+            return _files(filesystem.get_file_info(selector))
+    return _files(filesystem.get_file_info(selector))
+
+
+def _files(infos: Sequence[fs.FileInfo]) -> list[fs.FileInfo]:
+    return [info for info in infos if info.type == fs.FileType.File]
 
 
 def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:

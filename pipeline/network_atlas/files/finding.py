@@ -20,7 +20,7 @@ from pyarrow import fs
 from wcmatch import glob
 
 from network_atlas.errors import DatasetError
-from network_atlas.files.filesystems import is_uri, open_filesystem
+from network_atlas.files.filesystems import files_below, is_uri, open_filesystem, split_query
 from network_atlas.files.retries import reason, with_retries
 
 FLAGS = glob.GLOBSTAR | glob.CASE | glob.DOTGLOB | glob.FORCEUNIX
@@ -71,7 +71,7 @@ def opened_root(root: str) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of `root` and the path or pattern in it."""
     if not is_uri(root):
         return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(root))
-    address, mark, query = root.partition("?")
+    address, query = split_query(root)
     scheme, _, path = address.partition("://")
     bucket = path.split("/")[0]
     if "@" in bucket:
@@ -81,7 +81,7 @@ def opened_root(root: str) -> tuple[fs.FileSystem, str]:
         )
     try:
         # Only the bucket goes to pyarrow: its URIs may hold no braces.
-        uri = f"{scheme}://{bucket}/{mark}{query}"
+        uri = f"{scheme}://{bucket}/{query}"
         filesystem, base = with_retries(lambda: open_filesystem(uri), what=f"open {root!r}")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DatasetError(
@@ -114,12 +114,11 @@ def _matching(filesystem: fs.FileSystem, pattern: str, root: str) -> list[fs.Fil
     # The folders before the first wildcard are taken literally, whatever characters they hold.
     names = glob.compile(glob.escape(folder, unix=True) + pattern[len(folder) :], flags=FLAGS)
     base = pattern if is_folder else folder
-    selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
     try:
-        infos = with_retries(lambda: filesystem.get_file_info(selector), what=f"list {root!r}")
+        files = with_retries(lambda: files_below(filesystem, base), what=f"list {root!r}")
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"dataset.root={root!r} can't be listed: {reason(error)}") from error
-    return [file for file in infos if file.type == fs.FileType.File and (is_folder or names.match(file.path))]
+    return [file for file in files if is_folder or names.match(file.path)]
 
 
 def _fixed_part(pattern: str) -> str:

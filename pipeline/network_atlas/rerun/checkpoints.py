@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from network_atlas.errors import ConfigError, DatasetError
-from network_atlas.files.filesystems import is_uri
+from network_atlas.files.filesystems import split_query
 from network_atlas.files.finding import DataFile, list_files
 from network_atlas.files.reading import read_through
 
@@ -63,8 +63,8 @@ def list_checkpoints(pattern: str, marker: str = "") -> tuple[list[Checkpoint], 
 
 def _with_ending(pattern: str, ending: str) -> str:
     """Return a pattern for names that end so; in a URI the query stays behind it."""
-    path, mark, query = pattern.partition("?") if is_uri(pattern) else (pattern, "", "")
-    return f"{path}{ending}{mark}{query}"
+    path, query = split_query(pattern)
+    return f"{path}{ending}{query}"
 
 
 def _listed(pattern: str) -> Sequence[DataFile]:

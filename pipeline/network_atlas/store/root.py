@@ -25,7 +25,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from network_atlas.errors import StoreError
-from network_atlas.files.filesystems import open_filesystem
+from network_atlas.files.filesystems import files_below, open_filesystem
 from network_atlas.files.retries import is_transient, reason, with_retries
 
 STAGING = ".staging"
@@ -231,14 +231,9 @@ class Store:
 
     def infos(self, directory: str) -> Sequence[Info]:
         """Return path, size and time of every file below a directory, which need not exist."""
-        selector = fs.FileSelector(self._full(directory), recursive=True, allow_not_found=True)
-        infos = self._done("list", directory, lambda: self.filesystem.get_file_info(selector))
+        infos = self._done("list", directory, lambda: files_below(self.filesystem, self._full(directory)))
         prefix = len(self.base) + 1
-        return [
-            Info(info.path[prefix:], int(info.size), (info.mtime_ns or 0) / 1e9)
-            for info in infos
-            if info.type == fs.FileType.File
-        ]
+        return [Info(info.path[prefix:], int(info.size), (info.mtime_ns or 0) / 1e9) for info in infos]
 
     def _full(self, path: str) -> str:
         return f"{self.base}/{path}" if path else self.base

@@ -33,6 +33,7 @@ from network_atlas.rerun.hooks import Event, Hooks
 from network_atlas.rerun.record import Record
 from network_atlas.store.lease import BUSY, is_gone, lease_files, read_lease
 from network_atlas.store.manifest import latest
+from network_atlas.store.paths import diff_folder
 from network_atlas.store.root import Store
 
 COPIES_KEPT = 2
@@ -185,8 +186,7 @@ class Watch:
         """Compare two snapshots by `atlas diff`, and return its exit code, and what it says."""
         if self._codes.drifted is None:
             return None
-        root, mark, query = self._store.root.partition("?")  # of a URI
-        out = f"{root.rstrip('/')}.diff/{before}-{after}{mark}{query}"
+        out = diff_folder(self._store.root, f"{before}-{after}")
         thresholds = [word for threshold in self._options.fail_over for word in ("--fail-over", threshold)]
         # With numbers: by now another run may have ended, and a root's own name may end in '@2'.
         sides = [f"{self._store.root}@{number}" for number in (before, after)]

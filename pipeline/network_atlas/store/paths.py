@@ -9,6 +9,7 @@ second kind; `store.current` keeps it up to date.
 
 from __future__ import annotations
 
+from network_atlas.files.filesystems import split_query
 from network_atlas.layers import LayerSpec
 
 TABLES = "tables"
@@ -101,3 +102,9 @@ def current_path(path: str) -> str | None:
     if len(parts) != 4 or parts[0] != TABLES or parts[1] not in CURRENT:
         return None
     return f"{parts[1]}/layer={parts[2].removeprefix('layer_slug=')}.parquet"
+
+
+def diff_folder(root: str, name: str) -> str:
+    """Return the folder of a diff beside the newer root: 'atlases/resnet50.diff/2-3'."""
+    path, query = split_query(root)
+    return f"{path.rstrip('/')}.diff/{name}{query}"

@@ -10,11 +10,11 @@ from network_atlas.cli.console import messages, output, print_json, table
 from network_atlas.cli.exit_codes import DONE, DRIFTED
 from network_atlas.cli.roots import root_of
 from network_atlas.errors import StoreError
-from network_atlas.files.filesystems import is_uri
 from network_atlas.rerun.diff import DiffResult, make_diff, record_of
 from network_atlas.rerun.sides import Side, named, open_side
 from network_atlas.rerun.summary import exceeded, number_text, parse_thresholds
 from network_atlas.store.manifest import numbers
+from network_atlas.store.paths import diff_folder
 from network_atlas.store.root import Store
 
 SHOWN = 20
@@ -60,14 +60,13 @@ def sides(old: str | None, new: str | None) -> tuple[Side, Side]:
 
 def default_out(old: Side, new: Side) -> str:
     """Return a folder beside the newer root: 'atlases/resnet50.diff/2-3', or '…/before@1-after@1' of two roots."""
-    root, mark, query = new.root.partition("?") if is_uri(new.root) else (new.root, "", "")
     if old.root == new.root:
         name = f"{old.number}-{new.number}"
     else:
         name = "-".join(
             f"{os.path.basename(side.store.base.rstrip('/')) or 'root'}@{side.number}" for side in (old, new)
         )
-    return f"{root.rstrip('/')}.diff/{name}{mark}{query}"
+    return diff_folder(new.root, name)
 
 
 def _print(result: DiffResult) -> None:

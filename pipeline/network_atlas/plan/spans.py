@@ -9,7 +9,6 @@ a window, which bounds their sizes, is after Bjørner, Blass and Gurevich (2010)
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -20,7 +19,7 @@ from network_atlas.config.determines import determining
 from network_atlas.config.schema import RunConfig
 from network_atlas.fingerprints import fingerprint
 from network_atlas.plan.contents import Span
-from network_atlas.stats.sample import sample_hash
+from network_atlas.stats.sample import digest, sample_hash
 
 STATISTICS_ALGORITHM = 2
 """Raise this number when the statistics of the same images change."""
@@ -69,17 +68,12 @@ def cuts(example_ids: Sequence[str], size: int) -> list[int]:
     Only the last may have less than half.
     """
     least, most, count = (size + 1) // 2, size + size // 2, len(example_ids)
-    hashes = np.array([_hash(example_id) for example_id in example_ids], np.uint64)
+    hashes = np.array([int.from_bytes(digest(example_id, "span")[:8], "big") for example_id in example_ids], np.uint64)
     ends = [0]
     while count - ends[-1] > most:
         first = ends[-1] + least - 1
         ends.append(first + int(hashes[first : ends[-1] + most].argmin()) + 1)
     return [*ends[1:], count] if count else []
-
-
-def _hash(example_id: str) -> int:
-    # The prefix makes it another hash than those that choose the sample and `dataset.limit`.
-    return int.from_bytes(hashlib.sha256(b"span\0" + example_id.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
 def scanned_how(spans: Sequence[Span], config: RunConfig) -> tuple[str, ...]:

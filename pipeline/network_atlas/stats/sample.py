@@ -38,12 +38,15 @@ Floats = NDArray[np.float32]
 
 def sample_hash(example_id: str) -> str:
     """Return the hash that decides whether an example belongs to the sample."""
-    return _digest(example_id).hex()[:16]
+    return digest(example_id).hex()[:16]
 
 
-def _digest(example_id: str) -> bytes:
-    # The prefix makes it another hash than the one by which `dataset.limit` chooses: the two choices are independent.
-    return hashlib.sha256(b"sample\0" + example_id.encode("utf-8", "surrogateescape")).digest()
+def digest(example_id: str, purpose: str = "sample") -> bytes:
+    """Return the SHA-256 by which a choice among examples is made: choices for other purposes are independent.
+
+    They are so of what `dataset.limit` chooses, too, which hashes the id alone.
+    """
+    return hashlib.sha256(f"{purpose}\0{example_id}".encode("utf-8", "surrogateescape")).digest()
 
 
 def sample_limit(example_ids: Sequence[str], size: int) -> str:
@@ -84,9 +87,9 @@ def positions_of(example_ids: Sequence[str], rows: int, columns: int) -> NDArray
 @lru_cache(maxsize=8192)
 def _shares(example_id: str) -> tuple[float, float]:
     """Return the position of an example as shares of height and width; cached, as every layer asks for it."""
-    digest = _digest(example_id)
+    bits = digest(example_id)
     # Not the first eight bytes: they are small in all sampled examples, since they decide who is sampled.
-    return int.from_bytes(digest[8:16], "big") / 2**64, int.from_bytes(digest[16:24], "big") / 2**64
+    return int.from_bytes(bits[8:16], "big") / 2**64, int.from_bytes(bits[16:24], "big") / 2**64
 
 
 def are_comparable(values: Floats, *, size: float = 0.0) -> bool:

@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from network_atlas.errors import SelectionError
+from network_atlas.layout.vectors import unit_length
 from network_atlas.plan.directions import most_directions
 
 ROUNDS = 50
@@ -61,7 +62,7 @@ def find(values: NDArray[np.float32], count: int, *, method: str, seed: int, lay
 
 
 def _fit(values: Matrix, count: int, method: str, seed: int) -> Directions:
-    return _spherical_k_means(_unit(values), count, seed) if method == "k_means" else _nmf(values, count, seed)
+    return _spherical_k_means(unit_length(values), count, seed) if method == "k_means" else _nmf(values, count, seed)
 
 
 def _spherical_k_means(units: Matrix, count: int, seed: int) -> Directions:
@@ -76,7 +77,7 @@ def _spherical_k_means(units: Matrix, count: int, seed: int) -> Directions:
         sums = np.zeros_like(centres)
         np.add.at(sums, nearest, units)
         # A cluster that lost its vectors keeps its centre.
-        centres = np.where(sums.any(axis=1, keepdims=True), _unit(sums), centres)
+        centres = np.where(sums.any(axis=1, keepdims=True), unit_length(sums), centres)
     directions: Directions = centres
     return directions
 
@@ -90,10 +91,4 @@ def _nmf(values: Matrix, count: int, seed: int) -> Directions:
         warnings.simplefilter("ignore", ConvergenceWarning)  # stability says how far to trust the directions
         model.fit(values)
     parts: Directions = model.components_
-    return _unit(parts[parts.any(axis=1)])
-
-
-def _unit(vectors: Matrix) -> Matrix:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units: Matrix = vectors / np.where(lengths > 0, lengths, 1.0)
-    return units
+    return unit_length(parts[parts.any(axis=1)])

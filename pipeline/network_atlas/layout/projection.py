@@ -20,6 +20,7 @@ from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
 from network_atlas.config.layout import LayoutConfig
+from network_atlas.layout.vectors import unit_length
 
 Name = tuple[str, bool]
 """An image, and whether the vector is that at its drawn position: see `layout.vectors`."""
@@ -40,7 +41,7 @@ def start_positions(vectors: Matrix) -> Points:
 
     These are the principal components of the vectors, scaled to unit length each.
     """
-    values = _unit(vectors.astype(np.float64))
+    values = unit_length(vectors)
     left, sizes, right = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
     # A component's sign is arbitrary: its largest entry is made positive.
     signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
@@ -73,14 +74,9 @@ def project(values: Matrix, start: Points, config: LayoutConfig, *, aligned: boo
     if len(values) >= FEWEST:
         further = config.alignment * _standardized(start) if aligned else np.zeros((len(start), 0))
         # Between vectors of unit length, neighbours by distance are those by cosine.
-        places = np.concatenate([_standardized(_unit(values.astype(np.float64))), further], axis=1)
+        places = np.concatenate([_standardized(unit_length(values)), further], axis=1)
         points = turned_to(start, _umap(places.astype(np.float32), start, config))
     return on_unit_square(points)
-
-
-def _unit(vectors: Matrix) -> Matrix:
-    units: Matrix = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return units
 
 
 def _standardized(points: Matrix) -> Matrix:

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
+from network_atlas.layout.vectors import unit_length
+
 
 def shrunk_second_moment(
     values: Float[NDArray[np.float32], "vectors channels"],
@@ -36,8 +38,5 @@ def whitened(
 ) -> Float32[NDArray[np.float32], "cells channels"]:
     """Return M⁻¹ · mean for each cell, scaled to unit length: a direction's length only scales its score."""
     directions = np.linalg.solve(moment, means.T.astype(np.float64)).T
-    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
-    units: Float32[NDArray[np.float32], "cells channels"] = (
-        directions / np.maximum(lengths, np.finfo(np.float64).tiny)
-    ).astype(np.float32)
+    units: Float32[NDArray[np.float32], "cells channels"] = unit_length(directions).astype(np.float32)
     return units

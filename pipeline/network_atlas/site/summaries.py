@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from network_atlas.config.verdict import WORDS as VERDICTS
 from network_atlas.layers import LayerSpec
@@ -97,7 +98,7 @@ def _covers(rows: Sequence[Row]) -> tuple[Cover, ...]:
     """
     shown = [row for row in rows if row["visualizations"]]
     best: list[Row] = []
-    for word, is_dead in [*((word, False) for word in (*WORDS, None)), *((word, True) for word in (*WORDS, None))]:
+    for is_dead, word in product((False, True), (*WORDS, None)):
         best += [row for row in shown if row.get("verdict") == word and (row["status"] == "dead") == is_dead]
         if len(best) >= COVERS:
             break

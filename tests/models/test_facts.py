@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conformance import Checked, check_fields
 from tiny_network import build
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
@@ -184,6 +185,46 @@ def test_every_position_has_its_place_and_its_field(tiny: Callable[..., RunConfi
     for name, (size, stride, centre) in expected.items():
         assert fields[name] == ReceptiveField(size_px=size, stride_px=stride, centre_px=centre), name
     assert fields["output"] is None  # all of the input
+
+
+class Moved(nn.Module):
+    """Maps that are turned, mirrored, rolled, or have rows in the place of columns; and a pool of odd sizes."""
+
+    NAMES = ("turned", "mirrored", "swapped", "over_the_other_diagonal", "rolled", "gated_and_turned", "uneven")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate, self.uneven = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 6), nn.AdaptiveAvgPool2d((5, 3))
+        for name in self.NAMES[:-1]:
+            self.add_module(name, nn.Identity())
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(images)
+        gate = self.gate(maps.mean((2, 3))).sigmoid()[:, :, None, None]
+        seen = [
+            self.turned(maps.rot90(1, (2, 3))),
+            self.mirrored(maps.flip(3)),
+            self.swapped(maps.transpose(2, 3)),
+            self.over_the_other_diagonal(maps.flip((2, 3)).transpose(2, 3)),
+            self.rolled(maps.roll(8, 2)),
+            self.gated_and_turned(maps.rot90(1, (2, 3)) * gate),
+            self.uneven(maps),
+        ]
+        return torch.stack([each.mean((2, 3)) for each in seen]).sum(0)
+
+
+def test_a_box_holds_every_pixel_that_moves_its_position_or_is_not_given(tiny: Callable[..., RunConfig]) -> None:
+    torch.manual_seed(0)
+    config = tiny("model.input.height=32", "model.input.width=32", "model.input.resize=32").model
+    model, checked = Moved().eval(), Checked()
+    facts = model_facts(model, config)
+    check_fields(model, facts.layers, config, checked)
+    assert checked.wrong == []
+    measured = {layer.name: layer for layer in with_receptive_fields(model, facts.layers, config.input)}
+    for name in Moved.NAMES[:-1]:  # a square about the position's own place would show another part of the image
+        assert (measured[name].receptive_field_px, measured[name].receptive_field) == (None, None), name
+    for name in ("conv", "uneven"):
+        assert measured[name].receptive_field is not None, name
 
 
 def test_a_field_is_what_has_a_gradient(tiny: Callable[..., RunConfig]) -> None:

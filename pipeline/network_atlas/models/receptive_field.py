@@ -7,7 +7,8 @@ The field of a position near the middle of a deep layer is larger than the input
 first position's field ends inside of the input as long as the field is less than about twice as large, and the last
 position's begins there. From these four ends (of the first two and the last two positions) follow the size, stride
 and centre of all. A layer has such a field only where every measured position has the ends that follow: windows of
-attention and transposed convolutions give several positions the same pixels, and have none.
+attention and transposed convolutions give several positions the same pixels, and have none. No position is measured
+on a diagonal of the map, where rows and columns that changed places could not be told apart.
 
 Where something mixes all positions, as squeeze-and-excitation does, a little gradient reaches every pixel. There the
 square counts that holds most of the gradient (the effective receptive field; Luo, Li, Urtasun and Zemel 2016).
@@ -30,9 +31,13 @@ from network_atlas.models.first_pass import example_input, failures_named
 IMAGES = 2
 """Generated images per position."""
 POSITIONS = 5
-"""Positions that are measured: the centre, the first, the second, the last but one, the last."""
+"""Positions that are measured along each axis: the centre, the first, the second, the last but one, the last."""
+COLUMN_OF = (0, 2, 4, 1, 3)
+"""With each of these positions among the rows, which of them among the columns: none on a diagonal but the centre."""
 MOST = 0.95
 """Of the gradient along each axis: what lies outside is too faint to see in a crop."""
+FARTHEST = 0.75
+"""Part of the input that may lie between a position's place and the middle of a gradient that is everywhere."""
 
 Ends = tuple[int, int]
 """First pixel and end, exclusive."""
@@ -54,6 +59,13 @@ class _Profile:
     @property
     def is_everywhere(self) -> bool:
         return self.ends == (0, len(self.weights))
+
+    def is_about(self, place: float, reach: float) -> bool:
+        """Say whether the gradient arrives around `place`, a pixel; it may miss it by `reach` pixels."""
+        if self.ends is None or self.is_everywhere:
+            half = int((self.weights.cumsum(0) < self.weights.sum() / 2).sum())
+            return abs(half + 0.5 - place) <= FARTHEST * len(self.weights)
+        return self.ends[0] - reach <= place <= self.ends[1] + reach
 
     def side_of_most(self, middle: float) -> int:
         """Return the side of the shortest interval about `middle` that holds `MOST` of the gradient."""
@@ -78,6 +90,8 @@ def with_receptive_fields(model: nn.Module, layers: Sequence[LayerSpec], config:
             for name, value in _read(model, layers, images, number).items():
                 for profiles, profile in zip(seen[name], _profiles(value, images), strict=True):
                     profiles.append(profile)
+    for _, columns in seen.values():
+        columns[:] = [columns[COLUMN_OF.index(number)] for number in range(POSITIONS)]
     return tuple(_with_field(layer, seen[layer.name]) for layer in layers)
 
 
@@ -97,8 +111,9 @@ def _read(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor, number:
 
 
 def _measured(layer: LayerSpec) -> list[tuple[int, int]]:
-    """Return the measured positions: the centre, then the first, the second, the last but one, the last."""
-    return list(zip(*(_measured_along(size) for size in layer.positions), strict=True))
+    """Return the measured positions: each row of `_measured_along`, with another column."""
+    rows, columns = (_measured_along(size) for size in layer.positions)
+    return [(row, columns[number]) for row, number in zip(rows, COLUMN_OF, strict=True)]
 
 
 def _measured_along(size: int) -> list[int]:
@@ -121,14 +136,27 @@ def _profiles(read: Tensor, images: Tensor) -> tuple[_Profile, _Profile]:
 def _with_field(layer: LayerSpec, seen: tuple[list[_Profile], list[_Profile]]) -> LayerSpec:
     axes = [_axis(profiles, positions) for profiles, positions in zip(seen, layer.positions, strict=True)]
     rows, columns = axes
-    side = _side(layer, [profiles[0] for profiles in seen], fits=rows is not None and columns is not None)
-    if not layer.is_raster:
+    fits = rows is not None and columns is not None
+    side = _side(layer, [profiles[0] for profiles in seen], fits=fits)
+    in_place = fits or all(
+        _is_in_place(profiles, positions) for profiles, positions in zip(seen, layer.positions, strict=True)
+    )
+    if not layer.is_raster or (layer.height is not None and not in_place):
         side = None  # nothing says around which place the square would lie
     if layer.tokens is not None or rows is None or columns is None:
         return replace(layer, receptive_field_px=side)
     size, stride, middle = zip(rows, columns, strict=True)
     field = ReceptiveField(size_px=size, stride_px=stride, centre_px=middle)
     return replace(layer, receptive_field_px=side, receptive_field=field)
+
+
+def _is_in_place(profiles: Sequence[_Profile], positions: int) -> bool:
+    """Say whether positions along one axis look at the places of the input that have their numbers."""
+    pitch = len(profiles[0].weights) / positions
+    return positions == 1 or all(
+        profile.is_about((position + 0.5) * pitch, pitch)
+        for profile, position in zip(profiles, _measured_along(positions), strict=True)
+    )
 
 
 def _side(layer: LayerSpec, centre: Sequence[_Profile], *, fits: bool) -> int | None:
@@ -161,12 +189,15 @@ def _axis(profiles: Sequence[_Profile], positions: int) -> tuple[float, float, f
         stride = last[0] - before_last[0]
     else:
         return None
-    start, size = last[0] - (positions - 1) * stride, first[1] - (last[0] - (positions - 1) * stride)
-    if first[1] == length or last[0] == 0 or stride <= 0 or size <= 0:
+    if first[1] == length or last[0] == 0 or stride <= 0:
         return None
-    for position, (top, bottom) in zip(_measured_along(positions), known, strict=True):
+    measured = list(zip(_measured_along(positions), known, strict=True))
+    # Of all, since no position sees more than its box: windows of adaptive pools differ by a pixel.
+    start = min(top - position * stride for position, (top, _) in measured)
+    size = max(bottom - position * stride for position, (_, bottom) in measured) - start
+    for position, (top, bottom) in measured:
         begin = start + position * stride
-        # A pixel more or less: the largest value of a pooling window may lie off its border in all images.
-        if abs(max(0, begin) - top) > stride or abs(min(length, begin + size) - bottom) > stride:
+        # A pixel less: the largest value of a pooling window may lie off its border in all images.
+        if top - max(0, begin) > stride or min(length, begin + size) - bottom > stride:
             return None
     return float(size), float(stride), start + size / 2

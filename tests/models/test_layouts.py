@@ -253,3 +253,28 @@ def test_behind_squeeze_and_excitation_the_square_that_holds_most_counts(tiny: C
     assert layers["conv"].receptive_field_px == 3
     assert layers["after"].receptive_field is None
     assert 3 <= (layers["after"].receptive_field_px or 0) <= 7  # 5 pixels by its kernels; all 16 get some gradient
+
+
+def test_what_runs_on_images_that_their_values_pick_is_refused(listed: Listed) -> None:
+    # Generated images may all be sent to one expert: then nothing in the shapes or the values says so.
+    facts, layers = listed(odd.Routed())
+    assert set(layers) == {"stem", "router", "all", "last", "head", "output"}
+    assert set(facts.unsupported) == {"by_truth", "by_order", "by_number", "gathered"}
+    assert all("images that were picked by their values" in reason for reason in facts.unsupported.values())
+
+
+def test_a_layer_that_gets_only_some_of_the_images_ends_the_pass(listed: Listed) -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.conv(x).mean((2, 3)))
+
+    model = Half().eval()
+    _, layers = listed(model)
+    model.register_forward_pre_hook(lambda _, inputs: inputs[0][1:])
+    refused = pytest.raises(ModelError, match="layer 'conv' returned 3 rows for 4 images")
+    with torch.no_grad(), capture(model, [layers["conv"]], lambda layer, maps: None) as run, refused:
+        run(torch.randn(4, 3, 16, 16))

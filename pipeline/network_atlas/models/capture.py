@@ -172,6 +172,7 @@ class _Capture:
         self._receive = receive
         self._stop, self._before, self._replace = stop, before, replace
         self._turns = _Turns(model, layers)
+        self._images = 0
         self._waiting: set[str] = set()
         self._modules = {layer.name: module_of(model, layer.name) for layer in layers}
 
@@ -193,6 +194,7 @@ class _Capture:
     def run(self, images: Tensor) -> None:
         """Run the model on images, (batch, channels, height, width)."""
         self._waiting.update(layer.name for layer in self._layers)
+        self._images = len(images)
         entered = [self._modules[layer.name] for layer in self._layers if self._is_entered(layer)]
         with self._turns.counted(images), contextlib.suppress(_Stopped):
             frozen_forward(self._model, images, outputs=self._modules.values(), inputs=entered)
@@ -201,6 +203,11 @@ class _Capture:
 
     def _hand_over(self, layer: LayerSpec, value: object) -> None:
         assert isinstance(value, Tensor)
+        if value.shape[layer.batch_axis] != self._images:
+            raise ModelError(
+                f"layer {layer.name!r} returned {value.shape[layer.batch_axis]} rows for {self._images} images: the "
+                "model runs it on some of them only, which their values choose; leave it out of the sweep"
+            )
         with torch._C.DisableTorchFunction():  # reading is no part of the pass, frozen or not
             self._receive(layer, as_maps(value, layer))
         self._waiting.discard(layer.name)
@@ -227,7 +234,7 @@ def capture(
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
     get a copy, or what `replace` returns. With `before`, layers that are activations hand over their input. The model
     runs frozen where it can (`models.frozen`), and anew as it is where it can't: a layer that is handed over twice
-    counts the second time. Raises ModelError when a layer did not run.
+    counts the second time. Raises ModelError when a layer did not run, or not on every image.
     """
     replace = replace or (_copied if keep else None)
     layers_of_pass = _Capture(model, layers, receive, stop=stop, before=before, replace=replace)

@@ -19,6 +19,8 @@ class Kind(Enum):
     FORMER = auto()
     """Channels that a later product left alone: the features of the tokens while a mixer mixes the tokens."""
     POSITION = auto()
+    PICKED = auto()
+    """Images that were picked by their values, as those that a router sends to one of several experts."""
     UNKNOWN = auto()
 
 
@@ -120,7 +122,7 @@ def merged(several: Sequence[Axes], shape: Sequence[int]) -> Axes:
     return tuple(result)
 
 
-ORDER = (Kind.IMAGE, Kind.CHANNEL, Kind.POSITION, Kind.FORMER, Kind.UNKNOWN)
+ORDER = (Kind.IMAGE, Kind.CHANNEL, Kind.POSITION, Kind.FORMER, Kind.PICKED, Kind.UNKNOWN)
 """Of two kinds for one factor, the earlier one holds."""
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from network_atlas.models.axes.kinds import (
@@ -174,7 +175,27 @@ def unfolded(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
 
 def indexed(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
     """Return the axes after indexing with tensors: known where one tensor of one axis picks along one axis."""
-    axes = known(arguments["self"])
     # Several index tensors, or one of more axes, move or make axes in ways that depend on where they stand.
-    picks = [index for index in arguments["indices"] if index is not None]
-    return of_same_rank(axes, output.shape) if axes is not None and len(picks) == 1 and picks[0].ndim == 1 else None
+    picks = [(dim, index) for dim, index in enumerate(arguments["indices"]) if index is not None]
+    return _picked(arguments, *picks[0], output, known) if len(picks) == 1 and picks[0][1].ndim == 1 else None
+
+
+def selected(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after `index_select` and `gather`, which pick along the axis `dim`."""
+    return _picked(arguments, arguments["dim"] % output.ndim, arguments["index"], output, known)
+
+
+def _picked(arguments: Arguments, dim: int, index: Tensor, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes after `index` picked along an axis. Of images that values pick, nobody can say which they are."""
+    axes = known(arguments["self"])
+    after = of_same_rank(axes, output.shape) if axes is not None else None
+    by_values = index.dtype == torch.bool or known(index) is not None
+    if axes is None or after is None or not by_values or Kind.IMAGE not in {factor.kind for factor in axes[dim]}:
+        return after
+    return (*after[:dim], (Factor(output.shape[dim], Kind.PICKED),), *after[dim + 1 :])
+
+
+def found(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
+    """Return the axes of the indices of values that are not zero, (values, axes)."""
+    picked = (Factor(output.shape[0], Kind.PICKED),)
+    return (picked, axis(output.shape[1], Kind.UNKNOWN)) if first_argument(arguments, known) is not None else None

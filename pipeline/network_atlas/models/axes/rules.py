@@ -97,5 +97,7 @@ RULES: dict[str, Rule] = {
     ),
     "embedding": products.looked_up,
     "index": moves.indexed,
+    **dict.fromkeys(("index_select", "gather"), moves.selected),
+    "nonzero": moves.found,
 }
 """Rules by the name of an operation in torch's `aten`, without the `_` of those in place."""

@@ -169,6 +169,8 @@ def channel_axis(axes: Axes | None) -> tuple[int, str]:
         holders = [number for number, factors in enumerate(axes) if Kind.IMAGE in {f.kind for f in factors}]
         if holders == [0]:
             return 0, f"its first axis holds several rows for each image, {FOLDED}"
+        if any(factor.kind is Kind.PICKED for factors in axes for factor in factors):
+            return 0, "its rows are images that were picked by their values, as those that a router sends to an expert"
         if not holders:
             return 0, "which of its axes holds the images can't be told from the operations before it"
         return 0, f"its axis {holders[0]} holds its images together with something else, such as tokens or heads"
@@ -189,7 +191,7 @@ def is_raster(axes: Axes) -> bool:
 def are_lost(axes: Axes | None) -> bool:
     """Say whether an operation without a rule lost track of a tensor's images, or no axis holds channels."""
     kinds = {factor.kind for factors in axes or () for factor in factors}
-    return Kind.IMAGE not in kinds or not kinds & {Kind.CHANNEL, Kind.FORMER}
+    return not kinds & {Kind.IMAGE, Kind.PICKED} or not kinds & {Kind.CHANNEL, Kind.FORMER}
 
 
 def _holder(axes: Axes) -> tuple[int, str]:

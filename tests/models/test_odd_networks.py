@@ -61,6 +61,13 @@ class Filtered(Small):
         return torch.fft.irfft2(torch.fft.rfft2(maps) * torch.view_as_complex(self.filter), s=maps.shape[-2:])
 
 
+class Centred(Small):
+    """Takes a constant off its images in place, which the caller sees."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.sub_(0.5))
+
+
 class Lazy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -279,6 +286,18 @@ def test_a_network_that_needs_contiguous_memory_computes_what_it_does_by_itself(
     images = torch.randn(4, 3, 32, 48)
     received = on_device(model, CPU)(images.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(received, plain(images))
+
+
+def test_a_network_that_writes_into_its_images_gets_copies() -> None:
+    config = config_of(Centred)
+    model = load_model(config)
+    plain = Small().eval()
+    plain.load_state_dict(model.state_dict())
+    assert model_facts(model, config).unsupported == {}
+    images = torch.randn(4, 3, 32, 48)
+    before = images.clone()
+    torch.testing.assert_close(model(images), plain(before - 0.5))
+    assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize(("build", "layer"), [(Lazy, "head"), (BuiltLate, "late")])

@@ -18,7 +18,7 @@ from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
 from network_atlas.models.batches import ROWS
 from network_atlas.models.faults import fault, is_ours
-from network_atlas.models.prepared import keep_contiguous, to_channels_last
+from network_atlas.models.prepared import keep_contiguous, keep_images, to_channels_last
 
 BATCH = ROWS[-1]
 """Images of an example."""
@@ -75,7 +75,8 @@ ADVICE = (
 def run_once(model: nn.Module, config: InputConfig) -> None:
     """Run `model` on generated images, so that everything it builds in its first pass is there.
 
-    Models run with the channels last in memory, which is faster. One that can't is set to get contiguous images.
+    Models run with the channels last in memory, which is faster. One that can't is set to get contiguous images, and
+    one that writes into its images to get copies.
     Raises ModelError, with the reason, when the model can't run.
     """
     empty = next((name for name, value in model.named_parameters() if value.is_meta), None)
@@ -85,12 +86,16 @@ def run_once(model: nn.Module, config: InputConfig) -> None:
     with failures_named(config), torch.no_grad():
         try:
             to_channels_last(model)
-            model(images.contiguous(memory_format=torch.channels_last))
+            given = images.contiguous(memory_format=torch.channels_last)
+            model(given)
         except RuntimeError as error:
             if not re.search(NEEDS_CONTIGUOUS, str(error)):
                 raise
             keep_contiguous(model)
-            model(images)
+            given = images.clone()
+            model(given)
+    if not torch.equal(given, images):
+        keep_images(model)
     _check_default_type()
     lazy = [name for name, value in model.state_dict(keep_vars=True).items() if is_lazy(value)]
     if lazy:

@@ -1,4 +1,4 @@
-"""The order in memory of a model's weights and images: the one in which convolutions are fastest, or torch's usual."""
+"""What a model needs done before it runs: weights and images in an order in memory, and images of its own to change."""
 
 from __future__ import annotations
 
@@ -34,3 +34,16 @@ def keep_contiguous(model: nn.Module) -> None:
 
 def _contiguous(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(value.contiguous() for value in inputs)
+
+
+def keep_images(model: nn.Module) -> None:
+    """Let `model` get copies of its images, (batch, channels, rows, columns), for models that change them in place.
+
+    The same images run more than once: compared with themselves, or again where a pass could not run frozen.
+    """
+    if _copies not in model._forward_pre_hooks.values():
+        model.register_forward_pre_hook(_copies)
+
+
+def _copies(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(value.clone() for value in inputs)

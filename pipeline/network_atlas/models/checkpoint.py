@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-import pickle
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from network_atlas.errors import ConfigError, ModelError, did_you_mean
-from network_atlas.models.weight_sets import WeightSet, closest_problems, common_prefix, fits, fitted_part, weight_sets
+from network_atlas.errors import ModelError, did_you_mean
+from network_atlas.models.checkpoint_files import read_checkpoint
+from network_atlas.models.weight_sets import (
+    WeightSet,
+    closest_problems,
+    common_prefix,
+    fits,
+    fitted_part,
+    place,
+    weight_sets,
+)
 
 SHOWN = 20
 """Differences that an error names."""
@@ -25,7 +32,7 @@ def load_checkpoint(model: nn.Module, path: str) -> None:
     Only tensors are read, never code. Raises ModelError unless the file holds exactly one set of weights that fits; the
     differences of the closest one are listed. See `network_atlas.models.weight_sets`.
     """
-    raw = _read_checkpoint(path)
+    raw = read_checkpoint(path)
     sets = list(weight_sets(raw))
     if not sets:
         raise ModelError(
@@ -37,16 +44,20 @@ def load_checkpoint(model: nn.Module, path: str) -> None:
     if not fitting:
         raise ModelError(_differences(sets, expected, f"checkpoint {path!r}", type(model).__name__))
     chosen = _preferred(fitting, path)
-    _check_values(chosen, path)
+    _check_values(chosen, dict(model.named_parameters(remove_duplicate=False)), path)
+    _check_shared(chosen, expected, path)
     log.info("%s: loaded the weights of %s", path, chosen.label)
-    # Only counters of training steps can be missing; every other key was compared.
+    # Only counters of training steps and further names of a weight can be missing; every other key was compared.
     model.load_state_dict(dict(chosen.values), strict=False)
 
 
 def _preferred(fitting: Sequence[WeightSet], path: str) -> WeightSet:
     """Return the set of weights to use. Raises ModelError where two differ and neither is the plainer one."""
     first, *others = sorted(fitting, key=lambda weights: weights.rank)
-    rivals = [other for other in others if other.rank == first.rank and not _are_equal(first, other)]
+    rivals: list[WeightSet] = []
+    for other in others:
+        if other.rank == first.rank and not any(_are_equal(known, other) for known in (first, *rivals)):
+            rivals.append(other)
     if rivals:
         raise ModelError(
             f"checkpoint {path!r} holds several sets of weights that fit: "
@@ -56,54 +67,47 @@ def _preferred(fitting: Sequence[WeightSet], path: str) -> WeightSet:
     return first
 
 
-def _check_values(weights: WeightSet, path: str) -> None:
-    """Raise ModelError where a weight holds NaN: all outputs behind it would."""
+def _check_values(weights: WeightSet, parameters: Mapping[str, object], path: str) -> None:
+    """Raise ModelError where a weight holds NaN or, if it is learned, infinity: all outputs behind it would."""
     for name, value in weights.values.items():
-        if isinstance(value, Tensor) and bool(value.isnan().any()):
+        if not isinstance(value, Tensor):
+            continue
+        numbers = _comparable(value)
+        held = "NaN" if bool(numbers.isnan().any()) else "infinity" if bool(numbers.isinf().any()) else ""
+        if held == "NaN" or (held and name in parameters):  # masks of attention are made of infinities
             raise ModelError(
-                f"checkpoint {path!r} holds NaN in {name!r}: its training has diverged; give an earlier checkpoint."
+                f"checkpoint {path!r} holds {held} in {name!r}: its training has diverged; give an earlier checkpoint."
+            )
+
+
+def _check_shared(weights: WeightSet, expected: Mapping[str, object], path: str) -> None:
+    """Raise ModelError where the model has one weight under two names, and the file another one for each."""
+    names: dict[object, str] = {}
+    for name, value in weights.values.items():
+        where = place(expected[name])
+        first = names.setdefault(where, name) if where is not None else name
+        if not _is_same(value, weights.values[first]):
+            raise ModelError(
+                f"checkpoint {path!r} has two values for {first!r} and {name!r}, which are one weight in the model: "
+                "build the model without sharing them."
             )
 
 
 def _are_equal(first: WeightSet, second: WeightSet) -> bool:
-    def equal(a: object, b: object) -> bool:
-        return a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a, b))
-
     return first.values.keys() == second.values.keys() and all(
-        equal(first.values[key], second.values[key]) for key in first.values
+        _is_same(first.values[key], second.values[key]) for key in first.values
     )
 
 
-def _read_checkpoint(path: str) -> object:
-    if not os.path.isfile(path):
-        raise ConfigError(
-            f"model.weights={path!r} is not a file; give 'default', 'none', or the path of a checkpoint."
-            + did_you_mean(path, ["default", "none"])
-        )
-    if path.endswith(".safetensors"):
-        return _read_safetensors(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # Torch's own message is left out: it advises to load the file unsafely.
-        raise ModelError(
-            f"checkpoint {path!r} can't be read safely: it holds more than tensors (pickled Python objects), or is not "
-            "a checkpoint. Save it again as a plain state dict: torch.save(model.state_dict(), path)."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ModelError(f"checkpoint {path!r} can't be read: it is cut short, or not a checkpoint.") from error
+def _is_same(a: object, b: object) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a is b or torch.equal(_comparable(a), _comparable(b))
+    return a is b
 
 
-def _read_safetensors(path: str) -> object:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ModelError(f"checkpoint {path!r} needs the package safetensors: pip install safetensors") from error
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"checkpoint {path!r} can't be read: {error}") from error
+def _comparable(value: Tensor) -> Tensor:
+    """Return a tensor in a type that torch compares: it can't do so with real numbers of 8 bits."""
+    return value.float() if value.is_floating_point() and value.itemsize == 1 else value
 
 
 def _described(raw: object) -> str:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
@@ -36,6 +37,8 @@ PROGRESS_WORDS = frozenset(
 """Words in the names of single numbers that training scripts save beside the weights: `global_step`, `best_acc1`."""
 NORMALIZATION = ("mean", "std")
 """Last parts of the keys of a module that normalizes images in front of a network."""
+LONGEST = 8
+"""Bytes of a number of NumPy's that torch has too, complex ones left out."""
 AVERAGED = frozenset({"ema", "swa", "avg", "averaged", "shadow"})
 """Words in the names of weights that are averages of those that were trained."""
 
@@ -71,13 +74,20 @@ def weight_sets(raw: object, path: tuple[str, ...] = ()) -> Iterator[WeightSet]:
             yield from weight_sets(item, (*path, str(number)))
     if not isinstance(raw, Mapping):
         return
-    named = {key: value for key, value in raw.items() if isinstance(key, str)}
+    named = {key: _as_tensor(value) for key, value in raw.items() if isinstance(key, str)}
     values = {key: value for key, value in named.items() if _is_state(key, value)}
     if any(isinstance(value, Tensor) for value in values.values()):
         yield WeightSet(path, values)
     for key, value in named.items():
         if key not in values:
             yield from weight_sets(value, (*path, key))
+
+
+def _as_tensor(value: object) -> object:
+    """Return an array of numbers as a tensor, anything else as it is."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biufc" or value.dtype.itemsize > LONGEST:
+        return value
+    return torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
 
 
 def _is_state(key: str, value: object) -> bool:
@@ -102,7 +112,7 @@ def _fits(
         for prefix in _common_prefixes(names):
             if fitting := _fitted(weights, prefix, names, forms, expected, renumbered=renumbered):
                 return [fitting]
-    needed = sum(not _is_optional(key) for key in expected)
+    needed = len({place(value) or key for key, value in expected.items() if not _is_optional(key)})
     parts: dict[tuple[str, ...], WeightSet] = {}
     for names in _readings(weights.values):
         for prefix in _prefixes(names, needed):
@@ -238,7 +248,10 @@ def _numbers(names: Names) -> dict[str, int]:
 
 def _problems(values: Mapping[str, object], names: Names, form: Names, expected: Mapping[str, object]) -> Iterator[str]:
     """Yield the differences between a file's `names` and the model's, `form`."""
-    yield from (f"missing: {name}" for name in form if name not in names and not _is_optional(name))
+    missing = [name for name in form if name not in names and not _is_optional(name)]
+    if missing:  # a weight that has several names in the model may have one of them in the file
+        held = {place(expected[key]) for name, key in form.items() if name in names} - {None}
+        yield from (f"missing: {name}" for name in missing if place(expected[form[name]]) not in held)
     for name, key in names.items():
         if name not in form and isinstance(values[key], Tensor) and not _is_progress(name, values[key]):
             yield f"unexpected: {name}"
@@ -271,6 +284,22 @@ def _difference(value: object, expected: object) -> tuple[str, str]:
         return "values", f"{kind} in the file, plain numbers in the model"
     if value.is_complex() and not expected.is_complex():
         return "values", "complex in the file, real in the model"
+    if expected.is_floating_point() and not value.is_floating_point():
+        # Weights that were quantized by hand: their scales are elsewhere, or nowhere.
+        return "values", f"{_kind(value)} in the file, {_kind(expected)} in the model"
+    if not expected.is_floating_point() and value.is_floating_point() and bool((value.double() % 1).any()):
+        return "values", f"{_kind(value)} in the file, {_kind(expected)} in the model"
     if is_lazy(expected) or value.shape == expected.shape:  # a lazy tensor takes its shape from the file
         return "", ""
     return "shape", f"{tuple(value.shape)} in the file, {tuple(expected.shape)} in the model"
+
+
+def _kind(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def place(value: object) -> tuple[int, torch.Size] | None:
+    """Return where a tensor lies in memory, which two names of one weight share; None where there is none."""
+    if not isinstance(value, Tensor) or is_lazy(value) or value.is_meta or not value.numel():
+        return None
+    return value.data_ptr(), value.shape

@@ -1,0 +1,139 @@
+"""Read what a checkpoint file holds, without running code from it: torch's own, safetensors, an index of several files.
+
+Its first bytes say what a file is: suffixes often say something else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+
+from network_atlas.errors import ConfigError, ModelError, did_you_mean
+
+SAFETENSORS = b"\0{"
+"""The eighth and ninth byte: the end of the length of the header, and the header, which is JSON."""
+TORCH = (b"PK", b"\x80")
+"""How a file of torch.save begins: it is a zip archive, or was pickled before torch 1.6."""
+BLOCKED = r"Unsupported (?:global: GLOBAL|class) (\S+)"
+"""Torch's words about what it does not load safely."""
+
+
+def read_checkpoint(path: str) -> object:
+    """Return what the file at `path` holds: tensors, mappings, numbers, NumPy's values, and argparse's namespaces.
+
+    Raises ConfigError where there is no file, ModelError where it can't be read safely or is no checkpoint.
+    """
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"model.weights={path!r} is not a file; give 'default', 'none', or the path of a checkpoint."
+            + did_you_mean(path, ["default", "none"])
+        )
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise ModelError(f"checkpoint {path!r} can't be read: {error.strerror}") from error
+    if start[7:] == SAFETENSORS or (path.endswith(".safetensors") and not start.startswith(TORCH)):
+        return _read_safetensors(path)
+    if start.lstrip()[:1] == b"{":
+        return _read_index(path)
+    return _read_torch(path)
+
+
+def _read_torch(path: str) -> object:
+    if _is_script(path):
+        raise ModelError(
+            f"checkpoint {path!r} is a TorchScript archive, which holds code. Save its weights alone: "
+            "torch.save(torch.jit.load(path).state_dict(), other_path)."
+        )
+    try:
+        # An open file, since torch goes by the suffix, too.
+        with _safe_values(), open(path, "rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # Torch's own message is left out: it advises to load the file unsafely.
+        blocked = re.search(BLOCKED, str(error))
+        held = f"{blocked[1]!r}, a pickled Python object" if blocked else "more than tensors (pickled Python objects)"
+        other = "" if blocked else ", or is not a checkpoint"
+        raise ModelError(
+            f"checkpoint {path!r} can't be read safely: it holds {held}{other}. "
+            "Save it again as a plain state dict: torch.save(model.state_dict(), path)."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(f"checkpoint {path!r} can't be read: it is cut short, or not a checkpoint.") from error
+
+
+def _safe_values() -> AbstractContextManager[object]:
+    """Let torch load what training scripts save beside weights and what runs no code: scores and arguments."""
+    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before torch 2.6
+        return contextlib.nullcontext()
+    values: list[Any] = [argparse.Namespace, np.ndarray, np.dtype]
+    values += [each for each in vars(np.dtypes).values() if isinstance(each, type)]
+    for name, value in (("_reconstruct", np.zeros(1)), ("scalar", np.float64(1))):
+        # NumPy 1 and 2 have two names for the same function.
+        values += [(value.__reduce__()[0], f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")]
+    return torch.serialization.safe_globals(values)
+
+
+def _is_script(path: str) -> bool:
+    """Say whether a file is what torch.jit.save writes: a state dict has no file of constants."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False  # torch says what is wrong with it
+
+
+def _read_safetensors(path: str) -> Mapping[str, object]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ModelError(f"checkpoint {path!r} needs the package safetensors: pip install safetensors") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"checkpoint {path!r} can't be read: {error}") from error
+
+
+def _read_index(path: str) -> dict[str, object]:
+    """Return the weights of a checkpoint in several files, of which a JSON index says which weight is in which."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            index = json.load(file)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"checkpoint {path!r} can't be read: it is cut short, or not a checkpoint.") from error
+    files = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(files, dict) or not all(_is_beside(name) for name in files.values()):
+        raise ModelError(
+            f"checkpoint {path!r} is JSON, but no index of a checkpoint in several files: that has a 'weight_map' from "
+            "the names of weights to the names of files beside it."
+        )
+    weights: dict[str, object] = {}
+    for name in sorted(set(files.values())):
+        part = os.path.join(os.path.dirname(path), name)
+        if not os.path.isfile(part):
+            raise ModelError(f"checkpoint {path!r} names the file {name!r}, which is not beside it.")
+        held = read_checkpoint(part)
+        if not isinstance(held, Mapping):
+            raise ModelError(f"checkpoint {part!r}, a part of {path!r}, holds a {type(held).__name__}, not weights.")
+        weights |= {key: held[key] for key, file in files.items() if file == name and key in held}
+    missing = [key for key in files if key not in weights]
+    if missing:
+        raise ModelError(f"checkpoint {path!r}: {missing[0]!r} is not in the file {files[missing[0]]!r} that it names.")
+    return weights
+
+
+def _is_beside(name: object) -> bool:
+    return isinstance(name, str) and name == os.path.basename(name) and name not in ("", os.curdir, os.pardir)

@@ -113,6 +113,18 @@ def test_several_labels_in_a_tar_are_refused_with_the_file(
         tar_labels(tmp_path, make_config, [("a.png", png(0)), ("a.json", content)])
 
 
+def test_a_file_of_a_label_that_can_not_be_read_is_counted_and_names_none(
+    tmp_path: Path, make_config: MakeConfig
+) -> None:
+    contents = {"a.cls": "cat".encode("utf-16"), "b.json": b'{"label": ', "c.json": b"\xff\xfe", "d.cls": b"dog"}
+    members = [(f"{name}.png", png(seed)) for seed, name in enumerate("abcd")]
+    labels = tar_labels(tmp_path, make_config, [*members, *contents.items()])
+    assert labels == {"a.png": "", "b.png": "", "c.png": "", "d.png": "dog"}
+    source = open_source(make_config(source="tar", label="beside", root=str(tmp_path / "forward")))
+    (notice,) = source.listing().notices
+    assert notice == "skipped 3 unreadable labels (no text in UTF-8, or no JSON), such as 'a.cls'"
+
+
 CLASSES: Metadata = {"names": ["cat", "dog"], "_type": "ClassLabel"}
 
 

@@ -237,6 +237,11 @@ def test_parquet_that_does_not_fit_is_named_with_its_columns(tmp_path: Path, mak
         open_source(make_config(source="parquet", image_column="img"))
     with pytest.raises(DatasetError, match=r"column 'label' of 'a\.parquet' is int64; images are binary"):
         open_source(make_config(source="parquet", image_column="label"))
+    twice = pa.Table.from_arrays([pa.array([b""]), pa.array([1]), pa.array([2])], names=["image", "label", "label"])
+    (tmp_path / "twice").mkdir()
+    pq.write_table(twice, tmp_path / "twice/a.parquet")
+    with pytest.raises(DatasetError, match=r"'a\.parquet' .* has 2 columns 'label'; rename them"):
+        open_source(make_config(source="parquet", root=str(tmp_path / "twice"), label="column", label_column="label"))
     (tmp_path / "b.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DatasetError, match=r"can't read 'b\.parquet'"):
         open_source(make_config(source="parquet"))

@@ -89,6 +89,11 @@ def _projection(file: DataFile, schema: pa.Schema, columns: Columns) -> list[str
                 f"{file.name!r} of dataset.root={file.root!r} has no column {name!r}; it has "
                 f"{', '.join(schema.names)}. Set dataset.image_column, label_column and name_column"
             )
+        if name and schema.names.count(name) > 1:
+            raise DatasetError(
+                f"{file.name!r} of dataset.root={file.root!r} has {schema.names.count(name)} columns {name!r}; "
+                "rename them, as nothing says which is meant"
+            )
     kind = schema.field(columns.image).type
     fields = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
     if not _is_binary(fields.get("bytes", kind)):

@@ -14,13 +14,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from network_atlas.dataset.folder import escape
 from network_atlas.dataset.labels import label_text
+from network_atlas.dataset.skipped import Reason, Skipped
 from network_atlas.files.finding import DataFile
 from network_atlas.files.reading import read_part
 
 SUFFIXES = (".cls", ".json")
 LARGEST_BYTES = 1 << 20
 """A larger file is not a label: such a .json is read by nobody, in any number."""
+NO_LABEL = Reason("unreadable label", " (no text in UTF-8, or no JSON)")
 FIELDS = ("label", "class", "cls")
 """Where a .json says the label; the first that is there."""
 
@@ -34,6 +37,8 @@ def is_sidecar(name: str) -> bool:
 class Sidecars:
     """The labels of one tar, by the names that they belong to."""
 
+    skipped: Skipped
+    """Counts the files that hold no label that can be read."""
     by_stem: dict[str, str] = field(default_factory=dict)
     """A .cls or .json's name without that suffix → its label."""
     from_text: set[str] = field(default_factory=set)
@@ -43,7 +48,11 @@ class Sidecars:
         """Read one file of a label; raise DatasetError for one that holds several labels."""
         stem, _, suffix = name.rpartition(".")
         is_text = suffix.lower() == "cls"
-        label = _read(name, shard, member, is_text=is_text)
+        try:
+            label = _read(name, shard, member, is_text=is_text)
+        except ValueError:  # neither text nor JSON
+            self.skipped.add(escape(name), NO_LABEL)
+            return
         if not label or (stem in self.from_text and not is_text):
             return
         self.by_stem[stem] = label
@@ -84,17 +93,15 @@ def _key(name: str) -> str:
 
 
 def _read(name: str, shard: DataFile, member: tarfile.TarInfo, *, is_text: bool) -> str:
+    """Return the label in a file, '' if it holds none; raise ValueError for what is no text or no JSON."""
     if member.size > LARGEST_BYTES:
         return ""
     # utf-8-sig: a byte-order mark at the beginning is not a part of the label.
-    text = read_part(shard, offset=member.offset_data, size=member.size).decode("utf-8-sig", "replace").strip()
+    text = read_part(shard, offset=member.offset_data, size=member.size).decode("utf-8-sig").strip()
     where = f"{name!r} in {shard.name!r} of dataset.root={shard.root!r}"
     if is_text:
         return label_text(int(text) if re.fullmatch(r"-\d+", text) else text, where=where)
-    try:
-        values = json.loads(text)
-    except ValueError:
-        return ""
+    values = json.loads(text)
     if not isinstance(values, dict):
         return ""
     label = next((values[name] for name in FIELDS if values.get(name) is not None), None)

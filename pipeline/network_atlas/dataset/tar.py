@@ -107,7 +107,7 @@ def _indexed(files: TarFiles, shards: tuple[DataFile, ...]) -> MemberIndex:
 def _index_shard(builder: IndexBuilder, files: TarFiles, shard: DataFile, number: int) -> None:
     """Add the images of one tar, and the tar itself where it is damaged."""
     images: dict[str, _Image] = {}  # of a name that comes twice the last counts, as for tar itself
-    sidecars = Sidecars()
+    sidecars = Sidecars(builder.skipped)
     damage = ""
     try:
         for member in _members(shard):

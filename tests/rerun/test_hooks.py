@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +20,7 @@ class Server(HTTPServer):
     """Answers with `answers`, one after the other, and keeps what it got."""
 
     answers: list[int]
+    moved_to: str = ""
     got: list[dict[str, object]]
 
 
@@ -27,6 +29,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.answers.pop(0))
+        if self.server.moved_to:
+            self.send_header("Location", self.server.moved_to)
+        self.end_headers()
+
+    def do_GET(self) -> None:
         self.send_response(self.server.answers.pop(0))
         self.end_headers()
 
@@ -77,5 +85,43 @@ def test_a_webhook_that_refuses_or_stays_away_is_said_without_its_secret(server:
     (problem,) = hooks.tell("success", {})
     assert "500" in problem
     assert server.answers == []
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "http://", "https://host:port/x", "http://host/a b", "host/x"]
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="no address"):
-        Hooks(webhook="file:///etc/passwd")
+        Hooks(webhook=address)
+
+
+def test_a_login_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="login before '@'") as caught:
+        Hooks(webhook="https://me:secret@host/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_webhook_that_has_moved_is_said_since_the_object_did_not_arrive(server: Server) -> None:
+    server.answers, server.moved_to = [301, 200], f"http://127.0.0.1:{server.server_port}/new"
+    (problem,) = Hooks(webhook=f"http://127.0.0.1:{server.server_port}/secret").tell("success", {"snapshot": 2})
+    assert "301" in problem
+    assert "secret" not in problem
+    assert len(server.got) == 1
+
+
+def test_a_webhook_at_something_else_than_a_web_server_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        (problem,) = Hooks(webhook=f"http://127.0.0.1:{port}/secret").tell("success", {})
+        thread.join()
+    assert "SSH-2.0" in problem
+    assert "secret" not in problem

@@ -5,7 +5,9 @@ A hook that fails is reported to the caller as text and never raises: the watch 
 
 from __future__ import annotations
 
+import http.client
 import json
+import re
 import subprocess
 import urllib.error
 import urllib.request
@@ -38,8 +40,10 @@ class Hooks:
     webhook: str = ""
 
     def __post_init__(self) -> None:
-        if self.webhook and urlsplit(self.webhook).scheme not in ("http", "https"):
+        if self.webhook and not _is_address(self.webhook):
             raise ConfigError(f"--webhook {self.webhook!r} is no address; give https://host/path")
+        if "@" in urlsplit(self.webhook).netloc:
+            raise ConfigError("--webhook holds a login before '@', which is not sent; put a token into the path")
 
     def tell(self, event: Event, message: Mapping[str, Any]) -> Iterator[str]:
         """Run the command of an event and call the webhook; yield what went wrong."""
@@ -49,6 +53,22 @@ class Hooks:
             yield from _run(command, data)
         if self.webhook:
             yield from _post(self.webhook, data)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
+    return is_whole and re.search(r"[\s\x00-\x20\x7f]", text) is None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirection an error: urllib would follow it with a GET, and the object would be lost."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow nothing."""
 
 
 def _run(command: str, data: bytes) -> Iterator[str]:
@@ -66,10 +86,11 @@ def _run(command: str, data: bytes) -> Iterator[str]:
 
 def _post(address: str, data: bytes) -> Iterator[str]:
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+    opener = urllib.request.build_opener(_NoRedirects)
 
     def once() -> None:
         try:
-            urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS).close()  # noqa: S310
+            opener.open(request, timeout=WEBHOOK_SECONDS).close()
         except urllib.error.HTTPError as error:
             error.close()  # it holds the connection
             raise
@@ -82,7 +103,7 @@ def _post(address: str, data: bytes) -> Iterator[str]:
     )
     try:
         retrying(once)
-    except (OSError, ValueError) as error:  # URLError, HTTPError and timeouts are OSErrors
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError, HTTPError, timeouts are OSErrors
         # Without its path and query, which often hold a secret.
         yield f"webhook at {urlsplit(address).hostname}: {error}"
 

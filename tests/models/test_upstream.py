@@ -4,8 +4,9 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -266,6 +267,93 @@ def test_weights_of_a_module_that_never_runs_itself_count() -> None:
 def test_what_an_attribute_holds_counts(first: object, second: object, name: str) -> None:
     assert output_hash(Free(**{name: first})) == output_hash(Free(**{name: first}))
     assert output_hash(Free(**{name: first})) != output_hash(Free(**{name: second}))
+
+
+class Mode(Enum):
+    HALF, DOUBLE = 0.5, 2.0
+
+
+class Scale:
+    """An object that the network calls; it knows itself."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor, self.again = factor, self
+
+    def __call__(self, value: torch.Tensor) -> torch.Tensor:
+        return value * self.factor
+
+
+class Slotted:
+    __slots__ = ("factor",)
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+
+def times(factor: object) -> Callable[[Any], Any]:
+    """Return a function that keeps a value in its closure."""
+    return lambda value: value * factor
+
+
+def times_by_default(factor: float) -> Callable[[Any], Any]:
+    def multiplied(value: Any, factor: float = factor) -> Any:
+        return value * factor
+
+    return multiplied
+
+
+def scale_class(factor: float) -> Any:
+    class Scaled:
+        def __call__(self, value: Any) -> Any:
+            return value * factor
+
+    return Scaled()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (times(1.0), times(2.0)),
+        (times(torch.zeros(1)), times(torch.ones(1))),
+        (partial(times(1.0), 3), partial(times(2.0), 3)),
+        (partial(torch.add, torch.zeros(1)), partial(torch.add, torch.ones(1))),
+        (times_by_default(1.0), times_by_default(2.0)),
+        (Scale(1.0), Scale(2.0)),
+        (Scale(1.0).__call__, Scale(2.0).__call__),
+        (Slotted(1.0), Slotted(2.0)),
+        (scale_class(1.0), scale_class(2.0)),
+        (cache(times(1.0)), cache(times(2.0))),
+        (Mode.HALF, Mode.DOUBLE),
+        ({1.0, 2.0}, {1.0, 3.0}),
+        (np.float32(1), np.float32(2)),
+        (torch.Tensor.relu, torch.Tensor.tanh),
+    ],
+)
+def test_values_that_code_runs_with_count_beside_the_code(first: object, second: object) -> None:
+    assert output_hash(Free(scale=first)) == output_hash(Free(scale=first))
+    assert output_hash(Free(scale=first)) != output_hash(Free(scale=second))
+
+
+def test_what_a_hook_and_a_forward_of_one_module_enclose_counts() -> None:
+    def with_hook(factor: float) -> Free:
+        model = Free()
+        kept: list[object] = [factor]
+
+        def scaled(*arguments: Any) -> Any:
+            assert isinstance(model, nn.Module)
+            return arguments[-1] * kept[0]
+
+        model.first.register_forward_hook(scaled)
+        return model
+
+    def with_forward(factor: float) -> Free:
+        model = Free()
+        model.first.forward = lambda value: value * factor  # type: ignore[method-assign]
+        return model
+
+    for made in (with_hook, with_forward):
+        assert output_hash(made(1.0)) == output_hash(made(1.0))
+        assert output_hash(made(1.0)) != output_hash(made(2.0))
 
 
 def test_an_attribute_that_refers_to_itself_is_hashed() -> None:

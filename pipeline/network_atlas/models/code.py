@@ -49,8 +49,13 @@ def code_hash(target: object) -> str:
     return fingerprint(parts) if any(parts) else ""
 
 
+def is_standard(module: str | None) -> bool:
+    """Say whether a module is torch's, the standard library's or this package's: its code is not hashed."""
+    return (module or "").partition(".")[0] in STANDARD
+
+
 def _definition_hash(target: type | FunctionType) -> str:
-    if target.__module__.partition(".")[0] in STANDARD:
+    if is_standard(target.__module__):
         return ""
     file = _file_of(target.__module__)
     if file is None:

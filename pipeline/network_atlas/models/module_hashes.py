@@ -12,8 +12,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from argparse import Namespace
+from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    SimpleNamespace,
+    WrapperDescriptorType,
+)
 
 import numpy as np
 import torch
@@ -21,18 +30,25 @@ from torch import Tensor, nn
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import FORM
-from network_atlas.models.code import code_hash
+from network_atlas.models.code import code_hash, is_standard
 
 IGNORED_BUFFERS = ("num_batches_tracked",)
 """Counts training steps; evaluation never reads it."""
 SETTINGS = (bool, int, float, complex, str, type(None), torch.dtype)
 DEEPEST = 10
 """Levels of mappings, lists and configurations that are followed; some refer to themselves."""
+FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, partial, MethodDescriptorType, WrapperDescriptorType)
+WITHOUT_MEANING = frozenset({"_name_or_path", "name_or_path", "_commit_hash", "transformers_version"})
+"""What configurations of transformers say of where they come from, which changes with each checkpoint's folder."""
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 """Attributes that torch gives to each module: its parameters, hooks and mode."""
 SHORT = 16
 """Hexadecimal digits of a hash that is only compared with that of the same name in an earlier snapshot."""
+
+
+Inner = Callable[[object], object]
+"""Returns a value that lies within another one as it is hashed."""
 
 
 class ModuleHashes:
@@ -46,6 +62,12 @@ class ModuleHashes:
         self._alone: dict[nn.Module, str] = {}
         self._forms: dict[nn.Module, str] = {}
         self._classes: dict[type, str] = {}
+        self._objects: dict[int, tuple[object, object]] = {}
+        self._own: frozenset[nn.Module] = frozenset()
+
+    def know(self, model: nn.Module) -> None:
+        """Let modules of `model` count by themselves alone, and not for each function that refers to one."""
+        self._own = frozenset(model.modules())
 
     def of(self, module: nn.Module) -> str:
         """Return a hash of a module's class, settings, parameters and buffers, children included."""
@@ -92,10 +114,13 @@ class ModuleHashes:
         """Return a hash of all that a module is without its tensors and its children."""
         if module not in self._forms:
             code = self.code(type(module))
-            hooks = [self.code(hook) for name in HOOKS for hook in vars(module)[name].values()]
+            hooks = [self.run_by(hook) for name in HOOKS for hook in vars(module)[name].values()]
+            enclosed = self._of_class(type(module), self._setting)
             settings = self._settings(module, private=bool(code))
             name = type(module).__qualname__
-            self._forms[module] = fingerprint(name, code, hooks, module.extra_repr(), settings)
+            self._forms[module] = fingerprint(
+                name, code, hooks, module.extra_repr(), settings, *([enclosed] if enclosed else ())
+            )
         return self._forms[module]
 
     def _settings(self, module: nn.Module, *, private: bool) -> dict[str, object]:
@@ -113,7 +138,10 @@ class ModuleHashes:
         }
 
     def _setting(self, value: object, depth: int = 0) -> object:
-        """Return a value as it is hashed; None where it is an object of another kind, whose content is not known."""
+        """Return a value as it is hashed; None where it is an object of torch or the standard library of another kind.
+
+        Those hold what belongs to this machine or process; other objects count with their code and content.
+        """
         if depth > DEEPEST:
             return None
         inner = partial(self._setting, depth=depth + 1)
@@ -121,8 +149,8 @@ class ModuleHashes:
             return ("tensor", self.tensor(value))
         if isinstance(value, nn.Module):  # outside of the tree, in a plain list: it may compute, and refer to its owner
             return (type(value).__qualname__, self.code(type(value)), inner(dict(value.state_dict())))
-        if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial):
-            return ("function", getattr(value, "__qualname__", ""), self.code(value))
+        if isinstance(value, FUNCTIONS):
+            return ("function", getattr(value, "__qualname__", ""), *self._parts_of(value, inner))
         if isinstance(value, tuple | list):
             return ("list", [inner(item) for item in value])
         if isinstance(value, dict):
@@ -131,7 +159,99 @@ class ModuleHashes:
             return ("array", repr(value.dtype), repr(value.shape), hashlib.sha256(value.tobytes()).hexdigest())
         if isinstance(value, Namespace | SimpleNamespace) or dataclasses.is_dataclass(value):
             return (type(value).__qualname__, inner(getattr(value, "__dict__", {})))
-        return repr(value) if isinstance(value, SETTINGS) else None
+        if isinstance(value, SETTINGS) and not isinstance(value, Enum):
+            return repr(value)
+        return self._object(value, inner)
+
+    def run_by(self, target: object) -> object:
+        """Return what a function runs, as it is hashed: its code and what is bound to it."""
+        code, *bound = self._parts_of(target, self._setting)
+        return (code, *bound) if bound else code
+
+    def _parts_of(self, target: object, inner: Inner) -> list[object]:
+        """Return the hash of a function's code, and the values that are bound to it if there are any."""
+        code = self.code(target)
+        bound = [value for value in self._bound(target, inner) if value is not None]
+        return [code, bound] if bound else [code]
+
+    def _bound(self, target: object, inner: Inner) -> Iterator[object]:
+        """Yield the values that a function holds beside its code: its closure, defaults, object, first arguments."""
+
+        def content(value: object) -> object:
+            is_own = isinstance(value, nn.Module) and value in self._own
+            return type(value).__qualname__ if is_own else inner(value)
+
+        if isinstance(target, partial):
+            yield from self._bound(target.func, inner)
+            given = (*target.args, *target.keywords.values())  # plain ones count with the code
+            yield from (content(value) for value in given if not isinstance(value, SETTINGS))
+        elif isinstance(target, MethodType):
+            yield from self._bound(target.__func__, inner)
+            yield content(target.__self__)
+        elif isinstance(target, FunctionType) and not is_standard(target.__module__):
+            yield from (content(value) for value in _enclosed(target))
+            for defaults in (target.__defaults__, target.__kwdefaults__):
+                yield content(defaults) if defaults else None
+        elif callable(wrapped := getattr(target, "__wrapped__", None)):
+            yield content(wrapped)  # of functools.lru_cache
+        elif not isinstance(target, FUNCTIONS):
+            yield content(target)
+
+    def _of_class(self, kind: type, inner: Inner) -> list[object]:
+        """Return the values that enclose a class's methods: those of the function that made the class."""
+        functions = (
+            (base.__qualname__, name, value)
+            for base in kind.__mro__
+            if not is_standard(base.__module__)
+            for name, value in vars(base).items()
+            if isinstance(value, FunctionType)
+        )
+        return [
+            (base, name, [inner(each) for each in enclosed])
+            for base, name, value in functions
+            if (enclosed := [each for each in _enclosed(value) if not isinstance(each, type)])
+        ]
+
+    def _object(self, value: object, inner: Inner) -> object:
+        """Return an object of any kind as it is hashed."""
+        kind = type(value)
+        if isinstance(value, Enum):
+            return ("enum", kind.__qualname__, value.name, inner(value.value))
+        if isinstance(value, set | frozenset):
+            return ("set", sorted(fingerprint(inner(item)) for item in value))
+        if isinstance(value, np.generic):
+            return ("number", repr(value.dtype), repr(value.item()))
+        if isinstance(value, property):
+            return inner(value.fget)
+        if callable(wrapped := getattr(value, "__wrapped__", None)):
+            return inner(wrapped)
+        if isinstance(value, type) or is_standard(kind.__module__):
+            return None
+        if id(value) not in self._objects:
+            self._objects[id(value)] = (value, kind.__qualname__)  # for what refers to itself
+            state = {name: held for name, held in _held(value) if name not in WITHOUT_MEANING}
+            content = (kind.__qualname__, self.code(kind), self._of_class(kind, inner), inner(state))
+            self._objects[id(value)] = (value, fingerprint(content))
+        return self._objects[id(value)][1]
+
+
+def _enclosed(function: FunctionType) -> Iterator[object]:
+    """Yield the values that a function takes from the functions around it."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            if name != "__class__":  # of super()
+                yield cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+
+
+def _held(value: object) -> Iterator[tuple[str, object]]:
+    """Yield the attributes of an object by name."""
+    yield from getattr(value, "__dict__", {}).items()
+    slots = [vars(base).get("__slots__", ()) for base in type(value).__mro__]
+    for name in (name for names in slots for name in ((names,) if isinstance(names, str) else names)):
+        if not name.startswith("__") and hasattr(value, name):
+            yield name, getattr(value, name)
 
 
 def content_names(name: str, module: nn.Module, *, children: bool = True) -> frozenset[str]:

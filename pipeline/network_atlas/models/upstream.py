@@ -47,6 +47,7 @@ def upstream_hashes(model: nn.Module, layers: Sequence[str], order: Sequence[str
 
 def upstream_of(model: nn.Module, layers: Sequence[str], order: Sequence[str], modules: ModuleHashes) -> Upstream:
     """Return each layer's upstream hash and what it covers. `order` lists modules, or their calls, as they finish."""
+    modules.know(model)
     try:
         upstream = _by_graph(model, layers, modules)
     except Exception as error:  # fx raises whatever the model's own code raises on proxies
@@ -114,7 +115,7 @@ def _node_hash(model: nn.Module, node: fx.Node, parents: Mapping[fx.Node, str], 
     elif node.op == "call_function":
         # A function stands in the graph by its name alone; fx.wrap puts the user's own there.
         name = f"{getattr(node.target, '__module__', '')}.{getattr(node.target, '__name__', node.target)}"
-        operation = (name, modules.code(node.target))
+        operation = (name, modules.run_by(node.target))
     elif node.op == "call_method":
         operation = str(node.target)
     return fingerprint(node.op, operation, repr(arguments))

@@ -159,7 +159,7 @@ class ModuleHashes:
             return ("array", repr(value.dtype), repr(value.shape), hashlib.sha256(value.tobytes()).hexdigest())
         if isinstance(value, Namespace | SimpleNamespace) or dataclasses.is_dataclass(value):
             return (type(value).__qualname__, inner(getattr(value, "__dict__", {})))
-        if isinstance(value, SETTINGS) and not isinstance(value, Enum):
+        if isinstance(value, SETTINGS):
             return repr(value)
         return self._object(value, inner)
 

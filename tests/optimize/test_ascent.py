@@ -9,7 +9,7 @@ from network_atlas.config.compose import compose
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.optimize.ascent import ascent, conditioned
 
-RULES = ["adam", "nadam", "l2", "linf", "mean"]
+RULES = ["adam", "brisk", "nadam", "l2", "linf", "mean"]
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,14 @@ def test_an_item_without_a_gradient_stays(recipe: OptimizeConfig, rule: str) -> 
     assert climbed(recipe, rule, start)[1].tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(("rule", "theirs"), [("adam", torch.optim.Adam), ("nadam", torch.optim.NAdam)])
-def test_it_takes_the_steps_that_torch_takes(recipe: OptimizeConfig, rule: str, theirs: type) -> None:
+@pytest.mark.parametrize(
+    ("rule", "theirs", "beta1"),
+    [("adam", torch.optim.Adam, 0.9), ("brisk", torch.optim.Adam, 0.5), ("nadam", torch.optim.NAdam, 0.9)],
+)
+def test_it_takes_the_steps_that_torch_takes(recipe: OptimizeConfig, rule: str, theirs: type, beta1: float) -> None:
     start = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     reference = start.clone().requires_grad_()
-    optimizer = theirs([reference], lr=0.1)
+    optimizer = theirs([reference], lr=0.1, betas=(beta1, 0.999))
     for _ in range(20):
         optimizer.zero_grad()
         reference.square().sum().backward()
@@ -57,7 +60,7 @@ def test_it_takes_the_steps_that_torch_takes(recipe: OptimizeConfig, rule: str, 
     assert torch.allclose(climbed(recipe, rule, start, 20), reference, atol=1e-5)
 
 
-@pytest.mark.parametrize("rule", ["adam", "nadam"])
+@pytest.mark.parametrize("rule", ["adam", "brisk", "nadam"])
 def test_an_item_that_joins_later_counts_its_own_steps(recipe: OptimizeConfig, rule: str) -> None:
     uphill = ascent(replace(recipe, ascent=rule))
     first, second = torch.tensor([[3.0]]), torch.tensor([[5.0]])

@@ -26,6 +26,9 @@ from network_atlas.config.declare import (
 from network_atlas.config.priors import DenoiserPrior, Prior
 from network_atlas.config.sampler import ChainConfig, Sampler
 
+Ascent = Literal["adam", "brisk", "nadam", "l2", "linf", "mean"]
+"""Rules of a step (`optimize.ascent`): optimizers, and steepest ascent under a norm."""
+
 
 @settings
 class PixelsConfig:
@@ -79,7 +82,7 @@ class WithoutGenerator:
     """How the picture beside a generator's is made, which no generator shapes."""
 
     parameterization: FourierConfig
-    ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
+    ascent: Ascent = setting(OPTIMIZE)
     learning_rate: AboveZero = setting(OPTIMIZE)
 
 
@@ -241,8 +244,7 @@ class OptimizeConfig:
     warm_steps: Count = setting(HASHED, may_change=True)
     """Steps of a picture that starts from the one that the root's newest snapshot has of its unit; 0: no such start."""
     learning_rate: AboveZero = setting(OPTIMIZE)
-    ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
-    """Rule of a step: an optimizer, or steepest ascent under a norm."""
+    ascent: Ascent = setting(OPTIMIZE)
     gradient: Literal["plain", "blurred", "laplacian"] = setting(OPTIMIZE)
     """Filter on the gradient before each step; others than 'plain' are only for pixels."""
     dtype: Literal["auto", "float32", "bfloat16"] = setting(HASHED)

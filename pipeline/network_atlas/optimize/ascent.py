@@ -1,7 +1,7 @@
 """Rules of ascent: turn a gradient into a step.
 
-Which direction is steepest depends on how distance is measured (Olah et al. 2017, "Preconditioning"). `adam` and
-`nadam` scale every parameter by its own history. `l2` follows the gradient itself, `linf` its sign. With a Fourier
+Which direction is steepest depends on how distance is measured (Olah et al. 2017, "Preconditioning"). `adam`, `brisk`
+and `nadam` scale every parameter by its own history. `l2` follows the gradient itself, `linf` its sign. With a Fourier
 parameterization, `l2` is the steepest direction in the decorrelated space. Every rule treats the pictures of a batch
 separately, each with its own count of steps, so that pictures can come and go; torch's optimizers have one count for
 all.
@@ -29,6 +29,8 @@ State = dict[str, Batch]
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's own defaults (Kingma, Ba 2015), which Lucid keeps."""
+BRISK_BETA1 = 0.5
+"""That of Radford, Metz, Chintala (2016, "Unsupervised Representation Learning"): it remembers two steps, not ten."""
 MOMENTUM_DECAY = 0.004
 """Dozat's (2016), as torch.optim.NAdam has it."""
 PYRAMID_LEVELS = 4
@@ -48,10 +50,11 @@ class Ascent(Protocol):
 
 
 class Adam:
-    """Adam (Kingma, Ba 2015), picture by picture."""
+    """Adam (Kingma, Ba 2015), picture by picture; `beta1` is the memory of the gradient."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, beta1: float = BETA1) -> None:
         self._rate = rate
+        self._beta1 = beta1
 
     def start(self, parameters: Batch) -> State:
         """Return zero moments and counts."""
@@ -59,9 +62,9 @@ class Adam:
 
     def step(self, gradient: Batch, state: State) -> Batch:
         """Return the step, moments corrected for their start at zero."""
-        count = _update_moments(gradient, state)
+        count = _update_moments(gradient, state, self._beta1)
         size = (state["second"] / (1 - BETA2**count)).sqrt_().add_(EPSILON)
-        return state["first"] / (1 - BETA1**count) * self._rate / size
+        return state["first"] / (1 - self._beta1**count) * self._rate / size
 
 
 class NAdam:
@@ -77,7 +80,7 @@ class NAdam:
 
     def step(self, gradient: Batch, state: State) -> Batch:
         """Return the step."""
-        count = _update_moments(gradient, state)
+        count = _update_moments(gradient, state, BETA1)
         # Momentum begins at about half of BETA1 and rises to it; 0.96 is Dozat's constant, fixed in torch's NAdam too.
         now = BETA1 * (1 - 0.5 * 0.96 ** (count * MOMENTUM_DECAY))
         following = BETA1 * (1 - 0.5 * 0.96 ** ((count + 1) * MOMENTUM_DECAY))
@@ -114,6 +117,8 @@ def ascent(config: OptimizeConfig) -> Ascent:
     """Return the rule that the recipe names."""
     if config.ascent == "adam":
         return Adam(config.learning_rate)
+    if config.ascent == "brisk":
+        return Adam(config.learning_rate, BRISK_BETA1)
     if config.ascent == "nadam":
         return NAdam(config.learning_rate)
     return Steepest(config.learning_rate, config.ascent)
@@ -125,9 +130,9 @@ def _moments(parameters: Batch) -> State:
     return {"first": torch.zeros_like(parameters), "second": torch.zeros_like(parameters), "count": count}
 
 
-def _update_moments(gradient: Batch, state: State) -> Batch:
+def _update_moments(gradient: Batch, state: State, beta1: float) -> Batch:
     """Take a gradient into the moments; return each picture's count of steps, this one included."""
-    state["first"].lerp_(gradient, 1 - BETA1)
+    state["first"].lerp_(gradient, 1 - beta1)
     state["second"].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
     state["count"] += 1
     return state["count"]

@@ -30,12 +30,12 @@ def named(hierarchy: Hierarchy = KINDS, *, views: int = 1, labelled: bool = True
     values[:, 0] += 3 * np.isin(classes, (0, 3))
     values[:, 2] = 1.0
     sums, moments = ClassSums.empty([3], labels=LABELS), Moments.empty(3)
-    sums.update(values, classes)
+    sums.update(values[:, ::-1], values, classes)  # the means of each channel are those of another
     moments.update(values)
     ids = tuple(f"{number // views:03d}-{LABELS[label]}#{number % views}" for number, label in enumerate(classes))
-    whole = SimpleNamespace(count=moments.count, spatial_mean=moments)
+    whole = SimpleNamespace(count=moments.count, spatial_maximum=moments)
     scan = SimpleNamespace(
-        classes=sums if labelled else None, whole=whole, sample=SimpleNamespace(ids=ids, spatial_mean=values)
+        classes=sums if labelled else None, whole=whole, sample=SimpleNamespace(ids=ids, spatial_maximum=values)
     )
     naming = Naming(
         hierarchy=hierarchy,

@@ -1,4 +1,8 @@
-"""Name the channels of a layer after the concepts of the dataset: rows for the tables."""
+"""Name the channels of a layer after the concepts of the dataset: rows for the tables.
+
+A channel is named by its spatial maximum, by which its best examples are chosen too. Of other units only the values on
+the sample are known, which are spatial means: the maximum of a direction does not follow from what the scan keeps.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +71,7 @@ class Naming:
             return self._without(few, concepts)
         sample = self._sample(scan, classes.labels)
         if values is None:
-            values, scores = scan.sample.spatial_mean, correlations(used, classes, scan.whole.spatial_mean)
+            values, scores = scan.sample.spatial_maximum, correlations(used, classes, scan.whole.spatial_maximum)
         else:
             belongs = membership(used, len(classes.labels))
             scores = sample_correlations(standardized(values), sample.labels, belongs)

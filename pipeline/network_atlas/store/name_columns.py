@@ -42,6 +42,12 @@ NAMES = [
                         "spatial maximum (of directions: mean) than another; null where the sample has none",
                     ),
                     field("images", pa.int64(), "images of the concept", "images"),
+                    field(
+                        "share_of_best",
+                        pa.float64(),
+                        "share of the images with the channel's largest values, those of the scan's list `top`, that "
+                        "belong to the concept: a name may be above chance and say little; null for directions",
+                    ),
                 ]
             )
         ),

@@ -19,6 +19,8 @@ from network_atlas.stats.moments import Moments
 LABELS = ("beagle", "cat", "oak", "poodle")
 LAYER = LayerSpec(index=3, name="block", type="Conv2d", channels=3)
 IMAGES = 120
+BEST = 9
+"""Images in the list of the largest values."""
 KINDS = parse("beagle\tdog\npoodle\tdog\ndog\tanimal\ncat\tanimal\n", where="kinds.tsv")
 
 
@@ -30,12 +32,15 @@ def named(hierarchy: Hierarchy = KINDS, *, views: int = 1, labelled: bool = True
     values[:, 0] += 3 * np.isin(classes, (0, 3))
     values[:, 2] = 1.0
     sums, moments = ClassSums.empty([3], labels=LABELS), Moments.empty(3)
-    sums.update(values, classes)
+    sums.update(values[:, ::-1], values, classes)  # the means of each channel are those of another
     moments.update(values)
     ids = tuple(f"{number // views:03d}-{LABELS[label]}#{number % views}" for number, label in enumerate(classes))
-    whole = SimpleNamespace(count=moments.count, spatial_mean=moments)
+    whole = SimpleNamespace(count=moments.count, spatial_maximum=moments, top=None)
     scan = SimpleNamespace(
-        classes=sums if labelled else None, whole=whole, sample=SimpleNamespace(ids=ids, spatial_mean=values)
+        classes=sums if labelled else None,
+        whole=whole,
+        sample=SimpleNamespace(ids=ids, spatial_maximum=values),
+        examples=lambda _, channel: [{"example_id": ids[row]} for row in np.argsort(-values[:, channel])[:BEST]],
     )
     naming = Naming(
         hierarchy=hierarchy,
@@ -57,6 +62,22 @@ def test_a_channel_is_named_after_the_union_that_it_follows() -> None:
     assert "by chance" in nothing["unnamed"]
     assert nothing["name_score"] <= nothing["name_by_chance"]
     assert "the same on all images" in constant["unnamed"]
+
+
+def test_concepts_say_how_many_of_the_best_images_belong_to_them() -> None:
+    listed = {channel: named().columns(channel)["names"] for channel in (0, 1)}
+    assert listed[0][0]["share_of_best"] == 1.0
+    values = np.random.default_rng(1).normal(size=(IMAGES, 3)).astype(np.float32)[:, 1]
+    labels = np.array(LABELS)[np.argsort(-values)[:BEST] % 4]
+    kinds = {
+        "dog": ("beagle", "poodle"),
+        "cat": ("cat",),
+        "oak": ("oak",),
+        "beagle": ("beagle",),
+        "poodle": ("poodle",),
+    }
+    for concept in listed[1]:
+        assert concept["share_of_best"] == np.isin(labels, kinds[concept["node"]]).mean()
 
 
 def test_without_a_hierarchy_labels_are_all_there_is() -> None:

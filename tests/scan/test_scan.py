@@ -107,7 +107,11 @@ def test_statistics_are_those_of_brute_force(everything: Callable[..., RunConfig
             assert got.selectivity(channel) == (
                 None if statistics.dead else pytest.approx(known.selectivity(channel), rel=1e-5, abs=1e-6)
             )
-            means = known.class_means(channel)
+            means, classes = known.class_means(channel), got.classes
+            assert classes is not None
+            for label, total in zip(classes.labels, classes.maximum_sums[:, channel], strict=True):
+                of_label = known.spatial_maximum[np.array(known.labels) == label, channel]
+                assert total == of_label.sum(dtype=np.float64)
             assert {row["label"]: row["count"] for row in got.best_classes(channel)} == dict.fromkeys(means, 4)
             for row in got.best_classes(channel):
                 assert row["mean"] == pytest.approx(means[row["label"]], rel=1e-5, abs=1e-6)
@@ -185,6 +189,8 @@ def test_batches_spans_and_order_change_nothing(
             np.testing.assert_allclose(getattr(first, name).values, getattr(second, name).values, **rounding)
         np.testing.assert_array_equal(first.classes.best.numbers, second.classes.best.numbers)
         np.testing.assert_allclose(first.variance, second.variance, rtol=1e-6, atol=1e-12)
+        for name in ("counts", "sums", "maximum_sums"):
+            np.testing.assert_allclose(*(getattr(part[layer].classes, name) for part in (before, after)), **SUMS)
         for kind in ("spatial_maximum", "spatial_mean"):
             for name in ("mean", "variance", "skewness"):
                 values = [getattr(getattr(whole, kind), name) for whole in (first, second)]

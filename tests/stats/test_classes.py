@@ -10,13 +10,15 @@ from network_atlas.stats.moments import Moments
 
 
 def sums_of(values: dict[str, list[list[float]]]) -> ClassSums:
-    """Return the sums of examples per class, each a list of the values of its channels."""
+    """Return the sums of examples per class, each a list of its channels' means; maxima are ten times as large."""
     labels = tuple(sorted(values))
+    sums = np.array([np.sum(values[label], axis=0, dtype=np.float64) for label in labels])
     return ClassSums(
         labels=labels,
         sizes=(len(next(iter(values.values()))[0]),),
         counts=np.array([[len(values[label])] for label in labels]),
-        sums=np.array([np.sum(values[label], axis=0, dtype=np.float64) for label in labels]),
+        sums=sums,
+        maximum_sums=10 * sums,
     )
 
 
@@ -48,3 +50,4 @@ def test_merging_adds_classes_and_their_examples() -> None:
     assert merged.labels == ("cat", "dog", "eel")
     assert merged.counts.tolist() == [[2], [2], [1]]
     assert merged.means[:, 0].tolist() == [1.5, 3.5, 5.0]
+    assert merged.maximum_sums[:, 0].tolist() == [30.0, 70.0, 50.0]

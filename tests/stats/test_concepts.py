@@ -33,8 +33,9 @@ def dataset(images: int, *, seed: int = 0, channels: int = 5) -> tuple[Values, N
 
 
 def summed(values: Values, classes: NDArray[np.int32]) -> tuple[ClassSums, Moments]:
+    """Return the sums and moments of values as spatial maxima; the means, which no score is of, are others."""
     sums, moments = ClassSums.empty([values.shape[1]], labels=LABELS), Moments.empty(values.shape[1])
-    sums.update(values, classes)
+    sums.update(values[::-1], values, classes)
     moments.update(values)
     return sums, moments
 

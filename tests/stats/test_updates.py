@@ -106,10 +106,12 @@ def test_histograms_count_by_the_known_edges() -> None:
 
 def test_sums_of_classes_leave_out_examples_without_a_label_and_classes_without_examples() -> None:
     sums = ClassSums.empty((1, 1), labels=("a", "b", "c"))
-    sums.update(np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([2, -1, 0], np.int32))
-    sums.update(np.array([[7, np.nan], [np.nan, np.nan]], np.float32), np.array([2, 1], np.int32))
+    for means, labels in (([[1, 2], [3, 4], [5, 6]], [2, -1, 0]), ([[7, np.nan], [np.nan, np.nan]], [2, 1])):
+        values = np.array(means, np.float32)
+        sums.update(values, 10 * values, np.array(labels, np.int32))
     present = sums.present
     assert present.labels == ("a", "c")
     assert present.counts.tolist() == [[1, 1], [2, 1]]
     assert present.sums.tolist() == [[5, 6], [8, 2]]
+    assert present.maximum_sums.tolist() == [[50, 60], [80, 20]]
     assert present.means.tolist() == [[5, 6], [4, 2]]

@@ -57,7 +57,7 @@ class Bases:
     def descriptions(self, values: NDArray[np.float32] | None = None) -> list[Row]:
         """Return the columns of the user's concepts for each channel, or for units with other values."""
         sample = self.scan.sample
-        values = sample.spatial_mean if values is None else values
+        values = sample.spatial_maximum if values is None else values
         if self.embeddings is None:
             return [NOT_DESCRIBED] * values.shape[1]
         return descriptions(values, sample.ids, self.embeddings, self.image)

@@ -1,4 +1,8 @@
-"""Name the channels of a layer after the concepts of the dataset: rows for the tables."""
+"""Name the channels of a layer after the concepts of the dataset: rows for the tables.
+
+A channel is named by its spatial maximum, by which its best examples are chosen too. Of other units only the values on
+the sample are known, which are spatial means: the maximum of a direction does not follow from what the scan keeps.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from network_atlas.store.name_columns import NAMES
 
 NAMES_LISTED = 5
 """Concepts that a channel's record lists."""
+NO_IMAGES = np.empty(0, np.int64)
 Floats = NDArray[np.float64]
 
 
@@ -65,23 +70,30 @@ class Naming:
         if not used:
             few = f"no label or union of labels has at least {counted(self.least, 'image')} and at most half of all"
             return self._without(few, concepts)
-        sample = self._sample(scan, classes.labels)
+        numbers = {label: number for number, label in enumerate(classes.labels)}
+        sample, best = self._sample(scan, numbers), [NO_IMAGES] * (0 if values is None else values.shape[1])
         if values is None:
-            values, scores = scan.sample.spatial_mean, correlations(used, classes, scan.whole.spatial_mean)
+            best = [self._best_images(scan, channel, numbers) for channel in range(len(scan.whole.count))]
+            values, scores = scan.sample.spatial_maximum, correlations(used, classes, scan.whole.spatial_maximum)
         else:
             belongs = membership(used, len(classes.labels))
             scores = sample_correlations(standardized(values), sample.labels, belongs)
         scores = np.round(scores, DECIMALS)
         return LayerNames(
             concepts=concepts,
-            rows=self._rows(sample, values, used, scores),
+            rows=self._rows(sample, values, used, scores, best),
             hierarchy=self.hierarchy,
             missing="",
             best={concept.node: _best(of_concept) for concept, of_concept in zip(used, scores, strict=True)},
         )
 
-    def _sample(self, scan: LayerScan, labels: Sequence[str]) -> _Labelled:
-        numbers = {label: number for number, label in enumerate(labels)}
+    def _best_images(self, scan: LayerScan, channel: int, numbers: Mapping[str, int]) -> NDArray[np.int64]:
+        """Return the label's number of each image in a channel's list of the largest values; -1 is none."""
+        ids = [example["example_id"] for example in scan.examples(scan.whole.top, channel)]
+        of_images = {self.image(example_id): numbers.get(self.label(example_id), -1) for example_id in ids}
+        return np.array(list(of_images.values()), np.int64)
+
+    def _sample(self, scan: LayerScan, numbers: Mapping[str, int]) -> _Labelled:
         ids = scan.sample.ids
         sampled = np.array([numbers.get(self.label(example_id), -1) for example_id in ids], np.int64)
         return _Labelled(images=[self.image(name) for name in ids], labels=sampled)
@@ -90,12 +102,17 @@ class Naming:
         return LayerNames(concepts=concepts, rows=(), hierarchy=self.hierarchy, missing=missing, best={})
 
     def _rows(
-        self, sample: _Labelled, values: NDArray[np.float32], used: Sequence[Concept], scores: Floats
+        self,
+        sample: _Labelled,
+        values: NDArray[np.float32],
+        used: Sequence[Concept],
+        scores: Floats,
+        best: Sequence[NDArray[np.int64]],
     ) -> tuple[Row, ...]:
         level = np.round(chance_level(values, sample.images, sample.labels, used), DECIMALS)
         belongs = [np.isin(sample.labels, concept.labels) for concept in used]
         return tuple(
-            self._row(used, scores[:, channel], level[channel], values[:, channel], belongs)
+            self._row(used, scores[:, channel], level[channel], values[:, channel], belongs, best[channel])
             for channel in range(scores.shape[1])
         )
 
@@ -106,6 +123,7 @@ class Naming:
         level: float,
         values: NDArray[np.float32],
         belongs: Sequence[NDArray[np.bool_]],
+        best_images: NDArray[np.int64],
     ) -> Row:
         known = np.flatnonzero(np.isfinite(scores))
         if not len(known):
@@ -118,6 +136,7 @@ class Naming:
                 "score": float(scores[number]),
                 "auc": roc_auc(values, belongs[number]),
                 "images": used[number].images,
+                "share_of_best": _share(best_images, used[number]),
             }
             for number in order
         ]
@@ -134,6 +153,11 @@ class Naming:
             "unnamed": unnamed,
             "names": listed,
         }
+
+
+def _share(labels: NDArray[np.int64], concept: Concept) -> float | None:
+    """Return the share of some images, by the numbers of their labels, that belong to a concept; None of no images."""
+    return float(np.isin(labels, concept.labels).mean()) if len(labels) else None
 
 
 def _best(scores: Floats) -> Row:

@@ -53,6 +53,8 @@ PARTIAL_ROW, EXAMPLE_IN_PARTIAL = 60, 9
 SAMPLED_VALUES = 18
 """Of one channel on one sampled example: mean, maximum and its position, the value at the centre, half a vector's."""
 EXAMPLE_NAME = 25
+CLASS_SUM = 5
+"""Of one channel and class, of means or of maxima: 8 bytes, which compress as few classes have many examples."""
 
 
 def bytes_of(config: RunConfig, plan: Plan, pictures: int, spans: int) -> int:
@@ -144,7 +146,7 @@ def _scan_bytes(config: RunConfig, plan: Plan, count: int) -> float:
     kept = scan.top_k + scan.bottom_k + 2 * scan.spectrum_k + scan.class_k
     labels = sum(len(set(span.labels) - {""}) for span in plan.spans) if scan.class_k else 0
     sampled, magnitudes = min(scan.sample, _examples(plan)), image.channels * image.height * (image.width // 2 + 1)
-    of_all = channels * (8 * labels + SAMPLED_VALUES * sampled) + EXAMPLE_NAME * _examples(plan)
+    of_all = channels * (2 * CLASS_SUM * labels + SAMPLED_VALUES * sampled) + EXAMPLE_NAME * _examples(plan)
     of_each = PARTIALS_FILE + SAMPLES_FILE + 3 * SMALL_FILE + BLOCK + 8 * magnitudes
     of_each += channels * (PARTIAL_ROW + EXAMPLE_IN_PARTIAL * kept)
     once = 4 * magnitudes + SMALL_FILE if plan.spans else 0

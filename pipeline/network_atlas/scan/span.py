@@ -44,7 +44,7 @@ class SpanScan:
         ids, labels = ([values[indices[image]] for image in images] for values in (span.example_ids, span.labels))
         works: list[Callable[[], None]] = [
             *self.partial.updates(reduced, numbers, classes),
-            partial(self._class_sums.update, reduced.spatial_mean, classes),
+            partial(self._class_sums.update, reduced.spatial_mean, reduced.spatial_maximum, classes),
             partial(self._sample.update, reduced, images, ids, labels),
         ]
         self._helpers.do(works)

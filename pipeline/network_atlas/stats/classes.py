@@ -1,4 +1,8 @@
-"""Measure how much of each channel the dataset's classes explain, from sums per class."""
+"""Sums of each class: how much of a channel the dataset's classes explain, and what names it, follow from them.
+
+The share of variance between classes is of spatial means, as for Morcos et al. (2018, arXiv 1803.06959), whose
+selectivity is of mean activations. Names are by spatial maxima, as the examples that are shown beside them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(slots=True, kw_only=True)
 class ClassSums:
-    """The number of examples of each label, and the sums of their spatial means, for some layers side by side."""
+    """The number of examples of each label, and the sums of their values, for some layers side by side."""
 
     labels: tuple[str, ...]
     """Sorted."""
@@ -24,25 +28,29 @@ class ClassSums:
     counts: NDArray[np.int64]
     """(classes, layers): layers leave out different examples where values are not finite."""
     sums: Floats
-    """(classes, channels)"""
+    """Of spatial means: (classes, channels)."""
+    maximum_sums: Floats
+    """Of spatial maxima: (classes, channels)."""
 
     @classmethod
     def empty(cls, sizes: Sequence[int], *, labels: tuple[str, ...]) -> ClassSums:
         """Return the sums of no examples, for sorted labels and layers with `sizes` channels."""
-        counts, sums = np.zeros((len(labels), len(sizes)), np.int64), np.zeros((len(labels), sum(sizes)))
-        return cls(labels=labels, sizes=tuple(sizes), counts=counts, sums=sums)
+        sums, maximum_sums = np.zeros((2, len(labels), sum(sizes)))
+        counts = np.zeros((len(labels), len(sizes)), np.int64)
+        return cls(labels=labels, sizes=tuple(sizes), counts=counts, sums=sums, maximum_sums=maximum_sums)
 
-    def update(self, values: NDArray[np.float32], classes: NDArray[np.int32]) -> None:
-        """Take in the spatial means of some examples, (examples, channels); `classes` index `labels`, -1 is none.
+    def update(self, means: NDArray[np.float32], maxima: NDArray[np.float32], classes: NDArray[np.int32]) -> None:
+        """Take in the spatial means and maxima of some examples, (examples, channels).
 
-        Layers whose values on an example are NaN leave it out.
+        `classes`, (examples,), index `labels`; -1 is none. Layers whose values on an example are NaN leave it out.
         """
         firsts = np.cumsum([0, *self.sizes[:-1]])
-        for row, label in zip(values, classes, strict=True):  # one by one: the same bits whatever the batch
+        for mean, maximum, label in zip(means, maxima, classes, strict=True):  # the same bits whatever the batch
             if label >= 0:
-                is_there = ~np.isnan(row[firsts])
+                is_there = ~np.isnan(mean[firsts])
                 self.counts[label] += is_there
-                self.sums[label] += row if is_there.all() else np.where(np.isnan(row), np.float32(0), row)
+                self.sums[label] += _or_zero(mean, is_there)
+                self.maximum_sums[label] += _or_zero(maximum, is_there)
 
     def merge(self, other: ClassSums) -> ClassSums:
         """Return the sums over both; neither side changes."""
@@ -53,6 +61,7 @@ class ClassSums:
             rows = [indices[label] for label in part.labels]
             merged.counts[rows] += part.counts
             merged.sums[rows] += part.sums
+            merged.maximum_sums[rows] += part.maximum_sums
         return merged
 
     @property
@@ -62,11 +71,12 @@ class ClassSums:
         if len(there) == len(self.labels):
             return self  # without a copy: the sums of all channels are large
         labels = tuple(self.labels[label] for label in there)
-        return replace(self, labels=labels, counts=self.counts[there], sums=self.sums[there])
+        of_there = {name: getattr(self, name)[there] for name in ("counts", "sums", "maximum_sums")}
+        return replace(self, labels=labels, **of_there)
 
     @property
     def means(self) -> Floats:
-        """Return the mean of each class, (classes, channels); NaN where a layer has no example of it."""
+        """Return the mean spatial mean of each class, (classes, channels); NaN where a layer has no example of it."""
         with np.errstate(invalid="ignore"):
             means: Floats = self.sums / self._counts_of_channels
         return means
@@ -90,3 +100,8 @@ class ClassSums:
         with np.errstate(divide="ignore", invalid="ignore"):
             share: Floats = between / moments.m2
         return np.where(moments.is_constant, np.nan, np.clip(share, 0.0, 1.0))
+
+
+def _or_zero(row: NDArray[np.float32], is_there: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return a row of values, (channels,), with 0 for NaN; `is_there` says of each layer whether it has none."""
+    return row if is_there.all() else np.where(np.isnan(row), np.float32(0), row)

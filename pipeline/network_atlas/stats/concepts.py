@@ -4,9 +4,10 @@
     used = [concept for concept in concepts if not concept.left_out]
     scores = correlations(used, classes, moments)           # (concepts, channels)
 
-The score is Pearson's correlation of the spatial mean with membership, r = (mean_k - mean) / std * sqrt(p / (1 - p)),
-which follows from the count and the sum of each class: so it is the same for any partition of the dataset. Of the
-scores in use it is one of the few that pass both tests of NeuronEval (Oikarinen, Yan and Weng 2025, arXiv 2506.05774).
+The score is Pearson's correlation of the spatial maximum with membership, r = (mean_k - mean) / std *
+sqrt(p / (1 - p)), which follows from the count and the sum of each class: so it is the same for any partition of the
+dataset. It is of the maximum, as are the examples that stand beside a name. Of the scores in use it is one of the few
+that pass both tests of NeuronEval (Oikarinen, Yan and Weng 2025, arXiv 2506.05774).
 """
 
 from __future__ import annotations
@@ -83,16 +84,16 @@ def membership(concepts: Sequence[Concept], labels: int) -> csr_array:
 
 
 def correlations(concepts: Sequence[Concept], classes: ClassSums, moments: Moments) -> Floats:
-    """Return the correlation of each channel's spatial mean with each concept, (concepts, channels).
+    """Return the correlation of each channel's spatial maximum with each concept, (concepts, channels).
 
-    `classes` are those of one layer, `moments` those of the spatial mean over all its examples: examples without a
+    `classes` are those of one layer, `moments` those of the spatial maximum over all its examples: examples without a
     label belong to no concept. NaN for constant channels, and for concepts without examples or with all of them.
     """
     belongs = membership(concepts, len(classes.labels))
     counts = (belongs @ classes.counts[:, 0].astype(np.float64))[:, None]
     total = moments.count.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = (belongs @ classes.sums) / counts
+        means = (belongs @ classes.maximum_sums) / counts
         share = counts / total
         scores: Floats = (means - moments.mean) / np.sqrt(moments.variance) * np.sqrt(share / (1 - share))
     there = np.isfinite(scores) & ~moments.is_constant

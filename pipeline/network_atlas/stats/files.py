@@ -174,10 +174,8 @@ def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *
 
     Each row of `sums` holds the channels of `layers`, one after the other.
     """
-    classes, flat = len(sums.labels), np.empty(sums.sums.size)
-    for part in channel_slices(layers):
-        flat[part.start * classes : part.stop * classes].reshape(classes, -1)[:] = sums.sums[:, part]
-    rows = classes * len(layers)
+    classes = len(sums.labels)
+    rows, lengths = classes * len(layers), np.repeat([layer.channels for layer in layers], classes)
     columns: dict[str, Column] = {
         "layer_index": np.repeat([layer.index for layer in layers], classes).astype(np.int32),
         "layer": [layer.name for layer in layers for _ in sums.labels],
@@ -186,19 +184,25 @@ def put_class_sums(store: Store, layers: Sequence[LayerSpec], sums: ClassSums, *
         "first": [ids[0]] * rows,
         "label": list(sums.labels) * len(layers),
         "count": sums.counts.T.reshape(-1),
-        "sum": Lists(np.repeat([layer.channels for layer in layers], classes), flat),
+        "sum": Lists(lengths, _by_layer(sums.sums, layers)),
+        "maximum_sum": Lists(lengths, _by_layer(sums.maximum_sums, layers)),
     }
     return put_columns(store, CLASSES, columns, scan_schemas.CLASS_SUMS)
 
 
+def _by_layer(sums: NDArray[np.float64], layers: Sequence[LayerSpec]) -> NDArray[np.float64]:
+    """Return sums, (classes, channels of all layers), laid flat, one layer after the other."""
+    return np.concatenate([sums[:, part].reshape(-1) for part in channel_slices(layers)])
+
+
 def read_class_sums(store: Store, path: str, layer: LayerSpec) -> tuple[str, ClassSums]:
     """Return the id of a span's first example, and the span's class sums for a layer."""
-    columns = read_columns(store, path, ["first", "label", "count", "sum"], layer_index=layer.index)
+    columns = read_columns(store, path, ["first", "label", "count", "sum", "maximum_sum"], layer_index=layer.index)
     labels = tuple(columns["label"].tolist())
-    sums = columns["sum"].values.reshape(len(labels), layer.channels)
+    sums, maximum_sums = (columns[name].values.reshape(-1, layer.channels) for name in ("sum", "maximum_sum"))
     counts = columns["count"][:, None]
     first = str(columns["first"][0]) if labels else ""
-    return first, ClassSums(labels=labels, sizes=(layer.channels,), counts=counts, sums=sums)
+    return first, ClassSums(labels=labels, sizes=(layer.channels,), counts=counts, sums=sums, maximum_sums=maximum_sums)
 
 
 def put_sample(store: Store, layers: Sequence[LayerSpec], sample: Sampled) -> FileEntry:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from network_atlas.store.fields import LAYER_KEYS, field, table_schema
 
-_SCORE = "correlation of the channel's spatial mean with which images belong to the concept, over all examples"
+_SCORE = "correlation of the channel's spatial maximum with which images belong to the concept, over all examples"
 
 NAMES = [
     field(
@@ -18,7 +18,8 @@ NAMES = [
     field(
         "name_score",
         pa.float64(),
-        f"{_SCORE} (of directions over the sample): the largest over all concepts, also where it gives no name",
+        f"{_SCORE} (of directions: of their spatial mean, over the sample): the largest over all concepts, also where "
+        "it gives no name",
     ),
     field(
         "name_by_chance",
@@ -38,9 +39,15 @@ NAMES = [
                         "auc",
                         pa.float64(),
                         "area under the ROC curve, over the sample: how often an image of the concept has a larger "
-                        "spatial mean than another; null where the sample has none",
+                        "spatial maximum (of directions: mean) than another; null where the sample has none",
                     ),
                     field("images", pa.int64(), "images of the concept", "images"),
+                    field(
+                        "share_of_best",
+                        pa.float64(),
+                        "share of the images with the channel's largest values, those of the scan's list `top`, that "
+                        "belong to the concept: a name may be above chance and say little; null for directions",
+                    ),
                 ]
             )
         ),
@@ -48,7 +55,10 @@ NAMES = [
     ),
 ]
 
-_LIKE = "correlation over the sample of the unit's spatial mean with how like each image is to the concept (cosine)"
+_LIKE = (
+    "correlation over the sample of the channel's spatial maximum (of directions: mean) with how like each image is to "
+    "the concept (cosine)"
+)
 
 DESCRIPTIONS = [
     field(

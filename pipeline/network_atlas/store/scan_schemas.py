@@ -74,6 +74,7 @@ CLASS_SUMS = table_schema(
         field("label", pa.string(), "the class"),
         field("count", pa.int64(), "examples of the class in the span", "examples"),
         field("sum", pa.list_(pa.float64()), "sum of their spatial means, per channel", "activation"),
+        field("maximum_sum", pa.list_(pa.float64()), "sum of their spatial maxima, per channel", "activation"),
     ],
 )
 

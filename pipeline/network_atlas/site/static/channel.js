@@ -186,8 +186,8 @@
     const rows = Object.entries(channel.numbers).filter(([key, value]) => NUMBERS[key] && value !== null).map(([key, value]) => [NUMBERS[key][0], number(value), NUMBERS[key][1]]);
     const maxima = channel.spatial_maximum;
     if (maxima && maxima.fraction_active !== null) rows.push(["Active", share(maxima.fraction_active), "images whose largest value is above zero"]);
-    if (channel.class_selectivity !== null && channel.class_selectivity !== undefined) rows.push(["Tells classes apart", share(channel.class_selectivity), "of the variance of its mean lies between classes"]);
-    if (channel.classes && channel.classes.length) rows.push(["Classes", channel.classes.slice(0, 3).map((shown) => shown.label).join(", "), "with the highest mean"]);
+    if (channel.class_selectivity !== null && channel.class_selectivity !== undefined) rows.push(["Tells classes apart", share(channel.class_selectivity), "of the variance of its map's mean lies between classes"]);
+    if (channel.classes && channel.classes.length) rows.push(["Classes", channel.classes.slice(0, 3).map((shown) => shown.label).join(", "), "in which its map's mean is highest on average"]);
     if (!rows.length) return []; // of a direction or a whole layer nothing was scanned
     return [element("h3", { textContent: "On the dataset" }), element("dl", { className: "metrics" }, ...rows.flatMap(([name, value, help]) => [element("dt", { textContent: name }), element("dd", {}, value, element("small", { textContent: help }))]))];
   }

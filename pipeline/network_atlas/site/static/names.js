@@ -5,8 +5,10 @@
 
   function row(concept) {
     const pairs = concept.auc === null ? "" : `, above other images in ${number(100 * concept.auc, 3)} % of pairs`;
+    // Tables of earlier versions do not have this share.
+    const best = Number.isFinite(concept.share_of_best) ? `; of the channel's best images ${number(100 * concept.share_of_best, 2)} % are of it` : "";
     return [element("dt", { textContent: concept.name }),
-      element("dd", {}, number(concept.score, 3), element("small", { textContent: `correlation with its ${number(concept.images)} ${concept.images === 1 ? "image" : "images"}${pairs}` }))];
+      element("dd", {}, number(concept.score, 3), element("small", { textContent: `correlation with its ${number(concept.images)} ${concept.images === 1 ? "image" : "images"}${pairs}${best}` }))];
   }
 
   function clarity(channel) {

@@ -73,6 +73,7 @@ TINY = [
     "optimize.transform.jitter_px=1",
     "optimize.depth.follow=false",
     "assemble.crop_px=16",
+    "priors.naturalness=recipe",  # whatever packages are installed
 ]
 INLINE = ["executor=inline", "executor.threads=1"]
 RAY = ["executor=ray", "executor.workers=2"]

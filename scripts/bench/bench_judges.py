@@ -12,7 +12,7 @@ import torch
 from bench_common import BUILD
 from torch import nn
 
-from network_atlas.calibrate.naturalness import IMAGES, Naturalness
+from network_atlas.calibrate.naturalness import Naturalness
 from network_atlas.calibrate.reference import reference_ids
 from network_atlas.config.priors import TRAINED
 from network_atlas.config.schema import RunConfig
@@ -20,6 +20,7 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.models.memory import FittingBatch
 from network_atlas.pictures.stored import Pixels
 from network_atlas.pictures.transforms import resize
+from network_atlas.plan.prices import NATURAL_IMAGES
 from network_atlas.priors.opening import open_denoiser
 from network_atlas.run.inputs import StoredFiles
 from network_atlas.run.prepare import prepare
@@ -37,7 +38,7 @@ class Judge:
     def naturalness(self, image: Mapping[str, bytes]) -> float:
         """Return the naturalness of a picture, from the image of its row."""
         pixels = torch.from_numpy(decode_png(image["bytes"], channels=self.channels).copy())
-        return self.comparing.of(pixels.permute(2, 0, 1).float() / 255)
+        return self.comparing.of(pixels.permute(2, 0, 1)[None].float() / 255)[0]
 
 
 def trained_judge(config: RunConfig) -> Judge | None:
@@ -55,7 +56,7 @@ def trained_judge(config: RunConfig) -> Judge | None:
         return None
     ids = [example_id for span in prepared.plan.spans for example_id in span.example_ids]
     source, preprocessing = open_source(config.dataset), Preprocessing(config.model.input)
-    images = [preprocessing.apply(source.read(example_id)) for example_id in reference_ids(ids, IMAGES)]
+    images = [preprocessing.apply(source.read(example_id)) for example_id in reference_ids(ids, NATURAL_IMAGES)]
     return Judge(Naturalness(denoiser, images, FittingBatch(16)), channels)
 
 

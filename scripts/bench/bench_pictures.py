@@ -18,6 +18,7 @@ from network_atlas.models.device import optimize_dtype, use_device
 from network_atlas.models.facts import model_facts
 from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.load import load_model, ready
+from network_atlas.models.receptive_field import with_receptive_fields
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.pictures.parameterizations import parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
@@ -52,11 +53,14 @@ class Studio:
 
     def pixels(self, layer: str, channels: Sequence[int], config: OptimizeConfig) -> Pixels:
         """Return the learned pictures of some channels, (pictures, rows, columns, channels), all in one batch."""
-        shown, config = self.config.model.input, fitted(config, self.layers[layer], self.config.model.input).recipe
+        shown = self.config.model.input
+        # The recipe of early and middle layers follows the field.
+        (spec,) = with_receptive_fields(self.model, [self.layers[layer]], shown)
+        config = fitted(config, spec, shown).recipe
         built = parameterization(config, channels=3, device=self.device, magnitude=packaged_magnitude())
         dtype = optimize_dtype(config, self.config.executor)
         slots = len(channels) * config.transform.views
-        field = field_px(config, self.layers[layer], shown)
+        field = field_px(config, spec, shown)
         recipe = Recipe(config=config, dtype=dtype, parameterization=built, slots=slots, field_px=field)
         halves = config.coarse > 0 and takes_half_size(self.model, shown, self.device)
         finished = optimize(

@@ -33,21 +33,20 @@ def some_images(count: int) -> list[np.ndarray]:
 def test_noise_is_below_and_a_blank_above_all_images() -> None:
     natural = Naturalness(Blurring(), some_images(20), FittingBatch(8))
     noise = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert natural.of(noise) == 0
-    assert natural.of(torch.full((3, 32, 32), 0.5)) == 100
+    assert natural.of(torch.stack([noise, torch.full((3, 32, 32), 0.5)])) == [0, 100]
 
 
 def test_the_images_themselves_lie_evenly_between() -> None:
     images = some_images(20)
     natural = Naturalness(Blurring(), images, FittingBatch(8))
-    shown = [torch.from_numpy(image).permute(2, 0, 1).float() / 255 for image in images]
-    assert sorted(natural.of(image) for image in shown) == [5.0 * number for number in range(1, 21)]
+    shown = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    assert sorted(natural.of(shown)) == [5.0 * number for number in range(1, 21)]
 
 
 def test_images_are_compared_at_the_size_of_the_picture() -> None:
     natural = Naturalness(Blurring(), some_images(20), FittingBatch(8))
-    small, large = torch.rand(3, 16, 24), torch.rand(3, 64, 64)
-    assert {natural.of(small), natural.of(large)} <= set(np.arange(0, 101, 5.0))
+    small, large = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 64, 64)
+    assert {*natural.of(small), *natural.of(large)} <= set(np.arange(0, 101, 5.0))
     assert set(natural._residuals) == {(16, 24), (32, 32)}
 
 

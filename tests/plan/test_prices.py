@@ -9,7 +9,7 @@ import pytest
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.plan.estimate import EARLIER, TIMED, Speeds, estimate
-from network_atlas.plan.prices import RANGE, seconds_of_step
+from network_atlas.plan.prices import NATURAL_IMAGES, RANGE, seconds_of_denoising, seconds_of_step
 from network_atlas.run.prepare import prepare
 
 Tiny = Callable[..., RunConfig]
@@ -56,3 +56,22 @@ def test_prices_are_in_the_plan_with_a_range_unless_earlier_tasks_say_how_long_p
     assert 1 < slowdown < RANGE
     known = replace(SPEEDS, pictures={"conv2": 2.0}, sources={"optimize": EARLIER})
     assert optimize(known) == (2.0 * 2 * pictures, 1.0)
+
+
+def test_naturalness_has_a_price_for_each_picture_and_the_images_unless_earlier_measurements_include_it(
+    tiny: Tiny,
+) -> None:
+    words = ('sweep.select.0.include=["conv2"]', "sweep.variants=[{objective: channel}]")
+
+    def calibrate(source: str, naturalness: str) -> tuple[float, float]:
+        prepared = prepare(tiny(*words, f"priors.naturalness={naturalness}"), measured=False)
+        speeds = replace(SPEEDS, measure=0.0, sources={"calibrate": source})
+        cost = estimate(prepared.config, prepared.facts, prepared.plan, done=(), measured=(), speeds=speeds)
+        return next(stage.seconds for stage in cost.stages if stage.name == "calibrate"), cost.naturalness_seconds
+
+    config = tiny(*words)
+    pictures = len(prepare(config, measured=False).plan.picture_keys)
+    seconds = (NATURAL_IMAGES + pictures) * seconds_of_denoising(config.optimize, "trained", config)
+    assert calibrate(TIMED, "trained") == (pytest.approx(seconds), pytest.approx(seconds))
+    assert calibrate(EARLIER, "trained") == (0, pytest.approx(seconds))
+    assert calibrate(TIMED, "none") == (0, 0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from network_atlas import open_atlas
+from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.twins import with_twins
 from network_atlas.errors import ConfigError
@@ -57,6 +58,12 @@ def test_a_generators_picture_has_the_twin_that_its_settings_name(tiny: Callable
     twin = config.recipe("without_prior")
     assert (twin.parameterization.name, twin.ascent, twin.learning_rate) == ("fourier", "adam", 0.07)
     assert [variant.recipe for variant in config.sweep.variants][:2] == ["without_prior", ""]
+
+
+@pytest.mark.parametrize("name", ["denoiser", "generator", "patches", "examples"])
+def test_the_twin_of_each_shipped_recipe_is_the_default_one(name: str) -> None:
+    config = with_twins(compose([f"optimize={name}", f"+optimize@recipes.other={name}"]))
+    assert config.recipe("without_prior") == config.recipe("other_without_prior") == compose([]).optimize
 
 
 def test_samples_of_a_chain_have_one_twin_that_climbs(tiny: Callable[..., RunConfig]) -> None:

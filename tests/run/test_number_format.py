@@ -11,7 +11,7 @@ from conftest import quietly
 from network_atlas.config.schema import RunConfig
 from network_atlas.models import device
 from network_atlas.run import stages
-from network_atlas.run.number_format import FILE, dtypes_of, keep
+from network_atlas.run.number_format import FORMAT, dtypes_of, keep
 from network_atlas.run.prepare import prepare
 from network_atlas.store.root import Store
 
@@ -33,7 +33,7 @@ def test_the_first_run_of_a_root_decides(
     assert prepare(config, measured=False).plan.picture_keys == keys
     store = Store.open(str(tmp_path / "new"))
     assert dtypes_of(config, store) == {"": "bfloat16"}
-    store.write(FILE, b"{")  # damaged: chosen and kept anew
+    store.write(FORMAT.file, b"{")  # damaged: chosen and kept anew
     assert keep(config, store, {"": "bfloat16"})
     on_a_machine(monkeypatch, bfloat16=False)
     assert dtypes_of(config, store) == {"": "bfloat16"}

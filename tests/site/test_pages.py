@@ -34,6 +34,20 @@ def close(colour: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
     return all(abs(a - b) <= 6 for a, b in zip(colour, other, strict=True))
 
 
+def test_a_picture_with_a_prior_names_the_file_of_its_twin_and_how_natural_it_is(
+    make_site: Make, make_spec: Make, make_row: Make, layer_data: Make
+) -> None:
+    spec, row = make_spec("one", 1), make_row(0, pictures={"without": colour(1), "pulled": colour(2)})
+    without, pulled = row["visualizations"]
+    pulled |= {"twin": without["key"], "naturalness": 40.0}
+    files = make_site((spec, [row]))
+    (channel,) = layer_data(files, spec)["channels"]
+    first, second = channel["pictures"]
+    assert (first["twinFile"], second["twinFile"]) == (None, first["file"])
+    assert (first["naturalness"], second["naturalness"]) == (None, 40.0)
+    assert '<option value="naturalness">' in files[f"layers/{spec.slug}.html"].decode()
+
+
 def hostile_layer(make_spec: Make, make_row: Make) -> Any:
     rows = [make_row(n, examples=[colour(1), colour(2)], unit=HOSTILE, class_name=HOSTILE) for n in range(6)]
     for row in rows:

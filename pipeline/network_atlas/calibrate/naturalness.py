@@ -25,8 +25,6 @@ from network_atlas.priors.denoiser import Denoiser
 
 LEVEL = 25 / 255
 """Standard deviation of the noise, on 0..1."""
-IMAGES = 128
-"""Images of the dataset's sample, those with the smallest hashes: a percentile to about one percent."""
 SEED = 0
 
 Pixels = UInt8[NDArray[np.uint8], "height width channels"]
@@ -41,14 +39,19 @@ class Naturalness:
         """Those of the images, sorted, by height and width."""
 
     @torch.inference_mode()
-    def of(self, image: Float[Tensor, "channels height width"]) -> float:
-        """Return a picture's naturalness: 0 is noisier than every image, 100 smoother; photographs lie between."""
-        height, width = (min(pair) for pair in zip(image.shape[1:], self._images[0].shape[:2], strict=True))
+    def of(self, pictures: Float[Tensor, "batch channels height width"]) -> list[float]:
+        """Return each picture's naturalness: 0 is noisier than every image, 100 smoother; photographs lie between."""
+        height, width = (min(pair) for pair in zip(pictures.shape[2:], self._images[0].shape[:2], strict=True))
         if (height, width) not in self._residuals:
             self._residuals[height, width] = np.sort(self._of_images(height, width))
-        (residual,) = residuals(self._denoiser, resize(image[None], height=height, width=width))
         natural = self._residuals[height, width]
-        return float(100 * (len(natural) - np.searchsorted(natural, residual, side="left")) / len(natural))
+
+        def of_part(part: slice) -> list[float]:
+            return residuals(self._denoiser, resize(pictures[part], height=height, width=width))
+
+        below = np.searchsorted(natural, self._fitting.over(of_part, len(pictures)), side="left")
+        shares: list[float] = (100 * (len(natural) - below) / len(natural)).tolist()
+        return shares
 
     def _of_images(self, height: int, width: int) -> NDArray[np.float64]:
         def of_part(part: slice) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from network_atlas.calibrate.measures import (
     rank_of,
     robustness_loss,
 )
-from network_atlas.calibrate.naturalness import IMAGES, Naturalness
+from network_atlas.calibrate.naturalness import Naturalness
 from network_atlas.calibrate.reference import Reference, reference_ids, references
 from network_atlas.config.schema import RunConfig
 from network_atlas.dataset import Preprocessing, open_source
@@ -33,6 +33,7 @@ from network_atlas.pictures.stored import shown
 from network_atlas.pictures.target import Target
 from network_atlas.plan.contents import LearnedModel
 from network_atlas.plan.pictures import Picture
+from network_atlas.plan.prices import NATURAL_IMAGES
 from network_atlas.plan.references import REFERENCE_EXAMPLES, is_measured_by_scan
 from network_atlas.plan.tasks import CalibrateTask
 from network_atlas.priors.opening import open_denoiser
@@ -57,7 +58,7 @@ class CalibrateWorker:
 
     def __init__(self, config: RunConfig, *, threads: int = 0) -> None:
         self._config = config
-        self._device, self._model, self._store = set_up_worker(config, threads=threads)
+        self.device, self._model, self._store = set_up_worker(config, threads=threads)
         self._scan_reader = ScanReader(config, self._store)
         self._source = open_source(config.dataset)
         self._preprocessing = Preprocessing(config.model.input)
@@ -85,7 +86,7 @@ class CalibrateWorker:
 
     def target(self, layers: Sequence[LayerSpec]) -> Target:
         """Return the network, read in some layers."""
-        return Target(model=self._model, layers=layers, input=self._config.model.input, device=self._device)
+        return Target(model=self._model, layers=layers, input=self._config.model.input, device=self.device)
 
     def stored(self, task: CalibrateTask) -> dict[str, dict[str, Any]]:
         """Return the rows of the task's pictures by key."""
@@ -124,8 +125,8 @@ class CalibrateWorker:
             return None
         if self._naturalness[0] != task.learned:
             channels = self._config.model.input.channels
-            denoiser = open_denoiser(self._store, task.learned, channels=channels, device=self._device)
-            images = [self.example(example_id) for example_id in reference_ids(scan.sample.ids, IMAGES)]
+            denoiser = open_denoiser(self._store, task.learned, channels=channels, device=self.device)
+            images = [self.example(example_id) for example_id in reference_ids(scan.sample.ids, NATURAL_IMAGES)]
             comparing = Naturalness(denoiser, images, self.fitting) if denoiser and images else None
             self._naturalness = task.learned, comparing
         return self._naturalness[1]
@@ -181,12 +182,33 @@ class _Calibration:
 
     def rows(self) -> list[dict[str, object]]:
         """Return one row per picture, as `network_atlas.store.schemas.CALIBRATIONS` has them."""
-        return [self._row(picture) for picture in self._task.pictures if picture.key in self._stored]
+        pixels = {
+            picture.key: self._worker.pixels(self._stored[picture.key])
+            for picture in self._task.pictures
+            if picture.key in self._stored
+        }
+        natural = self._how_natural(pixels)
+        return [
+            self._row(picture, pixels[picture.key], natural.get(picture.key))
+            for picture in self._task.pictures
+            if picture.key in pixels
+        ]
+
+    def _how_natural(self, pixels: Mapping[str, Pixels]) -> dict[str, float]:
+        """Return the naturalness of each picture by key, all of one size at once; {} without a denoiser."""
+        if self._naturalness is None:
+            return {}
+        found: dict[str, float] = {}
+        for size in {picture.shape for picture in pixels.values()}:
+            keys = [key for key, picture in pixels.items() if picture.shape == size]
+            images = torch.from_numpy(np.stack([pixels[key] for key in keys])).permute(0, 3, 1, 2)
+            values = self._naturalness.of(images.float().to(self._worker.device) / 255)
+            found |= dict(zip(keys, values, strict=True))
+        return found
 
     @torch.inference_mode()
-    def _row(self, picture: Picture) -> dict[str, object]:
+    def _row(self, picture: Picture, pixels: Pixels, naturalness: float | None) -> dict[str, object]:
         stored = self._stored[picture.key]
-        pixels = self._worker.pixels(stored)
         reader = self._worker.target(self._task.layers_of(picture))
         image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().to(reader.device) / 255
         maps = self._worker.target((self._task.layer,)).maps(shown(reader, pixels[None]))[self._task.layer.name][0]
@@ -199,7 +221,7 @@ class _Calibration:
                 reader, readable, image, float(stored["score"]), fitting=self._worker.fitting
             ),
             "frequency_distance": None if self._magnitude is None else frequency_distance(image, self._magnitude),
-            "naturalness": None if self._naturalness is None else self._naturalness.of(image),
+            "naturalness": naturalness,
             **self._likeness(picture, pixels),
             "activations": maps.float().mean(dim=(1, 2)).tolist(),
             "reference": self._references.get(picture.key, []),

@@ -101,6 +101,7 @@ same root, so that a scheduler can refuse a second job for them. --json prints a
   forward_passes     work left, in passes of one image through the whole network; a step counts as three
   bytes_written      bytes that the missing results add to the root
   naming_seconds     of assemble's seconds, those for names and clarity of all channels of the layers
+  naturalness_seconds  of calibrate's seconds, those of the denoiser that says how natural pictures look
   price_per_hour     executor.price_per_hour, or null
   workers            [{workers, seconds, seconds_at_most, price}] for 1, 8, 64 and executor.workers; timed on a busy
                      machine, seconds may be up to seconds_at_most""",

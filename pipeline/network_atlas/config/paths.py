@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from network_atlas.config.priors import NONE, RECIPE, SOURCES, DenoiserPrior
+from network_atlas.config.priors import AUTO, NONE, RECIPE, SOURCES, DenoiserPrior
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
 
@@ -30,7 +30,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         store=replace(config.store, root=absolute(config.store.root)),
         optimize=_with_absolute_prior(config.optimize),
         recipes={name: _with_absolute_prior(recipe) for name, recipe in config.recipes.items()},
-        priors=replace(config.priors, naturalness=absolute(config.priors.naturalness, *SOURCES, RECIPE, NONE)),
+        priors=replace(config.priors, naturalness=absolute(config.priors.naturalness, *SOURCES, AUTO, RECIPE, NONE)),
     )
 
 

@@ -27,7 +27,7 @@ from network_atlas.config.declare import (
 TRAINED, PACKAGED = "trained", "packaged"
 """Sources of a denoiser's weights; any other text is the path of a file."""
 SOURCES = (TRAINED, PACKAGED)
-RECIPE, NONE = "recipe", "none"
+AUTO, RECIPE, NONE = "auto", "recipe", "none"
 """Further choices of `priors.naturalness`."""
 NoiseLevel = Annotated[float, Field(gt=0, le=75)]
 
@@ -134,4 +134,5 @@ class PriorsConfig:
     decoder: DecoderTraining
     naturalness: Text = setting(HASHED, may_change=True)
     """The denoiser by which pictures are compared with the dataset's images: 'recipe' takes that of the first recipe
-    that has one, 'none' measures nothing; 'trained', 'packaged' or a path as for `optimize.prior.weights`."""
+    that has one, 'auto' too, and else the packaged one where the first run finds it; 'none' measures nothing;
+    'trained', 'packaged' or a path as for `optimize.prior.weights`."""

@@ -78,40 +78,6 @@ class MacoConfig:
 
 
 @settings
-class WithoutGenerator:
-    """How the picture beside a generator's is made, which no generator shapes."""
-
-    parameterization: FourierConfig
-    ascent: Ascent = setting(OPTIMIZE)
-    learning_rate: AboveZero = setting(OPTIMIZE)
-
-
-@settings
-class GeneratorConfig:
-    """The picture as what a generator makes of a code, which is learned (Nguyen et al. 2016)."""
-
-    name: Literal["generator"] = setting(OPTIMIZE)
-    function: str = setting(HASHED, default="")
-    """'module:function' of the user's that builds the generator (`pictures.generators`); '' is a decoder that is
-    trained on the run's dataset (`priors.decoder`)."""
-    arguments: Arguments = setting(HASHED, default_factory=lambda: frozen({}))
-    """Keyword arguments of that function."""
-    allow_code: bool = setting(NOTHING, default=False)
-    limit: AboveZero = setting(OPTIMIZE)
-    """Codes stay within so many standard deviations of their mean over real images."""
-    decay: Fraction = setting(OPTIMIZE)
-    """What is left after each step of a code's distance from that mean."""
-    without_prior: WithoutGenerator = setting(NOTHING)
-    """What the twin of such a picture takes in place of the generator (`config.twins`)."""
-
-
-Parameterization = Annotated[
-    PixelsConfig | FourierConfig | PyramidConfig | CppnConfig | MacoConfig | GeneratorConfig,
-    Field(discriminator="name"),
-]
-
-
-@settings
 class CropConfig:
     """Random square crops, each resized to the model's full input (Fel et al. 2023)."""
 
@@ -145,6 +111,41 @@ class TransformConfig:
     def __post_init__(self) -> None:
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min={self.scale_min} is larger than scale_max={self.scale_max}")
+
+
+@settings
+class WithoutGenerator:
+    """How the picture beside a generator's is made, which no generator shapes."""
+
+    parameterization: FourierConfig
+    transform: TransformConfig
+    ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
+    learning_rate: AboveZero = setting(OPTIMIZE)
+
+
+@settings
+class GeneratorConfig:
+    """The picture as what a generator makes of a code, which is learned (Nguyen et al. 2016)."""
+
+    name: Literal["generator"] = setting(OPTIMIZE)
+    function: str = setting(HASHED, default="")
+    """'module:function' of the user's that builds the generator (`pictures.generators`); '' is a decoder that is
+    trained on the run's dataset (`priors.decoder`)."""
+    arguments: Arguments = setting(HASHED, default_factory=lambda: frozen({}))
+    """Keyword arguments of that function."""
+    allow_code: bool = setting(NOTHING, default=False)
+    limit: AboveZero = setting(OPTIMIZE)
+    """Codes stay within so many standard deviations of their mean over real images."""
+    decay: Fraction = setting(OPTIMIZE)
+    """What is left after each step of a code's distance from that mean."""
+    without_prior: WithoutGenerator = setting(NOTHING)
+    """What the twin of such a picture takes in place of the generator (`config.twins`)."""
+
+
+Parameterization = Annotated[
+    PixelsConfig | FourierConfig | PyramidConfig | CppnConfig | MacoConfig | GeneratorConfig,
+    Field(discriminator="name"),
+]
 
 
 @settings

@@ -44,7 +44,11 @@ def without_prior(recipe: OptimizeConfig) -> OptimizeConfig:
     if isinstance(kind, GeneratorConfig):
         free = kind.without_prior
         recipe = replace(
-            recipe, parameterization=free.parameterization, ascent=free.ascent, learning_rate=free.learning_rate
+            recipe,
+            parameterization=free.parameterization,
+            transform=free.transform,
+            ascent=free.ascent,
+            learning_rate=free.learning_rate,
         )
     return replace(
         recipe, prior=NoPrior(name="none"), sampler=NoSampler(name="none"), regularizers=_not_learned(recipe)

@@ -23,9 +23,9 @@ from network_atlas.plan.estimate_bytes import bytes_of
 from network_atlas.plan.layouts import layout_tasks, vectors_of, with_expected_cells
 from network_atlas.plan.learned import fitted_here, prior_tasks
 from network_atlas.plan.plan import Plan
-from network_atlas.plan.prices import RANGE, seconds_of_picture
+from network_atlas.plan.prices import RANGE, seconds_of_naturalness, seconds_of_picture
 from network_atlas.plan.stages import STAGES
-from network_atlas.plan.tasks import BACKWARD_FACTOR, DirectionsTask, LayoutTask, OptimizeTask, StageTask
+from network_atlas.plan.tasks import BACKWARD_FACTOR, CalibrateTask, DirectionsTask, LayoutTask, OptimizeTask, StageTask
 
 WORKERS = (1, 8, 64)
 """Numbers of workers for which a plan gives times, besides the run's own number."""
@@ -100,6 +100,8 @@ class Estimate:
     bytes_written: int
     naming_seconds: float = 0.0
     """Of those of the tables: names and clarity of all channels, whether or not they have pictures."""
+    naturalness_seconds: float = 0.0
+    """Of those of the measurements: how natural pictures look, by one worker."""
 
     def seconds(self, workers: int) -> float:
         """Return the seconds that a run with this many workers takes, start-up not included."""
@@ -140,12 +142,15 @@ def estimate(
     further = [0.0] * len(naming) if speeds.sources.get("assemble") == EARLIER else naming
     tables = [(1, count * speeds.row + extra) for count, extra in zip(rows, further, strict=False)]
     attribute_pass = speeds.step / BACKWARD_FACTOR if speeds.attribute is None else speeds.attribute
+    natural = _naturalness_seconds(calibrations, plan, config)
+    # Earlier measurements included it: their seconds hold the time.
+    measured_before = speeds.sources.get("calibrate") == EARLIER
     seconds = {
         "scan": [(1, task.passes(config, facts) * speeds.image) for task in scans],
         "layout": [(1, _layout_seconds(task, config, plan)) for task in laid_out],
         "prior": [(1, task.seconds) for task in prior_tasks(plan, done, config)],
         "optimize": [(task.items, task.items * _picture_seconds(task, config, facts, speeds)) for task in blocks],
-        "calibrate": [(task.items, task.passes(config, facts) * speeds.measure) for task in calibrations],
+        "calibrate": _calibrate_costs(calibrations, 0.0 if measured_before else natural, config, facts, speeds),
         "attribute": [(task.items, task.passes(config, facts) * attribute_pass) for task in attributed],
         "assemble": tables,
     }
@@ -173,6 +178,7 @@ def estimate(
         forward_passes=sum(task.passes(config, facts) for task in work),
         bytes_written=bytes_of(config, plan, len(missing), len(scans)),
         naming_seconds=sum(naming),
+        naturalness_seconds=natural,
     )
 
 
@@ -200,6 +206,24 @@ def _naming_seconds(layer: LayerPlan, plan: Plan, config: RunConfig) -> float:
     images = min(config.scan.sample, plan.spans[-1].stop if plan.spans else 0)
     labelled = any(label for span in plan.spans for label in span.labels)
     return layer.layer.channels * images / 1000 * (CLARITY + (NAMING if labelled else 0.0))
+
+
+def _naturalness_seconds(calibrations: Sequence[CalibrateTask], plan: Plan, config: RunConfig) -> float:
+    """Return the seconds that a worker takes to say how natural the pictures of some tasks look; 0 if none does."""
+    pictures = [picture for task in calibrations for picture in task.pictures]
+    if plan.measuring_model is None or not pictures:
+        return 0.0
+    return seconds_of_naturalness(
+        [config.recipe(picture.recipe) for picture in pictures], plan.measuring_model.source, config
+    )
+
+
+def _calibrate_costs(
+    calibrations: Sequence[CalibrateTask], natural: float, config: RunConfig, facts: ModelFacts, speeds: Speeds
+) -> list[tuple[int, float]]:
+    """Return pairs of (pictures, seconds); `natural` seconds, of all tasks, are divided evenly among pictures."""
+    each = natural / sum(task.items for task in calibrations) if calibrations else 0.0
+    return [(task.items, task.passes(config, facts) * speeds.measure + task.items * each) for task in calibrations]
 
 
 def _layout_seconds(task: LayoutTask | DirectionsTask, config: RunConfig, plan: Plan) -> float:

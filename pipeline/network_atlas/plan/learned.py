@@ -14,7 +14,7 @@ from heapq import nsmallest
 from network_atlas.config.arguments import keywords
 from network_atlas.config.declare import PRIOR
 from network_atlas.config.determines import determining
-from network_atlas.config.priors import PACKAGED, RECIPE, TRAINED, DenoiserPrior
+from network_atlas.config.priors import AUTO, NONE, PACKAGED, RECIPE, TRAINED, DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.errors import ConfigError, did_you_mean
@@ -46,6 +46,8 @@ class Origin:
     """The layers of the network, in the order of execution."""
     repeats: Collection[str] = ()
     """Names of those whose channels are another's."""
+    otherwise: str = NONE
+    """The denoiser that measures where `priors.naturalness` is 'auto' and no recipe has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +144,13 @@ def decoder_layer(origin: Origin) -> LayerSpec:
 def measuring_model(recipes: Collection[OptimizeConfig], origin: Origin) -> LearnedModel | None:
     """Return the denoiser by which pictures are measured; None if nothing asks for one."""
     choice = origin.config.priors.naturalness
-    if choice == "none":
-        return None
-    if choice != RECIPE:
-        return _denoiser(choice, origin)
-    models = [model for recipe in recipes for model in models_of(recipe, origin)]
-    return next((model for model in models if model.kind == "denoiser"), None)
+    if choice in (AUTO, RECIPE):
+        models = [model for recipe in recipes for model in models_of(recipe, origin)]
+        of_recipe = next((model for model in models if model.kind == "denoiser"), None)
+        if of_recipe is not None:
+            return of_recipe
+        choice = origin.otherwise if choice == AUTO else NONE
+    return None if choice == NONE else _denoiser(choice, origin)
 
 
 def _denoiser(weights: str, origin: Origin) -> LearnedModel:

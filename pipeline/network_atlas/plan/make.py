@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
+from network_atlas.config.priors import NONE
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.sweep import SweepConfig
 from network_atlas.errors import ConfigError
@@ -51,11 +52,13 @@ def make_plan(
     *,
     dtypes: Mapping[str, str],
     weights_files: Mapping[str, str] | None = None,
+    measured_otherwise: str = NONE,
 ) -> Plan:
     """Return the plan for `selections` over a dataset.
 
     `dtypes` has the number format of each recipe ('float32' or 'bfloat16', never 'auto'), by the recipe's name;
-    `weights_files` the SHA-256 of each file that recipes take a learned model from.
+    `weights_files` the SHA-256 of each file that recipes take a learned model from. `measured_otherwise` is the
+    denoiser that says how natural pictures look where that is left open (`run.naturalness`).
     Raises ConfigError for a variant that fits no selected layer, and for units that the model does not have.
     """
     spans = spans_of(
@@ -78,6 +81,7 @@ def make_plan(
         upstream=facts.upstream,
         layers=facts.layers,
         repeats=facts.repeats,
+        otherwise=measured_otherwise,
     )
     models = {name: models_of(config.recipe(name), origin) for name in dtypes}
     models = {name: asked for name, asked in models.items() if asked}

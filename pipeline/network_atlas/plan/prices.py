@@ -7,6 +7,8 @@ needs no figure: it takes as many times the passes as it has starts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from network_atlas.config.priors import TRAINED, DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig, OptimizeConfig
 from network_atlas.config.schema import RunConfig
@@ -23,6 +25,8 @@ GENERATOR_RATE = 1e10
 """Multiplications a second of a decoder, forward and backward; generators of the user's are taken to be like it."""
 EXAMPLES = {"moments": 0.0004, "sorted": 0.0035}
 """Seconds of each layer in which a picture is compared with its unit's examples, by what is compared."""
+NATURAL_IMAGES = 128
+"""Images that pictures are compared with by a denoiser (`calibrate.naturalness`): a percentile to about one percent."""
 RANGE = 2.0
 """Steps may take so many times these figures on another machine."""
 
@@ -31,8 +35,7 @@ def seconds_of_step(recipe: OptimizeConfig, config: RunConfig) -> float:
     """Return the seconds that a step of one picture takes beside its passes through the network."""
     pixels, seconds = recipe.height_px * recipe.width_px, 0.0
     if isinstance(recipe.prior, DenoiserPrior) and recipe.has_prior:
-        # The network works at half the picture's side.
-        seconds += pixels / 4 * _weights(recipe.prior, config) / DENOISER_RATE
+        seconds += seconds_of_denoising(recipe, recipe.prior.weights, config)
     if recipe.patches is not None:
         # Each patch of 64 pixels is whitened, in 64 directions, for every component.
         seconds += pixels / 64 * 64**2 * config.priors.patches.components / PATCHES_RATE
@@ -41,6 +44,22 @@ def seconds_of_step(recipe: OptimizeConfig, config: RunConfig) -> float:
     if isinstance(recipe.parameterization, GeneratorConfig):
         seconds += generator_passes(config) / GENERATOR_RATE
     return seconds
+
+
+def seconds_of_denoising(recipe: OptimizeConfig, weights: str, config: RunConfig) -> float:
+    """Return the seconds that a denoiser takes for one picture of a recipe, or for an image of its size."""
+    # The network works at half the picture's side.
+    return recipe.height_px * recipe.width_px / 4 * _weights(weights, config) / DENOISER_RATE
+
+
+def seconds_of_naturalness(recipes: Sequence[OptimizeConfig], weights: str, config: RunConfig) -> float:
+    """Return the seconds to say how natural pictures look, one of each recipe given, by one worker.
+
+    It compares each size of picture with images of the dataset first.
+    """
+    sizes = {(recipe.height_px, recipe.width_px): recipe for recipe in recipes}.values()
+    images = NATURAL_IMAGES * sum(seconds_of_denoising(recipe, weights, config) for recipe in sizes)
+    return images + sum(seconds_of_denoising(recipe, weights, config) for recipe in recipes)
 
 
 def seconds_of_picture(
@@ -66,8 +85,8 @@ def generator_passes(config: RunConfig) -> float:
     return 3 * 4 * 9 * (training.features / 8) ** 2 * training.side_px**2 / 2
 
 
-def _weights(prior: DenoiserPrior, config: RunConfig) -> int:
-    if prior.weights != TRAINED:
+def _weights(source: str, config: RunConfig) -> int:
+    if source != TRAINED:
         return PACKAGED_WEIGHTS
     training = config.priors.denoiser
     return denoiser_weights(training.features, training.convolutions, config.model.input.channels)

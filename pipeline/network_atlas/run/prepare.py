@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from network_atlas.config.determines import fixed_settings
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
-from network_atlas.config.priors import NONE, PACKAGED, RECIPE, TRAINED, DenoiserPrior
+from network_atlas.config.priors import AUTO, NONE, PACKAGED, RECIPE, TRAINED, DenoiserPrior
 from network_atlas.config.recipe import GeneratorConfig
 from network_atlas.config.schema import RunConfig
 from network_atlas.config.twins import with_twins
@@ -36,6 +36,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.sweep import Sweep, expand_sweep
 from network_atlas.priors.opening import check_weights
 from network_atlas.run.maps import with_finished_maps, with_found_circuits, with_found_directions
+from network_atlas.run.naturalness import otherwise
 from network_atlas.run.number_format import dtypes_of
 from network_atlas.run.warm_starts import with_earlier_pictures
 from network_atlas.stats.images import IMAGES
@@ -127,7 +128,8 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
             images_limit=sample_limit(ids, min(config.scan.sample, IMAGES)),
         ),
         dtypes=dtypes_of(config, store),
-        weights_files=weights_files(config),
+        weights_files=weights_files(config, otherwise(config, store)),
+        measured_otherwise=otherwise(config, store),
     )
     if measured:
         plan = _measured(store, model, plan, config)
@@ -151,14 +153,16 @@ def prepare(config: RunConfig, *, measured: bool = True, loaded: Loaded | None =
     )
 
 
-def weights_files(config: RunConfig) -> dict[str, str]:
+def weights_files(config: RunConfig, measured_otherwise: str = NONE) -> dict[str, str]:
     """Return the SHA-256 of each file that learned models come from, by path, and the hashes of users' generators.
+
+    `measured_otherwise` is the denoiser that measures pictures where that is left open.
 
     Raises ConfigError if there is no such file, and ModelError if it holds no denoiser of the pictures' channels.
     """
     recipes = (config.optimize, *config.recipes.values())
     named = [recipe.prior.weights for recipe in recipes if isinstance(recipe.prior, DenoiserPrior)]
-    paths = {*named, config.priors.naturalness} - {TRAINED, RECIPE, NONE}
+    paths = {*named, config.priors.naturalness, measured_otherwise} - {TRAINED, AUTO, RECIPE, NONE}
     channels = config.model.input.channels
     kinds = [recipe.parameterization for recipe in recipes]
     generators = {

@@ -30,8 +30,9 @@ from network_atlas.run.counts import result_of, unreadable
 from network_atlas.run.inputs import StoredFiles, assemble_task
 from network_atlas.run.log import RunLog
 from network_atlas.run.maps import with_finished_maps, with_found_circuits, with_found_directions
+from network_atlas.run.naturalness import how_to_measure, keep_naturalness
 from network_atlas.run.number_format import keep
-from network_atlas.run.prepare import prepare
+from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.publishing import publish_snapshot
 from network_atlas.run.read_files import stop_watching
 from network_atlas.run.record import about, record_plan
@@ -65,7 +66,7 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
     log = RunLog(prepared.store)
     # In this order: a run that is refused the lease must not write a log or start workers.
     with Lease(prepared.store, log.run, config.sweep.share), log, open_executor(config.executor) as executor:
-        if not keep(prepared.config, prepared.store, prepared.plan.dtypes):
+        if not _is_of_root(prepared):
             prepared = prepare(config)
         record_plan(prepared)
         prepared.store.clear_staging()
@@ -78,6 +79,9 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         for line in in_short(prepared.sweep.passed_over):
             log.note("model", message=line)
             progress.message(f"model: {line}")
+        if line := how_to_measure(prepared.config, prepared.plan):
+            log.note("naturalness", message=line)
+            progress.message(f"naturalness: {line}")
         current = Run(prepared=prepared, progress=progress, executor=executor, log=log)
         before = latest(current.store)
         _explain(current, before)
@@ -96,6 +100,13 @@ def make_atlas(config: RunConfig, progress: Progress) -> Result:
         _show(current, manifest)
         current.stop_if_failed()
     return result_of(current.prepared, done, manifest)
+
+
+def _is_of_root(prepared: Prepared) -> bool:
+    """Say whether what the first run of the root chose is what the plan was made with; the first run's is kept now."""
+    config, store, plan = prepared.config, prepared.store, prepared.plan
+    formats, naturalness = keep(config, store, plan.dtypes), keep_naturalness(config, store, plan)
+    return formats and naturalness
 
 
 def _explain(current: Run, before: Manifest | None) -> None:

@@ -60,9 +60,9 @@ DIGITS = 6
 """Significant digits of numbers on pages: the tables have all of them."""
 SORTED_BY = (
     *("objective", "score", "percentile", "times_maximum", "standardized_rank", "path_percentile", "agreement"),
-    *("robustness_loss", "frequency_distance", "picture_verdict"),
+    *("naturalness", "robustness_loss", "frequency_distance", "picture_verdict"),
 )
-"""What the grid needs of a picture, besides its column and file."""
+"""What the grid needs of a picture, besides its column, its file, and that of the same picture without a prior."""
 OF_A_TILE = (
     "channel",
     "unit",
@@ -87,7 +87,7 @@ def layer_script(info: AtlasFacts, spec: LayerSpec, rows: Sequence[Row], columns
         "columns": columns,
         "perPart": CHANNELS_PER_PART,
         "fields": (*OF_A_TILE, *NUMBERS, "fraction_active", "classes", "pictures"),
-        "ofPicture": ("column", "file", "full", *SORTED_BY),
+        "ofPicture": ("column", "file", "full", "twinFile", *SORTED_BY),
         "labels": labels,
         "tiles": [_tile(row, columns, number_of) for row in rows],
         "similarity": similarity_order(rows),
@@ -159,7 +159,8 @@ def _tile(row: Row, columns: Sequence[str], number_of: Mapping[str, int]) -> lis
     """Return what the grid needs of a row, in the order of `fields`."""
     known = {**row, "className": row.get("class_name")}
     pictures = [
-        [columns.index(column), file_name(picture), int(is_large(picture)), *(picture.get(name) for name in SORTED_BY)]
+        [columns.index(column), file_name(picture), int(is_large(picture)), _twin_file(picture)]
+        + [picture.get(name) for name in SORTED_BY]
         for column, picture in pictures_by_column(row).items()
     ]
     return [
@@ -170,11 +171,17 @@ def _tile(row: Row, columns: Sequence[str], number_of: Mapping[str, int]) -> lis
     ]
 
 
+def _twin_file(picture: Row) -> str | None:
+    """Return the name of the file of the same picture without a prior; None for pictures that no prior pulled at."""
+    twin = picture.get("twin")
+    return file_name({"key": twin}) if twin else None
+
+
 def _picture_data(row: Row, columns: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {name: picture[name] for name in OF_A_PICTURE}
         | {name: picture.get(name) for name in MEASURED}
-        | {"column": column, "file": file_name(picture), "full": is_large(picture)}
+        | {"column": column, "file": file_name(picture), "full": is_large(picture), "twinFile": _twin_file(picture)}
         | {"curve": _thinned(picture.get("curve") or [])}
         for column, picture in pictures_by_column(row).items()
     ]

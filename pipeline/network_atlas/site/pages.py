@@ -36,7 +36,7 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 12
+VERSION = 13
 """Raise when the same table makes other pages."""
 
 STATIC = (
@@ -52,6 +52,7 @@ METRICS = (
     ("times_maximum", "multiple of the best image"),
     ("standardized_rank", "rank in its layer"),
     ("path_percentile", "likeness to its best images"),
+    ("naturalness", "naturalness"),
     ("agreement", "agreement of seeds"),
     ("robustness_loss", "loss when moved"),
     ("frequency_distance", "distance of frequencies"),

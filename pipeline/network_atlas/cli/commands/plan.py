@@ -21,6 +21,7 @@ from network_atlas.plan.estimate import Estimate, StageCost, estimate, workers_o
 from network_atlas.plan.reasons import Reason, in_groups
 from network_atlas.plan.refusals import in_short
 from network_atlas.run.basis import reasons_of
+from network_atlas.run.naturalness import how_to_measure
 from network_atlas.run.prepare import Loaded, Prepared, prepare
 from network_atlas.run.speeds import speeds_of, threads_of
 from network_atlas.store.results import Done, what_is_done
@@ -93,6 +94,7 @@ def plain_plan(prepared: Prepared, done: Done, cost: Estimate, why: Sequence[Rea
         "forward_passes": round(cost.forward_passes),
         "bytes_written": cost.bytes_written,
         "naming_seconds": cost.naming_seconds,
+        "naturalness_seconds": cost.naturalness_seconds,
         "price_per_hour": per_hour or None,
         "workers": [
             {
@@ -195,6 +197,7 @@ def _cost_lines(prepared: Prepared, cost: Estimate) -> list[str]:
         f"cost      about {', '.join(times)}",
         *([f"          at {per_hour:g} per worker and hour"] if per_hour else []),
         *_naming_lines(prepared, cost),
+        *_naturalness_lines(prepared, cost),
     ]
 
 
@@ -204,6 +207,16 @@ def _naming_lines(prepared: Prepared, cost: Estimate) -> list[str]:
         return []
     channels = counted(sum(layer.layer.channels for layer in prepared.plan.layers), "channel")
     return [f"names     about {duration(cost.naming_seconds)} of assembling: names and clarity of {channels}"]
+
+
+def _naturalness_lines(prepared: Prepared, cost: Estimate) -> list[str]:
+    """Return what it costs to say how natural pictures look, or what to do for it where nothing measures it."""
+    model = prepared.plan.measuring_model
+    if model and cost.naturalness_seconds:
+        seconds = duration(cost.naturalness_seconds)
+        return [f"natural   about {seconds} of calibrating: how natural pictures look to the denoiser {model.source!r}"]
+    missing = how_to_measure(prepared.config, prepared.plan)
+    return [f"natural   {missing}"] if missing else []
 
 
 def _range(cost: Estimate, workers: int) -> str:

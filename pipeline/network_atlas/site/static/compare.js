@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const ATLAS = window.ATLAS;
-  const { element, number, search, details, layerOf, tile, crop, image, pictureAddress, histogram, METRICS, verdictBadge, unitName, HOME } = ATLAS;
+  const { element, number, search, details, layerOf, tile, crop, image, withTwin, pictureAddress, histogram, METRICS, verdictBadge, unitName, HOME } = ATLAS;
   const control = (id) => document.getElementById(id);
   const SIDES = ["a", "b"];
   const TILES = 24;
@@ -53,7 +53,7 @@
     choice.addEventListener("change", () => change({ [`p${side}`]: choice.value }));
     const steps = channel.single || channel.pictures.length < 3 ? null : element("div", { className: "row-of" }, ...channel.pictures.map((each) =>
       element("figure", {}, image(pictureAddress(layer.slug, each.file), `${each.column} of ${channel.unit}`), element("figcaption", { className: "caption", textContent: each.column.replace(/^interpolation /, "") }))));
-    return [element("div", { className: "shown" }, image(pictureAddress(layer.slug, shown.file, shown.full), `${shown.column} of ${channel.unit}`)),
+    return [element("div", { className: "shown" }, withTwin(layer, channel, shown, image(pictureAddress(layer.slug, shown.file, shown.full), `${shown.column} of ${channel.unit}`))),
       element("p", {}, channel.pictures.length > 1 ? choice : shown.column, " ", verdictBadge(shown.picture_verdict)), steps];
   }
 

@@ -79,10 +79,17 @@
     return element("img", { className: "picture", src: address, alt: label, loading: "lazy", decoding: "async" });
   }
 
+  // A picture that a prior pulled at never stands alone: the same without it stands on its left.
+  function withTwin(layer, channel, shown, picture) {
+    if (!shown.twinFile) return picture;
+    return element("span", { className: "twins", title: "Left without, right with a prior of natural images" },
+      image(pictureAddress(layer.slug, shown.twinFile), `picture of ${channel.unit} without a prior`), picture);
+  }
+
   // A channel's picture, small; the one in a column of the grid, or its first.
   function tile(layer, channel, column) {
     const shown = channel.pictures.find((each) => each.column === column) || (column === undefined || !channel.single ? channel.pictures[0] : undefined);
-    return shown ? image(pictureAddress(layer.slug, shown.file), `picture of ${channel.unit}`) : element("span", { className: "picture none", textContent: "no picture" });
+    return shown ? withTwin(layer, channel, shown, image(pictureAddress(layer.slug, shown.file), `picture of ${channel.unit}`)) : element("span", { className: "picture none", textContent: "no picture" });
   }
 
   // The file that shows an example, and its size, which stands in its name: 9a0b-256x192.
@@ -108,7 +115,7 @@
   // A unit's name in addresses: its layer and number, or its whole text where it is no single channel. It stays when the atlas is made again.
   const unitName = (layer, channel) => (channel.single ? `${layer.name}:${channel.channel}` : channel.unit);
 
-  Object.assign(window.ATLAS, { HOME, unitName, WHOLE_KINDS, script, unpack, details, layerOf, pictureAddress, image, tile, crop, exampleAddress, sizeOf });
+  Object.assign(window.ATLAS, { HOME, unitName, WHOLE_KINDS, script, unpack, details, layerOf, pictureAddress, image, withTwin, tile, crop, exampleAddress, sizeOf });
   if (window.ATLAS_LAYER) {
     unpack(window.ATLAS_LAYER);
     layers.set(window.ATLAS_LAYER.slug, Promise.resolve(window.ATLAS_LAYER));

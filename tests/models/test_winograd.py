@@ -45,6 +45,18 @@ def test_values_and_gradient_are_those_of_the_convolution(padding: tuple[int, in
         assert float((mine - right).norm()) < 1e-5 * float(right.norm())
 
 
+@pytest.mark.parametrize("geometry", [with_padding(1, 1), Geometry((2, 2), (0, 1), (1, 1), 1, (1, 0))])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_may_add_to_the_output_in_place(batch: int, geometry: Geometry) -> None:
+    maps = images(batch, CHANNELS, 24, 24).requires_grad_()
+    output = Convolution.apply(
+        maps, Kernels(numbers(CHANNELS, CHANNELS, 3, 3), None, geometry), None, maps.dtype, False
+    )
+    output += 1
+    output.sum().backward()
+    assert maps.grad is not None
+
+
 def test_an_image_has_the_same_bits_at_each_place_and_whatever_the_others_are() -> None:
     kernels, geometry = Products(numbers(CHANNELS, CHANNELS, 3, 3)), with_padding(1, 1)
     maps = images(4, CHANNELS, 14, 14)

@@ -56,7 +56,8 @@ class Kernels:
         whole = convolved(images, weight, bias, self._wide, inside, is_finite=is_finite)
         (top, left), (height, width) = self._corner, self.weight.shape[2:]
         rows, columns = self.geometry.outputs((images.shape[2], images.shape[3]), (height, width))
-        output = whole[:, :, top : top + rows, left : left + columns].contiguous(memory_format=order_of(whole))
+        # A copy even where the cut is in order: what a caller may change in place must not be a view.
+        output = whole[:, :, top : top + rows, left : left + columns].clone(memory_format=order_of(whole))
         return output if activation is None else activate(output, activation)
 
     def backward(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:

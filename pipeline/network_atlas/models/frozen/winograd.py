@@ -75,8 +75,12 @@ class Products:
         if bias is not None:
             products[AT_ONE] += bias
         outputs = (OUT_OF @ products.flatten(1)).view(SIDE, SIDE, batch, down, across, -1)
-        whole = outputs.permute(2, 3, 0, 4, 1, 5).reshape(batch, SIDE * down, SIDE * across, -1)
-        return whole[:, :rows, :columns].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        whole = torch.empty((batch, outputs.shape[-1], SIDE * down, SIDE * across), memory_format=torch.channels_last)
+        places = whole.permute(0, 2, 3, 1).unflatten(2, (across, SIDE)).unflatten(1, (down, SIDE))
+        places.copy_(outputs.permute(2, 3, 0, 4, 1, 5))
+        if (rows, columns) == (SIDE * down, SIDE * across):
+            return whole
+        return whole[:, :, :rows, :columns].clone(memory_format=torch.channels_last)
 
 
 def _windows(outputs: int) -> int:

@@ -76,7 +76,7 @@ class Products:
             products[AT_ONE] += bias
         outputs = (OUT_OF @ products.flatten(1)).view(SIDE, SIDE, batch, down, across, -1)
         whole = torch.empty((batch, outputs.shape[-1], SIDE * down, SIDE * across), memory_format=torch.channels_last)
-        places = whole.permute(0, 2, 3, 1).unflatten(2, (across, SIDE)).unflatten(1, (down, SIDE))
+        places = whole.permute(0, 2, 3, 1).view(batch, down, SIDE, across, SIDE, -1)
         places.copy_(outputs.permute(2, 3, 0, 4, 1, 5))
         if (rows, columns) == (SIDE * down, SIDE * across):
             return whole

@@ -19,7 +19,7 @@ from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation
 from network_atlas.models.frozen.geometry import Geometry, transposed
 from network_atlas.models.frozen.memory_order import order_of
-from network_atlas.models.frozen.packing import convolved, form, is_packed, packed
+from network_atlas.models.frozen.packing import Packed, convolved, form, is_packed, packed
 from network_atlas.models.frozen.strides import JointPhases, Phases
 
 FEW_CHANNELS = 4
@@ -56,7 +56,8 @@ class Kernels:
         whole = convolved(images, weight, bias, self._wide, inside, is_finite=is_finite)
         (top, left), (height, width) = self._corner, self.weight.shape[2:]
         rows, columns = self.geometry.outputs((images.shape[2], images.shape[3]), (height, width))
-        output = whole[:, :, top : top + rows, left : left + columns].contiguous(memory_format=order_of(whole))
+        # A copy even where the cut is in order: what a caller may change in place must not be a view.
+        output = whole[:, :, top : top + rows, left : left + columns].clone(memory_format=order_of(whole))
         return output if activation is None else activate(output, activation)
 
     def backward(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:
@@ -74,7 +75,7 @@ class Kernels:
     def _way_back(self) -> str:
         return _way_back(self.weight, self.geometry)
 
-    def _forward_weights(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _forward_weights(self, images: Tensor) -> tuple[Packed, Tensor | None]:
         """Return the weights for maps of this format; in the library's own order where it has one."""
         key = ("forward", *form(images))
         if key not in self._prepared:
@@ -82,7 +83,7 @@ class Kernels:
             # oneDNN adds a bias before it rounds to bfloat16, so its bias need not be rounded; torch's own must be.
             bias = self.bias if self.bias is None or is_packed(images) else self.bias.to(images.dtype)
             self._prepared[key] = weight, bias
-        prepared: tuple[Tensor, Tensor | None] = self._prepared[key]
+        prepared: tuple[Packed, Tensor | None] = self._prepared[key]
         return prepared
 
     def _backward_dense(self, gradient: Tensor) -> Tensor:

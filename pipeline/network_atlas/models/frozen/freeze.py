@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from network_atlas.models.frozen.passes import Frozen, FrozenPass, NotAsRecordedError
+from network_atlas.models.frozen.passes import FrozenPass, NotAsRecordedError
+from network_atlas.models.frozen.prepared import Frozen
 from network_atlas.models.frozen.recording import recorded
 
 log = logging.getLogger(__name__)

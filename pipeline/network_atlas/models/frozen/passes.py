@@ -9,7 +9,7 @@ raises NotAsRecordedError: the model went another way, and the pass counts for n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,85 +23,16 @@ from network_atlas.models.frozen.attention import Linear as LinearMap
 from network_atlas.models.frozen.attention import can_mix, mix, self_attention
 from network_atlas.models.frozen.bounds import LARGEST, Bounds, activated
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall, PadCall
-from network_atlas.models.frozen.convolutions import Convolution, Kernels, can_be_uneven
-from network_atlas.models.frozen.geometry import Geometry, geometry_of
-from network_atlas.models.frozen.linears import Linear, Weights
-from network_atlas.models.frozen.norms import Factors, Norm, Normalization
+from network_atlas.models.frozen.convolutions import Convolution
+from network_atlas.models.frozen.linears import Linear
+from network_atlas.models.frozen.norms import Normalization
 from network_atlas.models.frozen.packing import is_packed
-from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers, Recording
+from network_atlas.models.frozen.prepared import Frozen, is_fixed
+from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers
 
 
 class NotAsRecordedError(Exception):
     """The model called other functions than in the recorded pass."""
-
-
-@dataclass(slots=True)
-class Frozen:
-    """A model's calls with fixed weights, made ready. Keys are `id`s of tensors that `recording` keeps."""
-
-    recording: Recording
-    has_attention: bool = False
-    """Whether a pass without gradients is faster by the model's own code."""
-    geometries: dict[int, Geometry] = field(default_factory=dict)
-    factors: dict[int, Factors] = field(default_factory=dict)
-    paddings: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By their keys, the zeros of those that the convolution behind them can add itself."""
-    _kernels: dict[tuple[int, int | None, tuple[int, ...] | None], Kernels] = field(default_factory=dict)
-    _norms: dict[int, Norm] = field(default_factory=dict)
-    _weights: dict[tuple[int, int], Weights] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, recording: Recording) -> Frozen:
-        """Return the calls of a recorded pass that can be frozen, made ready."""
-        frozen = cls(recording)
-        for key, call in recording.convolutions.items():
-            geometry = geometry_of(call) if call.weight.ndim == 4 and _is_fixed(call.weight, call.bias) else None
-            if geometry is not None:
-                frozen.geometries[key] = geometry
-        for pad_key, (key, pad) in recording.padded.items():
-            whole = frozen.geometries[key].padded(pad) if key in frozen.geometries else None
-            if whole is not None and can_be_uneven(recording.convolutions[key].weight, whole):
-                frozen.paddings[pad_key] = pad
-        for key, norm in recording.norms.items():
-            factors = Factors.of(norm) if _is_fixed(norm.weight, norm.bias, norm.running_mean) else None
-            if factors is not None:
-                frozen.factors[key] = factors
-        return frozen
-
-    def kernels(self, key: int, norm: int | None, pad: tuple[int, ...] | None = None) -> Kernels:
-        """Return the weights of a convolution, with the normalization of key `norm` and the padding folded in."""
-        if (key, norm, pad) not in self._kernels:
-            call = self.recording.convolutions[key]
-            weight, bias = call.weight.detach(), call.bias
-            if norm is not None:
-                weight, bias = self.factors[norm].folded(weight, bias)
-            geometry = self.geometries[key] if pad is None else self.geometries[key].padded(pad)
-            assert geometry is not None
-            self._kernels[key, norm, pad] = Kernels(weight, bias, geometry)
-        return self._kernels[key, norm, pad]
-
-    def norm(self, key: int) -> Norm:
-        """Return a normalization by fixed numbers."""
-        if key not in self._norms:
-            self._norms[key] = Norm(self.recording.norms[key], self.factors[key])
-        return self._norms[key]
-
-    def weights(self, weight: Tensor, bias: Tensor | None) -> Weights:
-        """Return the weights of a linear map, (outputs, inputs), and its bias in bfloat16."""
-        key = id(weight), id(bias)
-        if key not in self._weights:
-            self._weights[key] = Weights(weight, bias)
-        return self._weights[key]
-
-    def ends_at(self, outputs: Iterable[nn.Module], inputs: Iterable[nn.Module]) -> frozenset[int]:
-        """Return the keys of the calls whose own output must be seen: by modules' outputs, or by modules' inputs."""
-        seen = [self.recording.outputs.get(id(module), frozenset()) for module in outputs]
-        seen += [self.recording.inputs.get(id(module), frozenset()) for module in inputs]
-        return frozenset().union(*seen)
-
-
-def _is_fixed(*tensors: Tensor | None) -> bool:
-    return all(tensor is None or (not tensor.requires_grad and tensor.is_floating_point()) for tensor in tensors)
 
 
 @dataclass(slots=True)
@@ -299,7 +230,7 @@ class FrozenPass(TorchFunctionMode):
             torch.float32: F.linear,
         }
         linear = linears.get(_number_format(first))
-        if linear is not None and _is_fixed(*fixed) and len(fixed) >= 2:
+        if linear is not None and is_fixed(*fixed) and len(fixed) >= 2:
             result = self_attention(arguments, keywords, linear)
             if result is not None:
                 return result

@@ -119,7 +119,7 @@ class WithoutGenerator:
 
     parameterization: FourierConfig
     transform: TransformConfig
-    ascent: Literal["adam", "nadam", "l2", "linf", "mean"] = setting(OPTIMIZE)
+    ascent: Ascent = setting(OPTIMIZE)
     learning_rate: AboveZero = setting(OPTIMIZE)
 
 

@@ -27,7 +27,7 @@ from network_atlas.plan.unit_text import read_unit
 from network_atlas.plan.variants import objective_of, unit_of, whole_layer_units
 from network_atlas.units import Neuron, Single, Sum, Term, Unit, layers_of, terms_of
 
-PICTURE_ALGORITHM = 5
+PICTURE_ALGORITHM = 4
 """Raise this number when the same recipe makes another picture."""
 
 

@@ -23,7 +23,7 @@ from network_atlas.stats.sample import digest, sample_hash
 
 STATISTICS_ALGORITHM = 2
 """Raise this number when the statistics of the same images change."""
-SCAN_ALGORITHM = 8
+SCAN_ALGORITHM = 9
 """Raise this number when the same scan gives other numbers."""
 
 

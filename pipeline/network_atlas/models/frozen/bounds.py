@@ -19,9 +19,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from network_atlas.models.frozen.calls import Activation, Function, activation_of, input_of
 from network_atlas.models.frozen.convolutions import Kernels
 
-LARGEST = 1e30
-"""Well below the largest number of float32 and bfloat16, 3.4e38: Winograd's products (`winograd`) can be 4e4 times as
-large as the bound of their convolution."""
+LARGEST = 1e37
+"""Well below the largest number of float32 and bfloat16, 3.4e38."""
 ROUNDING = 1.02
 """Weights and results in bfloat16 are rounded by up to a 256th each."""
 

@@ -19,7 +19,7 @@ from network_atlas.models.frozen.activations import activate, gradient_through
 from network_atlas.models.frozen.calls import Activation
 from network_atlas.models.frozen.geometry import Geometry, transposed
 from network_atlas.models.frozen.memory_order import order_of
-from network_atlas.models.frozen.packing import Packed, convolved, form, is_packed, packed
+from network_atlas.models.frozen.packing import convolved, form, is_packed, packed
 from network_atlas.models.frozen.strides import JointPhases, Phases
 
 FEW_CHANNELS = 4
@@ -75,7 +75,7 @@ class Kernels:
     def _way_back(self) -> str:
         return _way_back(self.weight, self.geometry)
 
-    def _forward_weights(self, images: Tensor) -> tuple[Packed, Tensor | None]:
+    def _forward_weights(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the weights for maps of this format; in the library's own order where it has one."""
         key = ("forward", *form(images))
         if key not in self._prepared:
@@ -83,7 +83,7 @@ class Kernels:
             # oneDNN adds a bias before it rounds to bfloat16, so its bias need not be rounded; torch's own must be.
             bias = self.bias if self.bias is None or is_packed(images) else self.bias.to(images.dtype)
             self._prepared[key] = weight, bias
-        prepared: tuple[Packed, Tensor | None] = self._prepared[key]
+        prepared: tuple[Tensor, Tensor | None] = self._prepared[key]
         return prepared
 
     def _backward_dense(self, gradient: Tensor) -> Tensor:

@@ -9,10 +9,6 @@ from network_atlas.models.frozen.activations import activate
 from network_atlas.models.frozen.calls import Activation
 from network_atlas.models.frozen.geometry import Geometry
 from network_atlas.models.frozen.memory_order import onednn_formats, order_of
-from network_atlas.models.frozen.winograd import Products, pays
-
-Packed = Tensor | Products
-"""Weights made ready for maps of one shape."""
 
 
 def is_packed(maps: Tensor, dtype: torch.dtype | None = None) -> bool:
@@ -29,13 +25,11 @@ def form(maps: Tensor) -> tuple[object, ...]:
     return maps.dtype, maps.shape, order_of(maps), is_packed(maps)
 
 
-def packed(weight: Tensor, geometry: Geometry, maps: Tensor) -> Packed:
-    """Return weights in the form in which they are fastest for maps of this shape."""
+def packed(weight: Tensor, geometry: Geometry, maps: Tensor) -> Tensor:
+    """Return weights in the order in which the library reads them for maps of this shape."""
     weight = weight.contiguous(memory_format=order_of(maps))
     if not is_packed(maps):
         return weight
-    if pays(weight, geometry, maps):
-        return Products(weight)
     packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
         weight, geometry.padding, geometry.stride, geometry.dilation, geometry.groups, list(maps.shape)
     )
@@ -44,7 +38,7 @@ def packed(weight: Tensor, geometry: Geometry, maps: Tensor) -> Packed:
 
 def convolved(
     maps: Tensor,
-    weight: Packed,
+    weight: Tensor,
     bias: Tensor | None,
     geometry: Geometry,
     activation: Activation | None,
@@ -57,9 +51,7 @@ def convolved(
     """
     where = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
     result: Tensor
-    if isinstance(weight, Products):
-        result = weight.convolved(maps, bias, geometry)
-    elif not is_packed(maps):
+    if not is_packed(maps):
         result = torch.conv2d(maps, weight, bias, *where)
     else:
         stride, padding, dilation, groups = where

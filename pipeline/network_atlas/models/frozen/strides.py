@@ -14,7 +14,7 @@ from torch import Tensor
 
 from network_atlas.models.frozen.geometry import Geometry, Pair, transposed
 from network_atlas.models.frozen.memory_order import order_of
-from network_atlas.models.frozen.packing import Packed, convolved, packed
+from network_atlas.models.frozen.packing import convolved, packed
 
 
 class Phases:
@@ -52,8 +52,8 @@ class Phases:
         weight = transposed(self._weight, geometry.groups)[:, :, list(vertical.taps)][:, :, :, list(horizontal.taps)]
         padding = (vertical.padding(gradient.shape[2], rows), horizontal.padding(gradient.shape[3], columns))
         back = Geometry((1, 1), padding, (1, 1), geometry.groups)
-        kernels = packed(weight.contiguous().to(gradient.dtype), back, gradient)
-        return _Phase(row, column, kernels, back, padding[0] + vertical.first, padding[1] + horizontal.first)
+        weight = packed(weight.contiguous().to(gradient.dtype), back, gradient)
+        return _Phase(row, column, weight, back, padding[0] + vertical.first, padding[1] + horizontal.first)
 
 
 class JointPhases:
@@ -125,7 +125,7 @@ class _Taps:
 class _Phase:
     row: int
     column: int
-    weight: Packed | None
+    weight: Tensor | None
     """None where no tap reaches these pixels, whose gradient is zero, and where maps are too small to have any."""
     geometry: Geometry
     top: int

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall
 from network_atlas.models.frozen.convolutions import Convolution, Kernels
-from network_atlas.models.frozen.geometry import geometry_of
+from network_atlas.models.frozen.geometry import Geometry, geometry_of
 from network_atlas.models.frozen.norms import Factors
 
 RELU6 = Activation("hardtanh", (0.0, 6.0))
@@ -103,6 +103,18 @@ def test_padding_by_name(padding: str) -> None:
 
 def test_padding_that_differs_between_the_sides_is_left_to_torch() -> None:
     assert geometry_of(calls((2, 2), 1, 6, padding="same")) is None
+
+
+@pytest.mark.parametrize("surplus", [(0, 0), (1, 0), (1, 1)])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_may_add_to_the_output_in_place(batch: int, surplus: tuple[int, int]) -> None:
+    """Torch forbids it for a view, and the whole network then ran as it is: ResNets add their shortcuts so."""
+    maps = torch.randn(batch, 6, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+    geometry = Geometry((2, 2), (0, 1), (1, 1), 1, surplus)
+    output = Convolution.apply(maps, Kernels(torch.randn(6, 6, 3, 3), None, geometry), None, torch.float32, False)
+    output += 1
+    output.sum().backward()
+    assert maps.grad is not None
 
 
 def test_an_activation_lets_gradient_through_where_it_is_between_its_bounds() -> None:

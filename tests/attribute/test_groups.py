@@ -27,6 +27,20 @@ def test_one_cloud_is_hardly_ever_two_groups() -> None:
     assert not any(apart)
 
 
+def test_far_more_channels_than_examples_are_judged_alike() -> None:
+    """One cloud of so many channels is the same in all directions: clouds drawn with its variances are not."""
+    generator = np.random.default_rng(2)
+    of_one = [two_groups(1 + generator.standard_normal((9, 3000))) for _ in range(40)]
+    p_values = [groups.p_value for groups in of_one if groups]
+    assert len(p_values) == 40
+    assert 0.35 < np.mean(p_values) < 0.65  # .9999 by clouds drawn with the sample's variances
+    kinds = generator.standard_normal((2, 3000))
+    of_two = two_groups(np.repeat(kinds, [5, 4], axis=0) + 1.5 * generator.standard_normal((9, 3000)))
+    assert of_two is not None
+    assert of_two.apart
+    assert of_two.labels.tolist() == [0] * 5 + [1] * 4
+
+
 def test_strength_alone_makes_no_group() -> None:
     vectors = cloud(7)
     plain, stronger = two_groups(vectors), two_groups(vectors * np.linspace(1, 30, 9)[:, None])

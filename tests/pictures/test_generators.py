@@ -4,13 +4,17 @@ import pytest
 import torch
 
 from network_atlas.config.arguments import frozen
-from network_atlas.config.recipe import FourierConfig, GeneratorConfig, WithoutGenerator
+from network_atlas.config.recipe import FourierConfig, GeneratorConfig, TransformConfig, WithoutGenerator
 from network_atlas.errors import ConfigError, ModelError
 from network_atlas.pictures.generators import users_generator
 from network_atlas.pictures.parameterizations.generated import Generated
 
+STILL = TransformConfig(
+    pad_px=0, fill="grey", jitter_px=0, scale_min=1, scale_max=1, rotate_degrees=0, crop=None, views=1, noise_std=0
+)
 TWIN = WithoutGenerator(
     parameterization=FourierConfig(name="fourier", decay=1.0, std=0.01, decorrelated=True),
+    transform=STILL,
     ascent="adam",
     learning_rate=0.03,
 )

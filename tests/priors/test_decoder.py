@@ -99,7 +99,9 @@ def test_pictures_of_the_decoder_rise_and_are_equal_alone_and_in_a_batch(tiny: T
     together = rows("optimize.height_px=15", "optimize.width_px=21")
     alone = rows("optimize.height_px=15", "optimize.width_px=21", "optimize.batch=1")
     assert [row["image"] for row in together] == [row["image"] for row in alone]
-    for row in together:
+    drawn = [row for row in together if row["recipe"] != "without_prior"]  # whose warps are for more pixels than these
+    assert len(drawn) == 4
+    for row in drawn:
         curve = row["curve"]
         assert isinstance(curve, list)
         assert curve[-1]["score"] > curve[0]["score"]

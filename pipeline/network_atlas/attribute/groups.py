@@ -2,8 +2,10 @@
 
 The examples' vectors of A over the layers below are divided in two (k-means). How well that fits is the cluster index:
 the sum of squares within the two groups over that around the common mean. Any cloud can be cut in two, so the index is
-compared with those of clouds of one piece: normal ones with the same variances along the same axes (SigClust: Liu,
-Hayes, Nolan and Marron 2008).
+compared with those of clouds of one piece, as SigClust does (Liu, Hayes, Nolan and Marron 2008). But there are far more
+channels than examples, so the true variances can't be known, and clouds drawn with the sample's have others yet. Of
+normal vectors the directions of the examples along their principal axes are uniformly random, whatever the variances
+(James 1954). So the clouds are the examples with these turned at random: each has exactly the sample's variances.
 
 Source of the idea: Dreyer, Purelku, Vielhaben, Samek and Lapuschkin 2024, PURE (arXiv 2404.06453).
 """
@@ -57,8 +59,7 @@ def two_groups(vectors: Float64[NDArray[np.float64], "examples channels"]) -> Gr
     if not rows.any():
         return None
     labels, index = _divided(rows[None])
-    null = np.random.default_rng(0).standard_normal((CLOUDS, *rows.shape)) * np.sqrt(np.square(rows).mean(axis=0))
-    _, indices = _divided(null)
+    _, indices = _divided(_of_one_piece(rows))
     # With the examples themselves among the clouds, the share is never zero (Phipson and Smyth 2010).
     p_value = (1 + int((indices <= index[0]).sum())) / (CLOUDS + 1)
     groups = labels[0] if labels[0].mean() <= 0.5 else 1 - labels[0]
@@ -70,6 +71,15 @@ def _on_axes(rows: Float64[NDArray[np.float64], "rows channels"]) -> Float64[NDA
     left, sizes, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     kept: NDArray[np.float64] = (left * sizes)[:, sizes > 1e-9 * max(float(sizes[0]), 1e-300)]
     return kept
+
+
+def _of_one_piece(rows: Float64[NDArray[np.float64], "rows axes"]) -> Vectors:
+    """Return clouds with the second moments of rows that are given along their principal axes, around their mean."""
+    count, axes = rows.shape
+    turned, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((CLOUDS, count - 1, axes)))
+    around_zero = np.linalg.svd(np.eye(count) - 1 / count)[0][:, : count - 1]
+    clouds: Vectors = around_zero @ turned * np.linalg.norm(rows, axis=0)
+    return clouds
 
 
 def _divided(clouds: Vectors) -> tuple[Labels, Float64[NDArray[np.float64], " clouds"]]:

@@ -105,8 +105,9 @@ def exhaustive(request: pytest.FixtureRequest) -> bool:
 def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """Return the tests so that xdist, which gives each worker a piece of the list, spreads the long ones.
 
-    Those of a folder stay together, as they share a Ray. One worker of several has none: long tests start processes of
-    their own, and wait for these half of their time, in which another worker does short ones.
+    Those of Ray are all the first one's: two local clusters never share the cores. Those of a folder stay together, as
+    they share a cluster. The last worker has short ones only: long tests start processes of their own, and wait for
+    these half of their time.
     """
     groups: dict[Path, list[pytest.Item]] = {}
     short = []
@@ -116,8 +117,10 @@ def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
         else:
             short.append(item)
     pieces: list[list[pytest.Item]] = [[] for _ in range(workers)]
-    for number, group in enumerate(groups.values()):
-        pieces[number % max(1, workers - 1)] += group
+    without_ray = itertools.cycle(pieces[1:-1] or pieces[:1])
+    for group in groups.values():
+        has_ray = any(item.get_closest_marker("ray") for item in group)
+        (pieces[0] if has_ray else next(without_ray)).extend(group)
     left, rest = len(items), iter(short)
     for number, piece in enumerate(pieces):
         size = left // (workers - number)  # as xdist's worksteal cuts the list

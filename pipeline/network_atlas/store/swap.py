@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
@@ -35,9 +35,6 @@ from network_atlas.errors import StoreError
 from network_atlas.files.retries import first_line, reason, with_retries
 from network_atlas.store.root import STAGING, Store, in_its_folder
 from network_atlas.store.s3_connection import connected, same_identity
-
-if TYPE_CHECKING:
-    pass
 
 LOCK_FILE = f"{STAGING}/swap.lock"
 LOCK_SECONDS = 10.0

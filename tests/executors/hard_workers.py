@@ -18,7 +18,6 @@ from network_atlas.store.shards import put_shard
 
 ROOM_BYTES = 256 << 20
 """Memory that a task may take beyond that of its process: the limit is the process's own, never the machine's."""
-CHUNK_BYTES = 16 << 20
 SCHEMA = pa.schema([("key", pa.string())])
 LATE = """
 import sys, time
@@ -37,14 +36,13 @@ class HardWorker(ExampleWorker):
         return super().run(task)
 
     def eat_memory(self) -> None:
+        """Ask for as much as the limit, in one piece: however much of its own the process has freed, it has no room."""
         before = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes() + ROOM_BYTES, before[1]))
-        eaten = []
+        limit = address_space_bytes() + ROOM_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
         try:
-            for _ in range(4 * ROOM_BYTES // CHUNK_BYTES):
-                eaten.append(bytearray(CHUNK_BYTES))
+            bytearray(limit)
         finally:
-            eaten.clear()
             resource.setrlimit(resource.RLIMIT_AS, before)
 
 

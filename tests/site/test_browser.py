@@ -261,6 +261,14 @@ def test_hostile_names_are_text(open_page: Make, homes: dict[str, str]) -> None:
     assert HOSTILE in page.inner_text(".side h2")
 
 
+def test_on_a_phone_no_button_of_a_channel_is_cut_off(open_page: Make, homes: dict[str, str]) -> None:
+    page = open_page(f"{layer_address(homes['disk'], 'hostile')}#channel=2")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_selector("#view[open]")
+    shown, all_of_it = page.evaluate("() => [view.clientWidth, view.scrollWidth]")
+    assert all_of_it <= shown
+
+
 def test_two_channels_or_layers_are_compared(open_page: Make, homes: dict[str, str]) -> None:
     home = homes["disk"]
     page = open_page(f"{home}/compare.html#a=layer1.0.conv1:1&b=output:1&pb=channel-")

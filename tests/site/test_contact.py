@@ -62,14 +62,16 @@ def test_few_pictures_of_other_seeds_leave_no_empty_column(make_row: Callable[..
     }
 
 
-def test_a_pdf_has_pages_of_one_shape(make_row: Callable[..., Row]) -> None:
-    rows = [make_row(number, layer=f"blocks.{number // 50}") for number in range(150)]
+@pytest.mark.parametrize(("units", "variants", "pages"), [(150, 1, 4), (3, 2, 1), (9, 4, 1), (2, 9, 1)])
+def test_a_pdf_has_pages_of_a4(make_row: Callable[..., Row], units: int, variants: int, pages: int) -> None:
+    pictures = {f"channel+ {number}": (200, 40, 40) for number in range(variants)}
+    rows = [make_row(number, layer=f"blocks.{number // 50}", pictures=pictures) for number in range(units)]
     data = contact_sheet(rows, cell_px=40, form="PDF")
     assert data.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type /Page\b(?!s)", data)) == 4
+    assert len(re.findall(rb"/Type /Page\b(?!s)", data)) == pages
     boxes = {tuple(float(number) for number in box.split()) for box in re.findall(rb"/MediaBox \[([^]]*)\]", data)}
     ((_, _, width, height),) = boxes
-    assert height / width == pytest.approx(PAGE_SHAPE, rel=0.01)
+    assert (width, height) == pytest.approx((210 / 25.4 * 72, 297 / 25.4 * 72), abs=1.5)
 
 
 def test_two_pictures_of_one_name_both_stand_on_the_sheet(make_row: Callable[..., Row]) -> None:

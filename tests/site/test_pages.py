@@ -379,6 +379,9 @@ def test_the_search_has_every_channel_with_its_texts(
     spec, output = make_spec(), make_spec(OUTPUT, 99, channels=2, height=None, width=None)
     rows = [make_row(n, examples=[colour(n)] * 3, verdict="doubtful", status="grey") for n in range(3)]
     rows[1] |= {"name": "fur", "classes": [{"label": "cat", "count": 2, "mean": 1.0}]}
+    by_mean = [each | {"kind": "top_mean"} for each in rows[0]["examples"][:2]]
+    rows[0]["examples"] += by_mean
+    rows[2]["examples"] = by_mean  # a direction has no others
     data = search_data(make_site((spec, rows), (output, [make_row(0, class_name="tench"), make_row(1, pictures={})])))
     units = data["units"]
     assert [(unit["layer"], unit["channel"]) for unit in units] == [
@@ -388,7 +391,8 @@ def test_the_search_has_every_channel_with_its_texts(
     assert (units[1]["name"], units[1]["classes"], units[1]["status"], units[1]["verdict"]) == (
         *("fur", ["cat"], "grey", "doubtful"),
     )
-    assert units[0]["examples"] == ["class0/0.png", "class2/2.png"], "the best images alone"
+    assert units[0]["examples"] == ["class0/0.png", "class2/2.png"], "the best images alone, each once"
+    assert units[2]["examples"] == ["class0/0.png", "class1/1.png"]
     assert units[3]["caption"] == "tench"
     assert (units[4]["file"], "caption" in units[4]) == (None, False)
 

@@ -69,6 +69,15 @@ def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crop
     assert counts == {(layer, grid): count for layer, count in per_layer.items() for grid in (2, 4)}
 
 
+@pytest.mark.parametrize("name", ["activation_atlas", "layouts", "cells"])
+def test_the_tables_of_maps_are_read_as_the_others_are(mapped_root: Path, name: str) -> None:
+    rows = open_atlas(str(mapped_root)).table(name, layers=["conv2"]).to_pylist()
+    stored = [row for row in rows_below(mapped_root, name) if row["layer"] == "conv2"]
+    order = ("example_id", "drawn") if name == "layouts" else ("grid", "row", "column")
+    assert rows
+    assert rows == sorted(stored, key=lambda row: [row[column] for column in order])
+
+
 def test_icons_excite_their_cells_more_than_noise(composed_maps: Any, tmp_path: Path) -> None:
     longer = ("recipes.icon.steps=64", "recipes.icon.coarse=0", "optimize/transform@recipes.icon.transform=none")
     few = ("layout.layers=[conv3]", "layout.grids=[2]", "sweep.select.0.include=[conv3]")

@@ -194,6 +194,8 @@ def test_a_layer_is_sorted_and_filtered_by_controls_and_address(open_page: Make,
     page.reload()
     page.wait_for_function("() => document.body.dataset.ready === 'true'")
     assert shown_channels(page) == [3], "the address holds the choice"
+    page.select_option("#picture", "channel-")
+    assert "picture=channel-" in page.url, "a name, since its place may be another's when the atlas is made again"
     page.goto(f"{layer_address(home, 'conv')}#sort=similarity")
     page.wait_for_function("() => document.getElementById('sort').value === 'similarity'")
     order = shown_channels(page)
@@ -245,6 +247,12 @@ def test_a_set_of_pictures_is_no_opposite(
     page.goto(page.url.replace("channel=0", "channel=1"))
     page.wait_for_function("() => document.getElementById('view-title').textContent === 'a:random-0'")
     assert "On the dataset" not in page.text_content("#view"), "a direction has no numbers of its own there"
+    assert page.url.endswith("#channel=a%3Arandom-0"), "its number may be another's when the atlas is made again"
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("() => location.hash === '#channel=0'")
+    page.goto(page.url.replace("channel=0", "channel=a%3Arandom-1"))
+    page.wait_for_selector("#view", state="hidden")
+    assert page.inner_text("#found") == "This atlas has no channel or unit a:random-1 of this layer."
 
 
 def test_hostile_names_are_text(open_page: Make, homes: dict[str, str]) -> None:

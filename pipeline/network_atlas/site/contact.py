@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from network_atlas.errors import counted
+from network_atlas.errors import ConfigError, counted
 from network_atlas.site.lettering import fitted, font_for
 from network_atlas.site.packing import columns_of, pictures_by_column
 from network_atlas.site.sheets import see_through
@@ -40,6 +40,8 @@ PAGE_COLUMNS = 8
 """Pictures side by side on a page of a PDF."""
 TABLE_SHAPE = 2.0
 """A table that is higher than this many widths is no page, and flows instead."""
+MOST_PIXELS = 500_000_000
+"""Of a sheet or a page: 1.5 GB of memory."""
 CREDITS = "Feature visualization after Olah, Mordvintsev and Schubert (2017)"
 
 
@@ -58,6 +60,7 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160, form: str = "PNG")
     """Return the pictures of atlas rows as one PNG, or as the pages of a PDF (`form`).
 
     Where a unit does not have a variant that others have, its cell in a table is empty.
+    Raises ConfigError for a sheet, or a page, of more than MOST_PIXELS.
     """
     variants = columns_of(rows)
     width, height = _table_size(rows, variants, cell_px)
@@ -80,9 +83,18 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160, form: str = "PNG")
 def _on_paper(sheet: Image.Image) -> Image.Image:
     """Return a sheet with margins that give it the shape of a page."""
     width = max(sheet.width, math.ceil(sheet.height / PAGE_SHAPE))
-    page = Image.new("RGB", (width, max(sheet.height, round(PAGE_SHAPE * width))), PAPER)
+    page = _blank(width, max(sheet.height, round(PAGE_SHAPE * width)))
     page.paste(sheet, ((width - sheet.width) // 2, 0))
     return page
+
+
+def _blank(width_px: int, height_px: int) -> Image.Image:
+    if width_px * height_px > MOST_PIXELS:
+        raise ConfigError(
+            f"the sheet would have {width_px:,} x {height_px:,} pixels, of at most {MOST_PIXELS:,}: give a smaller "
+            "--size, fewer --units of each layer, some layers with --layer, or a PDF of several pages"
+        )
+    return Image.new("RGB", (width_px, height_px), PAPER)
 
 
 def _lines(rows: Sequence[Row], columns: int) -> Iterator[_Line]:
@@ -130,7 +142,7 @@ def _pages(rows: Sequence[Row], cell_px: int) -> list[Image.Image]:
 
 
 def _page(lines: Sequence[_Line], rows: Sequence[Row], columns: int, cell_px: int, height_px: int) -> Image.Image:
-    sheet = Image.new("RGB", (_width_px(columns, cell_px), height_px), PAPER)
+    sheet = _blank(_width_px(columns, cell_px), height_px)
     draw = ImageDraw.Draw(sheet)
     top = 0
     for line in lines:
@@ -152,7 +164,7 @@ def _table_size(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> t
 
 def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.Image:
     step = cell_px + MARGIN_PX
-    sheet = Image.new("RGB", _table_size(rows, variants, cell_px), PAPER)
+    sheet = _blank(*_table_size(rows, variants, cell_px))
     draw = ImageDraw.Draw(sheet)
     for column, variant in enumerate(variants):
         _write(draw, variant, (NAME_PX + column * step, 4), cell_px)

@@ -264,6 +264,8 @@ def test_hostile_names_are_text(open_page: Make, homes: dict[str, str]) -> None:
     page.goto(f"{home}/index.html#find=onerror")
     page.wait_for_selector("#results .cell")
     assert HOSTILE in page.inner_text("#results")
+    page.fill("#search", "e\u0301")  # as macOS writes it; the names have one character for it
+    page.wait_for_function("() => document.getElementById('matched').textContent === '6 channels'")
     page.goto(f"{home}/compare.html#a=layer1.0.{HOSTILE.replace('#', '%23').replace('&', '%26')}")
     page.wait_for_selector(".side h2")
     assert HOSTILE in page.inner_text(".side h2")
@@ -274,6 +276,15 @@ def test_on_a_phone_no_button_of_a_channel_is_cut_off(open_page: Make, homes: di
     page.set_viewport_size({"width": 390, "height": 800})
     page.wait_for_selector("#view[open]")
     shown, all_of_it = page.evaluate("() => [view.clientWidth, view.scrollWidth]")
+    assert all_of_it <= shown
+
+
+def test_on_a_phone_nothing_said_of_a_column_is_outside_the_window(open_page: Make, homes: dict[str, str]) -> None:
+    page = open_page(f"{homes['disk']}/columns.html")
+    page.set_viewport_size({"width": 390, "height": 800})
+    shown, all_of_it = page.evaluate(
+        "() => { const table = document.querySelector('.wide-table'); return [table.clientWidth, table.scrollWidth]; }"
+    )
     assert all_of_it <= shown
 
 

@@ -17,7 +17,7 @@ from network_atlas.layers import OUTPUT
 from network_atlas.site.layer_data import script_json
 from network_atlas.site.order import similarity_order
 from network_atlas.site.packing import CHANNELS_PER_PART, THUMBNAIL_PX
-from network_atlas.site.pages import STATIC, index_files, layer_facts, layer_files
+from network_atlas.site.pages import STATIC, AtlasInfo, index_files, layer_facts, layer_files
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import summary
 
@@ -119,6 +119,14 @@ def test_an_atlas_without_layers_has_an_index(make_site: Make, read_page: Make) 
     assets = {f"assets/{name}" for name in (*STATIC, "search.js")}
     assert set(files) == {"index.html", "compare.html", "columns.html", *assets}
     assert "no layers" in read_page(files, "index.html").text
+
+
+@pytest.mark.parametrize("examples", [0, 12])
+def test_images_are_promised_only_where_there_are_some(
+    make_site: Make, read_page: Make, info: AtlasInfo, examples: int
+) -> None:
+    page = read_page(make_site(about=dataclasses.replace(info, examples=examples)), "index.html")
+    assert ("images of the dataset that excite it" in page.text) == bool(examples)
 
 
 def test_a_layer_without_rows_has_a_page(make_site: Make, make_spec: Make, read_page: Make, layer_data: Make) -> None:

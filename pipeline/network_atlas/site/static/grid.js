@@ -59,7 +59,7 @@
   }
 
   function matches(channel, words) {
-    const text = [channel.channel, channel.unit, channel.className || "", channel.name || "", channel.description || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").toLowerCase();
+    const text = [channel.channel, channel.unit, channel.className || "", channel.name || "", channel.description || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").normalize().toLowerCase();
     const isNumber = (word) => /^\d+$/.test(word);
     return words.every((word) => (isNumber(word) && !channel.className ? String(channel.channel) === word : text.includes(word)));
   }
@@ -69,7 +69,7 @@
     const least = control("least").getAttribute("aria-pressed") === "true";
     const ascending = SMALLEST_FIRST.includes(key) !== least;
     control("least").textContent = ascending ? "↑" : "↓";
-    const words = control("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = control("find").value.normalize().toLowerCase().split(/\s+/).filter(Boolean);
     const [from, to] = ["from", "to"].map((name) => (control(name).value === "" ? null : Number(control(name).value)));
     const wanted = control("verdict").value;
     const known = new Map(layer.channels.map((channel) => [channel.channel, value(channel, key)]));

@@ -83,6 +83,14 @@ def test_the_images_of_pictures_are_joined_by_their_key(retrained_root: Path) ->
     assert all(image["bytes"].startswith(b"\x89PNG") for _, image in rows)
 
 
+@pytest.mark.parametrize(
+    "begin", ["SELECT layer, channel, visualizations", "SELECT layer, channel, name", "SELECT layer, basis"]
+)
+def test_further_queries_of_the_document_run(begin: str, retrained_root: Path) -> None:
+    (sql,) = re.findall(rf"```sql\n({begin}.*?)```", TEXT, re.S)
+    pytest.importorskip("duckdb").execute(sql.replace("atlases/efficientnet_lite0", str(retrained_root))).fetchall()
+
+
 def test_the_document_of_columns_is_current() -> None:
     written = (ROOT / "pipeline" / "COLUMNS.md").read_text()
     assert written == document(), "run scripts/columns"

@@ -42,7 +42,7 @@ def test_every_table_has_the_columns_of_its_schema(retrained_root: Path) -> None
     for name in atlas.tables:
         assert atlas.table(name).schema.names == SCHEMAS[name].names
     assert {name for name in FOLDERS if not atlas.table(name).num_rows} == {
-        *("failures", "attributions", "edges", "circuits")
+        *("failures", "attributions", "edges", "circuits", "activation_atlas", "layouts", "cells", "directions")
     }
     assert atlas.table("atlas", ["channel"]).column_names == ["channel"]
     assert b"description" in atlas.table("atlas").schema.field("status").metadata

@@ -30,6 +30,7 @@ GOOD = {
     "robustness_loss": 0.1,
 }
 CHANNEL = picture(Channel(layer="conv2", channel=1))
+LEAST = picture(Channel(layer="conv2", channel=1), sign=-1)
 LOGIT = replace(picture(ClassLogit(layer="output", channel=1)), objective="logit")
 MINIMIZED = replace(picture(ClassLogit(layer="output", channel=1), sign=-1), objective="logit")
 LIMITS = compose([]).assemble.verdict
@@ -57,6 +58,8 @@ LIMITS = compose([]).assemble.verdict
         (LOGIT, {"rank": 1}, TRUSTED, None),
         (LOGIT, {"rank": 2}, DOUBTFUL, "1 other class a higher value"),
         (LOGIT, {"rank": 293}, DISTRUSTED, "292 other classes"),
+        (LEAST, {"percentile": 90.0}, DOUBTFUL, "10 % of the images excite the unit less"),
+        (LEAST, {"standardized_rank": 6}, DOUBTFUL, "5 other channels of 200 are excited less"),
         (MINIMIZED, {"rank": 293}, TRUSTED, None),  # many classes are equally far from most images
     ],
 )

@@ -119,6 +119,7 @@ def test_directions_become_units_with_pictures_names_and_stability(tiny: Tiny, t
         assert {example["kind"] for example in row["examples"]} == {"top_mean", "bottom_mean"}
         assert -1 <= row["stability"] <= 1 + 1e-6
         assert row["names"] or row["unnamed"]
+    assert [row["name"] for row in atlas.table("directions").to_pylist()] == ["k-means-0", "k-means-1", "k-means-2"]
     bases = {row["basis"]: row["units"] for row in atlas.table("bases").to_pylist() if row["layer"] == "conv2"}
     assert bases["directions"] == 3
     assert bases.keys() == {"channels", "directions", "random"}

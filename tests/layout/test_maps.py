@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import quietly
+from conftest import TESTS, quietly
 from layout.icons import assert_icons_excite_their_cells
 
 from network_atlas import open_atlas
@@ -67,6 +68,29 @@ def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crop
     assert sum(row["icon_status"] == "dead" for row in atlas) < len(atlas) / 20
     # With fewest=1 nothing is left out: the cells of each grid hold all vectors.
     assert counts == {(layer, grid): count for layer, count in per_layer.items() for grid in (2, 4)}
+
+
+def test_the_labels_of_a_map_are_asked_for_as_the_document_says(mapped_root: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    text = (TESTS.parent / "pipeline" / "ANALYSIS.md").read_text()
+    (sql,) = re.findall(r"```sql\n([^`]*/activation_atlas/[^`]*)```", text)
+    for name, instead in {"atlases/efficientnet_lite0": str(mapped_root), "_blocks.13": "conv3", "= 10": "= 4"}.items():
+        assert name in sql
+        sql = sql.replace(name, instead)
+    cells = [row for row in rows_below(mapped_root, "activation_atlas") if (row["layer"], row["grid"]) == ("conv3", 4)]
+    assert duckdb.sql(sql).fetchall() == [
+        (row["row"], row["column"], row["count"], [each["label"] for each in row["labels"]])
+        for row in sorted(cells, key=lambda row: (row["row"], row["column"]))
+    ]
+
+
+@pytest.mark.parametrize("name", ["activation_atlas", "layouts", "cells"])
+def test_the_tables_of_maps_are_read_as_the_others_are(mapped_root: Path, name: str) -> None:
+    rows = open_atlas(str(mapped_root)).table(name, layers=["conv2"]).to_pylist()
+    stored = [row for row in rows_below(mapped_root, name) if row["layer"] == "conv2"]
+    order = ("example_id", "drawn") if name == "layouts" else ("grid", "row", "column")
+    assert rows
+    assert rows == sorted(stored, key=lambda row: [row[column] for column in order])
 
 
 def test_icons_excite_their_cells_more_than_noise(composed_maps: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import INLINE, TINY, quietly
 from hypothesis import given
@@ -16,6 +17,7 @@ from torch import nn
 from network_atlas.cli.main import main
 from network_atlas.config.compose import compose
 from network_atlas.config.schema import RunConfig
+from network_atlas.layers import LayerSpec
 from network_atlas.models.load import load_model
 from network_atlas.plan.calibration import calibrate_tasks, calibration_keys
 from network_atlas.plan.estimate import (
@@ -29,11 +31,15 @@ from network_atlas.plan.estimate import (
     estimate,
     workers_of,
 )
-from network_atlas.plan.estimate_bytes import bytes_of
+from network_atlas.plan.estimate_bytes import EXAMPLE_IN_PARTIAL, bytes_of
 from network_atlas.plan.tasks import BACKWARD_FACTOR
 from network_atlas.run.prepare import Prepared, prepare
 from network_atlas.run.speeds import speeds_of
+from network_atlas.stats.files import put_partial
+from network_atlas.stats.partial import Partial
+from network_atlas.stats.reduced import Reduced
 from network_atlas.store.results import what_is_done
+from network_atlas.store.root import Store
 
 SPEEDS = Speeds(
     step=0.5, image=2.0, measure=0.0625, row=0.25, pictures={},
@@ -206,6 +212,37 @@ def test_the_bytes_of_a_small_run_are_estimated_within_a_third(
 @pytest.mark.slow
 def test_the_bytes_of_a_real_run_are_estimated_within_a_third(large_root: RunConfig) -> None:
     assert_estimated(large_root, Path(large_root.store.root), 1.3)
+
+
+def test_lists_longer_than_the_dataset_cost_no_more(tiny: Callable[..., RunConfig]) -> None:
+    estimates = set()
+    for k in (12, 400):  # of twelve images
+        config = tiny(*(f"scan.{name}={k}" for name in ("top_k", "bottom_k", "spectrum_k")))
+        plan = prepare(config, measured=False).plan
+        estimates.add(bytes_of(config, plan, 0, len(plan.spans)))
+    assert len(estimates) == 1
+
+
+@pytest.mark.parametrize("k", [9, 100])
+def test_an_entry_of_a_partials_lists_takes_what_is_estimated(tmp_path: Path, k: int) -> None:
+    layer, channels, examples = (
+        LayerSpec(index=0, name="conv", type="Conv2d", channels=64, height=14, width=14),
+        64,
+        512,
+    )
+    generator, sizes = np.random.default_rng(0), {}
+    values = generator.gamma(2, size=(examples, channels)).astype(np.float32)
+    at = generator.integers(0, 196, (examples, channels)).astype(np.int32)
+    reduced = Reduced(
+        spatial_maximum=values, spatial_maximum_at=at, spatial_minimum=-values, spatial_minimum_at=at,
+        spatial_mean=values / 3, within=np.ones((examples, channels)), vectors=values[:0], centre=values[:0],
+    )  # fmt: skip
+    for length in (1, k):
+        config = replace(compose([]).kept, top_k=length, bottom_k=length, spectrum_k=length, class_k=0)
+        partial = Partial.empty([layer], config, start=0, stop=examples, labels=())
+        partial.update(reduced, np.arange(examples), np.full(examples, -1, np.int32))
+        sizes[length] = put_partial(Store.open(str(tmp_path)), [layer], partial, first="a").size_bytes
+    assert (sizes[k] - sizes[1]) / channels / (4 * (k - 1)) == pytest.approx(EXAMPLE_IN_PARTIAL, rel=0.25)
 
 
 def test_without_anything_to_do_nothing_is_written(tiny: Callable[..., RunConfig]) -> None:

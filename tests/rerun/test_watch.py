@@ -21,14 +21,13 @@ import pytest
 import torch
 from conftest import INLINE, TINY
 from forked import Forking
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from processes import PYTHON_PATH
 from tiny_network import build
 
 from network_atlas.cli.exit_codes import DRIFTED
 from network_atlas.cli.main import main
 from network_atlas.rerun import watch as module
-from network_atlas.rerun.children import Codes, Ended, atlas, quoted
+from network_atlas.rerun.children import Codes, Ended, atlas
 from network_atlas.rerun.hooks import Hooks
 from network_atlas.rerun.record import FILE, Record
 from network_atlas.rerun.watch import Options, Watch, watch_once
@@ -266,12 +265,6 @@ def test_a_child_says_why_it_failed() -> None:
     assert ended.code == 1
     assert ended.error.startswith("'/nowhere' holds no atlas")
     assert Ended(code=-9, messages=("x",)).error == "it was killed by signal 9 (SIGKILL)"
-
-
-@pytest.mark.parametrize("text", ['a "b"=c.pth', "C:\\runs\\a.pth", "ends in \\", 'a\\"b', "\\\\", "${x}, 'y'"])
-def test_a_path_is_one_override_whatever_it_holds(text: str) -> None:
-    (override,) = OverridesParser.create().parse_overrides([quoted("model.weights", text)])
-    assert override.value() == text
 
 
 @pytest.mark.parametrize(

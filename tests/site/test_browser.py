@@ -194,6 +194,8 @@ def test_a_layer_is_sorted_and_filtered_by_controls_and_address(open_page: Make,
     page.reload()
     page.wait_for_function("() => document.body.dataset.ready === 'true'")
     assert shown_channels(page) == [3], "the address holds the choice"
+    page.select_option("#picture", "channel-")
+    assert "picture=channel-" in page.url, "a name, since its place may be another's when the atlas is made again"
     page.goto(f"{layer_address(home, 'conv')}#sort=similarity")
     page.wait_for_function("() => document.getElementById('sort').value === 'similarity'")
     order = shown_channels(page)
@@ -245,6 +247,12 @@ def test_a_set_of_pictures_is_no_opposite(
     page.goto(page.url.replace("channel=0", "channel=1"))
     page.wait_for_function("() => document.getElementById('view-title').textContent === 'a:random-0'")
     assert "On the dataset" not in page.text_content("#view"), "a direction has no numbers of its own there"
+    assert page.url.endswith("#channel=a%3Arandom-0"), "its number may be another's when the atlas is made again"
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("() => location.hash === '#channel=0'")
+    page.goto(page.url.replace("channel=0", "channel=a%3Arandom-1"))
+    page.wait_for_selector("#view", state="hidden")
+    assert page.inner_text("#found") == "This atlas has no channel or unit a:random-1 of this layer."
 
 
 def test_hostile_names_are_text(open_page: Make, homes: dict[str, str]) -> None:
@@ -256,9 +264,28 @@ def test_hostile_names_are_text(open_page: Make, homes: dict[str, str]) -> None:
     page.goto(f"{home}/index.html#find=onerror")
     page.wait_for_selector("#results .cell")
     assert HOSTILE in page.inner_text("#results")
+    page.fill("#search", "e\u0301")  # as macOS writes it; the names have one character for it
+    page.wait_for_function("() => document.getElementById('matched').textContent === '6 channels'")
     page.goto(f"{home}/compare.html#a=layer1.0.{HOSTILE.replace('#', '%23').replace('&', '%26')}")
     page.wait_for_selector(".side h2")
     assert HOSTILE in page.inner_text(".side h2")
+
+
+def test_on_a_phone_no_button_of_a_channel_is_cut_off(open_page: Make, homes: dict[str, str]) -> None:
+    page = open_page(f"{layer_address(homes['disk'], 'hostile')}#channel=2")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_selector("#view[open]")
+    shown, all_of_it = page.evaluate("() => [view.clientWidth, view.scrollWidth]")
+    assert all_of_it <= shown
+
+
+def test_on_a_phone_nothing_said_of_a_column_is_outside_the_window(open_page: Make, homes: dict[str, str]) -> None:
+    page = open_page(f"{homes['disk']}/columns.html")
+    page.set_viewport_size({"width": 390, "height": 800})
+    shown, all_of_it = page.evaluate(
+        "() => { const table = document.querySelector('.wide-table'); return [table.clientWidth, table.scrollWidth]; }"
+    )
+    assert all_of_it <= shown
 
 
 def test_two_channels_or_layers_are_compared(open_page: Make, homes: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from network_atlas.cli.main import main
+from network_atlas.errors import ConfigError
 from network_atlas.site.contact import FOOT_PX, HEAD_PX, MARGIN_PX, NAME_PX, PAGE_SHAPE, contact_sheet
 
 Row = dict[str, Any]
@@ -62,14 +63,16 @@ def test_few_pictures_of_other_seeds_leave_no_empty_column(make_row: Callable[..
     }
 
 
-def test_a_pdf_has_pages_of_one_shape(make_row: Callable[..., Row]) -> None:
-    rows = [make_row(number, layer=f"blocks.{number // 50}") for number in range(150)]
+@pytest.mark.parametrize(("units", "variants", "pages"), [(150, 1, 4), (3, 2, 1), (9, 4, 1), (2, 9, 1)])
+def test_a_pdf_has_pages_of_a4(make_row: Callable[..., Row], units: int, variants: int, pages: int) -> None:
+    pictures = {f"channel+ {number}": (200, 40, 40) for number in range(variants)}
+    rows = [make_row(number, layer=f"blocks.{number // 50}", pictures=pictures) for number in range(units)]
     data = contact_sheet(rows, cell_px=40, form="PDF")
     assert data.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type /Page\b(?!s)", data)) == 4
+    assert len(re.findall(rb"/Type /Page\b(?!s)", data)) == pages
     boxes = {tuple(float(number) for number in box.split()) for box in re.findall(rb"/MediaBox \[([^]]*)\]", data)}
     ((_, _, width, height),) = boxes
-    assert height / width == pytest.approx(PAGE_SHAPE, rel=0.01)
+    assert (width, height) == pytest.approx((210 / 25.4 * 72, 297 / 25.4 * 72), abs=1.5)
 
 
 def test_two_pictures_of_one_name_both_stand_on_the_sheet(make_row: Callable[..., Row]) -> None:
@@ -78,6 +81,14 @@ def test_two_pictures_of_one_name_both_stand_on_the_sheet(make_row: Callable[...
         shown["variant"] = "channel+"
     sheet = opened(contact_sheet([row], cell_px=40))
     assert [middle(sheet, 0, column, 40) for column in (0, 1)] == [(200, 40, 40), (40, 200, 40)]
+
+
+@pytest.mark.parametrize("variants", [1, 2])
+@pytest.mark.parametrize("form", ["PNG", "PDF"])
+def test_a_sheet_that_fits_into_no_memory_is_refused(make_row: Callable[..., Row], variants: int, form: str) -> None:
+    pictures = {f"channel+ {number}": (200, 40, 40) for number in range(variants)}
+    with pytest.raises(ConfigError, match="pixels, of at most 500,000,000: give a smaller --size"):
+        contact_sheet([make_row(0, pictures=pictures)], cell_px=100_000, form=form)
 
 
 def test_opacity_lets_grey_through(make_row: Callable[..., Row]) -> None:

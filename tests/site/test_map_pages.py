@@ -87,6 +87,7 @@ def test_the_page_refers_only_to_files_of_the_site_and_says_what_it_stands_on(
     assert {"assets/map.css", "assets/map.js", f"maps/{spec.slug}.js"} <= linked
     assert "80 vectors of 40 images" in page.text
     assert "few vectors" in page.text
+    assert "1, in a grid of 2 × 2" in page.text
     assert not [attributes for _, attributes in page.tags if "style" in attributes or "onclick" in attributes]
 
 

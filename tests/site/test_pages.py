@@ -17,7 +17,7 @@ from network_atlas.layers import OUTPUT
 from network_atlas.site.layer_data import script_json
 from network_atlas.site.order import similarity_order
 from network_atlas.site.packing import CHANNELS_PER_PART, THUMBNAIL_PX
-from network_atlas.site.pages import STATIC, index_files, layer_facts, layer_files
+from network_atlas.site.pages import STATIC, AtlasInfo, index_files, layer_facts, layer_files
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import summary
 
@@ -119,6 +119,14 @@ def test_an_atlas_without_layers_has_an_index(make_site: Make, read_page: Make) 
     assets = {f"assets/{name}" for name in (*STATIC, "search.js")}
     assert set(files) == {"index.html", "compare.html", "columns.html", *assets}
     assert "no layers" in read_page(files, "index.html").text
+
+
+@pytest.mark.parametrize("examples", [0, 12])
+def test_images_are_promised_only_where_there_are_some(
+    make_site: Make, read_page: Make, info: AtlasInfo, examples: int
+) -> None:
+    page = read_page(make_site(about=dataclasses.replace(info, examples=examples)), "index.html")
+    assert ("images of the dataset that excite it" in page.text) == bool(examples)
 
 
 def test_a_layer_without_rows_has_a_page(make_site: Make, make_spec: Make, read_page: Make, layer_data: Make) -> None:
@@ -379,6 +387,9 @@ def test_the_search_has_every_channel_with_its_texts(
     spec, output = make_spec(), make_spec(OUTPUT, 99, channels=2, height=None, width=None)
     rows = [make_row(n, examples=[colour(n)] * 3, verdict="doubtful", status="grey") for n in range(3)]
     rows[1] |= {"name": "fur", "classes": [{"label": "cat", "count": 2, "mean": 1.0}]}
+    by_mean = [each | {"kind": "top_mean"} for each in rows[0]["examples"][:2]]
+    rows[0]["examples"] += by_mean
+    rows[2]["examples"] = by_mean  # a direction has no others
     data = search_data(make_site((spec, rows), (output, [make_row(0, class_name="tench"), make_row(1, pictures={})])))
     units = data["units"]
     assert [(unit["layer"], unit["channel"]) for unit in units] == [
@@ -388,7 +399,8 @@ def test_the_search_has_every_channel_with_its_texts(
     assert (units[1]["name"], units[1]["classes"], units[1]["status"], units[1]["verdict"]) == (
         *("fur", ["cat"], "grey", "doubtful"),
     )
-    assert units[0]["examples"] == ["class0/0.png", "class2/2.png"], "the best images alone"
+    assert units[0]["examples"] == ["class0/0.png", "class2/2.png"], "the best images alone, each once"
+    assert units[2]["examples"] == ["class0/0.png", "class1/1.png"]
     assert units[3]["caption"] == "tench"
     assert (units[4]["file"], "caption" in units[4]) == (None, False)
 

@@ -18,6 +18,9 @@ from network_atlas.site.worker import atlas_info
     [
         [],
         ["model=torchvision", "model.name=resnet50", "model.weights=none", "model.seed=3"],
+        ["model=torchvision", "model.name=resnet50", 'model.weights="run 7, best (1).pth"'],
+        ["model=torchvision", "model.name=resnet50", 'model.weights="it\'s C:\\runs\\[a]=\\"1\\".pth"'],
+        [*TINY[:3], 'model.arguments={classes: 7, path: "C:\\a \\"b\\"\\\\"}'],
         [
             *TINY[:3],
             "model.input.channels=1",

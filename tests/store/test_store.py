@@ -172,6 +172,11 @@ def test_a_file_as_root_is_refused(tmp_path: Path) -> None:
         Store.open(str(tmp_path / "file"))
 
 
+def test_a_name_that_no_file_can_have_is_not_there(store: Store) -> None:
+    assert store.size("a" * 300) is None
+    assert not store.exists("a/" * 5000)
+
+
 def test_a_store_works_on_other_filesystems(tmp_path: Path) -> None:
     store = Store.open((tmp_path / "by-uri").as_uri())
     store.write("deep/down/file", b"data")

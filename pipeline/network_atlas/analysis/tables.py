@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from network_atlas.errors import StoreError, did_you_mean
-from network_atlas.store import attribution_schemas, name_columns, scan_schemas, schemas
+from network_atlas.store import attribution_schemas, layout_schemas, name_columns, scan_schemas, schemas
 from network_atlas.store.manifest import Manifest
 from network_atlas.store.root import Store
 from network_atlas.store.shards import read_leaves
@@ -27,6 +27,10 @@ FOLDERS = {
     "layers": "tables/layers",
     "examples": "examples",
     "activation_samples": "activation_samples",
+    "activation_atlas": "tables/activation_atlas",
+    "layouts": "layouts",
+    "cells": "cells",
+    "directions": "directions",
     "visualizations": "visualizations",
     "attributions": "attributions",
     "edges": "edges",
@@ -43,6 +47,10 @@ SCHEMAS = {
     "layers": schemas.LAYERS,
     "examples": scan_schemas.EXAMPLES,
     "activation_samples": scan_schemas.ACTIVATION_SAMPLES,
+    "activation_atlas": layout_schemas.ACTIVATION_ATLAS,
+    "layouts": layout_schemas.LAYOUTS,
+    "cells": layout_schemas.CELLS,
+    "directions": layout_schemas.DIRECTIONS,
     "visualizations": schemas.VISUALIZATIONS,
     "attributions": attribution_schemas.ATTRIBUTIONS,
     "edges": attribution_schemas.EDGES,
@@ -61,8 +69,12 @@ ORDER = {
     "edges": ("layer_index", "channel", "parent_index", "sign", "rank"),
     "examples": ("example_id",),
     "activation_samples": ("layer_index", "example_id"),
+    "activation_atlas": ("layer_index", "grid", "row", "column"),
+    "layouts": ("layer_index", "example_id", "drawn"),
+    "cells": ("layer_index", "grid", "row", "column"),
+    "directions": ("layer_index",),
 }
-"""Columns by which rows are sorted; the rows of one layer's `atlas` keep their order, channels first."""
+"""Columns by which rows are sorted; the rows of a layer in `atlas` and `directions` keep their order."""
 
 Kept = tuple[str, Sequence[object]]
 """A column, and the values that rows to keep have in it."""

@@ -47,7 +47,7 @@ class Bases:
         rows = list(seen.values())
         vectors = self.space.vectors[[self.space.rows[ids[row]] for row in rows]]
         values = scaled(self._values(basis)[rows]) if rows else np.empty((0, len(self._values(basis).T)))
-        return PairSums.of(values, vectors.reshape(len(rows), -1)).scores
+        return PairSums.of(values, vectors).scores
 
     def clarity(self) -> LayerClarity | None:
         """Return the clarity of the layer's channels; None where the sample has too few images."""

@@ -64,18 +64,18 @@ def worst(words: list[str]) -> str | None:
 def _reasons(picture: Picture, shown: Mapping[str, Any], channels: int, limits: VerdictConfig) -> Iterator[Reason]:
     if shown["picture_status"] in SPOILT:
         yield DISTRUSTED, SPOILT[shown["picture_status"]]
-    yield from _of_images(shown, limits)
+    yield from _of_images(picture, shown, limits)
     yield from _of_channels(picture, shown, channels, limits)
     yield from _of_repeats(shown, limits)
 
 
-def _of_images(shown: Mapping[str, Any], limits: VerdictConfig) -> Iterator[Reason]:
+def _of_images(picture: Picture, shown: Mapping[str, Any], limits: VerdictConfig) -> Iterator[Reason]:
     """Yield what the comparison with images of the dataset says."""
     percentile, path = shown["percentile"], shown["path_percentile"]
     if percentile is None:
         yield DOUBTFUL, "there are no images to compare its score with, or its value is the same on all"
     elif word := _below(percentile, limits.percentile_below):
-        yield word, f"{100 - percentile:.3g} % of the images excite the unit more"
+        yield word, f"{100 - percentile:.3g} % of the images excite the unit {_further(picture)}"
     if path is not None and (word := _below(path, limits.path_percentile_below)):
         more = f"{100 - path:.3g} % of images chosen by chance are more like the unit's best images"
         yield word, f"it excites the unit in another way than images do: in the layers before, {more}"
@@ -89,7 +89,8 @@ def _of_channels(picture: Picture, shown: Mapping[str, Any], channels: int, limi
         yield word, f"the network gives {rank - 1:,} other {'class' if rank == 2 else 'classes'} a higher value"
     # One channel is let pass: most have a near neighbour.
     if standardized is not None and (word := _above(100 * (standardized - 2) / channels, limits.channels_above)):
-        yield word, f"{standardized - 1:,} other channels of {channels:,} are excited more, for what each is used to"
+        others = f"{standardized - 1:,} other channels of {channels:,}"
+        yield word, f"{others} are excited {_further(picture)}, for what each is used to"
 
 
 def _of_repeats(shown: Mapping[str, Any], limits: VerdictConfig) -> Iterator[Reason]:
@@ -99,6 +100,11 @@ def _of_repeats(shown: Mapping[str, Any], limits: VerdictConfig) -> Iterator[Rea
         yield word, f"pictures from other seeds excite other channels (agreement {agreement:.2f})"
     if loss is not None and (word := _above(loss, limits.robustness_loss_above)):
         yield word, f"it loses {100 * loss:.0f} % of its score when it is moved a little"
+
+
+def _further(picture: Picture) -> str:
+    """Return where a picture should be ahead: a minimized one is to excite its unit least."""
+    return "more" if picture.sign > 0 else "less"
 
 
 def _below(value: float, limit: Limit) -> str | None:

@@ -14,7 +14,7 @@ SUMMARIES = {
     "status": "show how far an atlas is",
     "view": "look at an atlas in the browser",
     "diff": "say what changed between two snapshots, or two atlases",
-    "sheet": "put pictures of an atlas side by side in one PNG",
+    "sheet": "put pictures of an atlas side by side in one PNG, or on the pages of a PDF",
     "snapshots": "list the snapshots of an atlas, and what each changed",
     "prune": "remove old snapshots, with the files that nothing else uses",
 }
@@ -209,9 +209,10 @@ exit codes: 0 done, 1 an error, 2 wrong usage, 4 a measure is above what --fail-
 examples:
   atlas sheet atlases/efficientnet_lite0
   atlas sheet atlases/enemy --layer _blocks.13 --output noise.png --size 200
+  atlas sheet atlases/efficientnet_lite0 --output atlas.pdf
 
-The sheet has a row for each unit and a column for each variant, to compare recipes, signs, seeds and sets side by side.
-With a single variant it is a grid of units.""",
+A few units with several variants stand in a table, a row for each unit and a column for each variant, to compare
+recipes, signs, seeds and sets side by side. Everything else flows in lines, layer after layer. A PDF has A4 pages.""",
     "snapshots": """\
 examples:
   atlas snapshots atlases/efficientnet_lite0

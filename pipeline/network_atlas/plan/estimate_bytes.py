@@ -49,7 +49,7 @@ IMAGE_LISTED = 200
 """Of the path, size and hash of an image of examples, in a receipt or a manifest."""
 ROW_ON_PAGE = 2_600
 CHANNEL_ROW, EXAMPLE_IN_CHANNEL_ROW = 250, 12
-PARTIAL_ROW, EXAMPLE_IN_PARTIAL = 60, 9
+PARTIAL_ROW, EXAMPLE_IN_PARTIAL = 90, 6
 SAMPLED_VALUES = 18
 """Of one channel on one sampled example: mean, maximum and its position, the value at the centre, half a vector's."""
 EXAMPLE_NAME = 25
@@ -143,7 +143,8 @@ def _scan_bytes(config: RunConfig, plan: Plan, count: int) -> float:
     """Return the size of the partials, samples and statistics of `count` spans."""
     scan, image = config.kept, config.model.input
     channels = sum(layer.layer.channels for layer in plan.layers)
-    kept = scan.top_k + scan.bottom_k + 2 * scan.spectrum_k + scan.class_k
+    of_span = math.ceil(_examples(plan) / max(1, len(plan.spans)))
+    kept = sum(min(kind, of_span) for kind in (scan.top_k, scan.bottom_k, *2 * (scan.spectrum_k,), scan.class_k))
     labels = sum(len(set(span.labels) - {""}) for span in plan.spans) if scan.class_k else 0
     sampled, magnitudes = min(scan.sample, _examples(plan)), image.channels * image.height * (image.width // 2 + 1)
     of_all = channels * (2 * CLASS_SUM * labels + SAMPLED_VALUES * sampled) + EXAMPLE_NAME * _examples(plan)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 LINES_KEPT = 40
 GRACE_SECONDS = 120.0
 """A child that was told to stop is killed after this time; a run gives its workers `executor.grace_seconds`."""
-BEFORE_QUOTES = re.compile(r'(\\*)("|$)')
 PREFIX = "atlas: "
 """Begins the message of an error (`cli/main.py`)."""
 
@@ -88,12 +86,3 @@ def _stopped_with_us(child: subprocess.Popen[str]) -> Iterator[None]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
         raise
-
-
-def quoted(key: str, value: str) -> str:
-    """Return an override that sets text, whatever characters it holds.
-
-    In quotes, Hydra's grammar takes a backslash for itself only before a quote, or at the end.
-    """
-    escaped = BEFORE_QUOTES.sub(lambda match: match[1] * 2 + ('\\"' if match[2] else ""), value)
-    return f'{key}="{escaped}"'

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from network_atlas.config.written import override
 from network_atlas.errors import AtlasError, DatasetError
 from network_atlas.rerun.checkpoints import (
     Checkpoint,
@@ -28,7 +29,7 @@ from network_atlas.rerun.checkpoints import (
     plain_checkpoint,
     remove_copies,
 )
-from network_atlas.rerun.children import Codes, Ended, atlas, quoted
+from network_atlas.rerun.children import Codes, Ended, atlas
 from network_atlas.rerun.hooks import Event, Hooks
 from network_atlas.rerun.record import Record
 from network_atlas.store.lease import BUSY, is_gone, lease_files, read_lease
@@ -137,7 +138,7 @@ class Watch:
         self._record.add("started", **facts)
         before, began = self._newest(), time.monotonic()
         try:
-            ended = atlas("run", *self._overrides, quoted("model.weights", copy.path))
+            ended = atlas("run", *self._overrides, override("model.weights", copy.path))
         except KeyboardInterrupt:
             self._record.add("stopped", **facts)
             raise

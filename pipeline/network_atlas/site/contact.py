@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from network_atlas.errors import counted
+from network_atlas.errors import ConfigError, counted
+from network_atlas.site.lettering import fitted, font_for
 from network_atlas.site.packing import columns_of, pictures_by_column
 from network_atlas.site.sheets import see_through
 
@@ -25,16 +26,22 @@ MARGIN_PX = 6
 HEAD_PX = 34
 FOOT_PX = 40
 NAME_PX = 150
-TEXT_PX = 12
+TEXT_PX, HEADING_PX = 12, 16
 PAPER = (250, 250, 250)
 INK = (40, 40, 40)
 FAINT = (110, 110, 110)
 PAGE_SHAPE = math.sqrt(2)
 """Height over width of a page (ISO 216)."""
+PAGE_WIDTH_INCHES = 210 / 25.4
+"""Of an A4 page."""
+PAGE_QUALITY = 92
+"""Of the JPEGs in which a PDF holds its pages."""
 PAGE_COLUMNS = 8
 """Pictures side by side on a page of a PDF."""
 TABLE_SHAPE = 2.0
 """A table that is higher than this many widths is no page, and flows instead."""
+MOST_PIXELS = 500_000_000
+"""Of a sheet or a page: 1.5 GB of memory."""
 CREDITS = "Feature visualization after Olah, Mordvintsev and Schubert (2017)"
 
 
@@ -53,6 +60,7 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160, form: str = "PNG")
     """Return the pictures of atlas rows as one PNG, or as the pages of a PDF (`form`).
 
     Where a unit does not have a variant that others have, its cell in a table is empty.
+    Raises ConfigError for a sheet, or a page, of more than MOST_PIXELS.
     """
     variants = columns_of(rows)
     width, height = _table_size(rows, variants, cell_px)
@@ -63,9 +71,30 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160, form: str = "PNG")
     else:
         pages = [_one_page(rows, cell_px)]
     buffer = io.BytesIO()
-    more: dict[str, Any] = {"save_all": True, "append_images": pages[1:]} if form == "PDF" else {}
-    pages[0].save(buffer, format=form, **more)
+    if form == "PDF":
+        first, *others = map(_on_paper, pages)
+        size = {"resolution": first.width / PAGE_WIDTH_INCHES, "quality": PAGE_QUALITY}
+        first.save(buffer, format=form, save_all=True, append_images=others, **size)
+    else:
+        pages[0].save(buffer, format=form)
     return buffer.getvalue()
+
+
+def _on_paper(sheet: Image.Image) -> Image.Image:
+    """Return a sheet with margins that give it the shape of a page."""
+    width = max(sheet.width, math.ceil(sheet.height / PAGE_SHAPE))
+    page = _blank(width, max(sheet.height, round(PAGE_SHAPE * width)))
+    page.paste(sheet, ((width - sheet.width) // 2, 0))
+    return page
+
+
+def _blank(width_px: int, height_px: int) -> Image.Image:
+    if width_px * height_px > MOST_PIXELS:
+        raise ConfigError(
+            f"the sheet would have {width_px:,} x {height_px:,} pixels, of at most {MOST_PIXELS:,}: give a smaller "
+            "--size, fewer --units of each layer, some layers with --layer, or a PDF of several pages"
+        )
+    return Image.new("RGB", (width_px, height_px), PAPER)
 
 
 def _lines(rows: Sequence[Row], columns: int) -> Iterator[_Line]:
@@ -113,15 +142,15 @@ def _pages(rows: Sequence[Row], cell_px: int) -> list[Image.Image]:
 
 
 def _page(lines: Sequence[_Line], rows: Sequence[Row], columns: int, cell_px: int, height_px: int) -> Image.Image:
-    sheet = Image.new("RGB", (_width_px(columns, cell_px), height_px), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
+    sheet = _blank(_width_px(columns, cell_px), height_px)
+    draw = ImageDraw.Draw(sheet)
     top = 0
     for line in lines:
         if line.heading:
-            _write(draw, ImageFont.load_default(TEXT_PX + 4), line.heading, (MARGIN_PX, top + 10), sheet.width)
+            _write(draw, line.heading, (MARGIN_PX, top + 10), sheet.width - 2 * MARGIN_PX, text_px=HEADING_PX, lines=1)
         for column, (name, picture) in enumerate(line.cells):
             left = MARGIN_PX + column * (cell_px + MARGIN_PX)
-            _write(draw, font, name, (left, top + 4), cell_px)
+            _write(draw, name, (left, top + 4), cell_px)
             sheet.paste(_cell(picture, cell_px), (left, top + HEAD_PX))
         top += line.height_px(cell_px)
     _foot(sheet, rows, cell_px)
@@ -135,14 +164,14 @@ def _table_size(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> t
 
 def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.Image:
     step = cell_px + MARGIN_PX
-    sheet = Image.new("RGB", _table_size(rows, variants, cell_px), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
+    sheet = _blank(*_table_size(rows, variants, cell_px))
+    draw = ImageDraw.Draw(sheet)
     for column, variant in enumerate(variants):
-        _write(draw, font, variant, (NAME_PX + column * step, 4), cell_px)
+        _write(draw, variant, (NAME_PX + column * step, 4), cell_px)
     for number, row in enumerate(rows):
         top = HEAD_PX + number * step
         middle = top + cell_px // 2 - TEXT_PX
-        _write(draw, font, row.get("class_name") or row["unit"], (MARGIN_PX, middle), NAME_PX - 2 * MARGIN_PX)
+        _write(draw, row.get("class_name") or row["unit"], (MARGIN_PX, middle), NAME_PX - 2 * MARGIN_PX)
         for variant, picture in pictures_by_column(row).items():
             left = NAME_PX + variants.index(variant) * step
             sheet.paste(_cell(picture, cell_px), (left, top))
@@ -156,9 +185,9 @@ def _foot(sheet: Image.Image, rows: Sequence[Row], cell_px: int) -> None:
     with Image.open(io.BytesIO(first["image"]["bytes"])) as image:
         size = f"{image.width} x {image.height} px, shown at {round(100 * cell_px / max(image.size))} %"
     model = f"{rows[0]['model']}: " if rows[0].get("model") else ""
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
     text = f"{model}{counted(len(rows), 'unit')}; pictures of {size}. {CREDITS}"
-    _write(draw, font, text, (MARGIN_PX, sheet.height - FOOT_PX + 6), sheet.width - 2 * MARGIN_PX, colour=FAINT)
+    corner = MARGIN_PX, sheet.height - FOOT_PX + 6
+    _write(ImageDraw.Draw(sheet), text, corner, sheet.width - 2 * MARGIN_PX, colour=FAINT)
 
 
 def _cell(picture: Row, cell_px: int) -> Image.Image:
@@ -177,22 +206,17 @@ def _cell(picture: Row, cell_px: int) -> Image.Image:
 
 def _write(
     draw: ImageDraw.ImageDraw,
-    font: Any,
     text: str,
     corner: tuple[int, int],
     width_px: int,
     *,
+    text_px: int = TEXT_PX,
+    lines: int = 2,
     colour: tuple[int, int, int] = INK,
 ) -> None:
-    """Write text below and right of a corner, (x, y) in pixels: two lines at most, cut off at the width."""
-    lines: list[str] = [""]
-    for word in text.replace("→", "to").split(" "):  # the font that comes with Pillow has no arrow
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer, font=font) <= width_px or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    for number, line in enumerate(lines[:2]):
-        while line and draw.textlength(line, font=font) > width_px:
-            line = line[:-1]
-        draw.text((corner[0], corner[1] + number * (TEXT_PX + 2)), line, fill=colour, font=font)
+    """Write text below and right of a corner, (x, y) in pixels: so many lines at most, of this width."""
+    text = text.replace("→", "to")  # few fonts have an arrow
+    font = font_for(text, text_px)
+    shown = fitted(text, lambda line: draw.textlength(line, font=font) <= width_px, lines)
+    for number, line in enumerate(shown):
+        draw.text((corner[0], corner[1] + number * (text_px + 2)), line, fill=colour, font=font)

@@ -49,6 +49,12 @@ def _without_end(*values: Any) -> list[Any]:
     return list(values[: last + 1])
 
 
+def _best(examples: Sequence[Row]) -> list[Row]:
+    """Return a unit's best images, each once: by the largest value, or by the mean where there is no such list."""
+    by_kind = [[each for each in examples if each["kind"] == kind] for kind in ("top", "top_mean")]
+    return (by_kind[0] or by_kind[1])[:TOP]
+
+
 def search_script(layers: Iterable[tuple[LayerSpec, Sequence[Row]]]) -> bytes:
     """Return the script with every channel of every layer; rows need `COLUMNS` alone."""
     names: list[tuple[str, str]] = []
@@ -57,7 +63,7 @@ def search_script(layers: Iterable[tuple[LayerSpec, Sequence[Row]]]) -> bytes:
     for spec, rows in layers:
         for row in numbered(rows, spec.channels):
             shown = row["visualizations"][0] if row["visualizations"] else None
-            tops = [each for each in row["examples"] or () if each["kind"] in ("top", "top_mean")][:TOP]
+            tops = _best(row["examples"] or ())
             units.append(
                 _without_end(
                     len(names),

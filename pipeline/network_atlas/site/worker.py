@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import network_atlas
 from network_atlas.analysis.stored_pictures import StoredPictures
 from network_atlas.config.plain import to_plain
 from network_atlas.config.schema import RunConfig
+from network_atlas.config.written import override
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.tasks import SiteTask
 from network_atlas.site.map_and_circuit import circuit_pages, map_pages
@@ -105,24 +105,11 @@ def _model_words(model: Mapping[str, Any]) -> str:
     """Return the overrides that choose the network."""
     if model["source"] == "packaged":
         return f"model={model['name']}"
-    settings = {"name": model["name"], "weights": model["weights"], "seed": model["seed"]}
-    if model["allow_code"]:
-        settings["allow_code"] = "true"
-    if model["arguments"]:
-        settings["arguments"] = _text(model["arguments"])
-    settings |= {f"input.{name}": _text(value) for name, value in model["input"].items()}
-    return " ".join(
-        [f"model={model['source']}", *(shlex.quote(f"model.{name}={value}") for name, value in settings.items())]
-    )
-
-
-def _text(value: Any) -> str:
-    """Return a value as overrides write it: names in mappings have no quotes, and texts have."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_text(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_text, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    settings = {name: model[name] for name in ("name", "weights", "seed")}
+    settings |= {name: model[name] for name in ("allow_code", "arguments") if model[name]}
+    settings |= {f"input.{name}": value for name, value in model["input"].items()}
+    words = (shlex.quote(override(f"model.{name}", value)) for name, value in settings.items())
+    return " ".join([f"model={model['source']}", *words])
 
 
 def put_index(store: Store, layers: Sequence[LayerSpec], manifest: Manifest) -> None:

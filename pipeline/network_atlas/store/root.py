@@ -218,7 +218,7 @@ class Store:
 
     def size(self, path: str) -> int | None:
         """Return a file's size in bytes, or None if there is no file."""
-        info = self._done("look at", path, lambda: self.filesystem.get_file_info(self._full(path)))
+        info = self._done("look at", path, lambda: self._info(path))
         return int(info.size) if info.type == fs.FileType.File else None
 
     def list(self, directory: str) -> list[str]:
@@ -234,6 +234,14 @@ class Store:
         infos = self._done("list", directory, lambda: files_below(self.filesystem, self._full(directory)))
         prefix = len(self.base) + 1
         return [Info(info.path[prefix:], int(info.size), (info.mtime_ns or 0) / 1e9) for info in infos]
+
+    def _info(self, path: str) -> fs.FileInfo:
+        try:
+            return self.filesystem.get_file_info(self._full(path))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # no file can have that name
+                raise
+            return fs.FileInfo(path, fs.FileType.NotFound)
 
     def _full(self, path: str) -> str:
         return f"{self.base}/{path}" if path else self.base

@@ -11,16 +11,16 @@
     if (data) return data;
     await script(`${HOME}assets/search.js`);
     const read = window.ATLAS_SEARCH;
-    const lower = (texts) => texts.map((text) => String(text ?? "").toLowerCase());
+    const lower = (texts) => texts.map((text) => String(text ?? "").normalize().toLowerCase());
     const [labels, words] = [lower(read.labels), lower(read.words)];
-    const layers = read.layers.map(([slug, name]) => ({ slug, name, lower: name.toLowerCase() }));
-    const names = read.examples.map(([id, label]) => `${labels[label]} ${id.toLowerCase()}`);
+    const layers = read.layers.map(([slug, name]) => ({ slug, name, lower: name.normalize().toLowerCase() }));
+    const names = read.examples.map(([id, label]) => `${labels[label]} ${id.normalize().toLowerCase()}`);
     const units = read.units.map((values) => {
       const unit = Object.fromEntries(read.fields.map((field, n) => [field, values[n]]));
       const layer = layers[unit.layer];
       return Object.assign(unit, {
         slug: layer.slug, layerName: layer.name, statusWord: read.words[unit.status], verdictWord: read.words[unit.verdict],
-        first: `${unit.caption ?? ""} ${unit.name ?? ""} ${layer.lower}:${unit.channel}`.toLowerCase(),
+        first: `${unit.caption ?? ""} ${unit.name ?? ""} ${layer.lower}:${unit.channel}`.normalize().toLowerCase(),
         rest: `${words[unit.status]} ${unit.classes.map((label) => labels[label]).join(" ")} ${unit.examples.map((example) => names[example]).join(" ")}`,
       });
     });
@@ -32,7 +32,7 @@
 
   // Units in which every word is found: those by their own name or layer first. A number is a channel's, unless a name has it.
   function find(query, { verdict = "" } = {}) {
-    let text = query.toLowerCase().trim();
+    let text = query.normalize().toLowerCase().trim();
     let wanted = verdict;
     for (const word of [...VERDICTS].reverse()) if (` ${text} `.includes(` ${word} `)) { wanted = word; text = ` ${text} `.replace(` ${word} `, " ").trim(); }
     const words = text.split(/\s+/).filter(Boolean);

@@ -1,5 +1,5 @@
 // The layer page: sorting, filtering, choosing variants and sizes, arrow keys; and which channel is open.
-// All of it stands in the address: #sort=score&least=first&verdict=doubtful&find=dog&picture=1&channel=12
+// All of it stands in the address: #sort=score&least=first&verdict=doubtful&find=dog&picture=channel-&channel=12
 "use strict";
 (() => {
   const layer = window.ATLAS_LAYER;
@@ -16,7 +16,7 @@
   let order = layer.channels.map((channel) => channel.channel);
 
   // ---- the address
-  const FIELDS = { sort: "channel", least: "", verdict: "", from: "", to: "", find: "", picture: "0" };
+  const FIELDS = { sort: "channel", least: "", verdict: "", from: "", to: "", find: "", picture: layer.columns[0] };
 
   function address() {
     return new URLSearchParams(location.hash.slice(1));
@@ -48,7 +48,7 @@
   // ---- values
   function value(channel, key) {
     if (key === "channel") return channel.channel;
-    const column = layer.columns[Number(control("picture")?.value || 0)];
+    const column = columnShown();
     const shown = channel.pictures.find((each) => each.column === column) || (channel.single ? undefined : channel.pictures[0]);
     if (key === "verdict") return shown && shown.picture_verdict ? WORDS.indexOf(shown.picture_verdict) : null;
     if (key in channel.numbers) return channel.numbers[key];
@@ -59,7 +59,7 @@
   }
 
   function matches(channel, words) {
-    const text = [channel.channel, channel.unit, channel.className || "", channel.name || "", channel.description || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").toLowerCase();
+    const text = [channel.channel, channel.unit, channel.className || "", channel.name || "", channel.description || "", channel.status, channel.verdict || "", ...(channel.classes || []).map((each) => each.label)].join(" ").normalize().toLowerCase();
     const isNumber = (word) => /^\d+$/.test(word);
     return words.every((word) => (isNumber(word) && !channel.className ? String(channel.channel) === word : text.includes(word)));
   }
@@ -69,7 +69,7 @@
     const least = control("least").getAttribute("aria-pressed") === "true";
     const ascending = SMALLEST_FIRST.includes(key) !== least;
     control("least").textContent = ascending ? "↑" : "↓";
-    const words = control("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = control("find").value.normalize().toLowerCase().split(/\s+/).filter(Boolean);
     const [from, to] = ["from", "to"].map((name) => (control(name).value === "" ? null : Number(control(name).value)));
     const wanted = control("verdict").value;
     const known = new Map(layer.channels.map((channel) => [channel.channel, value(channel, key)]));
@@ -94,7 +94,11 @@
     }
     const filtered = words.length || from !== null || to !== null || wanted;
     control("found").textContent = filtered ? `${order.length} of ${layer.channels.length} shown` : "";
-    showColumn(layer.columns[Number(control("picture")?.value || 0)]);
+    showColumn(columnShown());
+  }
+
+  function columnShown() {
+    return control("picture")?.value ?? layer.columns[0];
   }
 
   let shownColumn = layer.columns[0];
@@ -104,9 +108,19 @@
     for (const channel of layer.channels) cellOf.get(channel.channel).firstElementChild.replaceWith(ATLAS.tile(layer, channel, column));
   }
 
+  // What an address names stays when the atlas is made again: a channel's number does, that of another unit may not.
+  function nameOf(number) {
+    const channel = byChannel.get(number);
+    return channel.single ? number : channel.unit;
+  }
+
+  function named(text) {
+    return /^\d+$/.test(text) ? byChannel.get(Number(text)) : layer.channels.find((channel) => !channel.single && channel.unit === text);
+  }
+
   // The links of the cells hold the choice, so that going back from a channel leads to the same grid.
   function link() {
-    for (const [channel, cell] of cellOf) cell.href = `#${ATLAS.hashWith({ channel })}`;
+    for (const [channel, cell] of cellOf) cell.href = `#${ATLAS.hashWith({ channel: nameOf(channel) })}`;
   }
 
   // ---- the view of one channel
@@ -149,7 +163,7 @@
   }
 
   function go(channel) {
-    if (channel !== undefined) location.replace(`#${ATLAS.hashWith({ channel })}`);
+    if (channel !== undefined) location.replace(`#${ATLAS.hashWith({ channel: nameOf(channel) })}`);
   }
 
   const title = document.title;
@@ -158,9 +172,11 @@
     restore();
     arrange();
     link();
-    const number = address().get("channel");
-    const channel = number !== null && /^\d+$/.test(number) ? byChannel.get(Number(number)) : undefined;
+    const name = address().get("channel");
+    const channel = name === null ? undefined : named(name);
     asked = null;
+    if (channel && !channel.single) history.replaceState(null, "", `#${ATLAS.hashWith({ channel: channel.unit })}`);
+    if (name !== null && !channel) control("found").textContent = `This atlas has no channel or unit ${name} of this layer.`;
     if (channel) open(channel);
     else if (view.open) view.close();
   }
@@ -192,7 +208,7 @@
     if (event.altKey || event.ctrlKey || event.metaKey || control("zoom").open) return;
     if (!view.open) { moveInGrid(event); return; }
     if (/^(INPUT|SELECT|PRE)$/.test(event.target.tagName)) return;
-    const current = Number(address().get("channel"));
+    const current = named(address().get("channel") ?? "")?.channel;
     if (event.key === "ArrowLeft") go(neighbour(current, -1));
     if (event.key === "ArrowRight") go(neighbour(current, 1));
   }

@@ -116,7 +116,7 @@
 
   // The label that was looked for, or else the commonest.
   function nameOf(cell) {
-    const match = wanted && cell.labels.find(([label]) => label.toLowerCase().includes(wanted));
+    const match = wanted && cell.labels.find(([label]) => label.normalize().toLowerCase().includes(wanted));
     return (match || cell.labels[0])[0];
   }
 
@@ -139,8 +139,8 @@
   }
 
   function fits(cell) {
-    return cell.labels.some(([label]) => label.toLowerCase().includes(wanted)) ||
-      cell.examples.some((example) => example.label.toLowerCase().includes(wanted));
+    return cell.labels.some(([label]) => label.normalize().toLowerCase().includes(wanted)) ||
+      cell.examples.some((example) => example.label.normalize().toLowerCase().includes(wanted));
   }
 
   // Moving. The middle stays on the map.
@@ -401,7 +401,7 @@
   }
 
   function look() {
-    wanted = find.value.trim().toLowerCase();
+    wanted = find.value.trim().normalize().toLowerCase();
     const matches = map.levels[map.levels.length - 1].cells.filter(fits).length;
     document.getElementById("matched").textContent = wanted ? `${counted(matches, "cell")} of the finest grid` : "";
     redraw();

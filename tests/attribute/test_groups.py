@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from network_atlas.attribute.groups import two_groups
 
@@ -56,6 +57,15 @@ def test_one_example_apart_is_no_group() -> None:
     assert groups is not None
     assert np.bincount(groups.labels).tolist() == [8, 1]
     assert not groups.apart
+
+
+@pytest.mark.parametrize("noise", [1e-16, 1e-12, 1e-9, 1e-7])
+def test_nothing_is_said_of_vectors_that_differ_by_rounding(noise: float) -> None:
+    """Behind a layer of one channel, or one that outweighs the others, all vectors have one direction."""
+    generator = np.random.default_rng(4)
+    direction = generator.standard_normal(60)
+    strengths = generator.exponential(size=(9, 1))
+    assert two_groups(strengths * (direction + noise * generator.standard_normal((9, 60)))) is None
 
 
 def test_nothing_is_said_of_few_or_empty_vectors() -> None:

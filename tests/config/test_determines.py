@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.run.inputs import assemble_task
 from network_atlas.run.prepare import Prepared, check_settings, prepare
 from network_atlas.run.record import record_plan
-from network_atlas.store.results import Done
+from network_atlas.store.results import RUN_FILE, Done
 
 KNOWN = {SCAN, LAYOUT, PRIOR, OPTIMIZE, ATTRIBUTE, ASSEMBLE, HASHED, NOTHING}
 
@@ -191,3 +192,17 @@ def test_a_root_refuses_other_settings_of_the_same_recipe_and_no_further_recipes
             check_settings(prepared.store, tiny(*now))
     else:
         check_settings(prepared.store, tiny(*now))
+
+
+def test_a_root_of_an_older_version_is_taken_with_settings_that_it_did_not_know(
+    tiny: Callable[..., RunConfig],
+) -> None:
+    prepared = prepare(tiny(), measured=False)
+    record_plan(prepared)
+    record = json.loads(prepared.store.read(RUN_FILE))
+    for path in ("optimize.transform.views", "dataset.max_pixels"):
+        del record["fixed"][path]
+    prepared.store.write(RUN_FILE, json.dumps(record).encode())
+    check_settings(prepared.store, tiny())
+    with pytest.raises(RootMismatchError, match="max_pixels: "):
+        check_settings(prepared.store, tiny("dataset.max_pixels=5000"))

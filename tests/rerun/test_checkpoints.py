@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,62 @@ def test_a_file_that_is_shorter_than_it_was_is_not_copied(tmp_path: Path) -> Non
     assert list((tmp_path / "copies").iterdir()) == []
 
 
+def write_index(folder: Path, second: bytes = b"22") -> str:
+    """Write a checkpoint in two files, and return a pattern for its index."""
+    write(folder, "model-1.bin", b"1")
+    write(folder, "model-2.bin", second, seconds=4)
+    write(folder, "config.json", b"{}")
+    index = {"metadata": {}, "weight_map": {"a": "model-1.bin", "b": "model-2.bin", "c": "model-1.bin"}}
+    write(folder, "model.bin.index.json", json.dumps(index).encode(), seconds=1)
+    return f"{folder}/*.index.json"
+
+
+def test_an_index_is_one_checkpoint_with_the_files_that_it_names(tmp_path: Path) -> None:
+    pattern = write_index(tmp_path)
+    (before,), _ = list_checkpoints(pattern)
+    assert before.size_bytes == (tmp_path / "model.bin.index.json").stat().st_size + 3
+    assert before.changed_ns == (10**9 + 4) * 10**9
+    write(tmp_path, "model-2.bin", b"33", seconds=5)
+    (after,), _ = list_checkpoints(pattern)
+    assert complete([after], {before.path: before}, frozenset()) == []
+    with pytest.raises(DatasetError, match="changes"):
+        copied(before, pattern, tmp_path / "copies")
+
+
+def test_the_copy_of_an_index_names_the_copies_of_its_files(tmp_path: Path) -> None:
+    """So that other files behind the same index are another content, and equal ones are kept once."""
+    copies = tmp_path / "copies"
+    made = []
+    for second in (b"22", b"33"):
+        pattern = write_index(tmp_path, second)
+        (checkpoint,), _ = list_checkpoints(pattern)
+        made.append(copied(checkpoint, pattern, copies))
+        names = json.loads(Path(made[-1].path).read_bytes())["weight_map"]
+        assert [(copies / names[weight]).read_bytes() for weight in "abc"] == [b"1", second, b"1"]
+        assert hashlib.sha256(Path(made[-1].path).read_bytes()).hexdigest() == made[-1].sha256
+    assert made[0].sha256 != made[1].sha256
+    assert len(list(copies.iterdir())) == 5
+    remove_copies(copies, keep=[made[1].path])
+    kept = {path.read_bytes() for path in copies.iterdir()}
+    assert kept == {b"1", b"33", Path(made[1].path).read_bytes()}
+
+
+def test_an_index_whose_file_is_missing_is_not_copied(tmp_path: Path) -> None:
+    pattern = write_index(tmp_path)
+    (tmp_path / "model-1.bin").unlink()
+    (checkpoint,), _ = list_checkpoints(pattern)
+    with pytest.raises(DatasetError, match=r"names the file 'model-1\.bin', which is not beside it"):
+        copied(checkpoint, pattern, tmp_path / "copies")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 1}', '{"weight_map": {"a": "../up.bin"}}', "\x00"])
+def test_another_json_file_is_copied_as_it_is(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "one.json", text.encode())
+    (checkpoint,), _ = list_checkpoints(f"{tmp_path}/one.json")
+    assert Path(copied(checkpoint, f"{tmp_path}/one.json", tmp_path / "copies").path).read_text() == text
+
+
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[int]:
     with s3_bucket() as port:
@@ -105,3 +162,9 @@ def test_checkpoints_on_s3_are_found_marked_and_copied(bucket: int, tmp_path: Pa
     (checkpoint,) = complete(now, {}, marked)
     assert (checkpoint.name, len(now)) == ("2.pt", 2)
     assert Path(copied(checkpoint, pattern, tmp_path).path).read_bytes() == b"second"
+    store.write("parts/0.pt", b"part")
+    store.write("parts/pt.index.json", b'{"weight_map": {"a": "0.pt"}}')
+    pattern = uri(bucket, "bucket/runs/parts/*.json")
+    (checkpoint,), _ = list_checkpoints(pattern)
+    names = json.loads(Path(copied(checkpoint, pattern, tmp_path).path).read_bytes())["weight_map"]
+    assert (tmp_path / names["a"]).read_bytes() == b"part"

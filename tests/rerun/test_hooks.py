@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -67,6 +69,29 @@ def test_a_command_that_fails_or_takes_too_long_is_said(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "COMMAND_SECONDS", 0.05)
     (problem,) = Hooks(drift="exec sleep 10").tell("drift", {})
     assert "timed out" in problem
+
+
+def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
+    """It holds the command's output open, which is not the command's end."""
+    os.mkfifo(gate := tmp_path / "gate")
+    hooks = Hooks(success=f"(read _ < '{gate}'; echo too late) & echo failed >&2; exit 3")
+    (problem,) = hooks.tell("success", {})
+    assert problem.endswith("ended with code 3: failed")
+    gate.write_text("go\n")
+
+
+def test_a_command_that_takes_too_long_is_killed_with_what_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    os.mkfifo(gate := tmp_path / "gate")
+    held = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
+    monkeypatch.setattr(module, "COMMAND_SECONDS", 0.3)
+    (problem,) = Hooks(drift=f"sleep 1000 > '{gate}'; true").tell("drift", {})
+    assert "timed out" in problem
+    ready, _, _ = select.select([held], [], [], 60)
+    assert ready, "a process that the command started still holds the gate"
+    assert os.read(held, 1) == b""
+    os.close(held)
 
 
 def test_a_webhook_is_tried_again_while_its_server_is_away(server: Server) -> None:

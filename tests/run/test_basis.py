@@ -93,6 +93,22 @@ def test_a_setting_is_named_with_both_values(finished: Path, tiny: Tiny, overrid
     assert in_groups(why(tiny(override, "store.allow_changes=true"))) == [state]
 
 
+def test_settings_that_an_older_version_did_not_know_are_named_only_where_nothing_else_changed(
+    finished: Path, tiny: Tiny
+) -> None:
+    (basis,) = (finished / "basis").iterdir()
+    record = json.loads(basis.read_bytes())
+    del record["settings"]["optimize.coarse"]
+    basis.write_text(json.dumps(record))
+    assert in_groups(why(tiny())) == ["reused      conv1 to conv3 (3 layers)"]
+    changed_too = in_groups(why(tiny("optimize.steps=5", "store.allow_changes=true")))
+    assert changed_too == ["recomputed  conv1 to conv3 (3 layers, pictures only): optimize.steps: 4 -> 5"]
+    for file in (finished / "visualizations").rglob("*.parquet"):
+        file.unlink()
+    (line,) = in_groups(why(tiny()))
+    assert line.endswith("or a setting counts that the snapshot's version did not have: optimize.coarse")
+
+
 def test_the_number_format_is_named(finished: Path, tiny: Tiny) -> None:
     (line,) = in_groups(why(tiny("optimize.dtype=bfloat16", "store.allow_changes=true")))
     assert line.startswith("recomputed  conv1 to conv3 (3 layers, pictures only): ")

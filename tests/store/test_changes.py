@@ -37,6 +37,8 @@ FIRST = Manifest(
         ({"upstream": {"conv1": "x", "fc": "z"}}, "fc added; conv2 removed"),
         ({"config": {"optimize.steps": 5, "model.weights": "a"}}, "settings: optimize.steps"),
         ({"config": {"model.weights": "a", "new": None}}, "settings: new, optimize.steps"),
+        ({"config": {**FIRST.config, "optimize.coarse": 0.5, "dataset.views": 1}, "version": "0.2"},
+         "network-atlas 0.1 -> 0.2"),  # settings that 0.1 did not know
         ({"version": "0.2"}, "network-atlas 0.1 -> 0.2"),
         ({"files": (file("examples/2"), file("visualizations/1", rows=6))},
          "other examples, or the same in other spans"),

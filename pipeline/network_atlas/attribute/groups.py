@@ -26,6 +26,8 @@ CLOUDS = 400
 """Clouds of one piece that the examples are compared with."""
 RARE = 0.0025
 """Groups are apart if no more than this share of the clouds is divided as well: none of 400."""
+SAME = 1e-5
+"""Vectors of length 1 that differ by less are one: A is computed from gradients in single precision."""
 ROUNDS = 10
 """Rounds of k-means; a dozen vectors settle in two or three."""
 
@@ -56,7 +58,7 @@ def two_groups(vectors: Float64[NDArray[np.float64], "examples channels"]) -> Gr
     if len(vectors) < FEWEST or not np.isfinite(lengths).all() or not (lengths > 0).all():
         return None
     rows = _on_axes(vectors / lengths[:, None])
-    if not rows.any():
+    if not rows.size:
         return None
     labels, index = _divided(rows[None])
     _, indices = _divided(_of_one_piece(rows))
@@ -67,9 +69,10 @@ def two_groups(vectors: Float64[NDArray[np.float64], "examples channels"]) -> Gr
 
 
 def _on_axes(rows: Float64[NDArray[np.float64], "rows channels"]) -> Float64[NDArray[np.float64], "rows axes"]:
-    """Return the rows around their mean, along their principal axes: as many columns as rows, or fewer."""
+    """Return the rows, of length 1, around their mean, along their principal axes: fewer columns than rows."""
     left, sizes, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    kept: NDArray[np.float64] = (left * sizes)[:, sizes > 1e-9 * max(float(sizes[0]), 1e-300)]
+    axes = min(int((sizes > SAME).sum()), len(rows) - 1)
+    kept: NDArray[np.float64] = (left * sizes)[:, :axes]
     return kept
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,6 +65,21 @@ def list_files(root: str) -> tuple[DataFile, ...]:
             name = info.path[len(fixed) :].lstrip("/") or info.base_name
             files[info.path] = DataFile(root, info.path, name, int(info.size), int(info.mtime_ns or 0))
     return tuple(sorted(files.values(), key=lambda file: file.name))
+
+
+def find_beside(file: DataFile, names: Sequence[str]) -> tuple[DataFile, ...]:
+    """Return the files of these names in another's folder; those that are not there are left out.
+
+    Raises DatasetError when the folder can't be looked at.
+    """
+    filesystem, _ = opened_root(file.root)
+    path, name = (text[: len(text) - len(os.path.basename(file.path))] for text in (file.path, file.name))
+    infos = [_info(filesystem, path + each, file.root) for each in names]
+    return tuple(
+        DataFile(file.root, info.path, name + info.base_name, int(info.size), int(info.mtime_ns or 0))
+        for info in infos
+        if info.type == fs.FileType.File
+    )
 
 
 @lru_cache(maxsize=16)

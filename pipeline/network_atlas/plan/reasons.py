@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from network_atlas.config.newer import in_common
 from network_atlas.config.plain import differences
 from network_atlas.errors import counted
 from network_atlas.layers import FORM, ModelFacts
@@ -109,7 +110,7 @@ def _reason(
         text = _named(up_to[0]) if up_to else _of_the_model(before, now)
         return Reason(layer=name, state="recomputed", text=text, changed=up_to, missing=missing)
     texts = [text for what in missing for text in (_of_scan if what == "scan" else _of_pictures)(before, now)]
-    text = "; ".join(dict.fromkeys(texts)) or "files are missing or damaged, or an earlier run left them out"
+    text = "; ".join(dict.fromkeys(texts)) or _otherwise(before, now)
     return Reason(layer=name, state="recomputed", text=text, missing=missing)
 
 
@@ -172,7 +173,13 @@ def _settings(before: Basis, now: Basis, prefixes: tuple[str, ...]) -> list[str]
     old, new = (
         {path: value for path, value in basis.settings.items() if path.startswith(prefixes)} for basis in (before, now)
     )
-    return differences(old, new)
+    return differences(in_common(old, new), in_common(new, old))
+
+
+def _otherwise(before: Basis, now: Basis) -> str:
+    new = [path for path in now.settings if path not in before.settings]
+    version = f", or a setting counts that the snapshot's version did not have: {_listed(new)}" if new else ""
+    return f"files are missing or damaged, or an earlier run left them out{version}"
 
 
 def _listed(lines: Sequence[str]) -> str:

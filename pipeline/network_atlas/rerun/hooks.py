@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import signal
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import IO, Any, Literal
 from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -73,15 +76,38 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def _run(command: str, data: bytes) -> Iterator[str]:
     try:
-        done = subprocess.run(  # noqa: S602 - the user's own command, as cron and make take it
-            command, shell=True, input=data, capture_output=True, timeout=COMMAND_SECONDS, check=False
-        )
+        code, said = _ended(command, data)
     except (OSError, subprocess.TimeoutExpired) as error:
         yield f"hook {command!r}: {error}"
         return
-    if done.returncode:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-500:]
-        yield f"hook {command!r} ended with code {done.returncode}" + (f": {said}" if said else "")
+    if code:
+        yield f"hook {command!r} ended with code {code}" + (f": {said}" if said else "")
+
+
+def _ended(command: str, data: bytes) -> tuple[int, str]:
+    """Run a command of the shell; return its exit code, and the end of what it said.
+
+    What takes too long is killed, with all that it started.
+    """
+    # Files, not pipes: what the command leaves running in the background would hold a pipe open.
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        given.write(data)
+        given.seek(0)
+        process = subprocess.Popen(  # noqa: S602 - the user's own command, as cron and make take it
+            command, shell=True, stdin=given, stdout=out, stderr=errors, start_new_session=True
+        )
+        try:
+            code = process.wait(COMMAND_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return code, _end_of(errors) or _end_of(out)
+
+
+def _end_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()[-500:]
 
 
 def _post(address: str, data: bytes) -> Iterator[str]:

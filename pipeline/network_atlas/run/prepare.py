@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from network_atlas.config.determines import fixed_settings
+from network_atlas.config.newer import in_common
 from network_atlas.config.paths import with_absolute_paths
 from network_atlas.config.plain import differences
 from network_atlas.config.priors import AUTO, NONE, PACKAGED, RECIPE, TRAINED, DenoiserPrior
@@ -185,7 +186,8 @@ def check_settings(store: Store, config: RunConfig) -> None:
     before = read_run_file(store)
     if before is None or config.store.allow_changes:
         return
-    changed = differences(*_comparable(before["fixed"], fixed_settings(config)))
+    old, new = _comparable(before["fixed"], fixed_settings(config))
+    changed = differences(in_common(old, new), in_common(new, old))
     if changed:
         listed = "\n  ".join(changed)
         raise RootMismatchError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from network_atlas.config.newer import in_common
 from network_atlas.errors import counted
 from network_atlas.store.manifest import Manifest
 
@@ -24,7 +25,7 @@ class Changes:
     layers: int
     """Layers of the newer one."""
     settings: tuple[str, ...]
-    """Dotted paths of settings that differ."""
+    """Dotted paths of settings that differ; not those that one of the versions did not know."""
     dataset: bool
     """Whether the lists of examples are others, span by span: by id, label, order, or where the spans are cut."""
     rescanned: tuple[str, ...]
@@ -59,13 +60,14 @@ def changes(before: Manifest, after: Manifest) -> Changes:
     old, new = before.upstream, after.upstream
     known = {file.path for file in before.files}
     examples = [{file.path for file in manifest.under("examples")} for manifest in (before, after)]
-    paths = dict.fromkeys([*after.config, *before.config])
+    settings = in_common(before.config, after.config), in_common(after.config, before.config)
+    paths = dict.fromkeys([*settings[1], *settings[0]])
     return Changes(
         recomputed=tuple(layer for layer in new if layer in old and new[layer] != old[layer]),
         added=tuple(layer for layer in new if layer not in old),
         removed=tuple(layer for layer in old if layer not in new),
         layers=len(new),
-        settings=tuple(path for path in paths if before.config.get(path, ...) != after.config.get(path, ...)),
+        settings=tuple(path for path in paths if settings[0].get(path, ...) != settings[1].get(path, ...)),
         dataset=examples[0] != examples[1],
         rescanned=tuple(
             layer for layer in new if new[layer] == old.get(layer) and before.scan_of(layer) != after.scan_of(layer)

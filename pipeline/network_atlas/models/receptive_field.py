@@ -28,6 +28,8 @@ from network_atlas.layers import LayerSpec, ReceptiveField
 from network_atlas.models.capture import capture
 from network_atlas.models.first_pass import example_input, failures_named
 
+FIELD_ALGORITHM = 2
+"""Raise this number when the same layer gets another field: a root's stored fields are measured anew then."""
 IMAGES = 2
 """Generated images per position."""
 POSITIONS = 5

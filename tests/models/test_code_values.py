@@ -63,6 +63,7 @@ FUNCTION = "def act(x):\n    return x"
 COUNT = {
     "a number": {"code": "SCALE = FACTOR\ndef act(x):\n    return x * SCALE"},
     "a mapping": {"code": "SETTINGS = {'scale': FACTOR}\ndef act(x):\n    return x * SETTINGS['scale']"},
+    "an array": {"code": "import numpy\nMASK = numpy.full(4, FACTOR)\ndef act(x):\n    return x * float(MASK[0])"},
     "a tensor": {"code": "MASK = torch.full((1,), FACTOR)\ndef act(x):\n    return x * MASK"},
     "an attribute of a class": {
         "code": "class Settings:\n    scale = FACTOR\ndef act(x):\n    return x * Settings.scale"
@@ -131,6 +132,10 @@ DO_NOT_COUNT = {
         "code": "class Act:\n    calls = FACTOR\ndef act(x):\n    Act.calls += 1\n    return x",
     },
     "a logger": {"code": "LOG = logging.getLogger(str(FACTOR))\ndef act(x):\n    LOG.debug('')\n    return x"},
+    "an object of a package": {
+        "code": "from rich.console import Console\nCONSOLE = Console(width=int(FACTOR))\n"
+        "def act(x):\n    CONSOLE.is_terminal\n    return x"
+    },
     "what builds the network": {"code": f"PATH = f'/{{FACTOR}}'\n{FUNCTION}", "init": "assert PATH"},
 }
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dis
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
 
+import numpy as np
 from torch import nn
 
-from network_atlas.models.code import identity, is_own, place_of
+from network_atlas.models.code import identity, is_own, is_standard, place_of
 
 ENTRANCES = ("forward", "__call__")
 """Methods that run though no code names them."""
@@ -22,6 +23,8 @@ FROM_MODULE = ("LOAD_GLOBAL", "LOAD_NAME")
 OF_OBJECT = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM")
 ASSIGNED = ("STORE_GLOBAL", "DELETE_GLOBAL")
 TAKE_A_NAME = (*FROM_MODULE, *OF_OBJECT, *ASSIGNED, "STORE_ATTR", "IMPORT_NAME")
+
+ARRAYS = np.ndarray | np.generic
 
 Space = ModuleType | type
 """What has names: a module, or a class."""
@@ -97,7 +100,7 @@ class _Reached:
         elif isinstance(value, type):
             self._add_name(path, value)
             self._add_class(value)
-        elif not path.rpartition(".")[2].startswith("__"):
+        elif _is_value(value) and not path.rpartition(".")[2].startswith("__"):
             self.values[path] = value
             self._add_class(type(value))
 
@@ -143,6 +146,12 @@ class _Reached:
                 self.add(path, sys.modules.get(name))
             elif name in function.__globals__:
                 self.add(path, function.__globals__[name])
+
+
+def _is_value(value: object) -> bool:
+    """Say whether an object counts: of installed packages, consoles and the like change with the machine."""
+    module = type(value).__module__
+    return is_standard(module) or is_own(module) or isinstance(value, nn.Module | Mapping | Sequence | ARRAYS)
 
 
 def _path(space: Space) -> str:

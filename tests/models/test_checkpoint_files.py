@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -154,6 +155,48 @@ def test_an_infinite_weight_is_refused_and_an_infinite_mask_is_not(tmp_path: Pat
     torch.save(model.state_dict() | {"2.bias": torch.full((5,), torch.inf)}, tmp_path / "weights.pth")
     with pytest.raises(ModelError, match=r"holds infinity in '2\.bias'"):
         load_checkpoint(model, str(tmp_path / "weights.pth"))
+
+
+def test_a_weight_that_is_infinite_in_the_models_type_is_refused(tmp_path: Path) -> None:
+    state = network().state_dict()
+    state["2.weight"] = state["2.weight"].double() * 1e200
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(ModelError, match=r"holds infinity in '2\.weight'"):
+        load_checkpoint(network(), str(tmp_path / "weights.pth"))
+
+
+@pytest.mark.parametrize("name", ["optimizer", "grads", "exp_avg", "momentum_buffer"])
+def test_other_numbers_of_each_weight_are_no_weights(name: str, tmp_path: Path) -> None:
+    state = network().state_dict()
+    others = {key: torch.zeros_like(value) for key, value in state.items()}
+    torch.save({name: others, "weights of mine": state}, tmp_path / "weights.pth")
+    assert same(loaded(tmp_path / "weights.pth", network(1)), state)
+    torch.save({"epoch": 3, name: others}, tmp_path / "weights.pth")
+    with pytest.raises(ModelError, match=rf"holds no weights.*'{name}'"):
+        load_checkpoint(network(), str(tmp_path / "weights.pth"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "a pointer of Git LFS.*git lfs pull"),
+        (b"\n<!DOCTYPE html><html>404</html>", "a page of HTML.*download it again"),
+        (gzip.compress(b"weights"), "gzip.*gunzip"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"\x93NUMPY\x01\x00", "one array of NumPy"),
+        (b"GGUF\x03\x00\x00\x00", "GGUF"),
+    ],
+)
+def test_a_file_that_is_something_else_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(ModelError, match=rf"weights\.pth' is .*{message}"):
+        load_checkpoint(network(), str(tmp_path / "weights.pth"))
+
+
+def test_another_archive_says_what_it_holds(tmp_path: Path) -> None:
+    np.savez(tmp_path / "weights.npz", first=np.zeros(3))
+    with pytest.raises(ModelError, match=r"torch\.save did not write: it holds 'first\.npy'"):
+        load_checkpoint(network(), str(tmp_path / "weights.npz"))
 
 
 @pytest.mark.parametrize("left_out", ["encoder.weight", "decoder.weight"])

@@ -227,6 +227,31 @@ def test_a_box_holds_every_pixel_that_moves_its_position_or_is_not_given(tiny: C
         assert measured[name].receptive_field is not None, name
 
 
+class Unpooled(nn.Module):
+    """Puts the largest value of each window back where it was; the other positions are zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.pool = nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2, return_indices=True)
+        self.unpool, self.last = nn.MaxUnpool2d(2), nn.Conv2d(8, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pooled, places = self.pool(self.conv(images))
+        return self.last(self.unpool(pooled, places))
+
+
+def test_a_position_of_max_unpooling_sees_its_whole_window(tiny: Callable[..., RunConfig]) -> None:
+    torch.manual_seed(0)
+    config = tiny("model.input.height=32", "model.input.width=32", "model.input.resize=32").model
+    model, checked = Unpooled().eval(), Checked()
+    facts = model_facts(model, config)
+    check_fields(model, facts.layers, config, checked, pixels=20)
+    assert checked.wrong == []
+    measured = {layer.name: layer for layer in with_receptive_fields(model, facts.layers, config.input)}
+    for name in ("unpool", "last"):  # two positions see the same pixels, so no box moves with the position
+        assert (measured[name].receptive_field_px, measured[name].receptive_field) == (4, None)
+
+
 def test_a_field_is_what_has_a_gradient(tiny: Callable[..., RunConfig]) -> None:
     torch.manual_seed(0)
     config = tiny("model.input.height=96", "model.input.width=128", "model.input.resize=128").model

@@ -162,3 +162,58 @@ def test_other_faults_of_our_own_refuse_the_model_without_blaming_it(
     monkeypatch.setattr(trace, "TIMED_CONTRASTS", None)
     with pytest.raises(ModelError, match=r"^network_atlas itself failed .*trace.*please report"):
         model_facts(Flips().eval(), tiny().model)
+
+
+class Between(nn.Module):
+    """A convolution, a layer that a function makes of its output, and a head that reads plain values again."""
+
+    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), nn.ReLU()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(images)
+        read = self.function(self, maps)
+        return maps + read if read.shape == maps.shape else maps
+
+
+def in_vmap(network: nn.Module, maps: Tensor) -> Tensor:
+    return torch.vmap(network.act)(maps)
+
+
+def in_gradient(network: nn.Module, maps: Tensor) -> Tensor:
+    return torch.func.grad(lambda values: network.act(values).square().sum())(maps)
+
+
+def sparse(network: nn.Module, maps: Tensor) -> Tensor:
+    return network.act(maps.to_sparse()).to_dense()
+
+
+def nested(network: nn.Module, maps: Tensor) -> Tensor:
+    return network.act(torch.nested.as_nested_tensor(maps)).to_padded_tensor(0.0)
+
+
+def without_values(network: nn.Module, maps: Tensor) -> Tensor:
+    network.act(maps.to("meta"))
+    return maps
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (in_vmap, "its output is made inside of torch.vmap or another transform of torch.func"),
+        (in_gradient, "its output is made inside of torch.vmap or another transform of torch.func"),
+        (sparse, "its output is a tensor in the layout torch.sparse_coo"),
+        (nested, "its output is a nested tensor"),
+        (without_values, "its output lies on the device 'meta' and has no values"),
+    ],
+)
+def test_a_layer_whose_values_cant_be_read_is_refused_for_what_it_returns(
+    function: Callable[[nn.Module, Tensor], Tensor], reason: str, tiny: Callable[..., RunConfig]
+) -> None:
+    facts = model_facts(Between(function).eval(), tiny().model)
+    assert facts.unsupported["act"].startswith(reason)
+    assert {layer.name for layer in facts.layers} >= {"conv"}
+    assert not [why for why in facts.unsupported.values() if "network_atlas itself" in why]

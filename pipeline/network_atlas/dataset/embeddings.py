@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from network_atlas.config.dataset import DatasetConfig
 from network_atlas.errors import DatasetError, counted
 from network_atlas.fingerprints import fingerprint
+from network_atlas.unit_length import unit_length
 
 FILES = ("concepts.npy", "concepts.txt", "image_embeddings.npy", "images.txt")
 Matrix = NDArray[np.floating]
@@ -49,7 +50,7 @@ class Embeddings:
                 f"dataset.embeddings: image_embeddings.npy holds {what} for "
                 f"{counted(len(bad), 'image')}, such as {image_ids[bad[0]]!r}; make it again"
             )
-        return _unit(chosen) @ _unit(np.asarray(self.vectors, np.float64)).T
+        return unit_length(chosen) @ unit_length(np.asarray(self.vectors)).T
 
 
 def _bad_rows(vectors: NDArray[np.floating]) -> Iterator[tuple[NDArray[np.int64], str]]:
@@ -60,11 +61,6 @@ def _bad_rows(vectors: NDArray[np.floating]) -> Iterator[tuple[NDArray[np.int64]
     ):
         if is_bad.any():
             yield np.flatnonzero(is_bad), what
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    units: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return units
 
 
 def read_embeddings(config: DatasetConfig) -> Embeddings | None:

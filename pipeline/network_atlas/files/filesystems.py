@@ -10,15 +10,13 @@ file. `network_atlas.files.retries` wraps that, for failures that take longer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from pyarrow import fs
 
-LIST_TRIES = 100
-"""Attempts to list folders that other processes keep making and removing. Each time they must do so in microseconds."""
+from network_atlas.files.retries import while_folders_change
+
 S3_TRIES = 3
 S3_SECONDS = {"connect_timeout": 5.0, "request_timeout": 20.0}
 """Longest wait for a connection, and longest silence while a request is answered. A URI may give other numbers."""
@@ -42,13 +40,7 @@ def files_below(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
     two of its looks, at any depth, even where it may be missing; then all is listed again.
     """
     selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
-    for _ in range(LIST_TRIES):
-        with suppress(FileNotFoundError):
-            return _files(filesystem.get_file_info(selector))
-    return _files(filesystem.get_file_info(selector))
-
-
-def _files(infos: Sequence[fs.FileInfo]) -> list[fs.FileInfo]:
+    infos: list[fs.FileInfo] = while_folders_change(lambda: filesystem.get_file_info(selector))
     return [info for info in infos if info.type == fs.FileType.File]
 
 

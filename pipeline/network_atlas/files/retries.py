@@ -13,6 +13,7 @@ import errno
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
@@ -20,6 +21,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 RETRY_SECONDS = 60.0
 """No new try begins later than this after the first one."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 10.0
+FOLDER_TRIES = 100
+"""Tries in folders that other processes keep making and removing. Each time they must do so within microseconds."""
 
 TRANSIENT_ERRNOS = frozenset(
     {
@@ -105,6 +108,14 @@ def _again(work: Callable[[], _T], *, first: OSError, what: str, seconds: float)
             tries, spent = retrying.statistics["attempt_number"], retrying.statistics["delay_since_first_attempt"]
             error.add_note(f"tried {tries} times in {spent:.0f} s")
         raise
+
+
+def while_folders_change(work: Callable[[], _T]) -> _T:
+    """Return the result of `work`, which is called again at once where a folder comes or goes while it works."""
+    for _ in range(FOLDER_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):
+            return work()
+    return work()
 
 
 def reason(error: BaseException) -> str:

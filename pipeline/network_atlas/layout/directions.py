@@ -14,8 +14,8 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from network_atlas.errors import SelectionError
-from network_atlas.layout.vectors import unit_length
 from network_atlas.plan.directions import most_directions
+from network_atlas.unit_length import unit_length
 
 ROUNDS = 50
 """Rounds of k-means, which settles in fewer, and a tenth of NMF's at most."""

@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
 from network_atlas.config.layout import LayoutConfig
-from network_atlas.layout.vectors import unit_length
+from network_atlas.unit_length import unit_length
 
 Name = tuple[str, bool]
 """An image, and whether the vector is that at its drawn position: see `layout.vectors`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int32
+from jaxtyping import Float32, Int32
 from numpy.typing import NDArray
 
 from network_atlas.layers import LayerSpec
@@ -64,13 +64,3 @@ def read_vectors(store: Store, paths: Iterable[str], layer: LayerSpec) -> Vector
 def _matrix(shards: Sequence[dict[str, Any]], name: str, layer: LayerSpec) -> Matrix:
     parts = [shard[name].values.reshape(-1, layer.channels) for shard in shards]
     return np.concatenate(parts).astype(np.float32, copy=False)
-
-
-def unit_length(
-    vectors: Float[NDArray[np.floating[Any]], "vectors channels"],
-) -> Float64[NDArray[np.float64], "vectors channels"]:
-    """Return vectors scaled to length 1; those of zeros stay as they are."""
-    values = vectors.astype(np.float64, copy=False)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    units: Float64[NDArray[np.float64], "vectors channels"] = values / np.where(lengths > 0, lengths, 1.0)
-    return units

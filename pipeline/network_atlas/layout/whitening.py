@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
-from network_atlas.layout.vectors import unit_length
+from network_atlas.unit_length import unit_length
 
 
 def shrunk_second_moment(

@@ -44,7 +44,7 @@ def load_checkpoint(model: nn.Module, path: str) -> None:
     if not fitting:
         raise ModelError(_differences(sets, expected, f"checkpoint {path!r}", type(model).__name__))
     chosen = _preferred(fitting, path)
-    _check_values(chosen, dict(model.named_parameters(remove_duplicate=False)), path)
+    _check_values(chosen, expected, dict(model.named_parameters(remove_duplicate=False)), path)
     _check_shared(chosen, expected, path)
     log.info("%s: loaded the weights of %s", path, chosen.label)
     # Only counters of training steps and further names of a weight can be missing; every other key was compared.
@@ -67,12 +67,18 @@ def _preferred(fitting: Sequence[WeightSet], path: str) -> WeightSet:
     return first
 
 
-def _check_values(weights: WeightSet, parameters: Mapping[str, object], path: str) -> None:
-    """Raise ModelError where a weight holds NaN or, if it is learned, infinity: all outputs behind it would."""
+def _check_values(
+    weights: WeightSet, expected: Mapping[str, object], parameters: Mapping[str, object], path: str
+) -> None:
+    """Raise ModelError where a weight holds NaN or, if it is learned, infinity: all outputs behind it would.
+
+    In the model's type, in which large numbers of another type may be infinite.
+    """
     for name, value in weights.values.items():
         if not isinstance(value, Tensor):
             continue
-        numbers = _comparable(value)
+        own = expected[name]
+        numbers = value.to(own.dtype) if isinstance(own, Tensor) and own.is_floating_point() else _comparable(value)
         held = "NaN" if bool(numbers.isnan().any()) else "infinity" if bool(numbers.isinf().any()) else ""
         if held == "NaN" or (held and name in parameters):  # masks of attention are made of infinities
             raise ModelError(

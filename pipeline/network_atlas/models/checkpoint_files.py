@@ -25,6 +25,18 @@ SAFETENSORS = b"\0{"
 """The eighth and ninth byte: the end of the length of the header, and the header, which is JSON."""
 TORCH = (b"PK", b"\x80")
 """How a file of torch.save begins: it is a zip archive, or was pickled before torch 1.6."""
+FOREIGN = {
+    b"version https://git-lfs": "a pointer of Git LFS in the place of the file; fetch it with: git lfs pull",
+    b"<": "a page of HTML or XML, as a failed download leaves; download it again",
+    b"\x1f\x8b": "compressed by gzip; unpack it with: gunzip",
+    b"\x89HDF": "in the format HDF5, as Keras writes; save the weights by torch.save",
+    b"\x93NUMPY": "one array of NumPy; save the weights by name with torch.save",
+    b"GGUF": "in the format GGUF, whose weights are quantized; give the weights from which it was made",
+}
+"""How files begin that stand where a checkpoint should, and what to do."""
+LONGEST_START = max(map(len, FOREIGN))
+PICKLED = "data.pkl"
+"""The name, in any folder, of what torch.save keeps in its archive beside the tensors."""
 BLOCKED = r"Unsupported (?:global: GLOBAL|class) (\S+)"
 """Torch's words about what it does not load safely."""
 
@@ -41,22 +53,21 @@ def read_checkpoint(path: str) -> object:
         )
     try:
         with open(path, "rb") as file:
-            start = file.read(9)
+            start = file.read(LONGEST_START)
     except OSError as error:
         raise ModelError(f"checkpoint {path!r} can't be read: {error.strerror}") from error
-    if start[7:] == SAFETENSORS or (path.endswith(".safetensors") and not start.startswith(TORCH)):
+    if start[7:9] == SAFETENSORS or (path.endswith(".safetensors") and not start.startswith(TORCH)):
         return _read_safetensors(path)
     if start.lstrip()[:1] == b"{":
         return _read_index(path)
+    foreign = next((what for begin, what in FOREIGN.items() if start.lstrip().startswith(begin)), "")
+    if foreign:
+        raise ModelError(f"checkpoint {path!r} is {foreign}.")
     return _read_torch(path)
 
 
 def _read_torch(path: str) -> object:
-    if _is_script(path):
-        raise ModelError(
-            f"checkpoint {path!r} is a TorchScript archive, which holds code. Save its weights alone: "
-            "torch.save(torch.jit.load(path).state_dict(), other_path)."
-        )
+    _check_archive(path)
     try:
         # An open file, since torch goes by the suffix, too.
         with _safe_values(), open(path, "rb") as file:
@@ -86,13 +97,25 @@ def _safe_values() -> AbstractContextManager[object]:
     return torch.serialization.safe_globals(values)
 
 
-def _is_script(path: str) -> bool:
-    """Say whether a file is what torch.jit.save writes: a state dict has no file of constants."""
+def _check_archive(path: str) -> None:
+    """Raise ModelError for a zip archive that torch.save did not write."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
+            names = archive.namelist()
     except (zipfile.BadZipFile, OSError):
-        return False  # torch says what is wrong with it
+        return  # an older file, or torch says what is wrong with it
+    held = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in held:  # a state dict has no file of constants
+        raise ModelError(
+            f"checkpoint {path!r} is a TorchScript archive, which holds code. Save its weights alone: "
+            "torch.save(torch.jit.load(path).state_dict(), other_path)."
+        )
+    if PICKLED not in held:
+        shown = f"it holds {', '.join(map(repr, names[:3]))}" if names else "it is empty"
+        raise ModelError(
+            f"checkpoint {path!r} is an archive that torch.save did not write: {shown}. Unpack it, or save the state "
+            "of the model again: torch.save(model.state_dict(), path)."
+        )
 
 
 def _read_safetensors(path: str) -> Mapping[str, object]:

@@ -3,7 +3,8 @@
 The user's own code is hashed by modules: the one that defines the class, and those of the user's that it imports,
 transitively, so that a helper in another file counts. Code of an installed package is hashed by the package's version
 and the source of the class. Code of torch and the standard library is not hashed. What has no source (typed into an
-interpreter) is hashed by its bytecode. Comments, docstrings and the layout of the source do not count.
+interpreter) is hashed by its bytecode. Comments, docstrings and the layout of the source do not count. A function that
+`functools.wraps` renamed counts as what it is and as what it is called.
 """
 
 from __future__ import annotations
@@ -49,22 +50,55 @@ def code_hash(target: object) -> str:
     return fingerprint(parts) if any(parts) else ""
 
 
-def is_standard(module: str | None) -> bool:
-    """Say whether a module is torch's, the standard library's or this package's: its code is not hashed."""
-    return (module or "").partition(".")[0] in STANDARD
+def is_standard(*modules: str | None) -> bool:
+    """Say whether modules are torch's, the standard library's or this package's: their code is not hashed."""
+    return all((module or "").partition(".")[0] in STANDARD for module in modules)
+
+
+def is_own(module: str | None) -> bool:
+    """Say whether a module is the user's own: neither standard nor of an installed package."""
+    file = _file_of(module or "")
+    return not is_standard(module) and not (file and _is_installed(file))
+
+
+def place_of(target: type | FunctionType) -> tuple[str, str]:
+    """Return the module that defines a class or function and its qualified name there, whatever it was renamed to."""
+    if isinstance(target, type):
+        return target.__module__, target.__qualname__
+    return target.__globals__.get("__name__", target.__module__), target.__code__.co_qualname
+
+
+def identity(target: type | FunctionType) -> object:
+    """Return what tells a definition from all others of its module: its qualified name, or its bytecode.
+
+    Lambdas of a module all have the same name; so have definitions of which a condition lets one stand.
+    """
+    module, name = place_of(target)
+    file = _file_of(module)
+    alike = name.endswith("<lambda>") or (file is not None and name in _conditional(file))
+    return list(_bytecode(target, set())) if alike else name
 
 
 def _definition_hash(target: type | FunctionType) -> str:
-    if is_standard(target.__module__):
+    module, name = place_of(target)
+    called = target.__module__, target.__qualname__
+    hashes = [_hash_in(module, target, name)]
+    if called != (module, name):
+        wrapped = inspect.unwrap(target)
+        hashes.append(_hash_in(called[0], wrapped if isinstance(wrapped, FunctionType) else target, called[1]))
+    return fingerprint(hashes) if len(hashes) > 1 and any(hashes) else hashes[0]
+
+
+def _hash_in(module: str, target: type | FunctionType, name: str) -> str:
+    """Return the hash of a definition that has a name in a module."""
+    if is_standard(module):
         return ""
-    file = _file_of(target.__module__)
+    file = _file_of(module)
     if file is None:
-        return fingerprint(target.__qualname__, list(_bytecode(target, set())))
+        return fingerprint(name, list(_bytecode(target, set())))
     if _is_installed(file):
-        return fingerprint(target.__qualname__, _version(target.__module__), _source(target))
-    # Lambdas of a module all have the same name, so their bytecode tells them apart.
-    which = list(_bytecode(target, set())) if target.__name__ == "<lambda>" else target.__qualname__
-    return fingerprint(which, sorted(_modules(target.__module__, file).items()))
+        return fingerprint(name, _version(module), _source(target))
+    return fingerprint(identity(target), sorted(_modules(module, file).items()))
 
 
 def _file_of(module: str) -> Path | None:
@@ -83,7 +117,9 @@ def _version(module: str) -> str:
 
 def _source(target: type | FunctionType) -> str:
     try:
-        return _parsed(textwrap.dedent(inspect.getsource(target)))[0]
+        # By its code, since `inspect` looks for what a function wraps.
+        text = inspect.getsource(target if isinstance(target, type) else target.__code__)
+        return _parsed(textwrap.dedent(text))[0]
     except (OSError, TypeError, SyntaxError):  # compiled, made at run time, or inside of an expression
         return ""
 
@@ -128,6 +164,30 @@ def _parsed(source: str) -> tuple[str, Imports]:
     return ast.unparse(tree), tuple(imports)
 
 
+@functools.lru_cache(maxsize=512)
+def _conditional(file: Path) -> frozenset[str]:
+    """Return the qualified names of a source's classes and functions that are defined on a condition."""
+    try:
+        tree = ast.parse(file.read_bytes().decode("utf-8-sig"))
+    except (UnicodeDecodeError, SyntaxError):  # an extension module, or another encoding
+        return frozenset()
+    return frozenset(_names_on_condition(tree, "", on_condition=False))
+
+
+def _names_on_condition(node: ast.AST, path: str, *, on_condition: bool) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = path + child.name
+            inside = "." if isinstance(child, ast.ClassDef) else ".<locals>."
+            below = list(_names_on_condition(child, name + inside, on_condition=False))
+            yield from below
+            methods = [each for each in below if "<locals>" not in each.removeprefix(name)]
+            if on_condition or (isinstance(child, ast.ClassDef) and methods):  # another method makes another class
+                yield name
+        elif isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from _names_on_condition(child, path, on_condition=True)
+
+
 def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     first = node.body[0] if node.body else None
     return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
@@ -167,7 +227,7 @@ def _bytecode(target: type | FunctionType | CodeType, seen: set[int]) -> Iterato
         yield from _bytecode(target.__code__, seen)
         for name in target.__code__.co_names:
             value = target.__globals__.get(name)
-            if isinstance(value, type | FunctionType) and _file_of(value.__module__) is None:
+            if isinstance(value, type | FunctionType) and _file_of(place_of(value)[0]) is None:
                 yield from _bytecode(value, seen)
     else:
         yield target.co_code.hex() + repr(target.co_names)

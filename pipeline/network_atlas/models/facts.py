@@ -158,6 +158,8 @@ def _form_problem(seen: Seen) -> str:
         return VARIES
     if seen.calls > 1 and seen.name == OUTPUT:
         return f"the model runs itself: {seen.calls} times in one forward pass"
+    if seen.unreadable:
+        return f"its output {seen.unreadable}"
     if seen.shape is None or seen.shape_of_few is None:
         return _returns_problem(seen) if seen.returns else "does not run in every forward pass"
     shape, few = (_images_first(sizes, seen.batch_axis) for sizes in (seen.shape, seen.shape_of_few))

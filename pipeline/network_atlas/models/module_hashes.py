@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import FORM
-from network_atlas.models.code import code_hash, is_standard
+from network_atlas.models.code import code_hash, is_own, is_standard, place_of
+from network_atlas.models.code_values import enclosed, global_values, held
 
 IGNORED_BUFFERS = ("num_batches_tracked",)
 """Counts training steps; evaluation never reads it."""
@@ -62,6 +63,7 @@ class ModuleHashes:
         self._alone: dict[nn.Module, str] = {}
         self._forms: dict[nn.Module, str] = {}
         self._classes: dict[type, str] = {}
+        self._values_of_classes: dict[type, list[object]] = {}
         self._objects: dict[int, tuple[object, object]] = {}
         self._own: frozenset[nn.Module] = frozenset()
 
@@ -115,11 +117,11 @@ class ModuleHashes:
         if module not in self._forms:
             code = self.code(type(module))
             hooks = [self.run_by(hook) for name in HOOKS for hook in vars(module)[name].values()]
-            enclosed = self._of_class(type(module), self._setting)
+            bound = self._of_class(type(module))
             settings = self._settings(module, private=bool(code))
             name = type(module).__qualname__
             self._forms[module] = fingerprint(
-                name, code, hooks, module.extra_repr(), settings, *([enclosed] if enclosed else ())
+                name, code, hooks, module.extra_repr(), settings, *([bound] if bound else ())
             )
         return self._forms[module]
 
@@ -177,40 +179,55 @@ class ModuleHashes:
     def _bound(self, target: object, inner: Inner) -> Iterator[object]:
         """Yield the values that a function holds beside its code: its closure, defaults, object, first arguments."""
 
-        def content(value: object) -> object:
-            is_own = isinstance(value, nn.Module) and value in self._own
-            return type(value).__qualname__ if is_own else inner(value)
-
         if isinstance(target, partial):
             yield from self._bound(target.func, inner)
             given = (*target.args, *target.keywords.values())  # plain ones count with the code
-            yield from (content(value) for value in given if not isinstance(value, SETTINGS))
+            yield from (self._content(value, inner) for value in given if not isinstance(value, SETTINGS))
         elif isinstance(target, MethodType):
             yield from self._bound(target.__func__, inner)
-            yield content(target.__self__)
-        elif isinstance(target, FunctionType) and not is_standard(target.__module__):
-            yield from (content(value) for value in _enclosed(target))
+            yield self._content(target.__self__, inner)
+        elif isinstance(target, FunctionType) and not is_standard(target.__module__, place_of(target)[0]):
+            yield from (self._content(value, inner) for value in enclosed(target))
             for defaults in (target.__defaults__, target.__kwdefaults__):
-                yield content(defaults) if defaults else None
+                yield self._content(defaults, inner) if defaults else None
+            yield self._globals(target, inner) or None
         elif callable(wrapped := getattr(target, "__wrapped__", None)):
-            yield content(wrapped)  # of functools.lru_cache
+            yield self._content(wrapped, inner)  # of functools.lru_cache
         elif not isinstance(target, FUNCTIONS):
-            yield content(target)
+            yield self._content(target, inner)
 
-    def _of_class(self, kind: type, inner: Inner) -> list[object]:
-        """Return the values that enclose a class's methods: those of the function that made the class."""
-        functions = (
-            (base.__qualname__, name, value)
+    def _content(self, value: object, inner: Inner) -> object:
+        is_part = isinstance(value, nn.Module) and value in self._own
+        return type(value).__qualname__ if is_part else inner(value)
+
+    def _globals(self, target: type | FunctionType, inner: Inner) -> list[object]:
+        """Return what a class or function reads from modules; nothing where the user's version stands for it."""
+        values = {} if self._version else global_values(target)
+        found = [(name, self._content(value, inner)) for name, value in values.items()]
+        return [(name, content) for name, content in found if content is not None]
+
+    def _of_class(self, kind: type) -> list[object]:
+        """Return the values with which the methods of a class run."""
+        if kind not in self._values_of_classes:
+            self._values_of_classes[kind] = []  # for what refers to itself
+            self._values_of_classes[kind] = [*self._of_methods(kind), *self._globals(kind, self._setting)]
+        return self._values_of_classes[kind]
+
+    def _of_methods(self, kind: type) -> Iterator[object]:
+        """Yield what encloses a class's methods (the function that made it), and methods that were put into it."""
+        methods = (
+            (base, name, value)
             for base in kind.__mro__
-            if not is_standard(base.__module__)
             for name, value in vars(base).items()
             if isinstance(value, FunctionType)
         )
-        return [
-            (base, name, [inner(each) for each in enclosed])
-            for base, name, value in functions
-            if (enclosed := [each for each in _enclosed(value) if not isinstance(each, type)])
-        ]
+        for base, name, value in methods:
+            module, path = place_of(value)
+            if is_own(module) and (module, path) != (base.__module__, f"{base.__qualname__}.{name}"):
+                yield (base.__qualname__, name, self.run_by(value))
+            elif not is_standard(base.__module__):
+                values = [each for each in enclosed(value) if not isinstance(each, type)]
+                yield from [(base.__qualname__, name, [self._setting(each) for each in values])] if values else []
 
     def _object(self, value: object, inner: Inner) -> object:
         """Return an object of any kind as it is hashed."""
@@ -229,29 +246,10 @@ class ModuleHashes:
             return None
         if id(value) not in self._objects:
             self._objects[id(value)] = (value, kind.__qualname__)  # for what refers to itself
-            state = {name: held for name, held in _held(value) if name not in WITHOUT_MEANING}
-            content = (kind.__qualname__, self.code(kind), self._of_class(kind, inner), inner(state))
+            state = {name: kept for name, kept in held(value) if name not in WITHOUT_MEANING}
+            content = (kind.__qualname__, self.code(kind), self._of_class(kind), inner(state))
             self._objects[id(value)] = (value, fingerprint(content))
         return self._objects[id(value)][1]
-
-
-def _enclosed(function: FunctionType) -> Iterator[object]:
-    """Yield the values that a function takes from the functions around it."""
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            if name != "__class__":  # of super()
-                yield cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-
-
-def _held(value: object) -> Iterator[tuple[str, object]]:
-    """Yield the attributes of an object by name."""
-    yield from getattr(value, "__dict__", {}).items()
-    slots = [vars(base).get("__slots__", ()) for base in type(value).__mro__]
-    for name in (name for names in slots for name in ((names,) if isinstance(names, str) else names)):
-        if not name.startswith("__") and hasattr(value, name):
-            yield name, getattr(value, name)
 
 
 def content_names(name: str, module: nn.Module, *, children: bool = True) -> frozenset[str]:

@@ -12,6 +12,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from network_atlas.errors import ModelError, did_you_mean
@@ -62,6 +63,22 @@ def described_output(value: object) -> str:
     names = [name for name in named_tensors(value) if name]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return type(value).__name__ + (f": {', '.join(names[:SHOWN])}{more}" if names else "")
+
+
+def unreadable(tensor: Tensor) -> str:
+    """Say in words why the values of a tensor can't be read one by one, and what to do; '' where they can."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return (
+            "is made inside of torch.vmap or another transform of torch.func, which shows a module one image at a "
+            "time or other values; call the module on the whole batch"
+        )
+    if tensor.is_nested:
+        return "is a nested tensor, whose rows have sizes of their own; pad them to one size"
+    if tensor.layout is not torch.strided:
+        return f"is a tensor in the layout {tensor.layout}, not one of plain values; end the module with to_dense()"
+    if tensor.is_meta:
+        return "lies on the device 'meta' and has no values; compute it on the images' device"
+    return ""
 
 
 class _Picked:

@@ -12,15 +12,21 @@ on a diagonal of the map, where rows and columns that changed places could not b
 
 Where something mixes all positions, as squeeze-and-excitation does, a little gradient reaches every pixel. There the
 square counts that holds most of the gradient (the effective receptive field; Luo, Li, Urtasun and Zemel 2016).
+
+Max-unpooling puts each value on one position of its window, and zeros on the others, which give no gradient although
+they see the window as well. While fields are measured, each value is added to all of its window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from network_atlas.config.schema import InputConfig
 from network_atlas.errors import ModelError
@@ -28,6 +34,8 @@ from network_atlas.layers import LayerSpec, ReceptiveField
 from network_atlas.models.capture import capture
 from network_atlas.models.first_pass import example_input, failures_named
 
+FIELD_ALGORITHM = 2
+"""Raise this number when the same layer gets another field: a root's stored fields are measured anew then."""
 IMAGES = 2
 """Generated images per position."""
 POSITIONS = 5
@@ -38,6 +46,9 @@ MOST = 0.95
 """Of the gradient along each axis: what lies outside is too faint to see in a crop."""
 FARTHEST = 0.75
 """Part of the input that may lie between a position's place and the middle of a gradient that is everywhere."""
+
+UNPOOLING = {functional.max_unpool1d: 3, functional.max_unpool2d: 4}
+"""Functions whose results are measured over whole windows, with the number of axes where images come first."""
 
 Ends = tuple[int, int]
 """First pixel and end, exclusive."""
@@ -105,9 +116,24 @@ def _read(model: nn.Module, layers: Sequence[LayerSpec], images: Tensor, number:
         row, column = _measured(layer)[number]
         read[layer.name] = (maps[:, :, row, column] * torch.randn(layer.channels, generator=generator)).sum()
 
-    with torch.enable_grad(), capture(model, layers, receive, stop=True) as run:
+    with torch.enable_grad(), _WholeWindows(), capture(model, layers, receive, stop=True) as run:
         run(images * 1.0)  # not the leaf itself: a model may change its input in place
     return read
+
+
+class _WholeWindows(TorchFunctionMode):
+    """Adds the values of max-unpooling to their whole windows while it is entered."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one function of torch's."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func in UNPOOLING and result.ndim == UNPOOLING[func]:
+            pooled = args[0] if args else kwargs["input"]
+            return result + functional.interpolate(pooled, size=result.shape[2:], mode="nearest")
+        return result
 
 
 def _measured(layer: LayerSpec) -> list[tuple[int, int]]:

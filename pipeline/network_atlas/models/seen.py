@@ -35,6 +35,8 @@ class Seen:
     """Which of the module's calls in a pass this is, counted from 1 in the order in which they finish."""
     calls: int = 0
     """Of the module in one forward pass."""
+    unreadable: str = ""
+    """Why the values of what it returns can't be read, if they can't."""
     returns: str = ""
     """What it returns, in words, where that holds no single tensor."""
     shape: torch.Size | None = None

@@ -27,7 +27,7 @@ from network_atlas.models.batches import changed_companions
 from network_atlas.models.capture import tensor_of
 from network_atlas.models.first_pass import BATCH, CHECKPOINT, example_input, failures_named
 from network_atlas.models.frozen.recording import recorded
-from network_atlas.models.outputs import described_output
+from network_atlas.models.outputs import described_output, unreadable
 from network_atlas.models.prepared import to_channels_last
 from network_atlas.models.seen import Seen, Stopped, Trace, hooked, unseen
 
@@ -103,7 +103,7 @@ def _compare_values(model: nn.Module, images: Tensor, seen: Sequence[Seen], trac
 
     def first(entry: Seen, output: object) -> None:
         trace.order.append(entry)
-        tensor = tensor_of(entry.module, output)
+        tensor = _readable(entry, output)
         if tensor is None:
             entry.returns = described_output(output)
         else:
@@ -114,13 +114,13 @@ def _compare_values(model: nn.Module, images: Tensor, seen: Sequence[Seen], trac
             entry.values_of_last = _some_values(tensor.select(entry.batch_axis, -1)) if has_images else None
 
     def again(entry: Seen, output: object) -> None:
-        tensor = tensor_of(entry.module, output)
+        tensor = _readable(entry, output)
         if tensor is not None and entry.values is not None:
             entry.is_random = _differ(entry.values, _some_values(tensor), SAME)
         entry.values = None
 
     def among_others(entry: Seen, output: object) -> None:
-        tensor = tensor_of(entry.module, output)
+        tensor = _readable(entry, output)
         if tensor is not None and entry.values_of_last is not None and tensor.shape == entry.shape:
             entry.depends_on_others = _differ(
                 entry.values_of_last, _some_values(tensor.select(entry.batch_axis, 0)), ALIKE
@@ -131,6 +131,14 @@ def _compare_values(model: nn.Module, images: Tensor, seen: Sequence[Seen], trac
         with hooked(seen, receive) as called:
             model(batch)
         trace.note_calls(called, seen)
+
+
+def _readable(entry: Seen, output: object) -> Tensor | None:
+    """Return the tensor that a module's output is or holds; None where it holds none whose values can be read."""
+    tensor = tensor_of(entry.module, output)
+    if tensor is not None:
+        entry.unreadable = entry.unreadable or unreadable(tensor)
+    return None if entry.unreadable else tensor
 
 
 def _some_values(tensor: Tensor) -> Tensor:
@@ -179,7 +187,7 @@ def _follow(model: nn.Module, images: Tensor, seen: Sequence[Seen]) -> None:
 
     def receive(entry: Seen, output: object) -> None:
         nonlocal total
-        tensor = tensor_of(entry.module, output)
+        tensor = _readable(entry, output)
         if tensor is None:
             return
         entry.shape_of_few, entry.axes = tensor.shape, tracer.axes(tensor)
@@ -218,7 +226,7 @@ def _reaches(model: nn.Module, leaf: Tensor, entry: Seen) -> bool:
 
     def receive(entry: Seen, value: object) -> None:
         nonlocal output
-        output = tensor_of(entry.module, value)
+        output = _readable(entry, value)
         raise Stopped
 
     with torch.enable_grad(), hooked([entry], receive), contextlib.suppress(Stopped):

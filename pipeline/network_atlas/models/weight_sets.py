@@ -37,6 +37,8 @@ PROGRESS_WORDS = frozenset(
 """Words in the names of single numbers that training scripts save beside the weights: `global_step`, `best_acc1`."""
 NORMALIZATION = ("mean", "std")
 """Last parts of the keys of a module that normalizes images in front of a network."""
+NO_WEIGHTS = re.compile(r"(^|[^a-z])(optim(izer)?s?|grad(ient)?s?|exp_avg|momentum)([^a-z]|$)", re.IGNORECASE)
+"""Words in the names of mappings that may have the keys and shapes of weights and are other numbers."""
 LONGEST = 8
 """Bytes of a number of NumPy's that torch has too, complex ones left out."""
 AVERAGED = frozenset({"ema", "swa", "avg", "averaged", "shadow"})
@@ -58,8 +60,7 @@ class WeightSet:
     @property
     def rank(self) -> int:
         """Return the order of preference, where several sets fit: trained 0, of an unusual name 1, averaged 2."""
-        words = {word for part in self.path for word in re.split(r"[^a-z]+", part.lower())}
-        if words & AVERAGED:
+        if any(words_of(part) & AVERAGED for part in self.path):
             return 2
         return 0 if USUAL_NAMES.issuperset(self.path) else 1
 
@@ -79,8 +80,13 @@ def weight_sets(raw: object, path: tuple[str, ...] = ()) -> Iterator[WeightSet]:
     if any(isinstance(value, Tensor) for value in values.values()):
         yield WeightSet(path, values)
     for key, value in named.items():
-        if key not in values:
+        if key not in values and not NO_WEIGHTS.search(key):
             yield from weight_sets(value, (*path, key))
+
+
+def words_of(name: str) -> frozenset[str]:
+    """Return the words in a name, in small letters."""
+    return frozenset(re.split(r"[^a-z]+", name.lower())) - {""}
 
 
 def _as_tensor(value: object) -> object:
@@ -265,8 +271,8 @@ def _is_progress(name: str, value: object) -> bool:
     """Say whether an entry that the model does not have says how far a training was, and not what was learned."""
     if _is_optional(name):
         return True
-    words = {word for word in re.split(r"[^a-z]+", name.lower()) if word}
-    return "." not in name and isinstance(value, Tensor) and value.numel() == 1 and bool(words & PROGRESS_WORDS)
+    is_number = "." not in name and isinstance(value, Tensor) and value.numel() == 1
+    return is_number and bool(words_of(name) & PROGRESS_WORDS)
 
 
 def _is_optional(name: str) -> bool:

@@ -28,7 +28,7 @@ from network_atlas.errors import ConfigError, CorruptShardError, RootMismatchErr
 from network_atlas.layers import LayerSpec, ModelFacts, receptive_field_of_row
 from network_atlas.models.facts import batch_difference, model_facts
 from network_atlas.models.load import load_model
-from network_atlas.models.receptive_field import with_receptive_fields
+from network_atlas.models.receptive_field import FIELD_ALGORITHM, with_receptive_fields
 from network_atlas.pictures.generators import users_generator
 from network_atlas.plan.directions import too_many
 from network_atlas.plan.learned import generator_name
@@ -231,7 +231,10 @@ def _recipe(path: str) -> str | None:
 
 
 def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
-    """Return the rows that the last run wrote about layers, by layer and upstream hash; none if they can't be read."""
+    """Return the rows that the last run wrote about layers, by layer and upstream hash; none if they can't be read.
+
+    Those whose fields were measured in another way are left out.
+    """
     if not store.exists(LAYERS_FILE):
         return {}
     try:
@@ -240,7 +243,8 @@ def _known_receptive_fields(store: Store) -> dict[object, dict[str, Any]]:
         log.warning("%s; measuring receptive fields anew", error)
         return {}
     # With the upstream hash: a layer of the same name may now see more or less of the input.
-    return {(row["layer"], row["upstream"]): row for row in rows}
+    current = [row for row in rows if row.get("receptive_field_algorithm") == FIELD_ALGORITHM]
+    return {(row["layer"], row["upstream"]): row for row in current}
 
 
 def _measured(store: Store, model: nn.Module, plan: Plan, config: RunConfig) -> Plan:

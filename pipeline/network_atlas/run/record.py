@@ -16,6 +16,7 @@ from network_atlas.config.priors import TRAINED
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import processor_features
 from network_atlas.models.first_pass import BATCH
+from network_atlas.models.receptive_field import FIELD_ALGORITHM
 from network_atlas.plan.calibration import calibration_keys
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.plan import Plan
@@ -107,6 +108,7 @@ def _layer_row(layer: LayerPlan) -> dict[str, object]:
         "tokens": spec.tokens,
         "receptive_field_px": spec.receptive_field_px,
         "receptive_field": asdict(spec.receptive_field) if spec.receptive_field else None,
+        "receptive_field_algorithm": FIELD_ALGORITHM,
         "upstream": layer.upstream,
         "selected": len(layer.channels),
     }

@@ -26,15 +26,13 @@ from pyarrow import fs
 
 from network_atlas.errors import StoreError
 from network_atlas.files.filesystems import files_below, open_filesystem
-from network_atlas.files.retries import is_transient, reason, with_retries
+from network_atlas.files.retries import is_transient, reason, while_folders_change, with_retries
 
 STAGING = ".staging"
 HASHED_BYTES = 4 << 20
 """Bytes that are read and hashed at a time."""
 READ_WHOLE_BYTES = 1_000_000
 """Smaller files on an object store are read in one request: requests for footer and columns would take longer."""
-FOLDER_TRIES = 100
-"""Attempts to create a folder that another process keeps removing. Each time it must do so within microseconds."""
 STAGING_SECONDS = 3600
 """Staging files older than this are left from killed writers: no writer takes this long for one file."""
 REMEDIES = {
@@ -261,13 +259,13 @@ def in_its_folder(path: str, work: Callable[[], _T]) -> _T:
 
     It is created again if another process removes it meanwhile, as `Store.delete` does with empty folders.
     """
-    for _ in range(FOLDER_TRIES):
-        # makedirs itself raises FileExistsError if the folder disappears between its two checks.
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            return work()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    return work()
+
+    def made() -> _T:
+        # Raises FileExistsError itself if the folder disappears between its two checks.
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return work()
+
+    return while_folders_change(made)
 
 
 def _whole(file: pa.NativeFile) -> bytes:

@@ -52,6 +52,7 @@ LAYERS = table_schema(
             ),
             "the box of the input that a position sees; null for tokens, vectors, and fields too large to measure",
         ),
+        field("receptive_field_algorithm", pa.int32(), "number of the way in which the two fields were measured"),
         field("upstream", pa.string(), "hash of everything that determines the layer's output"),
         field("selected", pa.int32(), "channels that the sweep selects"),
     ],

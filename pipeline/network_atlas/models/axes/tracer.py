@@ -92,7 +92,7 @@ class AxisTracer(TorchDispatchMode):
         faults = [self.fault(tensor) for tensor in _tensors(args)]
         if any(known is not None for known in before):
             arguments = _arguments(func, args, kwargs or {})
-            for output in _tensors((result,)):
+            for output in (tensor for tensor in _tensors((result,)) if not tensor.is_nested):  # those have no sizes
                 try:
                     after = axes_after(func._schema.name, arguments, output, self.axes)
                 except Exception as error:  # our own fault: it must not end the model's pass

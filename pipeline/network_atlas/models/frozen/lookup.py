@@ -28,10 +28,12 @@ def look_up(values: Array, table: Array, into: Array) -> None:
 def scale_by(gradient: Array, values: Array, slopes: Array, into: Array) -> None:
     """Set `into` to `gradient` times the entries of `slopes`, (65536,) float32, for `values`; rounded to the nearest.
 
-    All but the slopes are (values,) uint16. Loops of one step each, so that all but the look-up itself are vectorized.
+    All but the slopes are (values,) uint16. What is not a number stays so: the bits that would carry into its sign are
+    zero in bfloat16, and in what processors return for none. The look-up has a loop of its own, so that the other is
+    vectorized.
     """
-    products = np.empty(STRIP, np.float32)
-    bits, factors = products.view(np.uint32), np.empty(STRIP, np.float32)
+    factors, products = np.empty(STRIP, np.float32), np.empty(STRIP, np.float32)
+    bits = products.view(np.uint32)
     for start in range(0, values.shape[0], STRIP):
         these, given = values[start : start + STRIP], gradient[start : start + STRIP]
         results = into[start : start + STRIP]
@@ -40,10 +42,6 @@ def scale_by(gradient: Array, values: Array, slopes: Array, into: Array) -> None
             factors[i] = slopes[these[i]]
         for i in range(count):
             bits[i] = np.uint32(given[i]) << np.uint32(16)
-        for i in range(count):
             products[i] *= factors[i]
-        for i in range(count):
-            exact = bits[i]
-            is_number = (exact & np.uint32(0x7FFFFFFF)) <= np.uint32(0x7F800000)
-            even = exact + np.uint32(0x7FFF) + ((exact >> np.uint32(16)) & np.uint32(1))
-            results[i] = (even >> np.uint32(16)) if is_number else np.uint32(0x7FC0)
+            last = (bits[i] >> np.uint32(16)) & np.uint32(1)
+            results[i] = (bits[i] + np.uint32(0x7FFF) + last) >> np.uint32(16)

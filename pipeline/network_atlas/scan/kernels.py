@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.stats.kernels import compiled, inlined
+from network_atlas.compiling import compiled, inlined
 
 BLOCK = 64
 WIDE = 128

@@ -6,12 +6,12 @@ The statistics call them in their `update`; nothing else does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from network_atlas.compiling import compiled, inlined
 
 Array = NDArray[Any]
 Best = tuple[Array, Array, Array]
@@ -20,19 +20,6 @@ Chosen = tuple[Array, Array]
 """Values, each times the sign of its list, and which examples they are of: (examples,)."""
 STRIP = 64
 """Channels that are looked at together: their values on 64 examples are in the first cache."""
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(function: Function) -> Function:
-    """Compile a function on its first call, without the GIL, and keep the code for later processes where possible."""
-    try:
-        return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
-
-
-inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
-"""Compile a function as a part of those that call it."""
 
 
 @compiled

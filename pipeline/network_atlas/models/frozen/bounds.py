@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from network_atlas.models.frozen.calls import Activation, Function, activation_of, input_of
+from network_atlas.models.frozen.calls import Activation, Function
 from network_atlas.models.frozen.convolutions import Kernels
 
 LARGEST = 1e37
@@ -73,14 +73,6 @@ class Bounds:
         known = [bound for bound in bounds if bound is not None]
         if len(known) == len(bounds) == 2 and not keywords:
             self.note(result, ROUNDING * sum(known))
-        return result
-
-    def activation(self, function: Function, arguments: Any, keywords: Any) -> Any:
-        """Return what an activation returns, and note the bound of that."""
-        activation, maps = activation_of(function, arguments, keywords), input_of(arguments, keywords)
-        bound = self.of(maps) if activation is not None and isinstance(maps, Tensor) else None
-        result = function(*arguments, **keywords)
-        self.note(result, activated(bound, activation))
         return result
 
 

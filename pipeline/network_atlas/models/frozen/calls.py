@@ -164,6 +164,11 @@ def activation_of(function: Function, arguments: tuple[Any, ...], keywords: dict
     return describe(*arguments, **given) if arguments else describe(keywords["input"], **given)
 
 
+def is_in_place(function: Function, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    """Say whether a call of `torch.nn.functional.silu` changes its input; calls of other functions: no."""
+    return function is F.silu and bool(keywords.get("inplace", arguments[1] if len(arguments) > 1 else False))
+
+
 def input_of(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Return the first argument of a call, which these functions name `input`."""
     return arguments[0] if arguments else keywords.get("input")

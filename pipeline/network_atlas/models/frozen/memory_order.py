@@ -14,6 +14,11 @@ def order_of(maps: Tensor) -> torch.memory_format:
     return torch.channels_last if is_last else torch.contiguous_format
 
 
+def is_dense(maps: Tensor) -> bool:
+    """Say whether values fill their memory in one of the two orders that `order_of` tells apart."""
+    return maps.is_contiguous(memory_format=order_of(maps))
+
+
 @cache
 def onednn_formats() -> tuple[torch.dtype, ...]:
     """Return the number formats of oneDNN on this processor; none where torch was built without it."""

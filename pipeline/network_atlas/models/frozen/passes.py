@@ -29,6 +29,7 @@ from network_atlas.models.frozen.norms import Normalization
 from network_atlas.models.frozen.packing import is_packed
 from network_atlas.models.frozen.prepared import Frozen, is_fixed
 from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers
+from network_atlas.models.frozen.tables import has_table, tabled
 
 
 class NotAsRecordedError(Exception):
@@ -206,6 +207,19 @@ class FrozenPass(TorchFunctionMode):
             output = norm.forward(maps, followers.activation)
         return self._mark(output, key, followers)
 
+    def _activate(self, function: Function, arguments: Any, keywords: Any) -> Any:
+        activation, maps = calls.activation_of(function, arguments, keywords), calls.input_of(arguments, keywords)
+        if activation is None or not isinstance(maps, Tensor):
+            return function(*arguments, **keywords)
+        bound = self._bounds.of(maps)
+        in_place = calls.is_in_place(function, arguments, keywords)
+        if has_table(maps, activation, in_place=in_place):
+            result = tabled(maps, activation, in_place=in_place)
+        else:
+            result = function(*arguments, **keywords)
+        self._bounds.note(result, activated(bound, activation))
+        return result
+
     def _linear(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
         call = calls.LinearCall(*arguments, **keywords)
         key = id(call.weight)
@@ -258,7 +272,7 @@ _WAYS: dict[Function, Callable[[FrozenPass, Function, Any, Any], Any]] = {
     F.pad: FrozenPass._pad,
     F.linear: FrozenPass._linear,
     **dict.fromkeys(calls.ADDS, lambda run, *call: run._bounds.sum(*call)),
-    **dict.fromkeys(calls.ACTIVATIONS, lambda run, *call: run._bounds.activation(*call)),
+    **dict.fromkeys(calls.ACTIVATIONS, FrozenPass._activate),
     F.multi_head_attention_forward: FrozenPass._attend,
     F.scaled_dot_product_attention: lambda _, function, arguments, keywords: _mix(arguments, keywords),
 }

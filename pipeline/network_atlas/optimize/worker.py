@@ -25,6 +25,7 @@ from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
 from network_atlas.optimize.opened import OpenedModels
+from network_atlas.optimize.slots import views_at_once
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
 from network_atlas.pictures.scan_reader import ScanReader, Starts
@@ -91,7 +92,7 @@ class OptimizeWorker:
             config=replace(config, steps=predecessor.steps) if predecessor else config,
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
-            slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
+            slots=self._slots.setdefault(task.recipe, FittingBatch(self._at_once(config))).at_once,
             pull=self._models.pull(config, task.learned),
             field_px=field_px(config, task.layer, self._config.model.input),
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
@@ -109,6 +110,9 @@ class OptimizeWorker:
             | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
             for picture, readable, result, score in rows
         ]
+
+    def _at_once(self, config: OptimizeConfig) -> int:
+        return views_at_once(config.batch, self._device)
 
     def _matching(self, target: Target, pictures: Sequence[Picture], task: OptimizeTask) -> Matching:
         """Return what pictures are matched with: nothing for recipes that don't ask for it, and in first layers."""

@@ -37,7 +37,9 @@ def test_pieces_cover_every_image_once_in_batches_of_a_fixed_size(count: int) ->
     assert {rows for _, rows in parts} == set(ROWS)
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (3, [4]), (12, [16]), (70, [64, 16]), (131, [64, 64, 4])])
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [1]), (3, [4]), (12, [16]), (32, [32]), (70, [64, 16]), (131, [64, 64, 4])]
+)
 def test_a_gpu_has_a_small_batch_for_a_short_tail(count: int, sizes: list[int]) -> None:
     assert [rows for _, rows in pieces(count, torch.device("cuda"))] == sizes
     assert set(sizes) <= set(ROWS_ON_GPU)

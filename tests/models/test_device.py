@@ -11,7 +11,7 @@ from conftest import INLINE
 from network_atlas.config.compose import compose
 from network_atlas.config.executor import RayConfig
 from network_atlas.errors import ConfigError
-from network_atlas.models.device import use_device
+from network_atlas.models.device import use_device, use_exact_products
 
 
 def ray_config(gpus: float) -> RayConfig:
@@ -39,6 +39,17 @@ def test_worker_with_a_part_of_a_gpu_is_held_to_that_part_of_its_memory(
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
     assert use_device(ray_config(gpus), threads=0) == torch.device("cuda")
     assert asked == held
+
+
+def test_products_in_float32_are_not_rounded_on_a_gpu() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        use_exact_products()
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def test_inline_takes_what_there_is() -> None:

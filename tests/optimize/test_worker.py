@@ -44,7 +44,7 @@ def test_out_of_memory_halves_the_batch_and_is_remembered(tiny: Callable[..., Ru
     prepared = prepare(config)
     tasks: list[OptimizeTask] = prepared.plan.optimize_tasks(set())
     worker = OptimizeWorker(prepared.config, threads=1)
-    assert config.optimize.batch > 4
+    assert worker._at_once(config.optimize) > 4
     receipt = worker.run(tasks[0])
     assert len(receipt.keys) == len(tasks[0].pictures) > 4
     assert worker._slots[""].at_once <= 4

@@ -169,7 +169,7 @@ def test_the_json_has_the_fields_that_the_help_names(
     plan = json.loads(capsys.readouterr().out)
     assert list(plan) == [
         "format", "root", "model", "examples", "layers", "dataset_notices", "passed_over", "stages", "forward_passes",
-        "bytes_written", "naming_seconds", "naturalness_seconds", "price_per_hour", "workers",
+        "bytes_written", "naming_seconds", "naturalness_seconds", "compiled", "price_per_hour", "workers",
     ]  # fmt: skip
     assert [row["workers"] for row in plan["workers"]] == [1, 8, 64]
     for row in plan["workers"]:

@@ -102,6 +102,7 @@ same root, so that a scheduler can refuse a second job for them. --json prints a
   bytes_written      bytes that the missing results add to the root
   naming_seconds     of assemble's seconds, those for names and clarity of all channels of the layers
   naturalness_seconds  of calibrate's seconds, those of the denoiser that says how natural pictures look
+  compiled           sentences about devices on which it was measured whether compiled steps pay (model.compile)
   price_per_hour     executor.price_per_hour, or null
   workers            [{workers, seconds, seconds_at_most, price}] for 1, 8, 64 and executor.workers; timed on a busy
                      machine, seconds may be up to seconds_at_most""",

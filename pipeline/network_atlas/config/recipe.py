@@ -249,8 +249,8 @@ class OptimizeConfig:
     gradient: Literal["plain", "blurred", "laplacian"] = setting(OPTIMIZE)
     """Filter on the gradient before each step; others than 'plain' are only for pixels."""
     dtype: Literal["auto", "float32", "bfloat16"] = setting(HASHED)
-    batch: Positive = setting(NOTHING)
-    """Pictures per forward pass; the number does not change the pictures."""
+    batch: Count = setting(NOTHING)
+    """Views of pictures in a step, which does not change the pictures. 0: 12 on processors, 64 on GPUs."""
     parameterization: Parameterization
     transform: TransformConfig
     regularizers: tuple[Regularizer, ...]

@@ -97,6 +97,9 @@ class ModelConfig:
     frozen: bool = setting(NOTHING)
     """Let convolutions, what follows them, and their gradients run in fewer passes; numbers change by rounding alone.
     False: the network's own code, for a check."""
+    compile: Literal["auto", "never", "always"] = setting(NOTHING, default="auto")
+    """Let torch compile the network's blocks for the steps of pictures; numbers change by rounding alone. 'auto': on a
+    GPU, for large atlases, if that is faster there (`models.steps`)."""
 
 
 @settings

@@ -23,8 +23,8 @@ from network_atlas.models.frozen.freeze import frozen_forward
 ROWS = (4,)
 """On a processor. Maps of so few images are still in the cache when the next layer reads them: EfficientNet-Lite0 takes
 as long for each image as in batches of 8 or 16, forward and backward, with one thread and with two."""
-ROWS_ON_GPU = (1, 4, 16, 64)
-"""A GPU wants large batches, and a tail of a few images should not cost a pass of 64."""
+ROWS_ON_GPU = (1, 4, 16, 32, 64)
+"""A GPU wants large batches, and a tail of a few images should not cost a pass of 64, nor a block of 32 pictures."""
 
 
 def sizes_for(device: torch.device) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,19 @@ Receive = Callable[[LayerSpec, Tensor], None]
 
 Replace = Callable[[LayerSpec, Tensor], Tensor]
 """Takes a layer and its output, in the shape and axis order of its module; returns what goes on in its place."""
+
+
+class Forward(Protocol):
+    """Runs a model as `models.frozen.freeze.frozen_forward` does."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        *,
+        outputs: Iterable[nn.Module] = ...,
+        inputs: Iterable[nn.Module] = ...,
+    ) -> Any: ...
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
@@ -166,11 +180,12 @@ class _Capture:
         stop: bool,
         before: bool,
         replace: Replace | None,
+        forward: Forward,
     ) -> None:
         self._model = model
         self._layers = layers
         self._receive = receive
-        self._stop, self._before, self._replace = stop, before, replace
+        self._stop, self._before, self._replace, self._forward = stop, before, replace, forward
         self._turns = _Turns(model, layers)
         self._images = 0
         self._waiting: set[str] = set()
@@ -197,7 +212,7 @@ class _Capture:
         self._images = len(images)
         entered = [self._modules[layer.name] for layer in self._layers if self._is_entered(layer)]
         with self._turns.counted(images), contextlib.suppress(_Stopped):
-            frozen_forward(self._model, images, outputs=self._modules.values(), inputs=entered)
+            self._forward(self._model, images, outputs=self._modules.values(), inputs=entered)
         if self._waiting:
             raise ModelError(f"layers {sorted(self._waiting)} did not run in this forward pass")
 
@@ -228,16 +243,17 @@ def capture(
     keep: bool = False,
     before: bool = False,
     replace: Replace | None = None,
+    forward: Forward = frozen_forward,
 ) -> Iterator[Callable[[Tensor], None]]:
     """Yield a function that runs the model on images, (batch, channels, height, width), and hands over layers' maps.
 
     With `stop`, the pass ends behind the last of `layers`. With `keep`, the receiver may keep the maps: later modules
     get a copy, or what `replace` returns. With `before`, layers that are activations hand over their input. The model
-    runs frozen where it can (`models.frozen`), and anew as it is where it can't: a layer that is handed over twice
-    counts the second time. Raises ModelError when a layer did not run, or not on every image.
+    runs by `forward`: frozen where it can (`models.frozen`), and anew as it is where it can't. A layer that is handed
+    over twice counts the second time. Raises ModelError when a layer did not run, or not on every image.
     """
     replace = replace or (_copied if keep else None)
-    layers_of_pass = _Capture(model, layers, receive, stop=stop, before=before, replace=replace)
+    layers_of_pass = _Capture(model, layers, receive, stop=stop, before=before, replace=replace, forward=forward)
     handles = [layers_of_pass.hook(layer) for layer in layers]
     try:
         yield layers_of_pass.run

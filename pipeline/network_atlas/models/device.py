@@ -82,6 +82,16 @@ def _processor_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
+def use_exact_products() -> None:
+    """Let a GPU multiply float32 in float32.
+
+    By default cuDNN rounds what it multiplies to 10 bits of fraction (TensorFloat-32). Scores, statistics and the check
+    of frozen passes are meant to be float32 wherever they are computed; steps in bfloat16 are as fast as before.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def processor_features() -> str:
     """Return the widest vector instructions that torch uses here, such as 'AVX512'."""
     features: str = torch.backends.cpu.get_cpu_capability()

@@ -23,6 +23,7 @@ from network_atlas.config.arguments import keywords
 from network_atlas.config.schema import InputConfig, ModelConfig
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
 from network_atlas.models.checkpoint import load_checkpoint
+from network_atlas.models.device import use_exact_products
 from network_atlas.models.first_pass import described, example_input, run_once
 from network_atlas.models.frozen.freeze import freeze
 from network_atlas.models.outputs import pick_output
@@ -52,7 +53,9 @@ def load_model(config: ModelConfig) -> nn.Module:
 
 
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model on a worker's device, in the memory order that is fastest there."""
+    """Return the model on a worker's device, in the memory order that is fastest there; its products are exact."""
+    if device.type == "cuda":
+        use_exact_products()
     model.to(device)
     to_channels_last(model)
     return model

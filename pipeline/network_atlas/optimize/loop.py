@@ -182,7 +182,7 @@ class _Loop:
         """Return the gradient that the parameters climb, and that of the aim alone by the images if it is kept."""
         if self._recipe.pull is None:
             return torch.autograd.grad(aim, [parameters, images] if self._config.opacity else [parameters])
-        (seen,) = torch.autograd.grad(aim, [images], retain_graph=True)
+        (seen,) = torch.autograd.grad(aim, [images])  # keeps the way from the images to the parameters
         pulled = self._recipe.pull.added(seen, images, self.slots.active, self.slots.tensors[RATIOS])
         (gradient,) = torch.autograd.grad([images], [parameters], grad_outputs=[pulled])
         return (gradient, seen) if self._config.opacity else (gradient,)

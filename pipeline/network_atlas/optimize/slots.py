@@ -23,6 +23,9 @@ CURVE_POINTS = 32
 """A stored score curve has at most this many points."""
 CHECK_EVERY = 8
 """Steps between two checks of whether a picture is done. On a GPU each check waits for the device."""
+AT_ONCE, AT_ONCE_ON_GPU = 12, 64
+"""Views of pictures in a step where `optimize.batch` leaves it open. On processors more would take as long for each; a
+GPU that is given few images waits for the processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,11 @@ class ActivePicture:
             and self.step % CHECK_EVERY == 0
             and has_flattened(self.climbed, config, sign=self.picture.sign)
         )
+
+
+def views_at_once(batch: int, device: torch.device) -> int:
+    """Return how many views of pictures take a step together on a device, for `optimize.batch`."""
+    return batch or (AT_ONCE if device.type == "cpu" else AT_ONCE_ON_GPU)
 
 
 def has_flattened(history: Sequence[float], config: StopConfig, *, sign: int) -> bool:

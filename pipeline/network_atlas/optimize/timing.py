@@ -18,6 +18,7 @@ from network_atlas.models.batches import sizes_for
 from network_atlas.models.device import device_of, optimize_dtype, use_threads
 from network_atlas.models.load import ready
 from network_atlas.optimize.loop import Recipe, optimize
+from network_atlas.optimize.slots import views_at_once
 from network_atlas.pictures.parameterizations import parameterization
 from network_atlas.pictures.parameterizations.maco import packaged_magnitude
 from network_atlas.pictures.target import Target
@@ -42,7 +43,11 @@ def step_seconds(model: nn.Module, layer: LayerSpec, config: RunConfig, *, threa
     recipe = config.optimize
     target = Target(model=ready(model, config.model, device), layers=(layer,), input=config.model.input, device=device)
     # On a processor one full batch of its fixed size; more take as long for each. A GPU wants as many as there will be.
-    count = max(2, recipe.batch // recipe.transform.views) if device.type == "cuda" else sizes_for(device)[-1]
+    count = (
+        max(2, views_at_once(recipe.batch, device) // recipe.transform.views)
+        if device.type == "cuda"
+        else sizes_for(device)[-1]
+    )
     pictures = [_picture(layer, number) for number in range(count)]
     climbing = replace(recipe, steps=STEPS, coarse=0.0, sampler=NoSampler(name="none"))
     timed = _ready(climbing, config, device, slots=count * recipe.transform.views)

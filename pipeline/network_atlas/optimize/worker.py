@@ -16,15 +16,18 @@ from torch import Tensor, nn
 
 from network_atlas.config.recipe import OptimizeConfig
 from network_atlas.config.schema import RunConfig
+from network_atlas.models.batches import pieces
 from network_atlas.models.capture import is_activation, module_of
 from network_atlas.models.frozen.freeze import way_of_running
 from network_atlas.models.half_size import takes_half_size
 from network_atlas.models.memory import FittingBatch
+from network_atlas.models.steps import ALWAYS, Steps, Trial, chosen_steps, may_compile
 from network_atlas.models.worker_setup import set_up_worker
 from network_atlas.optimize.finished import FinishedPicture, status_of
 from network_atlas.optimize.loop import Recipe, optimize
 from network_atlas.optimize.matching import UNMATCHED, Matching, Targets
 from network_atlas.optimize.opened import OpenedModels
+from network_atlas.optimize.slots import views_at_once
 from network_atlas.pictures.parameterizations import Parameterization, parameterization, shared
 from network_atlas.pictures.parameterizations.maco import magnitude_for
 from network_atlas.pictures.scan_reader import ScanReader, Starts
@@ -58,9 +61,12 @@ class OptimizeWorker:
         """How many views fit the device's memory, by recipe."""
         self._models = OpenedModels(self._store, channels=config.model.input.channels, device=self._device)
         self._measuring = FittingBatch(MEASURED_AT_ONCE)
+        self._steps: dict[str, Steps] = {}
+        """How steps run the network, by the number format that it computes in."""
 
     def run(self, task: OptimizeTask) -> Receipt:
         """Learn the task's pictures and commit them."""
+        steps = self._steps_of(task)  # compiling is no part of what the pictures take
         started = time.monotonic()
         rows = self._rows(task)
         order = ("layer_index", "channel")
@@ -74,7 +80,7 @@ class OptimizeWorker:
             keys=keys,
             files=(file,),
             seconds=time.monotonic() - started,
-            network=way_of_running(self._model),
+            network="; ".join(filter(None, (way_of_running(self._model), steps.says))),
         )
         return commit(self._store, receipt)
 
@@ -91,7 +97,7 @@ class OptimizeWorker:
             config=replace(config, steps=predecessor.steps) if predecessor else config,
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
-            slots=self._slots.setdefault(task.recipe, FittingBatch(config.batch)).at_once,
+            slots=self._slots.setdefault(task.recipe, FittingBatch(self._at_once(config))).at_once,
             pull=self._models.pull(config, task.learned),
             field_px=field_px(config, task.layer, self._config.model.input),
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
@@ -109,6 +115,9 @@ class OptimizeWorker:
             | how_it_was_learned(picture, result, reads_activation=reads_activation(self._model, picture))
             for picture, readable, result, score in rows
         ]
+
+    def _at_once(self, config: OptimizeConfig) -> int:
+        return views_at_once(config.batch, self._device)
 
     def _matching(self, target: Target, pictures: Sequence[Picture], task: OptimizeTask) -> Matching:
         """Return what pictures are matched with: nothing for recipes that don't ask for it, and in first layers."""
@@ -134,7 +143,37 @@ class OptimizeWorker:
             input=self._config.model.input,
             device=self._device,
             takes_half=config.coarse > 0 and self._takes_half(),
+            forward=self._steps_of(task).forward,
         )
+
+    def _steps_of(self, task: OptimizeTask) -> Steps:
+        """Return how the task's steps run the network; compile it, and measure if that pays, for the first of them."""
+        setting = self._config.model.compile
+        if not may_compile(setting, self._device, is_large=task.is_large):
+            return Steps()
+        if task.dtype not in self._steps:
+            trial = Trial(
+                model=self._model,
+                input=self._config.model.input,
+                device=self._device,
+                dtype=task.dtype,
+                rows=self._rows_of_steps(),
+                takes_half=self._is_coarse_anywhere and self._takes_half(),
+            )
+            self._steps[task.dtype] = trial.steps() if setting == ALWAYS else chosen_steps(trial, self._store)
+        return self._steps[task.dtype]
+
+    def _rows_of_steps(self) -> int:
+        """Return the images in the largest batch that a block of pictures fills."""
+        config, block = self._config.optimize, self._config.sweep.block
+        views = min(self._at_once(config), block * config.transform.views)
+        return max(rows for _, rows in pieces(views, self._device))
+
+    @property
+    def _is_coarse_anywhere(self) -> bool:
+        """Say whether steps of some layers may show the model pictures at half its input size."""
+        config = self._config.optimize
+        return config.coarse > 0 or config.depth.follow
 
     def _predecessors(self, task: OptimizeTask, size: tuple[int, int]) -> Starts:
         """Return the pictures of the newest snapshot that the task's start from, in the recipe's (height, width)."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from network_atlas.config.schema import InputConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.models.batches import filled, pieces
-from network_atlas.models.capture import capture
+from network_atlas.models.capture import Forward, capture
+from network_atlas.models.frozen.freeze import frozen_forward
 from network_atlas.models.load import normalize
 
 
@@ -28,6 +29,8 @@ class Target:
     """The model also runs on images of half its input's height and width."""
     before_activation: bool = False
     """Read layers that are activations (ReLU and the like) by what goes into them."""
+    forward: Forward = frozen_forward
+    """Runs the model."""
 
     def maps(
         self, images: Float[Tensor, "batch channels height width"]
@@ -48,7 +51,8 @@ class Target:
 
         # Where several layers are read, an in-place operation would change the maps of one before it: keep copies.
         keep = len(self.layers) > 1
-        with capture(self.model, self.layers, receive, stop=True, keep=keep, before=self.before_activation) as run:
+        before, forward = self.before_activation, self.forward
+        with capture(self.model, self.layers, receive, stop=True, keep=keep, before=before, forward=forward) as run:
             sizes = [(part.stop - part.start, rows) for part, rows in pieces(len(images), images.device)]
             # Not slices: the gradient of each would be as large as all images, and all of these are added.
             parts = torch.split(prepared, [count for count, _ in sizes])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from network_atlas.fingerprints import fingerprint
 from network_atlas.layers import LayerSpec
@@ -14,6 +14,10 @@ from network_atlas.plan.pictures import Picture, grouped
 from network_atlas.plan.shares import WHOLE, Share
 from network_atlas.plan.tasks import OptimizeTask, ScanTask
 from network_atlas.units import Cell
+
+LARGE = 10_000
+"""Pictures from which compiling the network may pay: a hundred seconds in each worker, against a fifth of some hours.
+Reckoned, not measured: there was no GPU to try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +114,9 @@ class Plan:
         If a picture of a group is missing, the whole group is made again. Pictures that use the scan are left out if
         `inputs` does not have it.
         """
+        is_large = len(self.picture_keys) >= LARGE
         return [
-            task
+            replace(task, is_large=is_large)
             for layer in self.layers
             for block in self._blocks(layer)
             if (task := self._optimize_task(block, layer, done, inputs))

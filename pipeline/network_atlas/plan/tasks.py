@@ -251,6 +251,8 @@ class OptimizeTask(_PicturesTask):
     """The files with the pictures that these start from, if they do."""
     learned: tuple[LearnedModel, ...] = ()
     """The models that the recipe takes, with the files that hold them."""
+    is_large: bool = False
+    """Whether the atlas has so many pictures that compiling the network for them may pay."""
 
     @property
     def keys(self) -> tuple[str, ...]:

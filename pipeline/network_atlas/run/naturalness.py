@@ -1,7 +1,7 @@
 """What `priors.naturalness: auto` means in a root: by which denoiser pictures are measured that none was made with.
 
 That of a recipe, where one has a denoiser. Else the packaged one if the machine of the first run has its package
-(`run.first_choice`); training one for this alone would take minutes that nobody asked for.
+(`store.first_choice`); training one for this alone would take minutes that nobody asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from network_atlas.config.priors import AUTO, NONE, PACKAGED, DenoiserPrior
 from network_atlas.config.schema import RunConfig
 from network_atlas.plan.plan import Plan
 from network_atlas.priors.opening import is_installed
-from network_atlas.run.first_choice import FirstChoice
+from network_atlas.store.first_choice import FirstChoice
 from network_atlas.store.root import Store
 
 CHOICE = FirstChoice("plan/naturalness.json", (NONE, PACKAGED))

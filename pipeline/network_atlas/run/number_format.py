@@ -1,4 +1,4 @@
-"""What `dtype: auto` means in a root: what it meant on the machine of the first run (`run.first_choice`)."""
+"""What `dtype: auto` means in a root: what it meant on the machine of the first run (`store.first_choice`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from network_atlas.config.schema import RunConfig
 from network_atlas.models.device import optimize_dtype
-from network_atlas.run.first_choice import AUTO, FirstChoice
+from network_atlas.store.first_choice import AUTO, FirstChoice
 from network_atlas.store.root import Store
 
 FORMAT = FirstChoice("plan/number_format.json", ("float32", "bfloat16"))

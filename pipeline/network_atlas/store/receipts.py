@@ -55,7 +55,8 @@ class Receipt:
     unreadable: int = 0
     """Images of a scan task that could not be read."""
     network: str = ""
-    """How the network ran: 'frozen', or 'as it is: ' with the reason; '' for tasks that don't run it."""
+    """How the network ran: 'frozen', or 'as it is: ' with the reason, and how steps did where blocks were to be
+    compiled; '' for tasks that don't run it."""
     finished: float = 0.0
     """Time of the commit, in seconds since 1970 by the clock of its machine; `commit` fills it in."""
 

@@ -16,6 +16,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.errors import counted
 from network_atlas.fingerprints import fingerprint
 from network_atlas.models.device import use_threads
+from network_atlas.models.steps import choices_of
 from network_atlas.plan.contents import LayerPlan
 from network_atlas.plan.estimate import Estimate, StageCost, estimate, workers_of
 from network_atlas.plan.reasons import Reason, in_groups
@@ -95,6 +96,7 @@ def plain_plan(prepared: Prepared, done: Done, cost: Estimate, why: Sequence[Rea
         "bytes_written": cost.bytes_written,
         "naming_seconds": cost.naming_seconds,
         "naturalness_seconds": cost.naturalness_seconds,
+        "compiled": list(choices_of(prepared.store)),
         "price_per_hour": per_hour or None,
         "workers": [
             {
@@ -169,6 +171,7 @@ def _plan_lines(prepared: Prepared, cost: Estimate, why: Sequence[Reason]) -> li
         *(f"          {notice}" for notice in prepared.notices),
         f"pictures  {optimize.total:,}; {optimize.reused:,} done, {to_do}",
         f"root      {config.store.root}",
+        *(f"{'' if number else 'compile':<9} {line}" for number, line in enumerate(choices_of(prepared.store))),
         *(f"{'' if number else 'layers':<9} {line}" for number, line in enumerate(in_groups(why))),
         "",
     ]

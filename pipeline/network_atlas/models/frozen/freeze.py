@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
+from network_atlas.models.comparison import difference, numbers_of
 from network_atlas.models.frozen.passes import FrozenPass, NotAsRecordedError
 from network_atlas.models.frozen.prepared import Frozen
 from network_atlas.models.frozen.recording import recorded
@@ -105,44 +105,15 @@ def way_of_running(model: nn.Module) -> str:
 
 def _problem(model: nn.Module, frozen: Frozen, images: Tensor) -> str:
     """Return how the frozen pass differs from the model's own, '' if by no more than rounding."""
-    values, gradient = _numbers(model, images, None)
-    frozen_values, frozen_gradient = _numbers(model, images, frozen)
+    values, gradient = numbers_of(model, images)
+    frozen_values, frozen_gradient = numbers_of(lambda given: _whole_pass(model, given, FrozenPass(frozen)), images)
     if len(values) != len(frozen_values):
         return "it returns another number of tensors"
     pairs = [(frozen_values, values, VALUES_DIFFER, "values")]
     pairs.append(([frozen_gradient], [gradient], GRADIENTS_DIFFER, "gradients"))
     for ours, reference, allowed, name in pairs:
         for mine, theirs in zip(ours, reference, strict=True):
-            difference = _difference(mine, theirs)
-            if not difference <= allowed:
-                return f"its {name} would differ by {difference:.2g} (allowed: {allowed:g})"
+            differs = difference(mine, theirs)
+            if not differs <= allowed:
+                return f"its {name} would differ by {differs:.2g} (allowed: {allowed:g})"
     return ""
-
-
-def _numbers(model: nn.Module, images: Tensor, frozen: Frozen | None) -> tuple[list[Tensor], Tensor]:
-    """Return the tensors that a model returns, and the gradient of a sum of them at the images."""
-    images = images.clone().requires_grad_()
-    with torch.enable_grad():
-        outputs = model(images) if frozen is None else _whole_pass(model, images, FrozenPass(frozen))
-        tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-        total = torch.stack([(tensor * _weights_like(tensor)).sum().float() for tensor in tensors]).sum()
-        gradient = torch.autograd.grad(total, images)[0] if total.requires_grad else torch.zeros_like(images)
-    return [tensor.detach() for tensor in tensors], gradient
-
-
-def _weights_like(tensor: Tensor) -> Tensor:
-    """Return the same random numbers every time: sums of all classes may have no gradient, as those of a softmax."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(tensor.shape, generator=generator).to(tensor.device, tensor.dtype)
-
-
-def _difference(mine: Tensor, theirs: Tensor) -> float:
-    """Return the relative difference by Euclidean norm of what is finite in both; infinite for other shapes."""
-    if mine.shape != theirs.shape:
-        return float("inf")
-    finite = mine.isfinite()
-    if not torch.equal(finite, theirs.isfinite()):
-        return float("inf")
-    mine, theirs = mine[finite].double(), theirs[finite].double()
-    size = float(theirs.norm())
-    return float((mine - theirs).norm()) / size if size else float(mine.norm())

@@ -32,13 +32,14 @@ class FirstChoice:
             return ""
         return kept if kept in self.allowed else ""
 
-    def keep(self, store: Store, chosen: str) -> bool:
+    def keep(self, store: Store, chosen: str, **why: object) -> bool:
         """Keep what is chosen unless something is kept; say whether that is what the root has now.
 
-        It is not if another run, of another share and on another machine, was first in this moment.
+        It is not if another run, of another share and on another machine, was first in this moment. `why` are plain
+        values that are written beside it for whoever reads the file.
         """
         if not self.kept(store):
             swap = open_swap(store)
             seen = swap.read(self.file)
-            swap.replace(self.file, json.dumps({AUTO: chosen}).encode(), seen)
+            swap.replace(self.file, json.dumps({AUTO: chosen, **why}).encode(), seen)
         return self.kept(store) == chosen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,6 +27,7 @@ HEAD_PX = 34
 FOOT_PX = 40
 NAME_PX = 150
 TEXT_PX = 12
+LINE_PX = TEXT_PX + 2
 PAPER = (250, 250, 250)
 INK = (40, 40, 40)
 FAINT = (110, 110, 110)
@@ -130,17 +132,23 @@ def _page(lines: Sequence[_Line], rows: Sequence[Row], columns: int, cell_px: in
 
 def _table_size(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> tuple[int, int]:
     step = cell_px + MARGIN_PX
-    return NAME_PX + len(variants) * step + MARGIN_PX, HEAD_PX + len(rows) * step + FOOT_PX
+    return NAME_PX + len(variants) * step + MARGIN_PX, _head_px(variants, cell_px) + len(rows) * step + FOOT_PX
+
+
+def _head_px(variants: Sequence[str], cell_px: int) -> int:
+    """Return the height above a table: names of two lines have room, and those of more get it."""
+    lines = max(len(_wrapped(variant, ImageFont.load_default(TEXT_PX), cell_px)) for variant in variants)
+    return HEAD_PX + max(0, lines - 2) * LINE_PX
 
 
 def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.Image:
-    step = cell_px + MARGIN_PX
+    step, head = cell_px + MARGIN_PX, _head_px(variants, cell_px)
     sheet = Image.new("RGB", _table_size(rows, variants, cell_px), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
     for column, variant in enumerate(variants):
-        _write(draw, font, variant, (NAME_PX + column * step, 4), cell_px)
+        _write(draw, font, variant, (NAME_PX + column * step, 4), cell_px, lines=None)
     for number, row in enumerate(rows):
-        top = HEAD_PX + number * step
+        top = head + number * step
         middle = top + cell_px // 2 - TEXT_PX
         _write(draw, font, row.get("class_name") or row["unit"], (MARGIN_PX, middle), NAME_PX - 2 * MARGIN_PX)
         for variant, picture in pictures_by_column(row).items():
@@ -182,17 +190,21 @@ def _write(
     corner: tuple[int, int],
     width_px: int,
     *,
+    lines: int | None = 2,
     colour: tuple[int, int, int] = INK,
 ) -> None:
-    """Write text below and right of a corner, (x, y) in pixels: two lines at most, cut off at the width."""
-    lines: list[str] = [""]
-    for word in text.replace("→", "to").split(" "):  # the font that comes with Pillow has no arrow
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer, font=font) <= width_px or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    for number, line in enumerate(lines[:2]):
-        while line and draw.textlength(line, font=font) > width_px:
+    """Write text below and right of a corner, (x, y) in pixels: `lines` at most (None: all), cut off at the width."""
+    for number, line in enumerate(_wrapped(text, font, width_px)[:lines]):
+        while line and font.getlength(line) > width_px:
             line = line[:-1]
-        draw.text((corner[0], corner[1] + number * (TEXT_PX + 2)), line, fill=colour, font=font)
+        draw.text((corner[0], corner[1] + number * LINE_PX), line, fill=colour, font=font)
+
+
+def _wrapped(text: str, font: Any, width_px: int) -> list[str]:
+    """Return text in lines of a width, broken at spaces and behind underscores; longer words stay whole."""
+    lines: list[str] = [""]
+    for part in re.findall(r"_*[^ _]*(?:_+| +|$)", text.replace("→", "to")):  # Pillow's own font has no arrow
+        if lines[-1] and font.getlength((lines[-1] + part).rstrip()) > width_px:
+            lines.append("")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]

@@ -45,6 +45,16 @@ def test_an_image_is_cleaned_alike_alone_and_in_any_batch(channels: int, size: t
 
 
 @pytest.mark.parametrize("gives_noise", [True, False])
+def test_bfloat16_rounds_off_far_less_than_the_noise_that_is_taken_away(gives_noise: bool) -> None:
+    denoiser = passing_on(Denoiser(3, features=16, convolutions=6, gives_noise=gives_noise)).requires_grad_(False)
+    images, levels = torch.rand(4, 3, 16, 16), torch.full((4,), 5 / 255)
+    exact, rounded = (denoiser.in_fixed_batches(images, levels, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert float((exact - rounded).square().mean().sqrt()) < 0.1 * 5 / 255
+
+
+@pytest.mark.parametrize("gives_noise", [True, False])
 def test_a_network_is_rebuilt_from_its_state(gives_noise: bool) -> None:
     network = untrained(gives_noise=gives_noise)
     again = Denoiser.of(network.state_dict())

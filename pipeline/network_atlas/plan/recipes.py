@@ -10,13 +10,18 @@ from network_atlas.config.determines import determining
 from network_atlas.config.recipe import LEARNED, OptimizeConfig
 from network_atlas.config.schema import InputConfig
 
+PULL_ALGORITHM = 2
+"""Raise this number when a denoiser in bfloat16 pulls at pictures in another way."""
+
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
     """Return the settings that determine a picture: recipe, model input, and number format (never 'auto')."""
     recipe, input_settings = determining(_without_idle(config), OPTIMIZE), determining(model_input, OPTIMIZE)
     if not config.has_prior:  # a prior of strength 0 leaves the very same picture
         recipe = {path: value for path, value in recipe.items() if not path.startswith("prior.")}
-    return {"recipe": recipe, "input": input_settings, "dtype": dtype}
+    # In float32, pulls are what they were before there were others, and so are the keys.
+    pulled = {"pull": PULL_ALGORITHM} if config.has_prior and dtype == "bfloat16" else {}
+    return {"recipe": recipe, "input": input_settings, "dtype": dtype} | pulled
 
 
 def _without_idle(config: OptimizeConfig) -> OptimizeConfig:

@@ -15,7 +15,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.depth import fitted
 
-DENOISER_RATE = {"float32": 6e10, "bfloat16": 2.4e11}
+DENOISER_RATE = {"float32": 6e10, "bfloat16": 1.6e11}
 """Multiplications a second of a denoiser's convolutions, by the number format of the recipe."""
 PACKAGED_WEIGHTS = 852_108
 """Of the packaged denoiser; files of the user's are taken to be as large."""

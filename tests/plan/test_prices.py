@@ -32,6 +32,7 @@ def test_each_model_has_a_price_that_grows_with_it_and_with_the_picture(tiny: Ti
     denoiser, packaged = "optimize/prior=denoiser", "optimize.prior.weights=packaged"
     assert 0 < of_step(tiny, denoiser) < of_step(tiny, denoiser, packaged)
     assert of_step(tiny, denoiser, dtype="bfloat16") < of_step(tiny, denoiser)
+    assert of_step(tiny, denoiser, packaged, dtype="bfloat16") == of_step(tiny, denoiser, packaged)
     large = [denoiser, "optimize.height_px=32"]
     assert of_step(tiny, *large) == pytest.approx(2 * of_step(tiny, denoiser))
     patches, few = "optimize.regularizers=[{name: patches, weight: 1}]", "priors.patches.components=20"

@@ -28,7 +28,7 @@ SMALLEST = 1e-20
 class Pull:
     """The pull of a denoiser at the pictures of one recipe.
 
-    `dtype` ('float32', 'bfloat16') is what the denoiser computes in; its difference from an image is in float32.
+    `dtype` ('float32', 'bfloat16') is what a denoiser computes in that gives the noise; differences are in float32.
     """
 
     def __init__(self, denoiser: Denoiser, config: DenoiserPrior, dtype: str) -> None:

@@ -16,7 +16,8 @@ from network_atlas.layers import LayerSpec
 from network_atlas.plan.depth import fitted
 
 DENOISER_RATE = {"float32": 6e10, "bfloat16": 1.6e11}
-"""Multiplications a second of a denoiser's convolutions, by the number format of the recipe."""
+"""Multiplications a second of a denoiser's convolutions, by number format: that of the recipe for trained ones, float32
+for all others."""
 PACKAGED_WEIGHTS = 852_108
 """Of the packaged denoiser; files of the user's are taken to be as large."""
 PATCHES_RATE = 1e10
@@ -51,8 +52,9 @@ def seconds_of_step(recipe: OptimizeConfig, config: RunConfig, dtype: str) -> fl
 
 def seconds_of_denoising(recipe: OptimizeConfig, weights: str, config: RunConfig, dtype: str = "float32") -> float:
     """Return the seconds that a denoiser takes for one picture of a recipe, or for an image of its size."""
+    rate = DENOISER_RATE[dtype if weights == TRAINED else "float32"]
     # The network works at half the picture's side.
-    return recipe.height_px * recipe.width_px / 4 * _weights(weights, config) / DENOISER_RATE[dtype]
+    return recipe.height_px * recipe.width_px / 4 * _weights(weights, config) / rate
 
 
 def seconds_of_naturalness(recipes: Sequence[OptimizeConfig], weights: str, config: RunConfig) -> float:

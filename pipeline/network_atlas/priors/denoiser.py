@@ -68,10 +68,7 @@ class Denoiser(nn.Module):
     def in_half_precision(
         self, images: Float[Tensor, "batch channels height width"], levels: Float[Tensor, " batch"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """Return clean images, as `forward` does, with all convolutions but the first and the last in bfloat16.
-
-        Those two read and write images, whose noise is soon less than what bfloat16 rounds off.
-        """
+        """Return clean images, as `forward` does, with all convolutions but the first and the last in bfloat16."""
 
         def passed(images_and_levels: Tensor) -> Tensor:
             hidden = self.model[0](images_and_levels)
@@ -105,9 +102,11 @@ class Denoiser(nn.Module):
     ) -> Float[Tensor, "batch channels height width"]:
         """Return clean images, each with the same bits whatever else is in the batch (`models.batches`).
 
-        `dtype` 'bfloat16' is `in_half_precision`.
+        `dtype` 'bfloat16' is `in_half_precision`, for a network that gives the noise. One that gives the image stays
+        in float32: rounded, it changes every image's brightness by the same little (the packaged one by .0011), which a
+        pull divides by the square of the noise, and pictures fade to white.
         """
-        network, parts = (self.in_half_precision if dtype == "bfloat16" else self), []
+        network, parts = (self.in_half_precision if dtype == "bfloat16" and self._subtracts else self), []
         for part, rows in pieces(len(images), images.device):
             clean = network(filled(images[part], rows), _filled_levels(levels[part], rows))
             parts.append(clean[: part.stop - part.start])

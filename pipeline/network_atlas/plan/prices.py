@@ -15,7 +15,7 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.depth import fitted
 
-DENOISER_RATE = {"float32": 6e10, "bfloat16": 1.6e11}
+DENOISER_RATE = {"float32": 6e10, "bfloat16": 1.2e11}
 """Multiplications a second of a denoiser's convolutions, by number format: that of the recipe for trained ones, float32
 for all others."""
 PACKAGED_WEIGHTS = 852_108

@@ -83,7 +83,11 @@ def chained(recipe: OptimizeConfig, **settings: object) -> OptimizeConfig:
 def pulling() -> Pull:
     torch.manual_seed(0)
     denoiser = Denoiser(3, features=8, convolutions=3, gives_noise=True).eval().requires_grad_(False)
-    return Pull(denoiser, DenoiserPrior(name="denoiser", weights="trained", strength=0.5, noise_start=50, noise_end=5))
+    return Pull(
+        denoiser,
+        DenoiserPrior(name="denoiser", weights="trained", strength=0.5, noise_start=50, noise_end=5),
+        "float32",
+    )
 
 
 def same(first: FinishedPicture, second: FinishedPicture) -> bool:

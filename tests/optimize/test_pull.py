@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from optimizing import made, picture
 
@@ -19,16 +20,18 @@ from network_atlas.units import Channel
 PRIOR = DenoiserPrior(name="denoiser", weights="trained", strength=1.0, noise_start=50, noise_end=5)
 
 
-def pulling(strength: float) -> Pull:
+def pulling(strength: float, dtype: str = "float32") -> Pull:
     torch.manual_seed(0)
     denoiser = Denoiser(3, features=8, convolutions=3, gives_noise=True).eval().requires_grad_(False)
-    return Pull(denoiser, replace(PRIOR, strength=strength))
+    return Pull(denoiser, replace(PRIOR, strength=strength), dtype)
 
 
-def test_alone_and_in_a_batch_bit_for_bit(target: Callable[..., Target], recipe: OptimizeConfig) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_alone_and_in_a_batch_bit_for_bit(target: Callable[..., Target], recipe: OptimizeConfig, dtype: str) -> None:
     pictures = [picture(Channel(layer="conv2", channel=number)) for number in range(5)]
-    together = made(target("conv2"), pictures, recipe, pull=pulling(1.0))
-    alone = [made(target("conv2"), [each], recipe, slots=1, pull=pulling(1.0))[0] for each in pictures]
+    pull = pulling(1.0, dtype)
+    together = made(target("conv2"), pictures, recipe, pull=pull)
+    alone = [made(target("conv2"), [each], recipe, slots=1, pull=pull)[0] for each in pictures]
     for one, other in zip(together, alone, strict=True):
         assert np.array_equal(one.pixels, other.pixels)
         assert one.curve == other.curve

@@ -18,9 +18,9 @@ SPEEDS = Speeds(
 )
 
 
-def of_step(tiny: Tiny, *overrides: str) -> float:
+def of_step(tiny: Tiny, *overrides: str, dtype: str = "float32") -> float:
     config = tiny(*overrides)
-    return seconds_of_step(config.optimize, config)
+    return seconds_of_step(config.optimize, config, dtype)
 
 
 def test_a_plain_recipe_has_no_price_beside_its_passes(tiny: Tiny) -> None:
@@ -31,6 +31,8 @@ def test_a_plain_recipe_has_no_price_beside_its_passes(tiny: Tiny) -> None:
 def test_each_model_has_a_price_that_grows_with_it_and_with_the_picture(tiny: Tiny) -> None:
     denoiser, packaged = "optimize/prior=denoiser", "optimize.prior.weights=packaged"
     assert 0 < of_step(tiny, denoiser) < of_step(tiny, denoiser, packaged)
+    assert of_step(tiny, denoiser, dtype="bfloat16") < of_step(tiny, denoiser)
+    assert of_step(tiny, denoiser, packaged, dtype="bfloat16") == of_step(tiny, denoiser, packaged)
     large = [denoiser, "optimize.height_px=32"]
     assert of_step(tiny, *large) == pytest.approx(2 * of_step(tiny, denoiser))
     patches, few = "optimize.regularizers=[{name: patches, weight: 1}]", "priors.patches.components=20"
@@ -50,8 +52,8 @@ def test_prices_are_in_the_plan_with_a_range_unless_earlier_tasks_say_how_long_p
     seconds, slowdown = optimize(SPEEDS)
     free, _ = optimize(replace(SPEEDS, step=0.0))
     pictures = sum(not picture.recipe for layer in prepared.plan.layers for picture in layer.pictures)
-    config = prepared.config
-    assert free == pytest.approx(pictures * config.optimize.steps * seconds_of_step(config.optimize, config))
+    config, dtype = prepared.config, prepared.plan.dtypes[""]
+    assert free == pytest.approx(pictures * config.optimize.steps * seconds_of_step(config.optimize, config, dtype))
     assert slowdown == pytest.approx((seconds - free + RANGE * free) / seconds)
     assert 1 < slowdown < RANGE
     known = replace(SPEEDS, pictures={"conv2": 2.0}, sources={"optimize": EARLIER})

@@ -44,6 +44,25 @@ def test_an_image_is_cleaned_alike_alone_and_in_any_batch(channels: int, size: t
         assert torch.equal(alone[0], together[number])
 
 
+def test_bfloat16_rounds_off_far_less_than_the_noise_and_makes_no_image_brighter() -> None:
+    torch.manual_seed(0)
+    denoiser = passing_on(Denoiser(3, features=16, convolutions=6, gives_noise=True)).requires_grad_(False)
+    images, levels = torch.rand(4, 3, 16, 16), torch.full((4,), 5 / 255)
+    exact, rounded = (denoiser.in_fixed_batches(images, levels, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert float((exact - rounded).square().mean().sqrt()) < 0.1 * 5 / 255
+    assert float((exact - rounded).mean().abs()) < 1e-4
+
+
+def test_a_network_that_gives_the_image_itself_is_never_rounded() -> None:
+    denoiser, images = untrained(gives_noise=False), torch.rand(4, 3, 16, 16)
+    exact, same = (
+        denoiser.in_fixed_batches(images, torch.full((4,), 0.1), dtype=dtype) for dtype in ("float32", "bfloat16")
+    )
+    assert torch.equal(exact, same)
+
+
 @pytest.mark.parametrize("gives_noise", [True, False])
 def test_a_network_is_rebuilt_from_its_state(gives_noise: bool) -> None:
     network = untrained(gives_noise=gives_noise)

@@ -41,6 +41,18 @@ def test_every_picture_stands_in_its_row_and_column(make_row: Callable[..., Row]
     assert middle(sheet, 1, 0, 40) == (250, 250, 250)  # nothing there
 
 
+def test_variants_whose_long_names_differ_at_their_ends_alone_can_be_told_apart(make_row: Callable[..., Row]) -> None:
+    names = [f"channel+ (steepest_decorrelated_{end})" for end in ("one", "two")]
+    row = make_row(0, pictures=dict.fromkeys(names, (200, 40, 40)))
+    sheet = opened(contact_sheet([row], cell_px=100))
+    first, second = (
+        sheet.crop((left, 0, left + 100, sheet.height - FOOT_PX - MARGIN_PX))
+        for left in (NAME_PX, NAME_PX + 100 + MARGIN_PX)
+    )
+    assert first.tobytes() != second.tobytes()
+    assert first.getpixel((50, sheet.height - FOOT_PX - MARGIN_PX - 50)) == (200, 40, 40)
+
+
 def test_units_flow_on_a_sheet_of_the_shape_of_a_page(make_row: Callable[..., Row]) -> None:
     colours = [(200, 4 * number, 40) for number in range(40)]
     rows = [make_row(number, pictures={"channel+": colour}) for number, colour in enumerate(colours)]

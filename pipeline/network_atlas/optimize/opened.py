@@ -28,12 +28,12 @@ class OpenedModels:
         self._store, self._channels, self._device = store, channels, device
         self._latest: dict[str, tuple[LearnedModel, object]] = {}
 
-    def pull(self, config: OptimizeConfig, models: Sequence[LearnedModel]) -> Pull | None:
-        """Return the recipe's denoiser with its settings; None for a recipe without a prior."""
+    def pull(self, config: OptimizeConfig, models: Sequence[LearnedModel], dtype: str) -> Pull | None:
+        """Return the recipe's denoiser with its settings, in a number format; None for a recipe without a prior."""
         if not isinstance(config.prior, DenoiserPrior):
             return None
         denoiser = self._opened("denoiser", models, self._denoiser)
-        return Pull(denoiser, config.prior) if denoiser else None
+        return Pull(denoiser, config.prior, dtype) if denoiser else None
 
     def mixture(self, models: Sequence[LearnedModel]) -> PatchMixture | None:
         """Return the mixture of the dataset's patches, for recipes that compare pictures with it."""

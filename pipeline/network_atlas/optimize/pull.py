@@ -7,6 +7,7 @@ steps, and then stays: later the two may differ, as the picture does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -25,10 +26,13 @@ SMALLEST = 1e-20
 
 
 class Pull:
-    """The pull of a denoiser at the pictures of one recipe."""
+    """The pull of a denoiser at the pictures of one recipe.
 
-    def __init__(self, denoiser: Denoiser, config: DenoiserPrior) -> None:
-        self._denoiser, self._config = denoiser, config
+    `dtype` ('float32', 'bfloat16') is what a denoiser computes in that gives the noise; differences are in float32.
+    """
+
+    def __init__(self, denoiser: Denoiser, config: DenoiserPrior, dtype: str) -> None:
+        self._denoise, self._config = partial(denoiser.in_fixed_batches, dtype=dtype), config
 
     @torch.no_grad()
     def added(
@@ -42,7 +46,7 @@ class Pull:
         device = images.device
         levels = torch.tensor([self._level(entry) for entry in active], device=device)
         noise = torch.stack([_noise(entry, images.shape[1:], device) for entry in active])
-        pulled = pull(self._denoiser.in_fixed_batches, images.detach(), noise, levels)
+        pulled = pull(self._denoise, images.detach(), noise, levels)
         young = torch.tensor([entry.age < FIRST_STEPS for entry in active], device=device)
         now = sizes_of(gradient) / sizes_of(pulled).clamp(min=SMALLEST)
         ratios += torch.where(young, now, torch.zeros_like(now))

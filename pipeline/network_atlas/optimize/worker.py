@@ -98,7 +98,7 @@ class OptimizeWorker:
             dtype=task.dtype,
             parameterization=self._parameterization(config, task),
             slots=self._slots.setdefault(task.recipe, FittingBatch(self._at_once(config))).at_once,
-            pull=self._models.pull(config, task.learned),
+            pull=self._models.pull(config, task.learned, task.dtype),
             field_px=field_px(config, task.layer, self._config.model.input),
             starts=self._scan_reader.starts(target, pictures, task, size) | self._predecessors(task, size),
             matching=self._matching(target, pictures, task),

@@ -244,7 +244,8 @@ def _beside(task: OptimizeTask, config: RunConfig, speeds: Speeds) -> float:
         return 0.0
     first = task.pictures[0]
     steps = first.predecessor.steps if first.predecessor else None
-    return seconds_of_picture(config.recipe(task.recipe), task.layer, config, steps=steps) / first.of_one_chain
+    seconds = seconds_of_picture(config.recipe(task.recipe), task.layer, config, task.dtype, steps=steps)
+    return seconds / first.of_one_chain
 
 
 def _optimize_slowdown(blocks: Sequence[OptimizeTask], seconds: float, config: RunConfig, speeds: Speeds) -> float:
@@ -254,11 +255,14 @@ def _optimize_slowdown(blocks: Sequence[OptimizeTask], seconds: float, config: R
     return (timed * (seconds - beside) + RANGE * beside) / seconds if seconds else 1.0
 
 
-def beside_of(layer: LayerPlan, config: RunConfig) -> float:
-    """Return the seconds of a layer's pictures beside their passes, by the table of prices."""
+def beside_of(layer: LayerPlan, config: RunConfig, dtypes: Mapping[str, str]) -> float:
+    """Return the seconds of a layer's pictures beside their passes, by the table of prices.
+
+    `dtypes` has the number format of each recipe.
+    """
     kinds = Counter((picture.recipe, picture.of_one_chain) for picture in layer.pictures)
     return sum(
-        count * seconds_of_picture(config.recipe(name), layer.layer, config) / sharing
+        count * seconds_of_picture(config.recipe(name), layer.layer, config, dtypes[name]) / sharing
         for (name, sharing), count in kinds.items()
     )
 

@@ -15,8 +15,9 @@ from network_atlas.config.schema import RunConfig
 from network_atlas.layers import LayerSpec
 from network_atlas.plan.depth import fitted
 
-DENOISER_RATE = 6e10
-"""Multiplications a second of a denoiser's convolutions."""
+DENOISER_RATE = {"float32": 6e10, "bfloat16": 1.2e11}
+"""Multiplications a second of a denoiser's convolutions, by number format: that of the recipe for trained ones, float32
+for all others."""
 PACKAGED_WEIGHTS = 852_108
 """Of the packaged denoiser; files of the user's are taken to be as large."""
 PATCHES_RATE = 1e10
@@ -31,11 +32,14 @@ RANGE = 2.0
 """Steps may take so many times these figures on another machine."""
 
 
-def seconds_of_step(recipe: OptimizeConfig, config: RunConfig) -> float:
-    """Return the seconds that a step of one picture takes beside its passes through the network."""
+def seconds_of_step(recipe: OptimizeConfig, config: RunConfig, dtype: str) -> float:
+    """Return the seconds that a step of one picture takes beside its passes through the network.
+
+    `dtype` is 'float32' or 'bfloat16'.
+    """
     pixels, seconds = recipe.height_px * recipe.width_px, 0.0
     if isinstance(recipe.prior, DenoiserPrior) and recipe.has_prior:
-        seconds += seconds_of_denoising(recipe, recipe.prior.weights, config)
+        seconds += seconds_of_denoising(recipe, recipe.prior.weights, config, dtype)
     if recipe.patches is not None:
         # Each patch of 64 pixels is whitened, in 64 directions, for every component.
         seconds += pixels / 64 * 64**2 * config.priors.patches.components / PATCHES_RATE
@@ -46,10 +50,11 @@ def seconds_of_step(recipe: OptimizeConfig, config: RunConfig) -> float:
     return seconds
 
 
-def seconds_of_denoising(recipe: OptimizeConfig, weights: str, config: RunConfig) -> float:
+def seconds_of_denoising(recipe: OptimizeConfig, weights: str, config: RunConfig, dtype: str = "float32") -> float:
     """Return the seconds that a denoiser takes for one picture of a recipe, or for an image of its size."""
+    rate = DENOISER_RATE[dtype if weights == TRAINED else "float32"]
     # The network works at half the picture's side.
-    return recipe.height_px * recipe.width_px / 4 * _weights(weights, config) / DENOISER_RATE
+    return recipe.height_px * recipe.width_px / 4 * _weights(weights, config) / rate
 
 
 def seconds_of_naturalness(recipes: Sequence[OptimizeConfig], weights: str, config: RunConfig) -> float:
@@ -63,12 +68,12 @@ def seconds_of_naturalness(recipes: Sequence[OptimizeConfig], weights: str, conf
 
 
 def seconds_of_picture(
-    recipe: OptimizeConfig, layer: LayerSpec, config: RunConfig, *, steps: int | None = None
+    recipe: OptimizeConfig, layer: LayerSpec, config: RunConfig, dtype: str, *, steps: int | None = None
 ) -> float:
     """Return the same of all steps of a picture, or of all samples of a chain together."""
     made_by = fitted(recipe, layer, config.model.input).recipe
     starts = made_by.chain.restarts if made_by.chain else 1
-    return (steps or made_by.steps) * starts * seconds_of_step(made_by, config)
+    return (steps or made_by.steps) * starts * seconds_of_step(made_by, config, dtype)
 
 
 def denoiser_weights(features: int, convolutions: int, channels: int) -> int:

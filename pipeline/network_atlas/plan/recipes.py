@@ -7,8 +7,12 @@ from dataclasses import replace
 
 from network_atlas.config.declare import OPTIMIZE
 from network_atlas.config.determines import determining
+from network_atlas.config.priors import PACKAGED, DenoiserPrior
 from network_atlas.config.recipe import LEARNED, OptimizeConfig
 from network_atlas.config.schema import InputConfig
+
+PULL_ALGORITHM = 2
+"""Raise this number when a denoiser in bfloat16 pulls at pictures in another way."""
 
 
 def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> Mapping[str, object]:
@@ -16,7 +20,10 @@ def recipe_of(config: OptimizeConfig, model_input: InputConfig, dtype: str) -> M
     recipe, input_settings = determining(_without_idle(config), OPTIMIZE), determining(model_input, OPTIMIZE)
     if not config.has_prior:  # a prior of strength 0 leaves the very same picture
         recipe = {path: value for path, value in recipe.items() if not path.startswith("prior.")}
-    return {"recipe": recipe, "input": input_settings, "dtype": dtype}
+    # Pulls in float32 are what they were, and so are their keys: the packaged network's always are (`priors.denoiser`).
+    is_rounded = dtype == "bfloat16" and isinstance(config.prior, DenoiserPrior) and config.prior.weights != PACKAGED
+    pulled = {"pull": PULL_ALGORITHM} if config.has_prior and is_rounded else {}
+    return {"recipe": recipe, "input": input_settings, "dtype": dtype} | pulled
 
 
 def _without_idle(config: OptimizeConfig) -> OptimizeConfig:

@@ -12,6 +12,7 @@ their files say so by the entry `gives_noise`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -62,21 +63,52 @@ class Denoiser(nn.Module):
         self, images: Float[Tensor, "batch channels height width"], levels: Float[Tensor, " batch"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Return clean images; `levels` are standard deviations of the noise, on the images' own scale of 0..1."""
+        return self._cleaned(images, levels, self.model)
+
+    def in_half_precision(
+        self, images: Float[Tensor, "batch channels height width"], levels: Float[Tensor, " batch"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Return clean images, as `forward` does, with all convolutions but the first and the last in bfloat16."""
+
+        def passed(images_and_levels: Tensor) -> Tensor:
+            hidden = self.model[0](images_and_levels)
+            with torch.autocast(hidden.device.type, dtype=torch.bfloat16):
+                hidden = self.model[1:-1](hidden)
+            output: Tensor = self.model[-1](hidden.float())
+            return output
+
+        return self._cleaned(images, levels, passed)
+
+    def _cleaned(
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        levels: Float[Tensor, " batch"],
+        network: Callable[[Tensor], Tensor],
+    ) -> Float[Tensor, "batch channels height width"]:
         height, width = images.shape[-2:]
         even = F.pad(images, (0, width % UNSHUFFLE, 0, height % UNSHUFFLE), mode="replicate")
         small = F.pixel_unshuffle(even, UNSHUFFLE)
         map_of_levels = levels.view(-1, 1, 1, 1).expand(-1, 1, *small.shape[-2:])
-        output = F.pixel_shuffle(self.model(torch.cat([small, map_of_levels], dim=1)), UNSHUFFLE)[..., :height, :width]
+        output = F.pixel_shuffle(network(torch.cat([small, map_of_levels], dim=1)), UNSHUFFLE)[..., :height, :width]
         return images - output if self._subtracts else output
 
     @torch.no_grad()
     def in_fixed_batches(
-        self, images: Float[Tensor, "batch channels height width"], levels: Float[Tensor, " batch"]
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        levels: Float[Tensor, " batch"],
+        *,
+        dtype: str = "float32",
     ) -> Float[Tensor, "batch channels height width"]:
-        """Return clean images, each with the same bits whatever else is in the batch (`models.batches`)."""
-        parts = []
+        """Return clean images, each with the same bits whatever else is in the batch (`models.batches`).
+
+        `dtype` 'bfloat16' is `in_half_precision`, for a network that gives the noise. One that gives the image stays
+        in float32: rounded, it changes every image's brightness by the same little (the packaged one by .0011), which a
+        pull divides by the square of the noise, and pictures fade to white.
+        """
+        network, parts = (self.in_half_precision if dtype == "bfloat16" and self._subtracts else self), []
         for part, rows in pieces(len(images), images.device):
-            clean = self(filled(images[part], rows), _filled_levels(levels[part], rows))
+            clean = network(filled(images[part], rows), _filled_levels(levels[part], rows))
             parts.append(clean[: part.stop - part.start])
         return torch.cat(parts)
 

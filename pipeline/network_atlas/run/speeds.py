@@ -93,7 +93,7 @@ def _step_by_receipts(prepared: Prepared, pictures: Mapping[str, float]) -> floa
     facts, config = prepared.facts, prepared.config
     # What priors and the like took is priced by itself; a small rest is left where it is priced too high.
     seconds = sum(
-        max(whole - beside_of(layer, config), whole * LEAST_SHARE)
+        max(whole - beside_of(layer, config, prepared.plan.dtypes), whole * LEAST_SHARE)
         for layer in layers
         for whole in [pictures[layer.layer.name] * len(layer.pictures)]
     )

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,16 @@ def test_the_command_writes_a_sheet_of_the_layers_asked_for(atlas_root: Path, tm
     # A sheet of all layers is a page; of one, a table of six units and two variants.
     assert tall.height * tall.width > 2 * short.height * short.width
     assert short.height == HEAD_PX + 6 * (16 + MARGIN_PX) + FOOT_PX
+
+
+def test_the_command_loads_none_of_the_large_libraries(atlas_root: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys, network_atlas.cli.main\n"
+        f"network_atlas.cli.main.main(['sheet', {str(atlas_root)!r}, '--output', {str(tmp_path / 'sheet.png')!r}])\n"
+        "print([name for name in ('torch', 'ray', 'hydra', 'pandas', 'polars', 'scipy') if name in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"
 
 
 def test_a_sheet_is_never_written_under_the_name_of_another_format(

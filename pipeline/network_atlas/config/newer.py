@@ -63,7 +63,7 @@ def _default(field: dataclasses.Field[Any]) -> Iterator[object]:
 
 def _below(group: Any, part: str) -> Iterator[Any]:
     """Yield the types that a part of a group may have: a field's, or that of the items of a mapping or a tuple."""
-    if dataclasses.is_dataclass(group):
+    if isinstance(group, type) and dataclasses.is_dataclass(group):
         yield from _each(_hints(group).get(part, NoneType))
     elif get_origin(group) in (dict, abc.Mapping):
         yield from _each(get_args(group)[1])
@@ -78,5 +78,5 @@ def _each(type_: Any) -> Iterator[Any]:
 
 
 @lru_cache(maxsize=256)
-def _hints(group: Any) -> dict[str, Any]:
+def _hints(group: type) -> dict[str, Any]:
     return get_type_hints(group)

@@ -141,8 +141,11 @@ class Activation:
         return torch.tensor(self.numbers, dtype=dtype).tolist() == list(self.numbers)
 
 
+RELU = Activation("relu")
+
+
 def _relu(_input: Tensor, inplace: bool = False) -> Activation:
-    return Activation("relu")
+    return RELU
 
 
 def _relu6(_input: Tensor, inplace: bool = False) -> Activation:

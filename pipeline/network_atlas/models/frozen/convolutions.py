@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from network_atlas.models.frozen.activations import activate, gradient_through
-from network_atlas.models.frozen.calls import Activation
+from network_atlas.models.frozen.calls import RELU, Activation
 from network_atlas.models.frozen.geometry import Geometry, transposed
 from network_atlas.models.frozen.memory_order import order_of
 from network_atlas.models.frozen.packing import convolved, convolved_and_added, form, is_packed, packed
@@ -60,16 +60,15 @@ class Kernels:
         output = whole[:, :, top : top + rows, left : left + columns].clone(memory_format=order_of(whole))
         return output if activation is None else activate(output, activation)
 
-    def forward_added(self, images: Tensor, other: Tensor, activation: Activation | None, *, is_finite: bool) -> Tensor:
-        """Return the convolution of maps in oneDNN's order plus other maps, and what `activation` makes of the sum.
+    def forward_added(self, images: Tensor, other: Tensor, *, is_finite: bool) -> Tensor:
+        """Return ReLU of the convolution of maps in oneDNN's order plus other maps.
 
         `is_finite` says that no sum can be infinite or NaN.
         """
         weight, _ = self._forward_weights(images)
         bias = self._bias_in(images.dtype)
-        inside = is_finite and activation == Activation("relu")
-        result = convolved_and_added(images, weight, bias, other, self.geometry, rectified=inside)
-        return result if activation is None or inside else activate(result, activation)
+        result = convolved_and_added(images, weight, bias, other, self.geometry, rectified=is_finite)
+        return result if is_finite else activate(result, RELU)
 
     def backward(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:
         """Return the gradient of the input, of shape `input_shape`, from that of the output."""

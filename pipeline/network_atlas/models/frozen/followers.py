@@ -27,15 +27,6 @@ class Followers(NamedTuple):
     activation: Activation | None
 
 
-class SumBehind(NamedTuple):
-    """The sum that alone reads a convolution, or the normalization behind it."""
-
-    key: int
-    """Its number in the pass, below `FIRST_SUM`."""
-    activation: Activation | None
-    """What alone reads the sum."""
-
-
 FIRST_SUM = -(1 << 40)
 """Keys of sums are below those of paddings."""
 
@@ -53,8 +44,8 @@ class Recording:
     """By the key of a convolution or a normalization; those with none are left out."""
     padded: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
     """By the key of a padding with zeros: the convolution that alone reads its output, and the zeros."""
-    sums: dict[int, SumBehind] = field(default_factory=dict)
-    """By the key of a convolution."""
+    sums: dict[int, int] = field(default_factory=dict)
+    """By the key of a convolution: that of the sum which alone reads it, or its normalization, with a ReLU behind."""
     outputs: dict[int, frozenset[int]] = field(default_factory=dict)
     """By a module's `id`: keys of the convolutions, normalizations, paddings and sums whose own output it returns."""
     inputs: dict[int, frozenset[int]] = field(default_factory=dict)

@@ -150,10 +150,8 @@ class FrozenPass(TorchFunctionMode):
         total = self._sums.add(function, arguments, keywords)
         if total is None:
             return self._bounds.sum(function, arguments, keywords)
-        if total.ahead is not None:
-            self._ahead[id(total.output)] = _Ahead(total.output, None, total.ahead, None)
-        else:
-            self._let_go(total.output, total.behind)
+        if total.is_ahead:
+            self._ahead[id(total.output)] = _Ahead(total.output, None, calls.RELU, None)
         return total.output
 
     def _pad(self, function: Function, arguments: Any, keywords: Any) -> Tensor:

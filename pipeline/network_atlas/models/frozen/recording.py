@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.calls import (
+    RELU,
     Activation,
     ConvolutionCall,
     Function,
@@ -32,7 +33,7 @@ from network_atlas.models.frozen.calls import (
     PadCall,
     SumCall,
 )
-from network_atlas.models.frozen.followers import FIRST_SUM, NOTHING_FOLLOWS, Followers, Recording, SumBehind, Value
+from network_atlas.models.frozen.followers import FIRST_SUM, NOTHING_FOLLOWS, Followers, Recording, Value
 from network_atlas.models.seen import is_scripted
 
 END = -1
@@ -168,8 +169,8 @@ class _Watch:
             return Followers(norm, follower.arguments)
         return Followers(norm, None)
 
-    def _sum_behind(self, call: _Call, by_number: dict[int, _Call], uses: Counter[int]) -> SumBehind | None:
-        """Return the sum that alone reads a convolution, or the normalization that alone reads that."""
+    def _sum_behind(self, call: _Call, by_number: dict[int, _Call], uses: Counter[int]) -> int | None:
+        """Return the key of the sum that alone reads a convolution, or its normalization, with a ReLU behind."""
         if not isinstance(call.arguments, ConvolutionCall) or uses[call.key] > 1:
             return None
         norm = self._only_reader(call, by_number)
@@ -184,8 +185,7 @@ class _Watch:
         if added.arguments.in_place and added.read != call.written:
             return None  # the other maps are what changes
         behind = self._only_reader(added, by_number)
-        activation = None if behind is None or not isinstance(behind.arguments, Activation) else behind.arguments
-        return SumBehind(added.key, activation)
+        return added.key if behind is not None and behind.arguments == RELU else None
 
     def _only_reader(self, call: _Call, by_number: dict[int, _Call]) -> _Call | None:
         readers = self._readers[call.written]

@@ -1,4 +1,4 @@
-"""Convolutions that wait for the maps to which their output is added: one call for both, and for a ReLU behind.
+"""Convolutions that wait for the maps to which their output is added: one call for both and for the ReLU behind.
 
 A residual block adds its last convolution to maps that come from elsewhere, often after that call. So the call returns
 maps without values, which the sum alone may read, and is computed with the sum: its output never goes to memory.
@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from network_atlas.models.frozen.activations import gradient_through
-from network_atlas.models.frozen.bounds import LARGEST, ROUNDING, Bounds, activated
-from network_atlas.models.frozen.calls import Activation, Function, SumCall, flat
+from network_atlas.models.frozen.bounds import LARGEST, ROUNDING, Bounds
+from network_atlas.models.frozen.calls import RELU, Function, SumCall, flat
 from network_atlas.models.frozen.convolutions import Convolution, Kernels
 from network_atlas.models.frozen.followers import NotAsRecordedError
 from network_atlas.models.frozen.memory_order import order_of
@@ -28,7 +28,6 @@ from network_atlas.models.frozen.prepared import Frozen
 class _Waiting:
     """A convolution that waits for a sum."""
 
-    key: int
     images: Tensor
     changes: int
     """How often the images had been changed in place when the convolution was called."""
@@ -38,40 +37,31 @@ class _Waiting:
 
 
 class Sum(torch.autograd.Function):
-    """A convolution plus other maps and, where one follows, an activation whose gradient its output tells."""
+    """ReLU of a convolution plus other maps."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        images: Tensor,
-        other: Tensor,
-        into: Tensor | None,
-        kernels: Kernels,
-        activation: Activation | None,
-        is_finite: bool,
+        ctx: Any, images: Tensor, other: Tensor, into: Tensor | None, kernels: Kernels, is_finite: bool
     ) -> Tensor:
-        """Return the sum in the number format of the other maps."""
-        output = kernels.forward_added(images.to(other.dtype), other, activation, is_finite=is_finite)
-        ctx.kernels, ctx.activation, ctx.order = kernels, activation, order_of(output)
+        """Return new maps, or `into` with their values, in the number format of the other maps."""
+        output = kernels.forward_added(images.to(other.dtype), other, is_finite=is_finite)
+        ctx.kernels, ctx.order = kernels, order_of(output)
         ctx.input_shape, ctx.input_type = images.shape, images.dtype
         if into is not None:
             output = _as(into, output)
             ctx.mark_dirty(output)
-        if activation is not None:
-            ctx.save_for_backward(output)
+        ctx.save_for_backward(output)
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
         """Return the gradients of the images and of the other maps."""
-        gradient = gradient.contiguous(memory_format=ctx.order)
-        if ctx.activation is not None:
-            (output,) = ctx.saved_tensors
-            gradient = gradient_through(gradient, output, ctx.activation)
+        (output,) = ctx.saved_tensors
+        gradient = gradient_through(gradient.contiguous(memory_format=ctx.order), output, RELU)
         of_images = None
         if ctx.needs_input_grad[0]:
             of_images = ctx.kernels.backward(gradient, ctx.input_shape).to(ctx.input_type)
-        return of_images, gradient, None, None, None, None
+        return of_images, gradient, None, None, None
 
 
 def _as(maps: Tensor, output: Tensor) -> Tensor:
@@ -80,13 +70,11 @@ def _as(maps: Tensor, output: Tensor) -> Tensor:
 
 
 class Total(NamedTuple):
-    """A sum with a convolution that waited for it."""
+    """What a function that adds returns."""
 
     output: Tensor
-    ahead: Activation | None
-    """What was computed ahead of the sum."""
-    behind: Activation | None
-    """What alone reads the sum, which is seen as it is, and was not computed ahead."""
+    is_ahead: bool
+    """Whether the ReLU behind was computed, too."""
 
 
 class Sums:
@@ -111,15 +99,22 @@ class Sums:
 
         `ends` says that its own output must be seen, or that of the normalization behind it.
         """
-        can_wait = key in self._frozen.recording.sums and not ends and dtype in self._frozen.formats_of_sums
-        if not can_wait or not is_packed(images, dtype) or images.is_inference() or kernels.geometry.beyond != (0, 0):
+        total = self._frozen.recording.sums.get(key)
+        can_wait = total is not None and total not in self._ends and dtype in self._frozen.formats_of_sums
+        if (
+            ends
+            or not can_wait
+            or not is_packed(images, dtype)
+            or images.is_inference()
+            or kernels.geometry.beyond != (0, 0)
+        ):
             return None
         rows, columns = kernels.geometry.outputs(
             (images.shape[2], images.shape[3]), (kernels.weight.shape[2], kernels.weight.shape[3])
         )
         shape = images.shape[0], kernels.weight.shape[0], rows, columns
         maps = torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
-        self._waiting[id(maps)] = maps, _Waiting(key, images, images._version, kernels, dtype)
+        self._waiting[id(maps)] = maps, _Waiting(images, images._version, kernels, dtype)
         return maps
 
     def refuse(self, function: Function, values: Iterable[Any]) -> None:
@@ -144,18 +139,14 @@ class Sums:
         if id(other) in self._waiting:
             other = pair[1 - place] = self._by_itself(self._let_go(other))
         waiting = self._let_go(maps)
-        behind = self._frozen.recording.sums[waiting.key]
         if other.shape != maps.shape or other.dtype is not maps.dtype or not is_packed(other):
             pair[place] = self._by_itself(waiting)
-            return Total(self._bounds.sum(function, pair, {}), None, None)
-        is_end = behind.key in self._ends
-        has_gradient = behind.activation is not None and behind.activation.has_gradient_of_output
-        ahead = behind.activation if has_gradient and not is_end else None
-        output = self._added(waiting, other, maps if call.in_place else None, ahead)
+            return Total(self._bounds.sum(function, pair, {}), is_ahead=False)
+        output = self._added(waiting, other, maps if call.in_place else None)
         if not call.in_place:
             maps.data = output.detach()  # for who looks at it after the pass
             self._stood_in[maps] = True
-        return Total(output, ahead, None if is_end else behind.activation)
+        return Total(output, is_ahead=True)
 
     def _let_go(self, maps: Tensor) -> _Waiting:
         waiting = self._waiting.pop(id(maps))[1]
@@ -163,19 +154,18 @@ class Sums:
             raise NotAsRecordedError("the input of a convolution that waits for a sum was changed in place")
         return waiting
 
-    def _added(self, waiting: _Waiting, other: Tensor, into: Tensor | None, activation: Activation | None) -> Tensor:
-        """Return a convolution plus other maps, and what `activation` makes of it; `into` gets the memory of that."""
+    def _added(self, waiting: _Waiting, other: Tensor, into: Tensor | None) -> Tensor:
+        """Return ReLU of a convolution plus other maps; `into`, if given, becomes that."""
         images, kernels = waiting.images, waiting.kernels
-        own = self._bounds.behind(images, kernels, wanted=activation is not None)
-        others = self._bounds.measured(other)
+        own, others = self._bounds.behind(images, kernels, wanted=True), self._bounds.measured(other)
         bound = None if own is None or others is None else ROUNDING * (own + others)
         is_finite = bound is not None and bound < LARGEST
         if torch.is_grad_enabled() and (images.requires_grad or other.requires_grad):
-            output = cast(Tensor, Sum.apply(images, other, into, kernels, activation, is_finite))
+            output = cast(Tensor, Sum.apply(images, other, into, kernels, is_finite))
         else:
-            output = kernels.forward_added(images.to(other.dtype), other, activation, is_finite=is_finite)
+            output = kernels.forward_added(images.to(other.dtype), other, is_finite=is_finite)
             output = output if into is None else _as(into, output)
-        self._bounds.note(output, activated(bound, activation))
+        self._bounds.note(output, bound)
         return output
 
     def _by_itself(self, waiting: _Waiting) -> Tensor:

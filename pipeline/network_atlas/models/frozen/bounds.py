@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from network_atlas.models.frozen.calls import Activation, Function
+from network_atlas.models.frozen.calls import Activation, Function, activation_of, input_of
 from network_atlas.models.frozen.convolutions import Kernels
 
 LARGEST = 1e37
@@ -62,6 +62,14 @@ class Bounds:
             return self.behind(maps, kernels, wanted=False)
         return result
 
+    def measured(self, maps: Tensor) -> float | None:
+        """Return the bound of maps, which are measured where what is known of them says too little."""
+        bound = self.of(maps)
+        if bound is not None and bound >= LARGEST:
+            self.note(maps, _measured(maps))
+            return self.of(maps)
+        return bound
+
     def _counts(self, maps: Tensor) -> bool:
         """Say whether each change of maps is counted; those of inference mode are not."""
         return self._are_counted and not maps.is_inference()
@@ -73,6 +81,14 @@ class Bounds:
         known = [bound for bound in bounds if bound is not None]
         if len(known) == len(bounds) == 2 and not keywords:
             self.note(result, ROUNDING * sum(known))
+        return result
+
+    def activation(self, function: Function, arguments: Any, keywords: Any) -> Any:
+        """Return what an activation returns, and note the bound of that."""
+        activation, maps = activation_of(function, arguments, keywords), input_of(arguments, keywords)
+        bound = self.of(maps) if activation is not None and isinstance(maps, Tensor) else None
+        result = function(*arguments, **keywords)
+        self.note(result, activated(bound, activation))
         return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,6 +31,9 @@ UNCOUNTED = frozenset(
 
 ADDS = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__)
 """Functions that add."""
+
+IN_PLACE_ADDS = (Tensor.add_, Tensor.__iadd__)
+"""Those that change their first argument."""
 
 
 class ConvolutionCall(NamedTuple):
@@ -70,6 +73,27 @@ class PadCall(NamedTuple):
     def is_zeros(self) -> bool:
         """Say whether it puts zeros around maps, and takes nothing off."""
         return self.mode == "constant" and not self.value and len(self.pad) == 4 and min(self.pad) >= 0
+
+
+class SumCall(NamedTuple):
+    """Two maps of one shape that are added."""
+
+    first: Tensor
+    second: Tensor
+    in_place: bool
+
+    @classmethod
+    def of(cls, function: Function, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> SumCall | None:
+        """Return the maps that a call adds; None for calls of other functions, and for other sums."""
+        if function not in ADDS or keywords or len(arguments) != 2:
+            return None
+        first, second = arguments
+        is_of_maps = isinstance(first, Tensor) and isinstance(second, Tensor) and first is not second
+        return (
+            cls(first, second, function in IN_PLACE_ADDS)
+            if is_of_maps and first.ndim == 4 and first.shape == second.shape
+            else None
+        )
 
 
 class LinearCall(NamedTuple):
@@ -117,8 +141,11 @@ class Activation:
         return torch.tensor(self.numbers, dtype=dtype).tolist() == list(self.numbers)
 
 
+RELU = Activation("relu")
+
+
 def _relu(_input: Tensor, inplace: bool = False) -> Activation:
-    return Activation("relu")
+    return RELU
 
 
 def _relu6(_input: Tensor, inplace: bool = False) -> Activation:
@@ -192,3 +219,12 @@ def is_pad(function: Function) -> bool:
 def is_linear(function: Function) -> bool:
     """Say whether a function is torch's linear map."""
     return function is F.linear
+
+
+def flat(arguments: Any, keywords: Any) -> Iterable[Any]:
+    """Yield the arguments of a call, and the members of lists among them."""
+    for value in (*arguments, *keywords.values()):
+        if isinstance(value, tuple | list):
+            yield from value
+        else:
+            yield value

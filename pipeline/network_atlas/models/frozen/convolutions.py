@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from network_atlas.models.frozen.activations import activate, gradient_through
-from network_atlas.models.frozen.calls import Activation
+from network_atlas.models.frozen.calls import RELU, Activation
 from network_atlas.models.frozen.geometry import Geometry, transposed
 from network_atlas.models.frozen.memory_order import order_of
-from network_atlas.models.frozen.packing import convolved, form, is_packed, packed
+from network_atlas.models.frozen.packing import convolved, convolved_and_added, form, is_packed, packed
 from network_atlas.models.frozen.strides import JointPhases, Phases
 
 FEW_CHANNELS = 4
@@ -60,6 +60,16 @@ class Kernels:
         output = whole[:, :, top : top + rows, left : left + columns].clone(memory_format=order_of(whole))
         return output if activation is None else activate(output, activation)
 
+    def forward_added(self, images: Tensor, other: Tensor, *, is_finite: bool) -> Tensor:
+        """Return ReLU of the convolution of maps in oneDNN's order plus other maps.
+
+        `is_finite` says that no sum can be infinite or NaN.
+        """
+        weight, _ = self._forward_weights(images)
+        bias = self._bias_in(images.dtype)
+        result = convolved_and_added(images, weight, bias, other, self.geometry, rectified=is_finite)
+        return result if is_finite else activate(result, RELU)
+
     def backward(self, gradient: Tensor, input_shape: torch.Size) -> Tensor:
         """Return the gradient of the input, of shape `input_shape`, from that of the output."""
         way = self._way_back if gradient.device.type == "cpu" else "torch"  # cuDNN's own is fast for all kernels
@@ -81,10 +91,17 @@ class Kernels:
         if key not in self._prepared:
             weight = packed(self.weight.to(images.dtype), self._wide, images)
             # oneDNN adds a bias before it rounds to bfloat16, so its bias need not be rounded; torch's own must be.
-            bias = self.bias if self.bias is None or is_packed(images) else self.bias.to(images.dtype)
+            bias = self.bias if is_packed(images) else self._bias_in(images.dtype)
             self._prepared[key] = weight, bias
         prepared: tuple[Tensor, Tensor | None] = self._prepared[key]
         return prepared
+
+    def _bias_in(self, dtype: torch.dtype) -> Tensor | None:
+        key = ("bias", dtype)
+        if key not in self._prepared:
+            self._prepared[key] = None if self.bias is None else self.bias.to(dtype)
+        bias: Tensor | None = self._prepared[key]
+        return bias
 
     def _backward_dense(self, gradient: Tensor) -> Tensor:
         geometry = self.geometry

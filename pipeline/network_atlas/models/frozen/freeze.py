@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from network_atlas.models.comparison import difference, numbers_of
-from network_atlas.models.frozen.passes import FrozenPass, NotAsRecordedError
+from network_atlas.models.frozen.followers import NotAsRecordedError
+from network_atlas.models.frozen.passes import FrozenPass
 from network_atlas.models.frozen.prepared import Frozen
 from network_atlas.models.frozen.recording import recorded
 
@@ -50,7 +51,7 @@ def freeze(model: nn.Module, images: Tensor) -> bool:
     try:
         frozen = Frozen.of(recorded(model, images))
         frozen.has_attention = any(isinstance(module, ATTENTION) for module in model.modules())
-        problem = _problem(model, frozen, images)
+        problem = _problem_with_sums(model, frozen, images) and _problem(model, frozen, images)
     except Exception as error:  # foreign code: any exception is possible, and the model's own pass is still there
         problem = f"{type(error).__name__}: {error}"
     if problem:
@@ -101,6 +102,20 @@ def why_not_frozen(model: nn.Module) -> str:
 def way_of_running(model: nn.Module) -> str:
     """Return how a model runs, for records: 'frozen', or 'as it is: ' with the reason."""
     return FROZEN if is_frozen(model) else f"{AS_IT_IS}: {why_not_frozen(model) or 'model.frozen=false'}"
+
+
+def _problem_with_sums(model: nn.Module, frozen: Frozen, images: Tensor) -> str:
+    """Return why convolutions can't wait for the sums behind them, '' if they can; say so to the frozen pass.
+
+    They wait in bfloat16 alone, where it pays, but are compared in float32.
+    """
+    frozen.formats_of_sums = frozenset((torch.float32,))
+    try:
+        problem = _problem(model, frozen, images)
+    except NotAsRecordedError as error:
+        problem = str(error)
+    frozen.formats_of_sums = frozenset() if problem else frozenset((torch.bfloat16,))
+    return problem
 
 
 def _problem(model: nn.Module, frozen: Frozen, images: Tensor) -> str:

@@ -28,9 +28,9 @@ def look_up(values: Array, table: Array, into: Array) -> None:
 def scale_by(gradient: Array, values: Array, slopes: Array, into: Array) -> None:
     """Set `into` to `gradient` times the entries of `slopes`, (65536,) float32, for `values`; rounded to the nearest.
 
-    All but the slopes are (values,) uint16. What is not a number stays so: the bits that would carry into its sign are
-    zero in bfloat16, and in what processors return for none. The look-up has a loop of its own, so that the other is
-    vectorized.
+    All but the slopes are (values,) uint16. What is not a number stays so if the low half of its bits is zero, so that
+    rounding carries nothing into its sign: in bfloat16 it is, in the slopes it must be. The look-up has a loop of its
+    own, so that the other is vectorized.
     """
     factors, products = np.empty(STRIP, np.float32), np.empty(STRIP, np.float32)
     bits = products.view(np.uint32)

@@ -36,6 +36,21 @@ def packed(weight: Tensor, geometry: Geometry, maps: Tensor) -> Tensor:
     return packed
 
 
+def convolved_and_added(
+    maps: Tensor, weight: Tensor, bias: Tensor | None, other: Tensor, geometry: Geometry, *, rectified: bool
+) -> Tensor:
+    """Return the convolution of maps for which `is_packed` holds plus other maps; at least zero where `rectified`.
+
+    Zero also takes the place of NaN then. Weights are those of `packed`, the bias is in the format of the maps.
+    """
+    stride, padding, dilation, groups = (geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+    behind = "relu" if rectified else None
+    result: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
+        maps, other, weight, bias, padding, stride, dilation, groups, "add", None, behind, [], None
+    )
+    return result
+
+
 def convolved(
     maps: Tensor,
     weight: Tensor,

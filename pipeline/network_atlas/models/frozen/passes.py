@@ -8,7 +8,7 @@ raises NotAsRecordedError: the model went another way, and the pass counts for n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,16 +24,13 @@ from network_atlas.models.frozen.attention import can_mix, mix, self_attention
 from network_atlas.models.frozen.bounds import LARGEST, Bounds, activated
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall, PadCall
 from network_atlas.models.frozen.convolutions import Convolution
+from network_atlas.models.frozen.followers import NOTHING_FOLLOWS, Followers, NotAsRecordedError
 from network_atlas.models.frozen.linears import Linear
 from network_atlas.models.frozen.norms import Normalization
 from network_atlas.models.frozen.packing import is_packed
 from network_atlas.models.frozen.prepared import Frozen, is_fixed
-from network_atlas.models.frozen.recording import NOTHING_FOLLOWS, Followers
+from network_atlas.models.frozen.sums import Sums
 from network_atlas.models.frozen.tables import has_table, tabled
-
-
-class NotAsRecordedError(Exception):
-    """The model called other functions than in the recorded pass."""
 
 
 @dataclass(slots=True)
@@ -63,12 +60,13 @@ class FrozenPass(TorchFunctionMode):
         self._pads = 0
         self._unpadded: dict[int, tuple[Tensor, int]] = {}
         """Values whose padding is left to the convolution behind, by their `id`, and the paddings' keys."""
+        self._sums = Sums(frozen, ends, self._bounds)
         self._last: tuple[Tensor, Activation] | None = None
         """The value that the last call returned, and the activation that alone reads it and may take its memory."""
 
     def finish(self) -> None:
         """Raise NotAsRecordedError where a value is ahead at the end of a whole pass."""
-        if self._ahead or self._unpadded:
+        if self._ahead or self._unpadded or self._sums.is_waited_for:
             raise NotAsRecordedError("the pass ended before a recorded call")
 
     def __torch_function__(self, function: Function, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
@@ -86,6 +84,8 @@ class FrozenPass(TorchFunctionMode):
             done = self._take_over(function, arguments, keywords)
             if done is not None:
                 return done
+        if function not in calls.ADDS:
+            self._sums.refuse(function, calls.flat(arguments, keywords))
         way = _WAYS.get(function)
         return function(*arguments, **keywords) if way is None else way(self, function, arguments, keywords)
 
@@ -94,7 +94,7 @@ class FrozenPass(TorchFunctionMode):
         first = calls.input_of(arguments, keywords)
         ahead = self._ahead.get(id(first))
         if ahead is None:
-            if any(id(value) in self._ahead for value in _flat(arguments, keywords)):
+            if any(id(value) in self._ahead for value in calls.flat(arguments, keywords)):
                 raise NotAsRecordedError(f"{function} reads a value that was computed ahead")
             return None
         if ahead.norm is not None:
@@ -143,8 +143,16 @@ class FrozenPass(TorchFunctionMode):
         return output
 
     def _refuse_unpadded(self, function: Function, arguments: Any, keywords: Any) -> None:
-        if any(id(value) in self._unpadded for value in _flat(arguments, keywords)):
+        if any(id(value) in self._unpadded for value in calls.flat(arguments, keywords)):
             raise NotAsRecordedError(f"{function} reads a value whose padding was left to a convolution")
+
+    def _add(self, function: Function, arguments: Any, keywords: Any) -> Any:
+        total = self._sums.add(function, arguments, keywords)
+        if total is None:
+            return self._bounds.sum(function, arguments, keywords)
+        if total.is_ahead:
+            self._ahead[id(total.output)] = _Ahead(total.output, None, calls.RELU, None)
+        return total.output
 
     def _pad(self, function: Function, arguments: Any, keywords: Any) -> Tensor:
         self._pads += 1
@@ -181,6 +189,11 @@ class FrozenPass(TorchFunctionMode):
         followers = self._followers(key, keeps_input=with_gradient)
         kernels = self._frozen.kernels(key, followers.norm, pad)
         activation = followers.activation
+        waits = self._sums.wait(key, images, kernels, dtype, ends=key in self._ends or followers.norm in self._ends)
+        if waits is not None:
+            if followers.norm is not None:
+                self._ahead[id(waits)] = _Ahead(waits, followers.norm, None, None)
+            return waits
         wanted = activation is not None and not activation.keeps_nan and is_packed(images, dtype)
         bound = self._bounds.behind(images, kernels, wanted=wanted)
         is_finite = bound is not None and bound < LARGEST
@@ -209,14 +222,11 @@ class FrozenPass(TorchFunctionMode):
 
     def _activate(self, function: Function, arguments: Any, keywords: Any) -> Any:
         activation, maps = calls.activation_of(function, arguments, keywords), calls.input_of(arguments, keywords)
-        if activation is None or not isinstance(maps, Tensor):
-            return function(*arguments, **keywords)
-        bound = self._bounds.of(maps)
         in_place = calls.is_in_place(function, arguments, keywords)
-        if has_table(maps, activation, in_place=in_place):
-            result = tabled(maps, activation, in_place=in_place)
-        else:
-            result = function(*arguments, **keywords)
+        if activation is None or not isinstance(maps, Tensor) or not has_table(maps, activation, in_place=in_place):
+            return self._bounds.activation(function, arguments, keywords)
+        bound = self._bounds.of(maps)
+        result = tabled(maps, activation, in_place=in_place)
         self._bounds.note(result, activated(bound, activation))
         return result
 
@@ -238,7 +248,7 @@ class FrozenPass(TorchFunctionMode):
 
     def _attend(self, function: Function, arguments: Any, keywords: Any) -> Any:
         first = calls.input_of(arguments, {"input": keywords.get("query")})
-        fixed = [weight for weight in _flat(arguments, keywords) if isinstance(weight, nn.Parameter)]
+        fixed = [weight for weight in calls.flat(arguments, keywords) if isinstance(weight, nn.Parameter)]
         linears: dict[torch.dtype, LinearMap] = {
             torch.bfloat16: self._linear_map,
             torch.float32: F.linear,
@@ -271,7 +281,7 @@ _WAYS: dict[Function, Callable[[FrozenPass, Function, Any, Any], Any]] = {
     F.batch_norm: FrozenPass._normalize,
     F.pad: FrozenPass._pad,
     F.linear: FrozenPass._linear,
-    **dict.fromkeys(calls.ADDS, lambda run, *call: run._bounds.sum(*call)),
+    **dict.fromkeys(calls.ADDS, FrozenPass._add),
     **dict.fromkeys(calls.ACTIVATIONS, FrozenPass._activate),
     F.multi_head_attention_forward: FrozenPass._attend,
     F.scaled_dot_product_attention: lambda _, function, arguments, keywords: _mix(arguments, keywords),
@@ -284,15 +294,6 @@ def _is_same(call: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
         now is then or (not isinstance(now, Tensor) and not isinstance(then, Tensor) and now == then)
         for now, then in zip(call[1:], known[1:], strict=True)
     )
-
-
-def _flat(arguments: Any, keywords: Any) -> Iterable[Any]:
-    """Yield the arguments of a call, and the members of lists among them."""
-    for value in (*arguments, *keywords.values()):
-        if isinstance(value, tuple | list):
-            yield from value
-        else:
-            yield value
 
 
 def _number_format(maps: Tensor) -> torch.dtype:

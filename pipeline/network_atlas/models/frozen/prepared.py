@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from network_atlas.models.frozen.convolutions import Kernels, can_be_uneven
+from network_atlas.models.frozen.followers import Recording
 from network_atlas.models.frozen.geometry import Geometry, geometry_of
 from network_atlas.models.frozen.linears import Weights
 from network_atlas.models.frozen.norms import Factors, Norm
-from network_atlas.models.frozen.recording import Recording
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class Frozen:
     recording: Recording
     has_attention: bool = False
     """Whether a pass without gradients is faster by the model's own code."""
+    formats_of_sums: frozenset[torch.dtype] = frozenset()
+    """The number formats in which convolutions wait for the sums behind them."""
     geometries: dict[int, Geometry] = field(default_factory=dict)
     factors: dict[int, Factors] = field(default_factory=dict)
     paddings: dict[int, tuple[int, ...]] = field(default_factory=dict)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from network_atlas.models.frozen import calls
-from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, LinearCall, NormCall, PadCall
+from network_atlas.models.frozen.calls import (
+    RELU,
+    Activation,
+    ConvolutionCall,
+    Function,
+    LinearCall,
+    NormCall,
+    PadCall,
+    SumCall,
+)
+from network_atlas.models.frozen.followers import FIRST_SUM, NOTHING_FOLLOWS, Followers, Recording, Value
 from network_atlas.models.seen import is_scripted
 
 END = -1
@@ -35,24 +45,6 @@ NO_INPUT = torch.empty(0)
 """In the place of inputs, which recordings don't keep."""
 
 
-class Value(NamedTuple):
-    """What a piece of memory held at one time: torch counts its changes in place."""
-
-    memory: int
-    changes: int
-
-
-class Followers(NamedTuple):
-    """What directly follows a convolution or a normalization, and may run in one with it."""
-
-    norm: int | None
-    """The key of a normalization."""
-    activation: Activation | None
-
-
-NOTHING_FOLLOWS = Followers(None, None)
-
-
 @dataclass(slots=True)
 class _Call:
     """A recorded call of a convolution, a normalization, a linear map or an activation."""
@@ -60,30 +52,9 @@ class _Call:
     number: int
     key: int
     """Which weights it uses; 0 for activations, -1 for the pass's first padding, -2 for the second."""
-    arguments: ConvolutionCall | NormCall | LinearCall | PadCall | Activation
+    arguments: ConvolutionCall | NormCall | LinearCall | PadCall | SumCall | Activation
     read: Value
     written: Value
-
-
-@dataclass(slots=True)
-class Recording:
-    """The calls of one forward pass. Keys are `id`s of weights, and of running means for normalizations."""
-
-    convolutions: dict[int, ConvolutionCall] = field(default_factory=dict)
-    norms: dict[int, NormCall] = field(default_factory=dict)
-    linears: dict[int, LinearCall] = field(default_factory=dict)
-    followers: dict[int, Followers] = field(default_factory=dict)
-    """By the key of a convolution or a normalization; those with none are left out."""
-    padded: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
-    """By the key of a padding with zeros: the convolution that alone reads its output, and the zeros."""
-    outputs: dict[int, frozenset[int]] = field(default_factory=dict)
-    """By a module's `id`: keys of the convolutions, normalizations and paddings whose own output it returns."""
-    inputs: dict[int, frozenset[int]] = field(default_factory=dict)
-    """The same for the inputs of modules."""
-    returned: dict[int, list[frozenset[int]]] = field(default_factory=dict)
-    """By a module's `id`, for each of its calls: the numbers of those calls whose own output it returns."""
-    norm_behind: dict[int, int] = field(default_factory=dict)
-    """By the number of a convolution's call: that of the normalization that alone reads its output."""
 
 
 def recorded(model: nn.Module, images: Tensor) -> Recording:
@@ -157,6 +128,9 @@ class _Watch:
                 reader = self._only_reader(call, by_number)
                 if reader is not None and isinstance(reader.arguments, ConvolutionCall) and uses[reader.key] == 1:
                     result.padded[call.key] = reader.key, tuple(call.arguments.pad)
+            behind = self._sum_behind(call, by_number, uses)
+            if behind is not None:
+                result.sums[call.key] = behind
             followers = self._followers(call, by_number, uses)
             if followers != NOTHING_FOLLOWS:
                 result.followers[call.key] = followers
@@ -171,14 +145,15 @@ class _Watch:
         makers = {
             call.written: call
             for call in self.calls
-            if isinstance(call.arguments, ConvolutionCall | NormCall | PadCall)
+            if isinstance(call.arguments, ConvolutionCall | NormCall | PadCall | SumCall)
         }
+        weighted = {value for value, call in makers.items() if not isinstance(call.arguments, SumCall)}
         for noted, into in ((self.outputs, result.outputs), (self.inputs, result.inputs)):
             for module, values in noted.items():
                 into[module] = frozenset(makers[value].key for value in set().union(*values) if value in makers)
         for module, values in self.outputs.items():
             result.returned[module] = [
-                frozenset(makers[value].number for value in of if value in makers) for of in values
+                frozenset(makers[value].number for value in of if value in weighted) for of in values
             ]
 
     def _followers(self, call: _Call, by_number: dict[int, _Call], uses: Counter[int]) -> Followers:
@@ -193,6 +168,24 @@ class _Watch:
         if follower is not None and isinstance(follower.arguments, Activation):
             return Followers(norm, follower.arguments)
         return Followers(norm, None)
+
+    def _sum_behind(self, call: _Call, by_number: dict[int, _Call], uses: Counter[int]) -> int | None:
+        """Return the key of the sum that alone reads a convolution, or its normalization, with a ReLU behind."""
+        if not isinstance(call.arguments, ConvolutionCall) or uses[call.key] > 1:
+            return None
+        norm = self._only_reader(call, by_number)
+        if norm is not None and isinstance(norm.arguments, NormCall):
+            if uses[norm.key] > 1:
+                return None
+            call = norm
+        readers = self._readers[call.written]
+        added = by_number.get(next(iter(readers))) if len(readers) == 1 else None
+        if added is None or not isinstance(added.arguments, SumCall):
+            return None
+        if added.arguments.in_place and added.read != call.written:
+            return None  # the other maps are what changes
+        behind = self._only_reader(added, by_number)
+        return added.key if behind is not None and behind.arguments == RELU else None
 
     def _only_reader(self, call: _Call, by_number: dict[int, _Call]) -> _Call | None:
         readers = self._readers[call.written]
@@ -226,12 +219,15 @@ class _Functions(TorchFunctionMode):
             watch.form_read(calls.input_of(arguments, keywords), number)
             return function(*arguments, **keywords)
         watch.read(tree_leaves((arguments, keywords)), number)
-        described: tuple[int, ConvolutionCall | NormCall | LinearCall | PadCall | Activation] | None
+        described: tuple[int, ConvolutionCall | NormCall | LinearCall | PadCall | SumCall | Activation] | None
         described = _described(function, arguments, keywords)
         if calls.is_pad(function):
             self._pads += 1
             pad = PadCall(*arguments, **keywords)
             described = (-self._pads, pad._replace(input=NO_INPUT)) if pad.is_zeros else None
+        total = SumCall.of(function, arguments, keywords)
+        if total is not None:
+            described = FIRST_SUM - number, total._replace(first=NO_INPUT, second=NO_INPUT)
         first = calls.input_of(arguments, keywords)
         read = watch.value(first) if isinstance(first, Tensor) else None
         output = function(*arguments, **keywords)

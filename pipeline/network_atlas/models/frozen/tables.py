@@ -106,5 +106,6 @@ def _slopes(activation: Activation) -> NDArray[Any]:
     with torch.inference_mode(False), torch.enable_grad():
         numbers = _numbers().requires_grad_()
         (slopes,) = torch.autograd.grad(_exactly(numbers, activation).sum(), numbers)
-        result: NDArray[Any] = slopes.float().numpy()
+        # Of all bits that mean NaN those of torch.nan, whose low half is zero, as `scale_by` needs it.
+        result: NDArray[Any] = torch.where(slopes.isnan(), torch.nan, slopes).float().numpy()
         return result

@@ -37,20 +37,29 @@ def bits(numbers: Tensor) -> list[int]:
     return numbers.view(torch.int16).tolist()
 
 
+def assert_rounded(ours: Tensor, exact: Tensor) -> None:
+    """Assert that numbers are the rounding of exact ones, and that those near zero are near.
+
+    There `1 + tanh` cancels in float64 too, so that its last bits, which torch's loops take as they come, are all bits.
+    """
+    near_zero = exact.abs() < 1e-6
+    assert bits(ours[~near_zero]) == bits(exact[~near_zero].float().bfloat16())
+    assert (ours[near_zero].double() - exact[near_zero]).abs().max() < 1e-8
+
+
 @pytest.mark.parametrize("activation", OWN)
 def test_values_are_the_rounding_of_the_exact_ones(activation: Activation) -> None:
-    assert bits(tabled(NUMBERS, activation, in_place=False)) == bits(OWN[activation](NUMBERS.double()).bfloat16())
+    assert_rounded(tabled(NUMBERS, activation, in_place=False), OWN[activation](NUMBERS.double()))
 
 
 @pytest.mark.parametrize("activation", OWN)
 def test_gradients_are_the_rounding_of_the_exact_slope_times_the_gradient(activation: Activation) -> None:
     numbers, exact = NUMBERS.clone().requires_grad_(), NUMBERS.double().requires_grad_()
-    # Products of these two are exact in float32 but for the slope's own rounding, which moves one in a thousand.
+    # Products with these two are exact, so that nothing is rounded but the slopes.
     gradient = torch.tensor([1.0, -0.5], dtype=torch.bfloat16).repeat(1 << 15)
     (ours,) = torch.autograd.grad(tabled(numbers, activation, in_place=False), numbers, gradient)
     (reference,) = torch.autograd.grad(OWN[activation](exact), exact, gradient.double())
-    same = [mine == theirs for mine, theirs in zip(bits(ours), bits(reference.float().bfloat16()), strict=True)]
-    assert all(same)
+    assert_rounded(ours, reference)
 
 
 @pytest.mark.parametrize("activation", OWN)

@@ -1,7 +1,7 @@
 """Activations in bfloat16 by tables: there are 65,536 numbers in that format, so all values are computed once.
 
 Each value is then the rounding of the exact one, and each gradient that of the gradient times the exact slope, whatever
-stands beside it. Torch's own erf and exp take two to eight times as long.
+stands beside it. Torch's tanh takes four times as long, its erf and exp up to twice, about as long on a busy machine.
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import quietly
+from loaded import loaded_by
 
 from network_atlas.cli.main import main
 from network_atlas.config.schema import RunConfig
@@ -125,10 +124,5 @@ def test_the_json_has_the_fields_that_the_help_names(atlas_root: Path, capsys: p
 
 
 def test_status_loads_no_torch(atlas_root: Path) -> None:
-    program = (
-        "import sys, network_atlas.cli.main\n"
-        f"network_atlas.cli.main.main(['status', {str(atlas_root)!r}])\n"
-        "print([m for m in ('torch', 'ray', 'hydra', 'torchvision') if m in sys.modules])"
-    )
-    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert output.splitlines()[-1] == "[]"
+    program = f"import network_atlas.cli.main\nnetwork_atlas.cli.main.main(['status', {str(atlas_root)!r}])"
+    assert loaded_by(program, ("torch", "ray", "hydra", "torchvision")) == []

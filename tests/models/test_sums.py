@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from network_atlas.models.frozen.activations import gradient_through_relu
 from network_atlas.models.frozen.freeze import freeze, frozen_forward, is_frozen
 from network_atlas.models.frozen.memory_order import onednn_formats
 from network_atlas.models.frozen.passes import FrozenPass
@@ -244,6 +245,70 @@ def test_an_image_has_the_same_bits_at_every_place_of_a_batch(dtype: torch.dtype
         results.append((values.detach(), torch.autograd.grad(values.float().sum(), leaf)[0]))
     for one, turned in zip(*results, strict=True):
         assert one.flip(0).equal(turned)
+
+
+class ReadAgain(Block):
+    """The sum of one block is read by the next one's convolution, and added there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next = nn.Conv2d(8, 8, 3, padding=1)
+
+    def middle(self, maps: Tensor) -> Tensor:
+        return self.after(super().middle(maps))
+
+    def after(self, maps: Tensor) -> Tensor:
+        return self.act(self.next(maps) + maps)
+
+
+class ConvolvedAgain(ReadAgain):
+    def after(self, maps: Tensor) -> Tensor:
+        return self.act(self.next(maps) + self.down(maps))
+
+
+class ReadThrice(ReadAgain):
+    def after(self, maps: Tensor) -> Tensor:
+        return self.act(self.next(maps) + maps) + self.down(maps) * maps.mean((2, 3), keepdim=True)
+
+
+class Watched(ReadAgain):
+    """Somebody looks at the sum's whole gradient."""
+
+    def after(self, maps: Tensor) -> Tensor:
+        if maps.requires_grad:
+            maps.register_hook(lambda gradient: gradient.clamp(min=-0.5))
+        return super().after(maps)
+
+
+def second_outputs(output: Tensor) -> int:
+    """Return how many calls behind an output read a sum as its second reader."""
+    edges, todo = set(), [output.grad_fn]
+    while todo:
+        node = todo.pop()
+        for before, number in node.next_functions:
+            if before is not None and (node, before, number) not in edges:
+                edges.add((node, before, number))
+                todo.append(before)
+    return sum(before.name() == "SumBackward" and number == 1 for _, before, number in edges)
+
+
+@pytest.mark.parametrize(("kind", "readers"), [(ReadAgain, 1), (ConvolvedAgain, 1), (ReadThrice, 1), (Watched, 0)])
+def test_a_sum_that_is_read_again_gets_the_gradients_of_all_readers(kind: type[Block], readers: int) -> None:
+    model = built(kind)
+    frozen = prepared(model)
+    assert id(model.conv.weight) in frozen.recording.sums
+    for mine, own in zip(values_and_gradient(model, frozen), values_and_gradient(model, None), strict=True):
+        torch.testing.assert_close(mine, own, rtol=1e-4, atol=1e-5)
+    assert second_outputs(passed(model, frozen, IMAGES.clone().requires_grad_())) == readers
+
+
+def test_two_gradients_by_relu_are_their_sums_bit_for_bit() -> None:
+    odd = [0.0, -0.0, math.nan, -math.nan, math.inf, -math.inf, 1e-40, -1e-40, 3e38, 1.0, -1.0, 1.0078125, 2.0**-9]
+    numbers = torch.tensor(odd).bfloat16()
+    grid = torch.cartesian_prod(numbers, numbers, numbers)
+    one, other, output = (column.contiguous().view(1, 1, 1, -1) for column in grid.unbind(1))
+    both = torch.ops.aten.threshold_backward(one + other, output, 0)
+    torch.testing.assert_close(gradient_through_relu(one, other, output), both, rtol=0, atol=0, equal_nan=True)
 
 
 FAMILIES = ("resnet18", "resnext50_32x4d", "regnet_y_400mf")

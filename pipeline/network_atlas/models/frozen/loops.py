@@ -1,4 +1,4 @@
-"""The inner loops of activations in bfloat16 by tables, compiled by Numba. `tables` alone calls them.
+"""Inner loops over numbers in bfloat16, compiled by Numba: activations by tables, and a gradient of two parts.
 
 Values in bfloat16 are given by their bits, as uint16.
 """
@@ -45,3 +45,24 @@ def scale_by(gradient: Array, values: Array, slopes: Array, into: Array) -> None
             products[i] *= factors[i]
             last = (bits[i] >> np.uint32(16)) & np.uint32(1)
             results[i] = (bits[i] + np.uint32(0x7FFF) + last) >> np.uint32(16)
+
+
+@compiled
+def add_where_positive(one: Array, other: Array, output: Array, into: Array) -> None:
+    """Set `into` to `one` plus `other`, rounded to the nearest, or to zero where `output` is not positive.
+
+    All are (values,) uint16. Where `output` is not a number `into` is the sum, as torch's gradient of ReLU has it.
+    """
+    sums, others = np.empty(STRIP, np.float32), np.empty(STRIP, np.float32)
+    bits, bits_of_others = sums.view(np.uint32), others.view(np.uint32)
+    for start in range(0, one.shape[0], STRIP):
+        ones, more = one[start : start + STRIP], other[start : start + STRIP]
+        outputs, results = output[start : start + STRIP], into[start : start + STRIP]
+        for i in range(ones.shape[0]):
+            bits[i] = np.uint32(ones[i]) << np.uint32(16)
+            bits_of_others[i] = np.uint32(more[i]) << np.uint32(16)
+            sums[i] += others[i]
+            last = (bits[i] >> np.uint32(16)) & np.uint32(1)
+            rounded = np.uint16((bits[i] + np.uint32(0x7FFF) + last) >> np.uint32(16))
+            is_nan = (outputs[i] & np.uint16(0x7FFF)) > np.uint16(0x7F80)
+            results[i] = rounded if (np.int16(outputs[i]) > 0) | is_nan else np.uint16(0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -17,6 +19,12 @@ def order_of(maps: Tensor) -> torch.memory_format:
 def is_dense(maps: Tensor) -> bool:
     """Say whether values fill their memory in one of the two orders that `order_of` tells apart."""
     return maps.is_contiguous(memory_format=order_of(maps))
+
+
+def bits_of(maps: Tensor) -> NDArray[Any]:
+    """Return the bits of dense maps in bfloat16 in the order of memory, (values,), uint16; the same memory."""
+    bits: NDArray[Any] = maps.detach().as_strided((maps.numel(),), (1,)).view(torch.uint16).numpy()
+    return bits
 
 
 @cache

@@ -186,6 +186,7 @@ class FrozenPass(TorchFunctionMode):
             return result
         dtype = _number_format(images)
         with_gradient = images.requires_grad and torch.is_grad_enabled()
+        images = self._sums.second(images)
         followers = self._followers(key, keeps_input=with_gradient)
         kernels = self._frozen.kernels(key, followers.norm, pad)
         activation = followers.activation

@@ -2,6 +2,10 @@
 
 A residual block adds its last convolution to maps that come from elsewhere, often after that call. So the call returns
 maps without values, which the sum alone may read, and is computed with the sum: its output never goes to memory.
+
+The next block reads the sum twice: by its first convolution, and to add to it or to convolve it for that. Torch would
+add the gradients of both up in a pass of its own. So the second reader gets other maps of the same memory, and `Sum`
+both gradients.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from network_atlas.models.frozen.activations import gradient_through
+from network_atlas.models.frozen.activations import gradient_through, gradient_through_relu
 from network_atlas.models.frozen.bounds import LARGEST, ROUNDING, Bounds
 from network_atlas.models.frozen.calls import RELU, Function, SumCall, flat
 from network_atlas.models.frozen.convolutions import Convolution, Kernels
@@ -36,14 +40,26 @@ class _Waiting:
     """The number format that it computes in."""
 
 
+@dataclass(slots=True)
+class _Again:
+    """A sum, and what its second reader gets."""
+
+    output: Tensor
+    second: Tensor
+    is_read: bool = False
+
+
 class Sum(torch.autograd.Function):
     """ReLU of a convolution plus other maps."""
 
     @staticmethod
     def forward(
         ctx: Any, images: Tensor, other: Tensor, into: Tensor | None, kernels: Kernels, is_finite: bool
-    ) -> Tensor:
-        """Return new maps, or `into` with their values, in the number format of the other maps."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return new maps, or `into` with their values, in the number format of the other maps; and these maps again.
+
+        Both have the same memory and, of what follows, gradients of their own.
+        """
         output = kernels.forward_added(images.to(other.dtype), other, is_finite=is_finite)
         ctx.kernels, ctx.order = kernels, order_of(output)
         ctx.input_shape, ctx.input_type = images.shape, images.dtype
@@ -51,13 +67,18 @@ class Sum(torch.autograd.Function):
             output = _as(into, output)
             ctx.mark_dirty(output)
         ctx.save_for_backward(output)
-        return output
+        ctx.set_materialize_grads(False)
+        return output, output.detach()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
-        """Return the gradients of the images and of the other maps."""
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        """Return the gradients of the images and of the other maps from those of both outputs."""
+        given = [gradient.contiguous(memory_format=ctx.order) for gradient in gradients if gradient is not None]
+        if not given:
+            return None, None, None, None, None
         (output,) = ctx.saved_tensors
-        gradient = gradient_through(gradient.contiguous(memory_format=ctx.order), output, RELU)
+        both = gradient_through_relu(given[0], given[1], output) if len(given) > 1 else None
+        gradient = gradient_through(given[0], output, RELU) if both is None else both
         of_images = None
         if ctx.needs_input_grad[0]:
             of_images = ctx.kernels.backward(gradient, ctx.input_shape).to(ctx.input_type)
@@ -86,6 +107,8 @@ class Sums:
         self._bounds = bounds
         self._waiting: dict[int, tuple[Tensor, _Waiting]] = {}
         """By the `id` of the maps that stand for their output."""
+        self._again: dict[int, _Again] = {}
+        """Sums that may be read twice, by their `id`."""
         self._stood_in: MutableMapping[Tensor, bool] = WeakIdKeyDictionary()
         """Maps that stood for an output which never was."""
 
@@ -116,6 +139,20 @@ class Sums:
         maps = torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
         self._waiting[id(maps)] = maps, _Waiting(images, images._version, kernels, dtype)
         return maps
+
+    def second(self, maps: Tensor) -> Tensor:
+        """Return what a frozen call reads that is given `maps`: a sum's second reader gets the maps made for it.
+
+        Not where a hook watches the gradient of the sum, for it must see all of it.
+        """
+        again = self._again.get(id(maps))
+        if again is None:
+            return maps
+        if not again.is_read:
+            again.is_read = True
+            return maps
+        del self._again[id(maps)]
+        return maps if maps._backward_hooks or maps.retains_grad else again.second
 
     def refuse(self, function: Function, values: Iterable[Any]) -> None:
         """Raise NotAsRecordedError where a function that adds nothing reads maps without values."""
@@ -161,7 +198,10 @@ class Sums:
         bound = None if own is None or others is None else ROUNDING * (own + others)
         is_finite = bound is not None and bound < LARGEST
         if torch.is_grad_enabled() and (images.requires_grad or other.requires_grad):
-            output = cast(Tensor, Sum.apply(images, other, into, kernels, is_finite))
+            other = self.second(other)
+            output, again = cast(tuple[Tensor, Tensor], Sum.apply(images, other, into, kernels, is_finite))
+            self._again[id(output)] = _Again(output, again)
+            self._bounds.note(again, bound)
         else:
             output = kernels.forward_added(images.to(other.dtype), other, is_finite=is_finite)
             output = output if into is None else _as(into, output)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from network_atlas.models.frozen.calls import Activation
-from network_atlas.models.frozen.memory_order import is_dense, order_of
+from network_atlas.models.frozen.memory_order import bits_of, is_dense, order_of
 
 TABLED = ("gelu", "swish")
 """Activations that are slower by their formulas; see `Activation.name`."""
@@ -61,12 +61,12 @@ class Tabled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of the maps."""
-        from network_atlas.models.frozen.lookup import scale_by
+        from network_atlas.models.frozen.loops import scale_by
 
         (values,) = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=ctx.order)
         result = torch.empty_like(values)
-        scale_by(_bits(gradient), _bits(values), _slopes(ctx.activation), _bits(result))
+        scale_by(bits_of(gradient), bits_of(values), _slopes(ctx.activation), bits_of(result))
         return result, None, None
 
 
@@ -75,15 +75,10 @@ def _wants_gradient(maps: Tensor) -> bool:
 
 
 def _look_up(maps: Tensor, activation: Activation, into: Tensor) -> Tensor:
-    from network_atlas.models.frozen.lookup import look_up  # Numba is loaded where a network has such an activation
+    from network_atlas.models.frozen.loops import look_up  # Numba is loaded where a network has such an activation
 
-    look_up(_bits(maps), _values(activation), _bits(into))
+    look_up(bits_of(maps), _values(activation), bits_of(into))
     return into
-
-
-def _bits(maps: Tensor) -> NDArray[Any]:
-    """Return the bits of dense maps in the order of memory, (values,), uint16; the same memory."""
-    return maps.detach().as_strided((maps.numel(),), (1,)).view(torch.uint16).numpy()
 
 
 def _exactly(numbers: Tensor, activation: Activation) -> Tensor:
@@ -98,7 +93,7 @@ def _numbers() -> Tensor:
 @cache
 def _values(activation: Activation) -> NDArray[Any]:
     with torch.inference_mode(False), torch.no_grad():
-        return _bits(_exactly(_numbers(), activation).bfloat16())
+        return bits_of(_exactly(_numbers(), activation).bfloat16())
 
 
 @cache

@@ -24,6 +24,8 @@ from network_atlas.models.frozen.strides import JointPhases, Phases
 
 FEW_CHANNELS = 4
 """Inputs with no more channels (images) get the gradient of all phases from one convolution: reading takes longest."""
+LARGEST_PATCH = 2
+"""Kernels that cut larger patches out of maps have so many phases that torch's own gradient takes a third of theirs."""
 
 
 class Kernels:
@@ -160,6 +162,8 @@ def _way_back(weight: Tensor, geometry: Geometry) -> str:
         return "torch"
     if geometry.groups == 1 and weight.shape[1] <= FEW_CHANNELS:
         return "joint"
+    if tuple(kernel) == geometry.stride and max(kernel) > LARGEST_PATCH and geometry.groups == 1:
+        return "torch"
     is_depthwise = geometry.groups > 1 and weight.shape[1] == 1
     return "phases" if is_depthwise or geometry.groups == 1 or tuple(kernel) == (1, 1) else "torch"
 

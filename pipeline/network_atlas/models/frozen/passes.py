@@ -19,13 +19,12 @@ from torch.overrides import TorchFunctionMode
 
 from network_atlas.models.frozen import calls
 from network_atlas.models.frozen.activations import activate
-from network_atlas.models.frozen.attention import Linear as LinearMap
 from network_atlas.models.frozen.attention import can_mix, mix, self_attention
 from network_atlas.models.frozen.bounds import LARGEST, Bounds, activated
 from network_atlas.models.frozen.calls import Activation, ConvolutionCall, Function, MixCall, NormCall, PadCall
 from network_atlas.models.frozen.convolutions import Convolution
 from network_atlas.models.frozen.followers import NOTHING_FOLLOWS, Followers, NotAsRecordedError
-from network_atlas.models.frozen.linears import Linear
+from network_atlas.models.frozen.linears import FORMATS, Linear
 from network_atlas.models.frozen.norms import Normalization
 from network_atlas.models.frozen.packing import is_packed
 from network_atlas.models.frozen.prepared import Frozen, is_fixed
@@ -235,26 +234,24 @@ class FrozenPass(TorchFunctionMode):
         call = calls.LinearCall(*arguments, **keywords)
         key = id(call.weight)
         known = self._frozen.recording.linears.get(key)
-        if known is None or not _is_same(call, known) or _number_format(call.input) is not torch.bfloat16:
+        is_known = known is not None and _is_same(call, known) and is_fixed(call.weight, call.bias)
+        if not is_known or _number_format(call.input) not in FORMATS:
             result: Tensor = function(*arguments, **keywords)
             return result
         return self._linear_map(call.input, call.weight, call.bias)
 
     def _linear_map(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        weights = self._frozen.weights(weight, bias)
+        dtype = _number_format(rows)
+        weights = self._frozen.weights(weight, bias, dtype)
         if rows.requires_grad and torch.is_grad_enabled():
             result: Tensor = Linear.apply(rows, weights)
             return result
-        return weights.forward(rows.bfloat16())
+        return weights.forward(rows.to(dtype))
 
     def _attend(self, function: Function, arguments: Any, keywords: Any) -> Any:
         first = calls.input_of(arguments, {"input": keywords.get("query")})
         fixed = [weight for weight in calls.flat(arguments, keywords) if isinstance(weight, nn.Parameter)]
-        linears: dict[torch.dtype, LinearMap] = {
-            torch.bfloat16: self._linear_map,
-            torch.float32: F.linear,
-        }
-        linear = linears.get(_number_format(first))
+        linear = self._linear_map if _number_format(first) in FORMATS else None
         if linear is not None and is_fixed(*fixed) and len(fixed) >= 2:
             result = self_attention(arguments, keywords, linear)
             if result is not None:

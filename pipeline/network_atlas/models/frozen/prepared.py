@@ -30,7 +30,7 @@ class Frozen:
     """By their keys, the zeros of those that the convolution behind them can add itself."""
     _kernels: dict[tuple[int, int | None, tuple[int, ...] | None], Kernels] = field(default_factory=dict)
     _norms: dict[int, Norm] = field(default_factory=dict)
-    _weights: dict[tuple[int, int], Weights] = field(default_factory=dict)
+    _weights: dict[tuple[int, int, torch.dtype], Weights] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recording: Recording) -> Frozen:
@@ -68,11 +68,11 @@ class Frozen:
             self._norms[key] = Norm(self.recording.norms[key], self.factors[key])
         return self._norms[key]
 
-    def weights(self, weight: Tensor, bias: Tensor | None) -> Weights:
-        """Return the weights of a linear map, (outputs, inputs), and its bias in bfloat16."""
-        key = id(weight), id(bias)
+    def weights(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Weights:
+        """Return the weights of a linear map, (outputs, inputs), and its bias in a number format."""
+        key = id(weight), id(bias), dtype
         if key not in self._weights:
-            self._weights[key] = Weights(weight, bias)
+            self._weights[key] = Weights(weight, bias, dtype)
         return self._weights[key]
 
     def ends_at(self, outputs: Iterable[nn.Module], inputs: Iterable[nn.Module]) -> frozenset[int]:

@@ -33,7 +33,7 @@ def test_values_and_gradients_are_those_of_float64(dtype: torch.dtype, bias: boo
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize(("tokens", "inputs", "outputs"), [(197, 96, 384), (49, 64, 10), (1, 192, 1), (5, 7, 1)])
+@pytest.mark.parametrize(("tokens", "inputs", "outputs"), [(197, 96, 384), (49, 64, 10)])
 def test_vectors_have_the_same_bits_at_every_place_of_a_batch(
     dtype: torch.dtype, tokens: int, inputs: int, outputs: int
 ) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import TESTS, quietly
@@ -125,6 +126,41 @@ def test_a_layer_links_to_its_map_and_maps_to_each_other(mapped_root: Path) -> N
         page = (mapped_root / f"site/maps/{slug}.html").read_text()
         for other in {LAYERS[max(0, number - 1)], LAYERS[min(2, number + 1)]} - {slug}:
             assert f'href="{other}.html"' in page
+
+
+def by_hand(examples: set[str], logits: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the mean logit of each class over the cell's images, in standard deviations above that of all images."""
+    all_images = np.array(list(logits.values()), np.float64)
+    held = np.array([logits[example] for example in examples], np.float64)
+    return np.asarray((held.mean(axis=0) - all_images.mean(axis=0)) / all_images.std(axis=0))
+
+
+def test_cells_have_the_classes_of_their_images_once_the_output_is_scanned(
+    mapped: Path, composed_maps: Callable[..., RunConfig]
+) -> None:
+    before = rows_below(mapped, "activation_atlas")
+    assert all(row["classes"] is None and row["class_by_chance"] is None for row in before)
+    select = 'sweep.select=[{include: ["**"], types: [Conv2d], channels: ":2"}, {include: [output], channels: ":1"}]'
+    quietly(composed_maps(f'store.root="{mapped}"', select))
+    samples = [row for row in rows_below(mapped, "activation_samples") if row["layer"] == "output"]
+    logits = {row["example_id"]: np.array(row["spatial_mean"]) for row in samples}
+    assert len(logits) == 12
+    places = rows_below(mapped, "layouts")
+    rows = rows_below(mapped, "activation_atlas")
+    assert [row["key"] for row in rows] == [row["key"] for row in before]  # no icon was made anew
+    for row in rows:
+        grid, wanted = row["grid"], (row["layer"], row["row"], row["column"])
+        held = {
+            place["example_id"]
+            for place in places
+            if (place["layer"], min(int(place["y"] * grid), grid - 1), min(int(place["x"] * grid), grid - 1)) == wanted
+        }
+        values = by_hand(held, logits)
+        order = np.argsort(-values)
+        assert [each["class"] for each in row["classes"]] == order.tolist()  # it has five
+        assert [each["value"] for each in row["classes"]] == pytest.approx(values[order], rel=1e-5, abs=1e-5)
+        assert row["class_by_chance"] > 0
+        assert all(each["class_name"] is None for each in row["classes"])  # this network has no names of classes
 
 
 def test_the_maps_of_a_snapshot_are_made_again_as_they_were(mapped_root: Path) -> None:

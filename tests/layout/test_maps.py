@@ -71,10 +71,15 @@ def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crop
     assert counts == {(layer, grid): count for layer, count in per_layer.items() for grid in (2, 4)}
 
 
+def queries_of_maps() -> list[str]:
+    """Return the queries of maps that the document has: of labels, and of a class."""
+    text = (TESTS.parent / "pipeline" / "ANALYSIS.md").read_text()
+    return re.findall(r"```sql\n([^`]*/activation_atlas/[^`]*)```", text)
+
+
 def test_the_labels_of_a_map_are_asked_for_as_the_document_says(mapped_root: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
-    text = (TESTS.parent / "pipeline" / "ANALYSIS.md").read_text()
-    (sql,) = re.findall(r"```sql\n([^`]*/activation_atlas/[^`]*)```", text)
+    sql, _ = queries_of_maps()
     for name, instead in {"atlases/efficientnet_lite0": str(mapped_root), "_blocks.13": "conv3", "= 10": "= 4"}.items():
         assert name in sql
         sql = sql.replace(name, instead)

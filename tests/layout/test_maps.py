@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import TESTS, quietly
 from layout.icons import assert_icons_excite_their_cells
+from PIL import Image
 
 from network_atlas import open_atlas
 from network_atlas.config.compose import compose
@@ -127,7 +128,11 @@ def test_cells_are_no_rows_of_the_layers_table(mapped_root: Path) -> None:
 
 def test_a_layer_links_to_its_map_and_maps_to_each_other(mapped_root: Path) -> None:
     for number, slug in enumerate(LAYERS):
-        assert f'href="../maps/{slug}.html"' in (mapped_root / f"site/layers/{slug}.html").read_text()
+        layer = (mapped_root / f"site/layers/{slug}.html").read_text()
+        assert f'href="../maps/{slug}.html"' in layer
+        assert f'src="../maps/{slug}/overview.webp"' in layer
+        with Image.open(mapped_root / f"site/maps/{slug}/overview.webp") as overview:
+            assert overview.size == (400, 400)
         page = (mapped_root / f"site/maps/{slug}.html").read_text()
         for other in {LAYERS[max(0, number - 1)], LAYERS[min(2, number + 1)]} - {slug}:
             assert f'href="{other}.html"' in page

@@ -442,6 +442,7 @@ class MapLinks:
 
     table: str
     """By its path in the root."""
+    cells: int = 0
     previous: LayerSpec | None = None
     following: LayerSpec | None = None
 

@@ -63,7 +63,7 @@ def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS, l
 
 
 def tiled(images: Mapping[tuple[int, int], bytes], grid: int, longest_px: int) -> bytes:
-    """Return a square WebP of `grid` x `grid` tiles with encoded images at their (row, column); the rest is see-through.
+    """Return a square WebP of `grid` x `grid` tiles: encoded images at their (row, column), the rest see-through.
 
     Its side is `longest_px` or less, so that each tile is of whole pixels.
     """

@@ -12,7 +12,16 @@ from network_atlas.plan.layouts import grid_sizes
 
 @pytest.mark.parametrize(
     ("vectors", "sizes"),
-    [(1, (3,)), (36, (3,)), (100, (3, 5)), (500, (3, 5, 10)), (2000, (5, 10, 20)), (10_000, (10, 20, 40))],
+    [
+        (1, (3,)),
+        (36, (3,)),
+        (62, (3,)),
+        (72, (3, 5)),
+        (100, (3, 5)),
+        (500, (3, 5, 10)),
+        (2000, (5, 10, 20)),
+        (10_000, (10, 20, 40)),
+    ],
 )
 def test_the_finest_grid_follows_from_the_number_of_vectors(vectors: int, sizes: tuple[int, ...]) -> None:
     assert grid_sizes((), vectors) == sizes

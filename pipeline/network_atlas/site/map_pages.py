@@ -95,7 +95,7 @@ def _cell(row: Row) -> dict[str, Any]:
 def _classes(row: Row) -> list[tuple[str, float]]:
     """Return the names and values of the classes that stand out in a cell; earlier snapshots have none."""
     return [
-        (each["class_name"] or f"class {each['class']}", round(each["value"], 2))
+        (each["class_name"] or f"class {each['class']}", round(each["value"], 1))
         for each in row.get("classes") or ()
         if each["value"] > row["class_by_chance"]
     ]

@@ -288,7 +288,7 @@
       cell.classes.length ? element("h3", { textContent: "Highest logits" }) : null,
       cell.classes.length ? element("ol", {}, ...cell.classes.map(([name, value]) => element("li", { textContent: `${name} +${value.toFixed(1)}` }))) : null,
       map.hasClasses ? element("p", { className: "measure", textContent: cell.classes.length
-        ? "By how many standard deviations its images' logits are above those of all images of the map."
+        ? "What the network sees in its images: by how many standard deviations their logits are above those of all images of the map. Only what is above chance is listed."
         : "No class has higher logits in its images than it would have by chance." }) : null,
       shown.length ? element("h3", { textContent: "Nearest to its mean" }) : null,
       element("div", { className: "examples" }, ...shown.map((example) =>

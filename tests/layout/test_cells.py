@@ -12,7 +12,16 @@ from network_atlas.plan.layouts import grid_sizes
 
 @pytest.mark.parametrize(
     ("vectors", "sizes"),
-    [(1, (3,)), (36, (3,)), (100, (3, 5)), (500, (3, 5, 10)), (2000, (5, 10, 20)), (10_000, (10, 20, 40))],
+    [
+        (1, (3,)),
+        (36, (3,)),
+        (62, (3,)),
+        (72, (3, 5)),
+        (100, (3, 5)),
+        (500, (3, 5, 10)),
+        (2000, (5, 10, 20)),
+        (10_000, (10, 20, 40)),
+    ],
 )
 def test_the_finest_grid_follows_from_the_number_of_vectors(vectors: int, sizes: tuple[int, ...]) -> None:
     assert grid_sizes((), vectors) == sizes
@@ -51,3 +60,14 @@ def test_of_equally_common_labels_the_nearest_comes_first_and_unknown_ones_do_no
     values = np.array([[1, 0.5], [1, 0.1], [1, 0.2]])
     (cell,) = cells_of(vectors_of(values, "a b"), np.full((3, 2), 0.5, np.float32), 1, 1)
     assert cell.labels == (("b", 1), ("a", 1))
+
+
+def test_vectors_whose_squares_float32_cannot_hold_have_cosines_too() -> None:
+    values = np.array([[1.0, 0.0], [1.0, 1.0], [3.0, 4.0]])
+    points = np.full((3, 2), 0.5, np.float32)
+    (cell,), (huge,) = (cells_of(vectors_of(values * size, "abc"), points, 1, 1) for size in (1.0, 1e30))
+    mean = values.mean(axis=0)
+    cosines = values @ mean / np.linalg.norm(values, axis=1) / np.linalg.norm(mean)
+    for found in (cell, huge):
+        assert found.members == (1, 2, 0)
+        np.testing.assert_allclose(found.cosines, cosines[[1, 2, 0]], rtol=1e-6)

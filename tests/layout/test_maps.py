@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import TESTS, quietly
 from layout.icons import assert_icons_excite_their_cells
+from PIL import Image
 
 from network_atlas import open_atlas
 from network_atlas.config.compose import compose
@@ -70,10 +72,15 @@ def test_every_vector_has_a_place_on_the_square_and_every_cell_its_icon_and_crop
     assert counts == {(layer, grid): count for layer, count in per_layer.items() for grid in (2, 4)}
 
 
+def queries_of_maps() -> list[str]:
+    """Return the queries of maps that the document has: of labels, and of a class."""
+    text = (TESTS.parent / "pipeline" / "ANALYSIS.md").read_text()
+    return re.findall(r"```sql\n([^`]*/activation_atlas/[^`]*)```", text)
+
+
 def test_the_labels_of_a_map_are_asked_for_as_the_document_says(mapped_root: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
-    text = (TESTS.parent / "pipeline" / "ANALYSIS.md").read_text()
-    (sql,) = re.findall(r"```sql\n([^`]*/activation_atlas/[^`]*)```", text)
+    sql, _ = queries_of_maps()
     for name, instead in {"atlases/efficientnet_lite0": str(mapped_root), "_blocks.13": "conv3", "= 10": "= 4"}.items():
         assert name in sql
         sql = sql.replace(name, instead)
@@ -121,10 +128,49 @@ def test_cells_are_no_rows_of_the_layers_table(mapped_root: Path) -> None:
 
 def test_a_layer_links_to_its_map_and_maps_to_each_other(mapped_root: Path) -> None:
     for number, slug in enumerate(LAYERS):
-        assert f'href="../maps/{slug}.html"' in (mapped_root / f"site/layers/{slug}.html").read_text()
+        layer = (mapped_root / f"site/layers/{slug}.html").read_text()
+        assert f'href="../maps/{slug}.html"' in layer
+        assert f'src="../maps/{slug}/overview.webp"' in layer
+        with Image.open(mapped_root / f"site/maps/{slug}/overview.webp") as overview:
+            assert overview.size == (400, 400)
         page = (mapped_root / f"site/maps/{slug}.html").read_text()
         for other in {LAYERS[max(0, number - 1)], LAYERS[min(2, number + 1)]} - {slug}:
             assert f'href="{other}.html"' in page
+
+
+def by_hand(examples: set[str], logits: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the mean logit of each class over the cell's images, in standard deviations above that of all images."""
+    all_images = np.array(list(logits.values()), np.float64)
+    held = np.array([logits[example] for example in examples], np.float64)
+    return np.asarray((held.mean(axis=0) - all_images.mean(axis=0)) / all_images.std(axis=0))
+
+
+def test_cells_have_the_classes_of_their_images_once_the_output_is_scanned(
+    mapped: Path, composed_maps: Callable[..., RunConfig]
+) -> None:
+    before = rows_below(mapped, "activation_atlas")
+    assert all(row["classes"] is None and row["class_by_chance"] is None for row in before)
+    select = 'sweep.select=[{include: ["**"], types: [Conv2d], channels: ":2"}, {include: [output], channels: ":1"}]'
+    quietly(composed_maps(f'store.root="{mapped}"', select))
+    samples = [row for row in rows_below(mapped, "activation_samples") if row["layer"] == "output"]
+    logits = {row["example_id"]: np.array(row["spatial_mean"]) for row in samples}
+    assert len(logits) == 12
+    places = rows_below(mapped, "layouts")
+    rows = rows_below(mapped, "activation_atlas")
+    assert [row["key"] for row in rows] == [row["key"] for row in before]  # no icon was made anew
+    for row in rows:
+        grid, wanted = row["grid"], (row["layer"], row["row"], row["column"])
+        held = {
+            place["example_id"]
+            for place in places
+            if (place["layer"], min(int(place["y"] * grid), grid - 1), min(int(place["x"] * grid), grid - 1)) == wanted
+        }
+        values = by_hand(held, logits)
+        order = np.argsort(-values)
+        assert [each["class"] for each in row["classes"]] == order.tolist()  # it has five
+        assert [each["value"] for each in row["classes"]] == pytest.approx(values[order], rel=1e-5, abs=1e-5)
+        assert row["class_by_chance"] > 0
+        assert all(each["class_name"] is None for each in row["classes"])  # this network has no names of classes
 
 
 def test_the_maps_of_a_snapshot_are_made_again_as_they_were(mapped_root: Path) -> None:

@@ -87,7 +87,8 @@ def map_rows(encoded: Make, *, mirrored: bool = False) -> list[dict[str, Any]]:
     return [
         about
         | {"grid": grid, "row": row, "column": column, "labels": [{"label": f"cat {row}", "count": 3}]}
-        | {"percentile": 99.0, "examples": [image(grid, row, column)]}
+        | {"percentile": 99.0, "examples": [image(grid, row, column)], "class_by_chance": 2.0}
+        | {"classes": [{"class": 7, "class_name": f"tench {column}", "value": 3.5 if grid == 8 else 1.0}]}
         for grid in (2, 8)
         for row in range(grid)
         for column in range(grid)
@@ -342,12 +343,17 @@ def test_a_map_zooms_and_its_cells_have_addresses(open_page: Make, homes: dict[s
     page.wait_for_function("() => location.hash.startsWith('#cell=')")
     assert "Nearest to its mean" in page.text_content("#cell")
     assert HOSTILE in page.inner_text("#cell")
+    assert "tench 3 +3.5" in page.inner_text("#cell")
     name = page.url.partition("#")[2]
     page.reload()
     page.wait_for_function("() => document.querySelector('#cell h2') !== null")
     assert page.title().startswith(f"cell {name.removeprefix('cell=')} · ")
     page.fill("#find", "cat 1")
     assert page.inner_text("#matched") == "8 cells of the finest grid"
+    page.fill("#find", "TENCH 5")
+    assert page.inner_text("#matched") == "8 cells of the finest grid"
+    page.goto(f"{page.url.split('#')[0]}#cell=2/0,0")
+    page.wait_for_function("() => document.querySelector('#cell .measure').textContent.startsWith('No class')")
 
 
 def test_no_page_has_a_serious_fault_of_accessibility(open_page: Make, homes: dict[str, str]) -> None:

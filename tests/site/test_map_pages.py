@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -41,6 +42,11 @@ def cell(encoded: Callable[..., bytes]) -> Callable[..., Row]:
             "icon_status": "ok" if icon else None,
             "score": 2.0 if icon else None,
             "percentile": 99.0 if icon else None,
+            "classes": [
+                {"class": 7, "class_name": label, "value": 3.5},
+                {"class": 8, "class_name": None, "value": 1.5},
+            ],
+            "class_by_chance": 2.0,
             "examples": [example(number) for number in range(2)],
         }
 
@@ -100,6 +106,40 @@ def test_hostile_names_of_layers_labels_and_images_stay_text(
     assert b"<" not in files[f"maps/{spec.slug}.js"]
     assert data_of(files, spec)["levels"][0]["cells"][0]["labels"] == [[HOSTILE, 3]]
     assert "innerHTML =" not in files["assets/map.js"].decode()
+
+
+def test_classes_above_chance_are_shown_and_those_without_a_name_by_their_number(
+    cell: Any, info: AtlasInfo, make_spec: Callable[..., LayerSpec]
+) -> None:
+    def shown(row: Row) -> Any:
+        data = data_of(map_files(info, make_spec(), [row], MapLinks(table="")), make_spec())
+        return data["levels"][0]["cells"][0]["classes"], data["hasClasses"]
+
+    row = cell(2, 0, 0)
+    assert shown(row) == ([["cat", 3.5]], True)
+    assert shown(row | {"class_by_chance": 1.0}) == ([["cat", 3.5], ["class 8", 1.5]], True)
+    assert shown(row | {"class_by_chance": 4.0}) == ([], True)
+    assert shown(row | {"classes": None, "class_by_chance": None}) == ([], False)
+    del row["classes"], row["class_by_chance"]  # as in tables of earlier versions
+    assert shown(row) == ([], False)
+
+
+def test_the_layers_page_shows_the_icons_of_one_grid_in_their_places(
+    cell: Any, info: AtlasInfo, make_spec: Callable[..., LayerSpec]
+) -> None:
+    def overview(*rows: Row) -> Image.Image:
+        spec = make_spec()
+        files = map_files(info, spec, rows, MapLinks(table=""))
+        return Image.open(io.BytesIO(files[f"maps/{spec.slug}/overview.webp"]))
+
+    image = overview(cell(2, 0, 0), cell(5, 1, 3), cell(5, 2, 0, icon=False), cell(20, 7, 7))
+    assert image.size == (400, 400)
+    opaque = np.array(image)[..., 3] > 0
+    assert opaque[80:160, 240:320].all()  # row 1, column 3 of the finest grid that is not too fine
+    assert opaque.sum() == 80 * 80
+    red, green, blue, _ = np.array(image)[120, 280].tolist()
+    assert red > 180 > 40 > max(green, blue)
+    assert np.array(overview(cell(20, 7, 7)))[150, 150, 3]  # where all are finer, the coarsest
 
 
 def test_a_map_without_cells_says_why(info: AtlasInfo, make_spec: Callable[..., LayerSpec], read_page: Any) -> None:

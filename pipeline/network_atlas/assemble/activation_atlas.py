@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from network_atlas.assemble.cell_classes import CellClasses, Classes
 from network_atlas.assemble.examples import Location, Row, Shown
 from network_atlas.assemble.standing import sampled_scores, standing
+from network_atlas.layout.cells import numbers_of
+from network_atlas.plan.layouts import Place
 from network_atlas.plan.pictures import Picture
 from network_atlas.units import Cell
 
@@ -27,20 +32,46 @@ def cell_rows(
     calibrations: Mapping[str, Mapping[str, Any]],
     crops: Mapping[Location, Shown],
     shown: int,
+    classes: Mapping[Place, Classes] | None,
+    class_names: Sequence[str],
 ) -> list[Row]:
     """Return one row per cell, with the columns of `layout_schemas.ACTIVATION_ATLAS`.
 
     `made` has the rows of finished pictures, and `calibrations` those of their measurements, by the picture's key.
-    Of each cell the first `shown` images have their crops.
+    Of each cell the first `shown` images have their crops. `classes` has those of each cell, by its grid, row and
+    column; None where the model's output is not known.
     """
     icons = {(p.unit.grid, p.unit.row, p.unit.column): p for p in pictures if isinstance(p.unit, Cell)}
     rows = []
     for cell in cells:
-        picture = icons[cell["grid"], cell["row"], cell["column"]]
+        place = cell["grid"], cell["row"], cell["column"]
+        picture = icons[place]
         icon = _icon(picture, made.get(picture.key), calibrations.get(picture.key, {}))
         examples = list(_examples(cell, crops, shown))
-        rows.append({"model": model, **cell, "unit": picture.unit.label, **icon, "examples": examples})
+        found = _classes(classes[place] if classes is not None else None, class_names)
+        rows.append({"model": model, **cell, "unit": picture.unit.label, **icon, **found, "examples": examples})
     return rows
+
+
+def classes_of_cells(cells: Sequence[Row], layout: Mapping[str, Any], classes: CellClasses) -> dict[Place, Classes]:
+    """Return the classes of each cell; `layout` has the columns `example_id`, `x` and `y` of all vectors of the map."""
+    points = np.stack([layout["x"], layout["y"]], axis=1)
+    held: dict[Place, list[str]] = {}
+    for grid in sorted({cell["grid"] for cell in cells}):
+        for example, number in zip(layout["example_id"].tolist(), numbers_of(points, grid).tolist(), strict=True):
+            held.setdefault((grid, *divmod(number, grid)), []).append(example)
+    places = ((cell["grid"], cell["row"], cell["column"]) for cell in cells)
+    return {place: classes.of(held[place]) for place in places}
+
+
+def _classes(found: Classes | None, names: Sequence[str]) -> Row:
+    if found is None or found.chance is None:
+        return {"classes": None, "class_by_chance": None}
+    classes = [
+        {"class": number, "class_name": names[number] if number < len(names) else None, "value": value}
+        for number, value in found.classes
+    ]
+    return {"classes": classes, "class_by_chance": found.chance}
 
 
 def _icon(picture: Picture, row: Mapping[str, Any] | None, measured: Mapping[str, Any]) -> Row:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, shown_of
+from network_atlas.assemble.activation_atlas import OF_CELL, cell_rows, classes_of_cells, shown_of
 from network_atlas.assemble.bases import Bases, rounded
+from network_atlas.assemble.cell_classes import CellClasses, Classes
 from network_atlas.assemble.example_images import ExampleImages
 from network_atlas.assemble.examples import Crops, location_of, read_again
 from network_atlas.assemble.join import Sources, layer_rows, listed_examples, statistics_rows, with_images
@@ -21,11 +24,14 @@ from network_atlas.dataset import Preprocessing, open_source
 from network_atlas.dataset.embeddings import read_embeddings
 from network_atlas.dataset.hierarchy import read_hierarchy
 from network_atlas.dataset.looks import looks
+from network_atlas.layers import LayerSpec
+from network_atlas.plan.layouts import Place
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.stats.clarity import Space, space_of
 from network_atlas.stats.files import SAMPLES, read_sample
 from network_atlas.stats.merge import LayerScan, read_layer_scan
 from network_atlas.store import layout_schemas, schemas
+from network_atlas.store.columns import read_columns
 from network_atlas.store.name_columns import BASES, CONCEPTS
 from network_atlas.store.paths import (
     activation_atlas_directory,
@@ -164,7 +170,26 @@ class AssembleWorker:
             calibrations=sources.calibrations,
             crops=crops.shown(task.plan.layer, locations),
             shown=count,
+            classes=self._classes(task, cells),
+            class_names=task.class_names,
         )
+
+    def _classes(self, task: AssembleTask, cells: list[dict[str, Any]]) -> dict[Place, Classes] | None:
+        """Return the classes of the cells of the layer's map; None where the model's output is not known."""
+        if task.output is None:
+            return None
+        layout = read_columns(self._store, task.layout_file, ["example_id", "x", "y"])
+        images = {example: self._source.image(example) for example in layout["example_id"].tolist()}
+        return classes_of_cells(cells, layout, CellClasses(self._logits(task.output, task.output_files), images))
+
+    def _logits(self, output: LayerSpec, paths: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Return the logits of each sampled example, by its id."""
+        logits: dict[str, NDArray[np.float32]] = {}
+        for path in paths:
+            span = read_columns(self._store, path, ["example_id", "spatial_mean"], layer_index=output.index)
+            vectors = span["spatial_mean"].values.reshape(-1, output.channels)
+            logits |= dict(zip(span["example_id"].tolist(), vectors, strict=True))
+        return logits
 
     def _pictures(self, task: AssembleTask) -> dict[str, dict[str, Any]]:
         keys = {picture.key for picture in task.plan.pictures}

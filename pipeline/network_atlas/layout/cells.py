@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from network_atlas.layout.projection import Points
-from network_atlas.layout.vectors import Matrix, Vectors
+from network_atlas.layout.vectors import Vectors
+from network_atlas.unit_length import unit_length
+
+Units = Float64[NDArray[np.float64], "vectors channels"]
 
 LABELS, EXAMPLES = 5, 24
 """Labels and vectors that are kept of each cell, at most."""
@@ -35,15 +38,20 @@ class GridCell:
 
 def cells_of(vectors: Vectors, points: Points, grid: int, fewest: int) -> Iterator[GridCell]:
     """Yield the cells of a grid that have enough vectors, row by row."""
-    units = vectors.values / np.linalg.norm(vectors.values, axis=1, keepdims=True)
-    columns, rows = np.minimum((points * grid).astype(np.int64), grid - 1).T
-    numbers = rows * grid + columns
+    units, numbers = unit_length(vectors.values), numbers_of(points, grid)
     for number in np.flatnonzero(np.bincount(numbers, minlength=grid**2) >= fewest).tolist():
         members = np.flatnonzero(numbers == number)
         yield _cell(vectors, units, grid, number, members)
 
 
-def _cell(vectors: Vectors, units: Matrix, grid: int, number: int, members: NDArray[np.int64]) -> GridCell:
+def numbers_of(points: Points, grid: int) -> Int64[NDArray[np.int64], " vectors"]:
+    """Return the number of the cell that each point lies in: row x grid + column."""
+    columns, rows = np.minimum((points * grid).astype(np.int64), grid - 1).T
+    numbers: Int64[NDArray[np.int64], " vectors"] = rows * grid + columns
+    return numbers
+
+
+def _cell(vectors: Vectors, units: Units, grid: int, number: int, members: NDArray[np.int64]) -> GridCell:
     mean = vectors.values[members].mean(axis=0, dtype=np.float64)
     cosines: Float[NDArray[np.float64], " members"] = units[members] @ (mean / max(float(np.linalg.norm(mean)), 1e-30))
     order = np.argsort(-cosines, kind="stable")  # of equal ones, by id

@@ -25,7 +25,7 @@ from network_atlas.plan.plan import Plan
 from network_atlas.plan.tasks import LayoutTask
 from network_atlas.units import Cell
 
-LAYOUT_ALGORITHM = 2
+LAYOUT_ALGORITHM = 3
 """Raise this number when the same sample gives another map."""
 
 FILLED = 0.7
@@ -34,6 +34,8 @@ SIZES = (3, 5, 10, 20, 40)
 """Cells along a side, each grid about twice as fine as the one before."""
 VECTORS_A_CELL = 4
 """The finest grid has at most one cell for four vectors; as maps have empty regions, its cells hold more of them."""
+VECTORS_A_CELL_OF_SMALL = 2.5
+"""The same for the second grid, so that maps of few vectors have two: see DECISIONS."""
 GRIDS = 3
 
 Place = tuple[int, int, int]
@@ -80,7 +82,11 @@ def grid_sizes(configured: Sequence[int], vectors: int) -> tuple[int, ...]:
     """Return the cells along a side of each grid, from coarse to fine: as configured, or by the number of vectors."""
     if configured:
         return tuple(configured)
-    fitting = [size for size in SIZES if VECTORS_A_CELL * size**2 <= vectors]
+
+    def fits(size: int) -> bool:
+        return size**2 * (VECTORS_A_CELL_OF_SMALL if size == SIZES[1] else VECTORS_A_CELL) <= vectors
+
+    fitting = [size for size in SIZES if fits(size)]
     return tuple(fitting[-GRIDS:]) or SIZES[:1]
 
 

@@ -406,6 +406,12 @@ class AssembleTask(_WholeLayerTask):
     class_names: tuple[str, ...] = ()
     cells_file: str = ""
     """The cells of the layer's map; '' if it has none."""
+    layout_file: str = ""
+    """Where the vectors lie on the map; '' if there is none."""
+    output: LayerSpec | None = None
+    """The model's output; None where the layer has no map, the output is not scanned, or no vector."""
+    output_files: tuple[str, ...] = ()
+    """The sample of its scan."""
     directions_file: str = ""
     """The directions found in the layer; '' if none were looked for."""
     space: LayerSpec | None = None
@@ -436,6 +442,7 @@ class MapLinks:
 
     table: str
     """By its path in the root."""
+    cells: int = 0
     previous: LayerSpec | None = None
     following: LayerSpec | None = None
 

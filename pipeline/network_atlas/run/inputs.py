@@ -15,7 +15,7 @@ from network_atlas.plan.contents import LayerPlan, LearnedModel
 from network_atlas.plan.tasks import AssembleTask
 from network_atlas.run.maps import cells_of, directions_of, layout_of
 from network_atlas.run.prepare import Prepared
-from network_atlas.stats.files import FOLDERS
+from network_atlas.stats.files import FOLDERS, SAMPLES
 from network_atlas.stats.images import merge_images
 from network_atlas.store import layout_schemas, scan_schemas, schemas
 from network_atlas.store.fields import VERSION, columns_of
@@ -84,9 +84,13 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
     )
     contents = (layer, pictures, measured, columns, prepared.vocabulary)
     space = _space(prepared, done)
+    laid_out = done.layout.get(layer.layout.key) if layer.layout else None
+    output = _output(prepared, done) if laid_out else None
     return AssembleTask(
         key=fingerprint(
-            "assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names, space.scan_keys if space else ()
+            *("assemble", ASSEMBLE_ALGORITHM, VERSION, contents, presentation, names),
+            space.scan_keys if space else (),
+            *([output.scan_keys] if output else []),
         ),
         plan=layer,
         picture_files=files_under((done.optimize[key] for key in pictures), "visualizations"),
@@ -95,7 +99,10 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
         scan_files=scanned_files(done.scan[key] for key in layer.scan_keys),
         examples=len(prepared.examples),
         class_names=names,
-        cells_file=cells_of(done.layout[layer.layout.key]) if layer.layout and layer.layout.key in done.layout else "",
+        cells_file=cells_of(laid_out) if laid_out else "",
+        layout_file=layout_of(laid_out) if laid_out else "",
+        output=output.layer if output else None,
+        output_files=files_under((done.scan[key] for key in output.scan_keys), SAMPLES) if output else (),
         directions_file=_directions(layer, done),
         space=space.layer if space else None,
         space_files=scanned_files(done.scan[key] for key in space.scan_keys) if space else (),
@@ -105,6 +112,13 @@ def assemble_task(layer: LayerPlan, prepared: Prepared, done: Done) -> AssembleT
 def _directions(layer: LayerPlan, done: Done) -> str:
     there = layer.directions and layer.directions.key in done.layout
     return directions_of(done.layout[layer.directions.key]) if layer.directions and there else ""
+
+
+def _output(prepared: Prepared, done: Done) -> LayerPlan | None:
+    """Return the model's output if it is a vector of logits, and was scanned."""
+    layer = next((layer for layer in prepared.plan.layers if layer.layer.name == OUTPUT), None)
+    is_there = layer and layer.layer.positions == (1, 1) and layer.scan_keys
+    return layer if layer and is_there and all(key in done.scan for key in layer.scan_keys) else None
 
 
 def _space(prepared: Prepared, done: Done) -> LayerPlan | None:

@@ -30,8 +30,9 @@ def map_links(manifest: Manifest, layers: Sequence[LayerSpec]) -> dict[str, MapL
     mapped = [layer for layer in layers if files[layer.name]]
     around = [None, *mapped, None]
     return {
-        layer.name: MapLinks(table=files[layer.name][0].path, previous=around[number], following=around[number + 2])
+        layer.name: MapLinks(table=table.path, cells=table.rows, previous=around[number], following=around[number + 2])
         for number, layer in enumerate(mapped)
+        for table in files[layer.name][:1]
     }
 
 

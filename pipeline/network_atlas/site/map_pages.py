@@ -14,11 +14,13 @@ from network_atlas.plan.tasks import MapLinks
 from network_atlas.site.layer_data import script_json
 from network_atlas.site.packing import Row
 from network_atlas.site.pages import AtlasInfo, assets, layer_facts, template
-from network_atlas.site.sheets import Sheet, pack
+from network_atlas.site.sheets import Sheet, pack, tiled
 
-VERSION = 3
+VERSION = 4
 """Raise when the same table makes other maps."""
 ICONS_PER_SHEET, CROPS_PER_SHEET, SHEET_COLUMNS = 400, 256, 20
+OVERVIEW_GRID, OVERVIEW_PX = 10, 400
+"""The layer's page shows the finest grid of at most so many cells along a side, so large."""
 ASSETS = ("map.css", "map.js", "follow.js")
 
 
@@ -30,6 +32,8 @@ def map_files(info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], links: MapL
     folder, files = f"maps/{spec.slug}", dict[str, bytes]()
     levels = [_level(grid, list(cells), folder, files) for grid, cells in groupby(rows, key=lambda row: row["grid"])]
     crops = _crop_sheets(rows, folder, files)
+    if rows:
+        files[f"{folder}/overview.webp"] = _overview(rows)
     html = template("map.html").render(
         info=info,
         layer=spec,
@@ -40,11 +44,26 @@ def map_files(info: AtlasInfo, spec: LayerSpec, rows: Sequence[Row], links: MapL
         images=rows[0]["images"] if rows else 0,
         grids=[level["grid"] for level in levels],
         cells=len(rows),
-        has_labels=any(row["labels"] for row in rows),
+        has_names=any(row["labels"] or _classes(row) for row in rows),
     )
-    data = {"slug": spec.slug, "layer": spec.name, "model": info.model, "levels": levels, "crops": crops}
+    data: dict[str, Any] = {
+        "slug": spec.slug,
+        "layer": spec.name,
+        "model": info.model,
+        "levels": levels,
+        "crops": crops,
+    }
+    data["hasClasses"] = any(row.get("class_by_chance") is not None for row in rows)
     files |= {f"{folder}.html": html.encode(), f"{folder}.js": f"window.ATLAS_MAP={script_json(data)};\n".encode()}
     return files | assets(ASSETS)
+
+
+def _overview(rows: Sequence[Row]) -> bytes:
+    """Return the icons of one grid in their places, as one picture."""
+    grids = sorted({row["grid"] for row in rows})
+    grid = max((size for size in grids if size <= OVERVIEW_GRID), default=grids[0])
+    icons = {(row["row"], row["column"]): icon for row in rows if row["grid"] == grid and (icon := _image(row["icon"]))}
+    return tiled(icons, grid, OVERVIEW_PX)
 
 
 def _level(grid: int, rows: Sequence[Row], folder: str, files: dict[str, bytes]) -> dict[str, Any]:
@@ -62,6 +81,7 @@ def _cell(row: Row) -> dict[str, Any]:
     return {
         **{name: row[name] for name in names},
         "labels": [[label["label"], label["count"]] for label in row["labels"]],
+        "classes": _classes(row),
         "icon": bool(_image(row["icon"])),
         "status": row["icon_status"],
         "examples": [
@@ -70,6 +90,15 @@ def _cell(row: Row) -> dict[str, Any]:
             for example in row["examples"]
         ],
     }
+
+
+def _classes(row: Row) -> list[tuple[str, float]]:
+    """Return the names and values of the classes that stand out in a cell; earlier snapshots have none."""
+    return [
+        (each["class_name"] or f"class {each['class']}", round(each["value"], 1))
+        for each in row.get("classes") or ()
+        if each["value"] > row["class_by_chance"]
+    ]
 
 
 def _crop_sheets(rows: Sequence[Row], folder: str, files: dict[str, bytes]) -> dict[str, Any]:

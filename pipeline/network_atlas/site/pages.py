@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from network_atlas.errors import counted
 from network_atlas.layers import OUTPUT, LayerSpec
+from network_atlas.plan.tasks import MapLinks
 from network_atlas.site.columns_page import tables
 from network_atlas.site.layer_data import details_script, layer_script
 from network_atlas.site.packing import (
@@ -36,7 +37,7 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 14
+VERSION = 15
 """Raise when the same table makes other pages."""
 
 STATIC = (
@@ -98,10 +99,13 @@ def layer_files(
     previous: LayerSpec | None,
     following: LayerSpec | None,
     *,
-    has_map: bool = False,
+    links: MapLinks | None = None,
     has_circuit: bool = False,
 ) -> dict[str, bytes]:
-    """Return the page of one layer with its data and sheets, by path below `site/`."""
+    """Return the page of one layer with its data and sheets, by path below `site/`.
+
+    `links` are those of its map, None for a layer without one.
+    """
     rows = numbered(rows, spec.channels)
     columns = columns_of(rows)
     singles = sum(row["single"] for row in rows)
@@ -120,7 +124,7 @@ def layer_files(
         size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
-        has_map=has_map,
+        map=links,
         has_circuit=has_circuit,
     )
     folder = f"layers/{spec.slug}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -60,6 +60,18 @@ def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS, l
             left = column * width + (width - image.width) // 2
             sheet.paste(image, (left, row * height + (height - image.height) // 2))
     return Sheet(data=_encode(sheet, form), columns=columns, rows=rows, cell_height_px=height, cell_width_px=width)
+
+
+def tiled(images: Mapping[tuple[int, int], bytes], grid: int, longest_px: int) -> bytes:
+    """Return a square WebP of `grid` x `grid` tiles: encoded images at their (row, column), the rest see-through.
+
+    Its side is `longest_px` or less, so that each tile is of whole pixels.
+    """
+    side = max(1, longest_px // grid)
+    whole = Image.new("RGBA", (grid * side, grid * side))
+    for (row, column), data in images.items():
+        whole.paste(_fitted(_decode(data), side, side), (column * side, row * side))
+    return _encode(whole, "WEBP")
 
 
 def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:

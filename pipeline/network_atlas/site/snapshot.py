@@ -118,8 +118,8 @@ class SnapshotPages:
         info = layer_info(self._info(), table=table.path, upstream=upstream)
         pictures = StoredPictures.of(self._atlas.store, self._atlas.manifest, spec)
         rows, circuit = pictures.filled(read_rows(self._atlas.store, table.path)), self._circuits.get(spec.name)
-        has = {"has_map": spec.name in self._maps, "has_circuit": circuit is not None}
-        files = layer_files(info, spec, rows, previous, following, **has)
+        links = self._maps.get(spec.name)
+        files = layer_files(info, spec, rows, previous, following, links=links, has_circuit=circuit is not None)
         return files | (circuit_pages(self._atlas.store, spec, rows, circuit) if circuit else {})
 
 

@@ -44,7 +44,7 @@ class SiteWorker:
             rows,
             task.previous,
             task.following,
-            has_map=task.map is not None,
+            links=task.map,
             has_circuit=task.circuit is not None,
         )
         if task.map is not None:

@@ -90,6 +90,18 @@ DIRECTIONS = table_schema(
     ],
 )
 
+_CLASS = [
+    field("class", pa.int32(), "number of the class: its channel of the output"),
+    field("class_name", pa.string(), "its name; null where it has none"),
+    field(
+        "value",
+        pa.float32(),
+        "mean of the class's logit over the cell's images, less that over all images of the map, divided by the "
+        "standard deviation over these; views of one image count as one",
+        "standard deviations",
+    ),
+]
+
 ACTIVATION_ATLAS = table_schema(
     "activation_atlas",
     [
@@ -105,6 +117,19 @@ ACTIVATION_ATLAS = table_schema(
         field("steps", pa.int32(), "steps that the icon took", "steps"),
         field("seed", pa.int64(), "seed of the icon"),
         field("icon_status", pa.string(), f"{PICTURE_STATUS}; null where it is missing"),
+        field(
+            "classes",
+            pa.list_(pa.struct(_CLASS)),
+            "the five classes with the largest values, whether or not above class_by_chance; null where the model's "
+            "output is not selected, is no vector, or does not vary",
+        ),
+        field(
+            "class_by_chance",
+            pa.float32(),
+            "99th percentile of the largest value of any class when the images are drawn by chance, as many as in the "
+            "cell; null as classes is",
+            "standard deviations",
+        ),
         field(
             "examples",
             pa.list_(pa.struct([*_MEMBER, field("crop", IMAGE, "what the layer sees of the image at that position")])),

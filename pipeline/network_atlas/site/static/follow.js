@@ -49,7 +49,7 @@
     const counts = countIn(map, images);
     const finest = [...counts].filter(([each]) => each.level === map.levels[map.levels.length - 1]);
     return {
-      slug, layer: other.layer, cell: `${grid}/${row},${column}`, label: cell.labels.length ? cell.labels[0][0] : "", images: images.size, counts,
+      slug, layer: other.layer, cell: `${grid}/${row},${column}`, label: ([...cell.labels, ...cell.classes][0] || [""])[0], images: images.size, counts,
       held: new Set(finest.flatMap(([, held]) => [...held])).size,
       best: finest.sort(([, x], [, y]) => y.size - x.size).map(([each]) => each),
     };

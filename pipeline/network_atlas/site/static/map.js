@@ -110,15 +110,17 @@
       paper.fillStyle = colour("--line");
       paper.fillRect(x + gap, y + gap, size - 2 * gap, size - 2 * gap);
     }
-    if (names && names.checked && size >= LABEL_FROM_PX && cell.labels.length) drawLabel(nameOf(cell), x + gap, y + size - gap, size - 2 * gap);
+    if (names && names.checked && size >= LABEL_FROM_PX && namesOf(cell).length) drawLabel(nameOf(cell), x + gap, y + size - gap, size - 2 * gap);
     paper.globalAlpha = 1;
   }
 
-  // The label that was looked for, or else the commonest.
-  function nameOf(cell) {
-    const match = wanted && cell.labels.find(([label]) => label.normalize().toLowerCase().includes(wanted));
-    return (match || cell.labels[0])[0];
-  }
+  const isWanted = (name) => name.normalize().toLowerCase().includes(wanted);
+
+  // Labels, the commonest first, and then classes.
+  const namesOf = (cell) => [...cell.labels, ...cell.classes].map(([name]) => name);
+
+  // The name that was looked for, or else the first.
+  const nameOf = (cell) => (wanted && namesOf(cell).find(isWanted)) || namesOf(cell)[0];
 
   function drawLabel(label, x, bottom, width) {
     const height = 16;
@@ -139,8 +141,7 @@
   }
 
   function fits(cell) {
-    return cell.labels.some(([label]) => label.normalize().toLowerCase().includes(wanted)) ||
-      cell.examples.some((example) => example.label.normalize().toLowerCase().includes(wanted));
+    return namesOf(cell).some(isWanted) || cell.examples.some((example) => isWanted(example.label));
   }
 
   // Moving. The middle stays on the map.
@@ -274,8 +275,8 @@
     const others = cell.examples.filter((example) => example.place === null);
     const labels = cell.labels.map(([label, count]) => element("li", { textContent: count > 1 ? `${label} (${count})` : label }));
     return [
-      element("h2", { textContent: cell.labels.length ? nameOf(cell) : cellName(cell) }),
-      element("p", { textContent: `${cell.labels.length ? `${cellName(cell)}, ` : ""}${counted(cell.count, "vector")}` }),
+      element("h2", { textContent: nameOf(cell) || cellName(cell) }),
+      element("p", { textContent: `${namesOf(cell).length ? `${cellName(cell)}, ` : ""}${counted(cell.count, "vector")}` }),
       cell.icon
         ? picture(`icons-${padded(cell.level.grid)}-${padded(number)}.jpg`, sheet, inside, `icon of ${cellName(cell)}`, "picture icon")
         : element("p", { className: "none", textContent: "This cell has no icon yet." }),
@@ -284,6 +285,11 @@
       elsewhere(),
       labels.length ? element("h3", { textContent: "Commonest labels" }) : null,
       labels.length ? element("ol", {}, ...labels) : null,
+      cell.classes.length ? element("h3", { textContent: "Highest logits" }) : null,
+      cell.classes.length ? element("ol", {}, ...cell.classes.map(([name, value]) => element("li", { textContent: `${name} +${value.toFixed(1)}` }))) : null,
+      map.hasClasses ? element("p", { className: "measure", textContent: cell.classes.length
+        ? "What the network sees in its images: by how many standard deviations their logits are above those of all images of the map. Only what is above chance is listed."
+        : "No class has higher logits in its images than it would have by chance." }) : null,
       shown.length ? element("h3", { textContent: "Nearest to its mean" }) : null,
       element("div", { className: "examples" }, ...shown.map((example) =>
         element("figure", { title: `${example.example_id}\nat row ${example.row}, column ${example.column}` },

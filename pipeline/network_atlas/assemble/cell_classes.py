@@ -1,0 +1,102 @@
+"""The classes that the network sees most in the images of a map's cell.
+
+found = CellClasses(logits, images).of(examples)
+found.classes    # ((281, 2.9), (282, 2.4), ...): the five classes with the largest values, whether or not above chance
+found.chance     # 1.8: what the largest value of as many images by chance stays below in 99 of 100 cases
+
+A logit counts in standard deviations above its mean over all images of the map. A class's value for a cell is the mean
+of that over the cell's images. Many classes are looked at, and cells have few images: so a value says something
+only where it is above what the best of all classes reaches by chance (permuted images, as for names of channels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
+
+from network_atlas.stats.moments import is_constant
+
+CLASSES = 5
+"""Classes that are kept of each cell, at most."""
+PERMUTATIONS = 199
+EXCEEDED = 2
+"""The threshold is the second largest of 199: images by chance are above it in one case of a hundred."""
+
+Logits = Float64[NDArray[np.float64], "images classes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """The classes of one cell."""
+
+    classes: tuple[tuple[int, float], ...]
+    """The largest first, each with its value in standard deviations."""
+    chance: float | None
+    """99th percentile of the largest value of as many images by chance; None without logits, or where none varies."""
+
+
+class CellClasses:
+    """Says of the cells of one map which classes stand out in their images."""
+
+    def __init__(self, logits: Mapping[str, NDArray[np.floating]], images: Mapping[str, str]) -> None:
+        """Take the logits of examples by id, all of one size, and the image that each of the map's examples is of.
+
+        Views of one image count as one: their logits are averaged. Examples without finite logits are left out.
+        """
+        views: dict[str, list[NDArray[np.floating]]] = {}
+        for example, image in images.items():
+            if example in logits and np.isfinite(logits[example]).all():
+                views.setdefault(image, []).append(logits[example])
+        self._images = dict(images)
+        self._numbers = {image: number for number, image in enumerate(sorted(views))}
+        self._values = standardized([np.mean(views[image], axis=0, dtype=np.float64) for image in self._numbers])
+        self._chance: NDArray[np.float64] = np.empty(0)
+
+    def of(self, examples: Collection[str]) -> Classes:
+        """Return the classes of the cell that holds these examples of the map."""
+        images = {self._images[example] for example in examples}
+        numbers = sorted(self._numbers[image] for image in images if image in self._numbers)
+        if not numbers or not self._values.shape[1]:
+            return Classes(classes=(), chance=None)
+        values = np.nan_to_num(self._values[numbers].mean(axis=0), nan=-np.inf)
+        chance = self._by_chance(len(numbers))
+        best = np.argsort(-values, kind="stable")[:CLASSES]  # of equal ones, by class
+        found = tuple((int(number), float(values[number])) for number in best if np.isfinite(values[number]))
+        return Classes(classes=found, chance=chance if found else None)
+
+    def _by_chance(self, count: int) -> float:
+        """Return what the largest value of `count` images by chance stays below in 99 of 100 cases."""
+        if len(self._chance) < count:
+            # One set of permutations serves all sizes; twice as many as asked for, as larger cells come later.
+            self._chance = levels_by_chance(self._values, min(2 * count, len(self._values)))
+        return float(self._chance[count - 1])
+
+
+def standardized(logits: Iterable[NDArray[np.float64]]) -> Logits:
+    """Return logits, (images, classes), with mean 0 and standard deviation 1 over the images; NaN for constant ones."""
+    rows = list(logits)
+    values: Logits = np.stack(rows) if rows else np.empty((0, 0))
+    if not len(values):
+        return values
+    moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0)))
+    centred = values - values.mean(axis=0)
+    units: Logits = np.divide(centred, centred.std(axis=0), out=np.full_like(centred, np.nan), where=moves)
+    return units
+
+
+def levels_by_chance(values: Logits, most: int) -> Float64[NDArray[np.float64], " sizes"]:
+    """Return the 99th percentile of the largest mean over 1, 2 ... `most` images by chance, of any class."""
+    values = np.nan_to_num(values, nan=-np.inf)
+    sizes = np.arange(1, most + 1)[:, None]
+    # RandomState: its streams never change, and every layer and machine gets the same permutations.
+    random = np.random.RandomState(0)
+    largest = [
+        (np.cumsum(values[random.permutation(len(values))[:most]], axis=0) / sizes).max(axis=1)
+        for _ in range(PERMUTATIONS)
+    ]
+    levels: Float64[NDArray[np.float64], " sizes"] = np.sort(largest, axis=0)[-EXCEEDED]
+    return levels

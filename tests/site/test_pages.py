@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
 import io
 import math
 import re
@@ -342,7 +343,15 @@ def test_pages_allow_nothing_but_their_own_files(make_site: Make, make_spec: Mak
     files = make_site((make_spec(), [make_row(0)]))
     for path in (path for path in files if path.endswith(".html")):
         assert b"default-src 'none'" in files[path], path
-        assert b"script-src 'self';" in files[path], path
+        assert b"script-src 'self'; style-src 'self';" in files[path], path
+
+
+def test_no_page_has_styles_or_scripts_in_its_markup() -> None:
+    templates = importlib.resources.files("network_atlas.site") / "templates"
+    pages = {page.name: page.read_text(encoding="utf-8") for page in templates.iterdir()}
+    assert {"base.html", "layer.html", "map.html", "diff_layer.html"} <= pages.keys()
+    inline = re.compile(r"\sstyle=|<style|\son\w+\s*=|javascript:|<script>|unsafe-", re.IGNORECASE)
+    assert not {name: found[0] for name, text in pages.items() if (found := inline.search(text))}
 
 
 def test_pages_ask_nobody_for_anything(make_site: Make, make_spec: Make, make_row: Make) -> None:

@@ -16,7 +16,7 @@ from network_atlas.site.packing import Row
 from network_atlas.site.pages import AtlasInfo, assets, layer_facts, template
 from network_atlas.site.sheets import Sheet, pack
 
-VERSION = 3
+VERSION = 4
 """Raise when the same table makes other maps."""
 ICONS_PER_SHEET, CROPS_PER_SHEET, SHEET_COLUMNS = 400, 256, 20
 ASSETS = ("map.css", "map.js", "follow.js")

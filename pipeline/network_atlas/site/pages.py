@@ -36,7 +36,7 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 14
+VERSION = 15
 """Raise when the same table makes other pages."""
 
 STATIC = (
@@ -67,9 +67,7 @@ METRICS = (
 """What channels can be sorted and filtered by: its name in `grid.js`, and its label."""
 
 FEW_CHANNELS = 24
-"""A layer with no more channels than this starts with large pictures."""
-LARGE_PX, SMALL_PX = 192, 128
-"""Sides of a picture in the grid at first; a slider changes it."""
+"""A layer with no more channels than this starts with large pictures, 192 px wide in place of 128."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +115,7 @@ def layer_files(
         cells=[_cell(row, columns) for row in rows],
         singles=singles,
         noun="channel" if singles == len(rows) else "unit",
-        size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
+        large=len(rows) <= FEW_CHANNELS,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
         has_map=has_map,

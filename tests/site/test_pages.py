@@ -130,6 +130,19 @@ def test_images_are_promised_only_where_there_are_some(
     assert ("images of the dataset that excite it" in page.text) == bool(examples)
 
 
+def test_pages_say_what_a_picture_of_many_channels_shows(
+    make_site: Make, make_spec: Make, make_row: Make, info: AtlasInfo, read_page: Make
+) -> None:
+    layer = (make_spec(), [make_row(0)])
+    said = "12 channels, which are not colours"
+    paths = ("index.html", "compare.html", f"layers/{make_spec().slug}.html")
+    satellite = make_site(layer, about=dataclasses.replace(info, channels=12))
+    assert all(said in read_page(satellite, path).text for path in paths)
+    for channels in (1, 3):
+        files = make_site(layer, about=dataclasses.replace(info, channels=channels))
+        assert not any("not colours" in read_page(files, path).text for path in paths)
+
+
 def test_a_layer_without_rows_has_a_page(make_site: Make, make_spec: Make, read_page: Make, layer_data: Make) -> None:
     spec = make_spec()
     files = make_site((spec, []))

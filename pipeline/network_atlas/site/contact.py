@@ -15,10 +15,11 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from network_atlas.analysis.shown import shown, shown_size
 from network_atlas.errors import ConfigError, counted
 from network_atlas.site.lettering import fitted, font_for
 from network_atlas.site.packing import columns_of, pictures_by_column
-from network_atlas.site.sheets import see_through
+from network_atlas.store.png import side_by_side
 
 Row = Mapping[str, Any]
 
@@ -182,19 +183,19 @@ def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.
 def _foot(sheet: Image.Image, rows: Sequence[Row], cell_px: int) -> None:
     """Write at the lower edge what the sheet shows, at which scale, and whom the method is from."""
     first = next(picture for row in rows for picture in row["visualizations"])
+    channels = side_by_side(first["image"]["bytes"])
     with Image.open(io.BytesIO(first["image"]["bytes"])) as image:
-        size = f"{image.width} x {image.height} px, shown at {round(100 * cell_px / max(image.size))} %"
+        size = f"{image.width // channels} x {image.height} px"
+    scale = f"shown at {round(100 * cell_px / max(shown_size(first)))} %"
+    each = f" in {channels} channels" if channels > 1 else ""
     model = f"{rows[0]['model']}: " if rows[0].get("model") else ""
-    text = f"{model}{counted(len(rows), 'unit')}; pictures of {size}. {CREDITS}"
+    text = f"{model}{counted(len(rows), 'unit')}; pictures of {size}{each}, {scale}. {CREDITS}"
     corner = MARGIN_PX, sheet.height - FOOT_PX + 6
     _write(ImageDraw.Draw(sheet), text, corner, sheet.width - 2 * MARGIN_PX, colour=FAINT)
 
 
 def _cell(picture: Row, cell_px: int) -> Image.Image:
-    data: bytes = picture["image"]["bytes"]
-    if picture.get("opacity"):
-        data = see_through(data, picture["opacity"]["bytes"])
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(shown(picture))) as image:
         image.load()
         scale = cell_px / max(image.size)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -217,6 +218,6 @@ def _write(
     """Write text below and right of a corner, (x, y) in pixels: so many lines at most, of this width."""
     text = text.replace("→", "to")  # few fonts have an arrow
     font = font_for(text, text_px)
-    shown = fitted(text, lambda line: draw.textlength(line, font=font) <= width_px, lines)
-    for number, line in enumerate(shown):
+    fitting = fitted(text, lambda line: draw.textlength(line, font=font) <= width_px, lines)
+    for number, line in enumerate(fitting):
         draw.text((corner[0], corner[1] + number * (text_px + 2)), line, fill=colour, font=font)

@@ -87,6 +87,8 @@ class AtlasInfo:
     """Path of the layer's table in the root."""
     input_size: tuple[int, int] = (0, 0)
     """Height and width of the network's input, in pixels."""
+    channels: int = 3
+    """Of the network's input."""
 
 
 def layer_files(

@@ -82,13 +82,6 @@ def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def see_through(image: bytes, opacity: bytes) -> bytes:
-    """Return a picture as PNG, blended with the sheet's grey where its opacity mask is below 1."""
-    picture = _decode(image)
-    with Image.open(io.BytesIO(opacity)) as mask:
-        return _encode(Image.composite(picture, Image.new("RGB", picture.size, GREY), mask.convert("L")), "PNG")
-
-
 def _decode(data: bytes) -> Image.Image:
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB")

@@ -36,7 +36,7 @@ from network_atlas.site.search import search_script
 from network_atlas.site.structure import sections_of
 from network_atlas.site.summaries import WORDS, LayerSummary, totals, unit_groups
 
-VERSION = 16
+VERSION = 15
 """Raise when the same table makes other pages."""
 
 STATIC = (

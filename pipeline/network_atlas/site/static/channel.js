@@ -26,7 +26,7 @@
         reasons.length ? element("ul", { className: "reasons" }, ...reasons.map((reason) => element("li", { textContent: reason }))) : null,
         element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${["early", "middle", "late"].includes(shown.depth) ? `, the recipe of ${shown.depth} layers` : ""}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
         shown.twin ? element("p", { textContent: "A prior of natural images pulled at it, and may hide what the channel answers to: the same without it stands before." }) : null,
-        metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`, shown.depth === "late" ? ". It falls at once where the model, shown the picture at half its size before, is shown it in full" : "")));
+        metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`, shown.depth === "late" ? "; it falls at once where the model, shown the picture at half its size before, is shown it in full" : "")));
   }
 
   // The sign follows the objective in a variant's name; other hyphens are those of its members (channel+ diverse-2).

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import posixpath
-import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
@@ -17,6 +16,7 @@ from PIL import Image, ImageStat
 
 from network_atlas.layers import LayerSpec
 from network_atlas.site.pages import AtlasInfo, index_files, layer_files
+from network_atlas.site.sheets import Place
 from network_atlas.site.summaries import summary
 from network_atlas.store.paths import example_image_path
 
@@ -51,7 +51,6 @@ class Page(HTMLParser):
         """Yield every address the page refers to."""
         for _, attributes in self.tags:
             yield from (attributes[name] for name in ("href", "src") if name in attributes)
-            yield from re.findall(r"url\('([^']*)'\)", attributes.get("style", ""))
 
 
 def _classes(attributes: Mapping[str, str]) -> list[str]:
@@ -149,18 +148,15 @@ def encoded() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def seen() -> Callable[[bytes, str], Colour]:
-    """Return a function that says which colour a box with that CSS shows of a sheet, by the rules of CSS."""
+def seen() -> Callable[[bytes, Place], Colour]:
+    """Return a function that says which colour lies at a place of a sheet."""
 
-    def look(sheet: bytes, style: str) -> Colour:
-        match = re.search(r"background-size:(\S+)% (\S+)%;background-position:(\S+)% (\S+)%$", style)
-        assert match, style
-        columns, rows, x, y = (float(value) / 100 for value in match.groups())
+    def look(sheet: bytes, place: Place) -> Colour:
+        left, top, width, height = place.box
         with Image.open(io.BytesIO(sheet)) as image:
-            width, height = image.width / columns, image.height / rows
-            left, top = x * (image.width - width), y * (image.height - height)
+            assert image.size == (place.width_px, place.height_px)
             inner = (left + 2, top + 2, left + width - 2, top + height - 2)
-            mean = ImageStat.Stat(image.convert("RGB").crop(tuple(round(side) for side in inner))).mean
+            mean = ImageStat.Stat(image.convert("RGB").crop(inner)).mean
         return round(mean[0]), round(mean[1]), round(mean[2])
 
     return look

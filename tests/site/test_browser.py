@@ -280,6 +280,18 @@ def test_on_a_phone_no_button_of_a_channel_is_cut_off(open_page: Make, homes: di
     assert all_of_it <= shown
 
 
+def test_of_a_long_name_is_cut_and_never_its_verdict(open_page: Make, homes: dict[str, str]) -> None:
+    cut_short = "words => words.filter((each) => each.scrollWidth > each.clientWidth).length"
+    hidden = """marks => marks.filter((mark) => mark.getBoundingClientRect().right >
+        mark.closest('.cell').getBoundingClientRect().right).length"""
+    for address in (layer_address(homes["disk"], "hostile"), f"{homes['disk']}/index.html#find=hostile"):
+        page = open_page(address.replace("=hostile", f"={urllib.parse.quote(HOSTILE.split()[0])}"))
+        page.wait_for_selector(".cell .verdict")
+        assert page.eval_on_selector_all(".cell .words", cut_short)
+        assert page.locator(".cell .verdict").count() == 4
+        assert page.eval_on_selector_all(".cell .verdict", hidden) == 0
+
+
 def test_on_a_phone_nothing_said_of_a_column_is_outside_the_window(open_page: Make, homes: dict[str, str]) -> None:
     page = open_page(f"{homes['disk']}/columns.html")
     page.set_viewport_size({"width": 390, "height": 800})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import watched_page
+from PIL import Image
 
 from network_atlas.site.diff_pages import (
     LayerLine,
@@ -18,6 +21,7 @@ from network_atlas.site.diff_pages import (
     page_path,
     with_neighbours,
 )
+from network_atlas.site.sheets import Place
 from network_atlas.store.diff_schemas import DIFF_LAYERS
 
 HOSTILE = "a\"b'<script>alert(1)</script>&amp;\n</script><!-- é 図 / # ? % \\ ..  \u2028"
@@ -86,17 +90,33 @@ def test_outside_text_stays_text_and_scripts_are_forbidden(files: dict[str, byte
 
 
 def test_each_box_shows_its_own_picture(
-    files: dict[str, bytes], read_page: Make, seen: Callable[[bytes, str], tuple[int, int, int]], make_spec: Make
+    files: dict[str, bytes], read_page: Make, seen: Callable[[bytes, Place], tuple[int, int, int]], make_spec: Make
 ) -> None:
     folder = f"layers/{make_spec(HOSTILE, 7).slug}"
     page = read_page(files, f"{folder}.html")
     shown: dict[str, list[tuple[int, int, int]]] = {"pictures": [], "examples": []}
-    for box in page.all("span", "picture"):
-        if match := re.match(r"background-image:url\('[^']*/(pictures|examples)\.jpg'\);(.*)", box.get("style", "")):
-            shown[match[1]].append(seen(files[f"{folder}/{match[1]}.jpg"], match[2]))
+    boxes = [tuple(map(int, box["viewbox"].split())) for box in page.all("svg", "picture")]
+    for box, image in zip(boxes, page.all("image"), strict=True):
+        name = image["href"].rpartition("/")[2].removesuffix(".jpg")
+        place = Place(box=box, width_px=int(image["width"]), height_px=int(image["height"]))
+        shown[name].append(seen(files[f"{folder}/{name}.jpg"], place))
     pictures, examples = [RED, BLUE, RED, BLUE, GREEN, RED], [GREEN, BLUE, RED] * 2 + [GREEN, BLUE]
     assert all(close(a, b) for a, b in zip(shown["pictures"], pictures, strict=True))
     assert all(close(a, b) for a, b in zip(shown["examples"], examples, strict=True))
+
+
+def test_a_browser_shows_each_picture_in_its_place(files: dict[str, bytes], browser: Any, tmp_path: Path) -> None:
+    for path, data in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    with watched_page(browser, warnings=True) as page:  # what the policy forbids is an error on the console
+        for path, count in zip(_pages(files), (14, 3), strict=True):
+            page.goto((tmp_path / path).as_uri())
+            boxes = page.locator("svg.picture")
+            assert boxes.count() == count
+            with Image.open(io.BytesIO(boxes.first.screenshot())) as shot:
+                middle = shot.convert("RGB").getpixel((shot.width // 2, shot.height // 2))
+            assert close(middle, RED)
 
 
 def test_a_diff_without_changes_says_so(read_page: Make) -> None:

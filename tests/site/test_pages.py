@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
 import io
 import math
 import re
@@ -127,6 +128,19 @@ def test_images_are_promised_only_where_there_are_some(
 ) -> None:
     page = read_page(make_site(about=dataclasses.replace(info, examples=examples)), "index.html")
     assert ("images of the dataset that excite it" in page.text) == bool(examples)
+
+
+def test_pages_say_what_a_picture_of_many_channels_shows(
+    make_site: Make, make_spec: Make, make_row: Make, info: AtlasInfo, read_page: Make
+) -> None:
+    layer = (make_spec(), [make_row(0)])
+    said = "12 channels, which are not colours"
+    paths = ("index.html", "compare.html", f"layers/{make_spec().slug}.html")
+    satellite = make_site(layer, about=dataclasses.replace(info, channels=12))
+    assert all(said in read_page(satellite, path).text for path in paths)
+    for channels in (1, 3):
+        files = make_site(layer, about=dataclasses.replace(info, channels=channels))
+        assert not any("not colours" in read_page(files, path).text for path in paths)
 
 
 def test_a_layer_without_rows_has_a_page(make_site: Make, make_spec: Make, read_page: Make, layer_data: Make) -> None:
@@ -342,7 +356,15 @@ def test_pages_allow_nothing_but_their_own_files(make_site: Make, make_spec: Mak
     files = make_site((make_spec(), [make_row(0)]))
     for path in (path for path in files if path.endswith(".html")):
         assert b"default-src 'none'" in files[path], path
-        assert b"script-src 'self';" in files[path], path
+        assert b"script-src 'self'; style-src 'self';" in files[path], path
+
+
+def test_no_page_has_styles_or_scripts_in_its_markup() -> None:
+    templates = importlib.resources.files("network_atlas.site") / "templates"
+    pages = {page.name: page.read_text(encoding="utf-8") for page in templates.iterdir()}
+    assert {"base.html", "layer.html", "map.html", "diff_layer.html"} <= pages.keys()
+    inline = re.compile(r"\sstyle=|<style|\son\w+\s*=|javascript:|<script>|unsafe-", re.IGNORECASE)
+    assert not {name: found[0] for name, text in pages.items() if (found := inline.search(text))}
 
 
 def test_pages_ask_nobody_for_anything(make_site: Make, make_spec: Make, make_row: Make) -> None:

@@ -27,18 +27,18 @@ def test_every_cell_shows_its_own_picture(
     count: int, encoded: Callable[..., bytes], seen: Callable[..., object]
 ) -> None:
     sheet = pack([encoded(colour(number)) for number in range(count)], form="PNG")
-    assert [seen(sheet.data, sheet.style(number)) for number in range(count)] == [colour(n) for n in range(count)]
+    assert [seen(sheet.data, sheet.place(number)) for number in range(count)] == [colour(n) for n in range(count)]
 
 
 @pytest.mark.parametrize("columns", [1, 3, 16])
 def test_any_number_of_columns_works(columns: int, encoded: Callable[..., bytes], seen: Callable[..., object]) -> None:
     sheet = pack([encoded(colour(number)) for number in range(20)], form="PNG", columns=columns)
-    assert [seen(sheet.data, sheet.style(number)) for number in range(20)] == [colour(n) for n in range(20)]
+    assert [seen(sheet.data, sheet.place(number)) for number in range(20)] == [colour(n) for n in range(20)]
 
 
 def test_an_empty_cell_is_grey_and_moves_nothing(encoded: Callable[..., bytes], seen: Callable[..., object]) -> None:
     sheet = pack([encoded(colour(1)), None, encoded(colour(3))], form="PNG")
-    assert [seen(sheet.data, sheet.style(cell)) for cell in range(3)] == [colour(1), GREY, colour(3)]
+    assert [seen(sheet.data, sheet.place(cell)) for cell in range(3)] == [colour(1), GREY, colour(3)]
 
 
 def test_smaller_pictures_are_enlarged_and_centred_rows_before_columns(encoded: Callable[..., bytes]) -> None:

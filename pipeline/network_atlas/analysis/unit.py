@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from network_atlas.analysis.example_files import ExampleFiles
+from network_atlas.analysis.shown import shown
 from network_atlas.errors import StoreError, did_you_mean
 
 CROPS = 8
@@ -44,8 +45,8 @@ class Unit:
         return tuple(picture["variant"] for picture in self.row["visualizations"])
 
     def picture(self, variant: str | None = None) -> Image.Image:
-        """Return a picture, the first one by default. Raises StoreError if there is none of that name."""
-        return Image.open(io.BytesIO(self._png(variant)))
+        """Return a picture, as it is stored, the first one by default. Raises StoreError if it has none so called."""
+        return Image.open(io.BytesIO(self._stored(variant)["image"]["bytes"]))
 
     def crops(self, kind: str = "top") -> list[Image.Image]:
         """Return the crops of its examples of a kind, best first; `examples` in `describe()` lists the kinds."""
@@ -59,25 +60,25 @@ class Unit:
         """Show the unit in a notebook; elsewhere its first picture, in this machine's viewer."""
         notebook = sys.modules.get("IPython.display")
         if notebook is None:
-            self.picture().show(title=self.label)
+            Image.open(io.BytesIO(shown(self._stored(None)))).show(title=self.label)
         else:
             notebook.display(self)
 
-    def _png(self, variant: str | None) -> bytes:
-        pictures = {picture["variant"]: picture for picture in self.row["visualizations"]}
+    def _stored(self, variant: str | None) -> Mapping[str, Any]:
+        pictures: dict[str, Mapping[str, Any]] = {picture["variant"]: picture for picture in self.row["visualizations"]}
         if not pictures:
             raise StoreError(f"{self.label!r} has no picture: its status is {self.row['status']!r}")
         name = next(iter(pictures)) if variant is None else variant
         if name not in pictures:
             close = did_you_mean(name, pictures)
             raise StoreError(f"{self.label!r} has no picture {name!r}; it has {', '.join(pictures)}.{close}")
-        return bytes(pictures[name]["image"]["bytes"])
+        return pictures[name]
 
     def _examples(self, kind: str) -> list[Mapping[str, Any]]:
         return [example for example in self.row["examples"] if example["kind"] == kind]
 
     def _repr_png_(self) -> bytes | None:
-        return self._png(None) if self.row["visualizations"] else None
+        return shown(self._stored(None)) if self.row["visualizations"] else None
 
     def _repr_html_(self) -> str:
         return "".join(self._html())
@@ -87,7 +88,7 @@ class Unit:
         yield f"<b>{html.escape(self.label)}</b> {html.escape(name or '')} ({html.escape(self.row['status'])})<div>"
         for picture in self.row["visualizations"]:
             words = [picture["variant"], *(_words(key, picture[key]) for key in ("score", "percentile", "rank"))]
-            yield _figure("png", picture["image"]["bytes"], ", ".join(word for word in words if word))
+            yield _figure("png", shown(picture), ", ".join(word for word in words if word))
         yield "</div>"
         for kind in dict.fromkeys(example["kind"] for example in self.row["examples"]):
             yield f"<div>{html.escape(kind)}<br>"

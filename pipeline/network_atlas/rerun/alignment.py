@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.stats.moments import is_constant
+from network_atlas.stats.constant import is_constant
 
 Floats = NDArray[np.float64]
 FEWEST_IMAGES = 10

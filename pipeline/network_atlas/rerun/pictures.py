@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from network_atlas.analysis.example_files import ExampleFiles
+from network_atlas.analysis.shown import shown
 from network_atlas.rerun.likeness import small_version
-from network_atlas.site.sheets import see_through
 
 THUMBNAIL_PX = 128
 CROPS = 3
@@ -65,10 +65,7 @@ def _record(row: Mapping[str, Any], variant: str | None, files: ExampleFiles) ->
 
 
 def _picture(stored: Mapping[str, Any]) -> Picture:
-    data: bytes = stored["image"]["bytes"]
-    if stored["opacity"]:
-        data = see_through(data, stored["opacity"]["bytes"])
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(shown(stored))) as image:
         picture = image.convert("RGB")
     return Picture(
         key=stored["key"], variant=stored["variant"], small=small_version(picture), thumbnail=_thumbnail(picture)
@@ -77,7 +74,7 @@ def _picture(stored: Mapping[str, Any]) -> Picture:
 
 def _thumbnail(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    shown = picture.copy()
-    shown.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-    shown.save(stream, format="JPEG", quality=88)
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+    small.save(stream, format="JPEG", quality=88)
     return stream.getvalue()

@@ -16,14 +16,13 @@ from typing import Any
 from network_atlas.errors import StoreError
 from network_atlas.plan.stages import STAGES
 from network_atlas.run.pace import Commit, items_per_second
-from network_atlas.store.columns import read_columns
 from network_atlas.store.lease import lease_files, read_lease
 from network_atlas.store.manifest import latest
 from network_atlas.store.paths import DERIVED
 from network_atlas.store.receipts import Receipt, is_whole, read_receipts
 from network_atlas.store.results import ITEMS_FILE, read_run_file
 from network_atlas.store.root import Store
-from network_atlas.store.shards import read_rows
+from network_atlas.store.shards import read_rows, read_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +135,9 @@ def _stages(store: Store, layers: set[str]) -> tuple[StageStatus, ...]:
 
 
 def _planned_keys(store: Store) -> dict[str, set[str]]:
-    items = read_columns(store, ITEMS_FILE, ["stage", "key"])
+    items = read_table(store, ITEMS_FILE, columns=["stage", "key"])
     planned: dict[str, set[str]] = {}
-    for stage, key in zip(items["stage"], items["key"], strict=True):
+    for stage, key in zip(items["stage"].to_pylist(), items["key"].to_pylist(), strict=True):
         planned.setdefault(stage, set()).add(key)
     return planned
 

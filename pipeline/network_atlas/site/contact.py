@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import io
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image, ImageDraw
 
+from network_atlas.analysis.shown import shown, shown_size
 from network_atlas.errors import ConfigError, counted
 from network_atlas.site.lettering import fitted, font_for
 from network_atlas.site.packing import columns_of, pictures_by_column
-from network_atlas.site.sheets import see_through
+from network_atlas.store.png import side_by_side
 
 Row = Mapping[str, Any]
+_Cells: TypeAlias = "tuple[tuple[str, Row], ...]"
 
 MARGIN_PX = 6
 HEAD_PX = 34
@@ -50,7 +53,7 @@ class _Line:
     """One line of a sheet that flows: the name of a layer, or some pictures with their units' names."""
 
     heading: str = ""
-    cells: tuple[tuple[str, Row], ...] = ()
+    cells: _Cells = ()
 
     def height_px(self, cell_px: int) -> int:
         return HEAD_PX if self.heading else HEAD_PX + cell_px + MARGIN_PX
@@ -76,7 +79,9 @@ def contact_sheet(rows: Sequence[Row], *, cell_px: int = 160, form: str = "PNG")
         size = {"resolution": first.width / PAGE_WIDTH_INCHES, "quality": PAGE_QUALITY}
         first.save(buffer, format=form, save_all=True, append_images=others, **size)
     else:
-        pages[0].save(buffer, format=form)
+        pages[0].save(
+            buffer, format=form, compress_level=1, compress_type=zlib.Z_RLE
+        )  # pictures repeat nothing: as small, in 0.6 of the time
     return buffer.getvalue()
 
 
@@ -97,17 +102,27 @@ def _blank(width_px: int, height_px: int) -> Image.Image:
     return Image.new("RGB", (width_px, height_px), PAPER)
 
 
-def _lines(rows: Sequence[Row], columns: int) -> Iterator[_Line]:
-    for layer, of_layer in groupby(rows, key=lambda row: str(row.get("layer") or "")):
+def _cells(rows: Sequence[Row]) -> list[tuple[str, _Cells]]:
+    """Return each layer's name, or '', with its pictures and their captions."""
+    return [
+        (
+            layer,
+            tuple(
+                (f"{row.get('class_name') or row['unit']} {'' if number == 0 else variant}".strip(), picture)
+                for row in of_layer
+                for number, (variant, picture) in enumerate(pictures_by_column(row).items())
+            ),
+        )
+        for layer, of_layer in groupby(rows, key=lambda row: str(row.get("layer") or ""))
+    ]
+
+
+def _lines(layers: Sequence[tuple[str, _Cells]], columns: int) -> Iterator[_Line]:
+    for layer, cells in layers:
         if layer:
             yield _Line(heading=layer)
-        cells = [
-            (f"{row.get('class_name') or row['unit']} {'' if number == 0 else variant}".strip(), picture)
-            for row in of_layer
-            for number, (variant, picture) in enumerate(pictures_by_column(row).items())
-        ]
         for start in range(0, len(cells), columns):
-            yield _Line(cells=tuple(cells[start : start + columns]))
+            yield _Line(cells=cells[start : start + columns])
 
 
 def _width_px(columns: int, cell_px: int) -> int:
@@ -116,14 +131,15 @@ def _width_px(columns: int, cell_px: int) -> int:
 
 def _one_page(rows: Sequence[Row], cell_px: int) -> Image.Image:
     """Return all pictures on one sheet, with as many columns as bring it nearest to the shape of a page."""
-    pictures = sum(len(row["visualizations"]) for row in rows)
+    layers = _cells(rows)
+    pictures = sum(len(cells) for _, cells in layers)
 
     def distance(columns: int) -> float:
-        height = FOOT_PX + sum(line.height_px(cell_px) for line in _lines(rows, columns))
+        height = FOOT_PX + sum(line.height_px(cell_px) for line in _lines(layers, columns))
         return abs(math.log(height / _width_px(columns, cell_px) / PAGE_SHAPE))
 
     columns = min(range(1, min(pictures, 64) + 1), key=distance)
-    lines = list(_lines(rows, columns))
+    lines = list(_lines(layers, columns))
     return _page(lines, rows, columns, cell_px, FOOT_PX + sum(line.height_px(cell_px) for line in lines))
 
 
@@ -131,7 +147,7 @@ def _pages(rows: Sequence[Row], cell_px: int) -> list[Image.Image]:
     """Return the pictures on pages of A4's shape; the name of a layer never stands last on a page."""
     height = round(PAGE_SHAPE * _width_px(PAGE_COLUMNS, cell_px))
     pages: list[list[_Line]] = [[]]
-    lines = list(_lines(rows, PAGE_COLUMNS))
+    lines = list(_lines(_cells(rows), PAGE_COLUMNS))
     for number, line in enumerate(lines):
         together = [line, *lines[number + 1 : number + 2]] if line.heading else [line]
         used = sum(each.height_px(cell_px) for each in (*pages[-1], *together))
@@ -182,19 +198,19 @@ def _table(rows: Sequence[Row], variants: Sequence[str], cell_px: int) -> Image.
 def _foot(sheet: Image.Image, rows: Sequence[Row], cell_px: int) -> None:
     """Write at the lower edge what the sheet shows, at which scale, and whom the method is from."""
     first = next(picture for row in rows for picture in row["visualizations"])
+    channels = side_by_side(first["image"]["bytes"])
     with Image.open(io.BytesIO(first["image"]["bytes"])) as image:
-        size = f"{image.width} x {image.height} px, shown at {round(100 * cell_px / max(image.size))} %"
+        size = f"{image.width // channels} x {image.height} px"
+    scale = f"shown at {round(100 * cell_px / max(shown_size(first)))} %"
+    each = f" in {channels} channels" if channels > 1 else ""
     model = f"{rows[0]['model']}: " if rows[0].get("model") else ""
-    text = f"{model}{counted(len(rows), 'unit')}; pictures of {size}. {CREDITS}"
+    text = f"{model}{counted(len(rows), 'unit')}; pictures of {size}{each}, {scale}. {CREDITS}"
     corner = MARGIN_PX, sheet.height - FOOT_PX + 6
     _write(ImageDraw.Draw(sheet), text, corner, sheet.width - 2 * MARGIN_PX, colour=FAINT)
 
 
 def _cell(picture: Row, cell_px: int) -> Image.Image:
-    data: bytes = picture["image"]["bytes"]
-    if picture.get("opacity"):
-        data = see_through(data, picture["opacity"]["bytes"])
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(shown(picture))) as image:
         image.load()
         scale = cell_px / max(image.size)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -217,6 +233,6 @@ def _write(
     """Write text below and right of a corner, (x, y) in pixels: so many lines at most, of this width."""
     text = text.replace("→", "to")  # few fonts have an arrow
     font = font_for(text, text_px)
-    shown = fitted(text, lambda line: draw.textlength(line, font=font) <= width_px, lines)
-    for number, line in enumerate(shown):
+    fitting = fitted(text, lambda line: draw.textlength(line, font=font) <= width_px, lines)
+    for number, line in enumerate(fitting):
         draw.text((corner[0], corner[1] + number * (text_px + 2)), line, fill=colour, font=font)

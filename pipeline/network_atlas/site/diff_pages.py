@@ -16,7 +16,7 @@ from typing import Any
 
 from network_atlas.layers import LayerSpec
 from network_atlas.site.pages import assets, template
-from network_atlas.site.sheets import Sheet, pack
+from network_atlas.site.sheets import Place, Sheet, pack
 
 STYLES = ("atlas.css", "diff.css")
 CROP_COLUMNS = 12
@@ -130,12 +130,12 @@ def with_neighbours(page: bytes, previous: LayerSpec | None, following: LayerSpe
 
 
 def _side(side: Shown | None, number: int, pictures: Sheet, examples: Sheet, most: int) -> dict[str, Any] | None:
-    """Return the styles of a side's picture and crops, None for a side that is not there."""
+    """Return the places of a side's picture and crops, None for a side that is not there."""
     if side is None:
         return None
     return {
-        "picture": pictures.style(number) if side.picture else None,
-        "crops": [examples.style(number * most + crop) for crop in range(len(side.crops))],
+        "picture": pictures.place(number) if side.picture else None,
+        "crops": [examples.place(number * most + crop) for crop in range(len(side.crops))],
     }
 
 
@@ -168,11 +168,11 @@ def diff_index_files(versus: Versus, sentences: Sequence[str], lines: Sequence[L
     return {"index.html": html.encode(), **covers, **assets(STYLES)}
 
 
-def _covers(line: LayerLine, sheet: Sheet | None) -> list[list[str | None]]:
+def _covers(line: LayerLine, sheet: Sheet | None) -> list[list[Place | None]]:
     if sheet is None:
         return []
     return [
-        [sheet.style(2 * number + side) if pair[side] else None for side in (0, 1)]
+        [sheet.place(2 * number + side) if pair[side] else None for side in (0, 1)]
         for number, pair in enumerate(line.covers)
     ]
 

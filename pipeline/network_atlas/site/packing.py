@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from network_atlas.site.sheets import see_through
+from network_atlas.analysis.shown import shown, shown_size
 
 CHANNELS_PER_PART = 8
 """Channels whose details are one file: what is read when one of them is opened."""
@@ -48,7 +48,7 @@ def picture_files(rows: Sequence[Row]) -> Files:
 
 
 def _files_of(picture: Row) -> Iterator[tuple[str, bytes]]:
-    data, name = encoded(picture), file_name(picture)
+    data, name = shown(picture), file_name(picture)
     if not is_large(picture):
         yield f"{name}.webp", _webp(data, PICTURE_QUALITY)
         return
@@ -58,8 +58,7 @@ def _files_of(picture: Row) -> Iterator[tuple[str, bytes]]:
 
 def is_large(picture: Row) -> bool:
     """Say whether a picture has a second file, in full size."""
-    with Image.open(io.BytesIO(picture["image"]["bytes"])) as image:
-        return max(image.size) > THUMBNAIL_PX
+    return max(shown_size(picture)) > THUMBNAIL_PX
 
 
 def file_name(picture: Row) -> str:
@@ -70,21 +69,14 @@ def file_name(picture: Row) -> str:
     return hashlib.sha256(str(picture["key"]).encode()).hexdigest()[:16]
 
 
-def encoded(picture: Row) -> bytes:
-    """Return a picture as PNG, blended with grey where its opacity mask says so."""
-    data: bytes = picture["image"]["bytes"]
-    opacity = picture.get("opacity")
-    return see_through(data, opacity["bytes"]) if opacity else data
-
-
 @lru_cache(maxsize=4096)
 def _webp(data: bytes, quality: int, longest_px: int = 0) -> bytes:
     with Image.open(io.BytesIO(data)) as image:
-        shown = image.convert("RGB")
+        picture = image.convert("RGB")
     if longest_px:
-        shown.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+        picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    shown.save(buffer, format="WEBP", quality=quality, method=4)
+    picture.save(buffer, format="WEBP", quality=quality, method=4)
     return buffer.getvalue()
 
 

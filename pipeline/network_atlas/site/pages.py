@@ -68,9 +68,7 @@ METRICS = (
 """What channels can be sorted and filtered by: its name in `grid.js`, and its label."""
 
 FEW_CHANNELS = 24
-"""A layer with no more channels than this starts with large pictures."""
-LARGE_PX, SMALL_PX = 192, 128
-"""Sides of a picture in the grid at first; a slider changes it."""
+"""A layer with no more channels than this starts with large pictures, 192 px wide in place of 128."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +88,8 @@ class AtlasInfo:
     """Path of the layer's table in the root."""
     input_size: tuple[int, int] = (0, 0)
     """Height and width of the network's input, in pixels."""
+    channels: int = 3
+    """Of the network's input."""
 
 
 def layer_files(
@@ -121,7 +121,7 @@ def layer_files(
         cells=[_cell(row, columns) for row in rows],
         singles=singles,
         noun="channel" if singles == len(rows) else "unit",
-        size_px=LARGE_PX if len(rows) <= FEW_CHANNELS else SMALL_PX,
+        large=len(rows) <= FEW_CHANNELS,
         statuses=Counter(row["status"] for row in rows),
         is_output=spec.name == OUTPUT,
         map=links,

@@ -22,6 +22,17 @@ OPTIONS: dict[str, dict[str, int]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a cell lies in its sheet, as SVG says it."""
+
+    box: tuple[int, int, int, int]
+    """Left, top, width and height in pixels: an SVG's `viewBox`."""
+    width_px: int
+    """Of the whole sheet."""
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """One packed picture: a grid of equal cells, filled row by row."""
 
@@ -31,12 +42,15 @@ class Sheet:
     cell_height_px: int
     cell_width_px: int
 
-    def style(self, cell: int) -> str:
-        """Return the CSS that shows one cell in a box of any size."""
+    def place(self, cell: int) -> Place:
+        """Return where one cell lies."""
         row, column = divmod(cell, self.columns)
-        x = 100 * column / max(1, self.columns - 1)
-        y = 100 * row / max(1, self.rows - 1)
-        return f"background-size:{100 * self.columns}% {100 * self.rows}%;background-position:{x:.4f}% {y:.4f}%"
+        height, width = self.cell_height_px, self.cell_width_px
+        return Place(
+            box=(column * width, row * height, width, height),
+            width_px=self.columns * width,
+            height_px=self.rows * height,
+        )
 
 
 def pack(images: Sequence[bytes | None], *, form: str, columns: int = COLUMNS, longest_px: int = 0) -> Sheet:
@@ -78,13 +92,6 @@ def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
     scale = min(width / image.width, height / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
-
-
-def see_through(image: bytes, opacity: bytes) -> bytes:
-    """Return a picture as PNG, blended with the sheet's grey where its opacity mask is below 1."""
-    picture = _decode(image)
-    with Image.open(io.BytesIO(opacity)) as mask:
-        return _encode(Image.composite(picture, Image.new("RGB", picture.size, GREY), mask.convert("L")), "PNG")
 
 
 def _decode(data: bytes) -> Image.Image:

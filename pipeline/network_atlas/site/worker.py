@@ -91,6 +91,7 @@ def atlas_info(config: Mapping[str, Any], *, examples: int = 0, created: str = "
         ),
         command=f"atlas run {_model_words(model)} sweep=select",
         input_size=(model["input"]["height"], model["input"]["width"]),
+        channels=model["input"]["channels"],
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from network_atlas.stats.concepts import Concept, membership
-from network_atlas.stats.moments import is_constant
+from network_atlas.stats.constant import is_constant
 
 Floats = NDArray[np.float64]
 

@@ -19,6 +19,7 @@ from network_atlas.config.schema import ScanConfig
 from network_atlas.errors import MergeError
 from network_atlas.layers import LayerSpec
 from network_atlas.stats.classes import ClassSums
+from network_atlas.stats.constant import is_constant
 from network_atlas.stats.files import (
     CLASSES,
     EXAMPLES,
@@ -32,7 +33,7 @@ from network_atlas.stats.files import (
     read_span,
 )
 from network_atlas.stats.histogram import Histogram
-from network_atlas.stats.moments import Moments, is_constant
+from network_atlas.stats.moments import Moments
 from network_atlas.stats.partial import Partial, check_cover
 from network_atlas.stats.sample import DUPLICATES_FROM, Sample, quantiles_of
 from network_atlas.stats.topk import NONE, TopK

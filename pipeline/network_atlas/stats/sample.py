@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.stats.moments import is_constant
+from network_atlas.stats.constant import is_constant
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NOISE_SHARE = 0.01

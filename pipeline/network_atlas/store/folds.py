@@ -54,7 +54,7 @@ def decode(data: bytes) -> Iterator[dict[str, Any]]:
 
     Works column by column: a hundred thousand receipts, row by row, would take seconds.
     """
-    table = pq.read_table(io.BytesIO(data), schema=SCHEMA).combine_chunks()
+    table = _read(data).combine_chunks()
     keys, files = (_whole(table, name) for name in ("keys", "files"))
     all_keys, entries = keys.values.to_pylist(), files.values
     columns = [entries.field(name).to_pylist() for name in ("path", "size_bytes", "sha256", "rows")]
@@ -78,6 +78,18 @@ def decode(data: bytes) -> Iterator[dict[str, Any]]:
             "finished": finished,
             "network": network,
         }
+
+
+def _read(data: bytes) -> pa.Table:
+    """Return the table of SCHEMA; a column that a file of another version lacks is null."""
+    table = pq.ParquetFile(pa.BufferReader(data)).read()
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in SCHEMA
+    ]
+    return pa.table(columns, schema=SCHEMA)
 
 
 def _whole(table: pa.Table, name: str) -> pa.ListArray:

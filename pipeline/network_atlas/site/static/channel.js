@@ -26,7 +26,7 @@
         reasons.length ? element("ul", { className: "reasons" }, ...reasons.map((reason) => element("li", { textContent: reason }))) : null,
         element("p", { textContent: `Scores ${number(shown.score)} after ${number(shown.steps)} ${shown.steps === 1 ? "step" : "steps"}, seed ${shown.seed}${["early", "middle", "late"].includes(shown.depth) ? `, the recipe of ${shown.depth} layers` : ""}${shown.attempt > 1 ? ", second attempt" : ""}.${shown.picture_status && shown.picture_status !== "ok" ? ` Status: ${shown.picture_status}.` : ""}` }),
         shown.twin ? element("p", { textContent: "A prior of natural images pulled at it, and may hide what the channel answers to: the same without it stands before." }) : null,
-        metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`)));
+        metrics(shown, isFirst), curve(shown.curve, `The score of ${label} while it was made`, shown.depth === "late" ? "; it falls at once where the model, shown the picture at half its size before, is shown it in full" : "")));
   }
 
   // The sign follows the objective in a variant's name; other hyphens are those of its members (channel+ diverse-2).
@@ -162,16 +162,13 @@
   function related(channel) {
     const duplicates = new Set(channel.duplicates || []);
     const partners = channel.partners || [];
-    const tile = (partner) => {
-      const other = byChannel.get(partner.channel);
-      const name = partner.class_name || `channel ${partner.channel}`;
-      const words = `${name} (${number(partner.correlation, 2)})${duplicates.has(partner.channel) ? ", nearly the same" : ""}`;
-      return other ? element("a", { className: "cell", href: `#${window.ATLAS.hashWith({ channel: partner.channel })}` }, thumbnail(other), element("span", { className: "caption", textContent: words }))
-        : element("span", { className: "cell" }, element("span", { className: "picture none", textContent: "not in this atlas" }), element("span", { className: "caption", textContent: words }));
-    };
+    const words = (partner) => `${partner.class_name || `channel ${partner.channel}`} (${number(partner.correlation, 2)})${duplicates.has(partner.channel) ? ", nearly the same" : ""}`;
+    const tile = (partner) => element("a", { className: "cell", href: `#${window.ATLAS.hashWith({ channel: partner.channel })}` }, thumbnail(byChannel.get(partner.channel)), element("span", { className: "caption", textContent: words(partner) }));
     if (!partners.length) return [];
+    const [here, elsewhere] = [true, false].map((is) => partners.filter((partner) => byChannel.has(partner.channel) === is));
     return [element("h3", { textContent: "Moves with" }), element("p", { className: "hint small", textContent: "Channels whose means follow this one's most closely over the sampled images, with their correlation." }),
-      element("div", { className: "related" }, ...partners.map(tile))];
+      here.length ? element("div", { className: "related" }, ...here.map(tile)) : null,
+      elsewhere.length ? element("p", { className: "small", textContent: `Not in this atlas: ${elsewhere.map(words).join(", ")}` }) : null];
   }
 
   const NUMBERS = {

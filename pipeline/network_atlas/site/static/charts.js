@@ -117,18 +117,19 @@ window.ATLAS = (() => {
     return drawing;
   }
 
-  function curve(points, label) {
+  function curve(points, label, ofFall = "") {
     const known = points.filter(([, score]) => score !== null);
     if (known.length < 2) return null;
     const scores = known.map(([, score]) => score);
     const [low, high, last] = [Math.min(...scores, 0), Math.max(...scores, 0), known.at(-1)[0]];
     const x = (step) => (300 * step) / last;
     const y = (score) => 54 - (50 * (score - low)) / (high - low || 1);
+    const falls = scores.some((score, n) => n && scores[n - 1] - score > (high - low) / 4);
     const drawing = shape("svg", { viewBox: "0 0 300 58", class: "curve", role: "img", "aria-label": label });
     drawing.append(shape("line", { x1: 0, x2: 300, y1: y(0), y2: y(0), class: "axis" }));
     drawing.append(shape("polyline", { points: known.map(([step, score]) => `${x(step).toFixed(1)},${y(score).toFixed(1)}`).join(" ") }));
     return element("figure", { className: "curve-figure" }, drawing,
-      element("figcaption", { textContent: `The score as the model saw it, over ${number(last)} steps, from ${number(scores[0], 2)} to ${number(scores.at(-1), 3)}` }));
+      element("figcaption", { textContent: `The score as the model saw it, over ${number(last)} steps, from ${number(scores[0], 2)} to ${number(scores.at(-1), 3)}${falls ? ofFall : ""}` }));
   }
 
   return { element, shape, number, histogram, connectors, curve };

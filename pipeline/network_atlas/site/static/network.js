@@ -19,10 +19,10 @@
   function tile(unit) {
     const name = search.nameOf(unit);
     const marks = [unit.verdictWord && unit.verdictWord !== "trusted" ? Object.assign(verdictBadge(unit.verdictWord), { textContent: "", title: unit.verdictWord }) : null,
-      unit.statusWord !== "ok" ? element("em", { textContent: ` ${unit.statusWord}` }) : null];
+      unit.statusWord !== "ok" ? element("em", { textContent: unit.statusWord }) : null];
     return element("a", { className: "cell", href: `${HOME}layers/${encodeURIComponent(unit.slug)}.html#channel=${unit.channel}`, title: `${unit.layerName}:${unit.channel}` },
       unit.file ? image(pictureAddress(unit.slug, unit.file), `picture of ${name}`) : element("span", { className: "picture none", textContent: "no picture" }),
-      element("span", { className: "caption" }, name, " ", ...marks),
+      element("span", { className: "caption marked" }, element("span", { className: "words", textContent: name }), ...marks),
       unit.caption || unit.name ? element("span", { className: "caption from", textContent: unit.name || unit.layerName }) : null);
   }
 

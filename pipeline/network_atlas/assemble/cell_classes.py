@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from network_atlas.stats.moments import is_constant
+from network_atlas.stats.constant import is_constant
 
 CLASSES = 5
 """Classes that are kept of each cell, at most."""

@@ -21,7 +21,7 @@ WEIGHT_MAP = "weight_map"
 def read_index(text: bytes) -> dict[str, Any]:
     """Return the content of an index. Raises ValueError, in words that follow a file's name, for other texts."""
     try:
-        index: dict[str, Any] = json.loads(text)
+        index = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError("can't be read: it is cut short, or not a checkpoint") from error
     names = index.get(WEIGHT_MAP) if isinstance(index, dict) else None
@@ -30,7 +30,7 @@ def read_index(text: bytes) -> dict[str, Any]:
             f"is JSON, but no index of a checkpoint in several files: that has a {WEIGHT_MAP!r} from the names of "
             "weights to the names of files beside it"
         )
-    return index
+    return {**index}
 
 
 def parse_index(text: bytes) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class LayerScan(Mapping[int, ChannelScan]):
         self.whole = whole
         self.sample = sample
         self.classes = classes
-        self._ids = ids
+        self.ids = ids
 
     def __getitem__(self, channel: int) -> ChannelScan:
         if not 0 <= channel < self.layer.channels:
@@ -122,7 +122,7 @@ class LayerScan(Mapping[int, ChannelScan]):
         """Return a channel's examples out of a list of the partial, best first."""
         numbers = best.numbers[channel]
         entries = zip(numbers.tolist(), best.values[channel].tolist(), best.at[channel].tolist(), strict=True)
-        return tuple(self.example(self._ids[number], value, at) for number, value, at in entries if number != NONE)
+        return tuple(self.example(self.ids[number], value, at) for number, value, at in entries if number != NONE)
 
     def example(self, example_id: str, value: float, at: int) -> Example:
         """Return an example; its flat position `at`, counted row by row, becomes row and column."""

@@ -206,7 +206,11 @@ class LayerScan(Mapping[int, ChannelScan]):
 
     @cached_property
     def _selectivity(self) -> NDArray[np.float64] | None:
-        return self.classes.selectivity(self.whole.spatial_mean) if self.classes else None
+        if self.classes is None:
+            return None
+        # Means of normalized maps are zero but for the rounding of the values that they were computed from.
+        size = np.maximum(np.abs(self.whole.minimum), np.abs(self.whole.spatial_maximum.maximum))
+        return self.classes.selectivity(self.whole.spatial_mean, size)
 
     @cached_property
     def _class_means(self) -> NDArray[np.float64]:

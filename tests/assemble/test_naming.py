@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from network_atlas import open_atlas
 from network_atlas.assemble.naming import LayerNames, Naming
@@ -24,22 +25,30 @@ BEST = 9
 KINDS = parse("beagle\tdog\npoodle\tdog\ndog\tanimal\ncat\tanimal\n", where="kinds.tsv")
 
 
-def named(hierarchy: Hierarchy = KINDS, *, views: int = 1, labelled: bool = True) -> LayerNames:
-    """Return the names of a channel that follows dogs, one that follows nothing, and a constant one."""
+def named(
+    hierarchy: Hierarchy = KINDS, *, views: int = 1, labelled: bool = True, left: int = 1, unread: int = 0
+) -> LayerNames:
+    """Return the names of a channel that follows dogs, one that follows nothing, and a constant one.
+
+    Of the list of all views every `left`-th is there; the first images, as many as `unread`, can't be read.
+    """
     classes = np.arange(IMAGES * views, dtype=np.int32) // views % 4
     generator = np.random.default_rng(1)
     values = generator.normal(size=(IMAGES * views, 3)).astype(np.float32)
     values[:, 0] += 3 * np.isin(classes, (0, 3))
     values[:, 2] = 1.0
     sums, moments = ClassSums.empty([3], labels=LABELS), Moments.empty(3)
-    sums.update(values[:, ::-1], values, classes)  # the means of each channel are those of another
-    moments.update(values)
+    listed = slice(0, None, left)
+    read = slice(unread * views, None, left)
+    sums.update(values[read, ::-1], values[read], classes[read])  # the means of each channel are those of another
+    moments.update(values[read])
     ids = tuple(f"{number // views:03d}-{LABELS[label]}#{number % views}" for number, label in enumerate(classes))
     whole = SimpleNamespace(count=moments.count, spatial_maximum=moments, top=None)
     scan = SimpleNamespace(
         classes=sums if labelled else None,
         whole=whole,
-        sample=SimpleNamespace(ids=ids, spatial_maximum=values),
+        ids=np.array(ids, object)[listed],
+        sample=SimpleNamespace(ids=ids[read], spatial_maximum=values[read]),
         examples=lambda _, channel: [{"example_id": ids[row]} for row in np.argsort(-values[:, channel])[:BEST]],
     )
     naming = Naming(
@@ -88,6 +97,20 @@ def test_views_of_an_image_are_no_further_images() -> None:
     rows = {row["node"]: row for row in named(views=3).concept_rows(LAYER)}
     assert rows["beagle"]["images"] == IMAGES // 4
     assert named(views=3).columns(1)["name"] is None
+
+
+@pytest.mark.parametrize("left", [2, 5])
+def test_images_are_counted_where_a_limit_leaves_out_some_of_their_views(left: int) -> None:
+    kept = range(0, 3 * IMAGES, left)
+    right = {label: len({number // 3 for number in kept if number // 3 % 4 == n}) for n, label in enumerate(LABELS)}
+    rows = {row["node"]: row["images"] for row in named(views=3, left=left).concept_rows(LAYER)}
+    assert {label: rows[label] for label in LABELS} == right
+    assert rows["dog"] == right["beagle"] + right["poodle"]
+
+
+def test_images_that_can_not_be_read_do_not_count() -> None:
+    rows = {row["node"]: row["images"] for row in named(views=3, unread=40).concept_rows(LAYER)}
+    assert rows["beagle"] == (IMAGES - 40) // 4
 
 
 def test_concepts_say_which_channel_is_about_them_and_why_they_are_left_out() -> None:

@@ -28,6 +28,37 @@ def test_one_cloud_is_hardly_ever_two_groups() -> None:
     assert not any(apart)
 
 
+def test_a_cloud_with_a_tail_is_no_more_often_two_groups() -> None:
+    """Few examples have much of few channels, and most have none: .16 of such clouds were two groups once."""
+    generator = np.random.default_rng(1)
+    falls = np.exp(-np.arange(200) / 20)
+    clouds = [
+        generator.exponential(size=(9, 200)) * (generator.random((9, 200)) < 0.15) * falls  # behind a ReLU
+        for _ in range(40)
+    ]
+    apart = [groups.apart for vectors in clouds if (groups := two_groups(vectors))]
+    assert len(apart) > 30
+    assert sum(apart) <= 4
+
+
+@pytest.mark.parametrize("sizes", [(5, 4), (6, 3)])
+def test_planted_groups_are_found_among_skewed_vectors(sizes: tuple[int, int]) -> None:
+    generator = np.random.default_rng(2)
+    falls = np.exp(-np.arange(200) / 20)
+
+    def drawn(rows: int) -> np.ndarray:
+        vectors: np.ndarray = np.maximum(generator.standard_normal((rows, 200)), 0) ** 2 * falls
+        return vectors
+
+    found = []
+    for _ in range(20):
+        kinds, around = drawn(2), drawn(9)
+        around = 0.5 * (around - around.mean(axis=0)) / around.std() * kinds.std()
+        groups = two_groups(np.repeat(kinds, sizes, axis=0) + around)
+        found.append(groups is not None and groups.apart)
+    assert sum(found) >= 12
+
+
 def test_far_more_channels_than_examples_are_judged_alike() -> None:
     """One cloud of so many channels is the same in all directions: clouds drawn with its variances are not."""
     generator = np.random.default_rng(2)

@@ -84,6 +84,17 @@ def test_weights_are_kernels_times_the_scale_of_the_normalization() -> None:
     np.testing.assert_allclose(got, expected.detach().numpy(), rtol=1e-4, atol=1e-6)
 
 
+def test_weights_of_many_channels_take_few_passes_and_have_the_bits_of_each_alone() -> None:
+    model = shortcuts.build()
+    reader = reader_of("block.bn1", model)
+    alone = np.concatenate([reader.weights([channel]) for channel in range(7)])
+    passes: list[int] = []
+    with model.register_forward_pre_hook(lambda _, images: passes.append(len(images[0]))):
+        together = reader.weights(range(7))
+    np.testing.assert_array_equal(together, alone)
+    assert passes == [4] * 4
+
+
 def test_weights_are_unknown_where_the_layer_is_not_linear_in_what_it_reads() -> None:
     assert np.isnan(reader_of("last").weights([0])).sum() == 0  # a shuffle moves channels, and is linear
 
@@ -125,4 +136,4 @@ def test_means_are_those_of_what_is_read(images: list[Pixels]) -> None:
     reader, before = reader_of("block.bn1"), reader_of("stem")
     stem = before.attributions(images, [[(2, 0, 0)]] * len(images))
     expected = np.mean([made.map.clip(0, 6) for (made,) in stem])  # behind its ReLU6
-    assert reader.means(images)[2] == pytest.approx(float(expected), rel=1e-5)
+    assert reader.means(images, at_once=4)[2] == pytest.approx(float(expected), rel=1e-5)

@@ -117,7 +117,10 @@ def test_a_checkpoint_in_several_files_is_read_by_its_index(suffix: str, tmp_pat
         ('{"weight_map": {"0.weight": "../model.bin"}}', "no index of a checkpoint"),
         ('{"model_type": "resnet"}', "no index of a checkpoint"),
         ('{"weight_map": {', "cut short"),
+        ('{"a": ' * 100_000, "cut short"),
+        ('{"weight_map": {"0.weight": "config.json"}}', "names the file 'config.json', which holds JSON"),
     ],
+    ids=["elsewhere", "configuration", "cut short", "deep", "itself"],
 )
 def test_other_json_is_refused(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(content)

@@ -74,7 +74,8 @@ def test_captured_maps_are_what_the_modules_returned(listed: Listed, tiny: Calla
 @pytest.mark.parametrize("count", [2, 4, 5])
 def test_what_does_not_follow_the_number_of_images_is_not_a_layer(count: int, listed: Listed) -> None:
     facts, layers = listed(odd.Registers(count))
-    assert facts.unsupported == {"registers": f"its output ({count}, 12) does not keep one row per image"}
+    why = "does not keep one row per image; no gradient leads from it to the image, as from what is learned alone"
+    assert facts.unsupported == {"registers": f"its output ({count}, 12) {why}"}
     assert shapes(layers)["norm"] == (-1, 12, (16 + count, 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,3 +38,19 @@ def test_a_checkpoint_that_was_written_anew_is_another_model(tiny: Tiny, tmp_pat
     assert any(
         not torch.equal(old, new) for old, new in zip(before.model.parameters(), after.model.parameters(), strict=True)
     )
+
+
+def test_other_files_behind_the_same_index_are_another_model(tiny: Tiny, tmp_path: Path) -> None:
+    config, index, part = tiny(), tmp_path / "model.bin.index.json", tmp_path / "model-1.bin"
+    state = load_model(config.model).state_dict()
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(state, part.name)}))
+    config = replace(config, model=replace(config.model, weights=str(index)))
+    torch.save(state, part)
+    before = set_up_worker(config, threads=1)
+    same = set_up_worker(config, threads=1)
+    assert same.model is before.model
+    torch.save({name: values + 1 for name, values in state.items()}, part)
+    os.utime(part, ns=(0, 1))
+    after = set_up_worker(config, threads=1)
+    for old, new in zip(before.model.parameters(), after.model.parameters(), strict=True):
+        assert torch.allclose(old + 1, new)

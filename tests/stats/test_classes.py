@@ -39,6 +39,15 @@ def test_selectivity_is_one_where_the_class_decides_and_zero_where_it_says_nothi
     assert np.isnan(selectivity[2])  # constant
 
 
+def test_means_that_are_zero_but_for_the_rounding_of_their_maps_have_no_selectivity() -> None:
+    values = {"cat": [[1e-7], [2e-7]], "dog": [[-1e-7], [-2e-7]]}
+    alone, of_maps = (sums_of(values).selectivity(moments_of(values), size) for size in (0.0, np.array([3.0])))
+    assert alone is not None
+    assert of_maps is not None
+    assert alone[0] == pytest.approx(0.9)
+    assert np.isnan(of_maps[0])
+
+
 @pytest.mark.parametrize("values", [{"cat": [[1.0], [2.0]]}, {"cat": [[1.0]], "dog": [[2.0]]}])
 def test_one_class_or_single_examples_say_nothing(values: dict[str, list[list[float]]]) -> None:
     assert sums_of(values).selectivity(moments_of(values)) is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -58,3 +59,35 @@ def test_skewness_has_the_sign_of_the_longer_tail() -> None:
 def test_undefined_moments_are_nan() -> None:
     assert np.isnan(Moments.empty(2).variance).all()
     assert np.isnan(moments_of(np.ones((3, 2))).skewness).all()
+
+
+def of(values: NDArray[np.floating]) -> Moments:
+    """Return the moments of a channel's values, (examples,)."""
+    moments = Moments.empty(1)
+    moments.update(values.astype(np.float32)[:, None])
+    return moments
+
+
+@pytest.mark.parametrize("terms", [49, 576, 4608])
+def test_sums_that_are_equal_but_for_rounding_are_constant(terms: int) -> None:
+    numbers = torch.randn((300, terms), generator=torch.Generator().manual_seed(terms))
+    normalized = [torch.nn.functional.layer_norm(values, (terms,)) for values in (numbers.double(), numbers)]
+    exact, rounded = (values.sum(dim=1) + terms**0.5 for values in normalized)
+    assert float(exact.max() - exact.min()) < 1e-10
+    assert of(rounded.numpy()).is_constant().all()
+    moved = rounded.clone()
+    moved[7] *= 1.0001
+    assert not of(moved.numpy()).is_constant().any()
+
+
+@pytest.mark.parametrize(("last_places", "constant"), [(1, True), (54, True), (127, True), (200, False)])
+def test_the_bound_is_that_of_sums_of_sixteen_thousand_terms(last_places: int, constant: bool) -> None:
+    values = 1 + np.finfo(np.float32).eps * np.arange(last_places + 1)
+    assert of(values).is_constant().tolist() == [constant]
+    assert of(-values).is_constant().tolist() == [constant]
+
+
+def test_means_of_large_values_are_constant_where_they_differ_by_the_rounding_of_those() -> None:
+    means = 1e-7 * np.random.default_rng(0).standard_normal(100)  # as of maps that are normalized one by one
+    assert of(means).is_constant().tolist() == [False]
+    assert of(means).is_constant(4.0).tolist() == [True]

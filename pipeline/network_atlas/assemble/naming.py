@@ -18,6 +18,7 @@ from network_atlas.dataset.hierarchy import Hierarchy
 from network_atlas.errors import counted
 from network_atlas.layers import LayerSpec
 from network_atlas.stats.chance import chance_level, sample_correlations, standardized
+from network_atlas.stats.classes import ClassSums
 from network_atlas.stats.concepts import Concept, correlations, membership, roc_auc, vocabulary
 from network_atlas.stats.merge import LayerScan
 from network_atlas.stats.sample import DECIMALS
@@ -47,7 +48,7 @@ class Naming:
     label: Callable[[str], str]
     """From an example_id."""
     views: int
-    """Examples of each image."""
+    """Examples of each image at most; a limit may leave out some of them."""
     least: int
     """Images that a concept must have."""
 
@@ -63,8 +64,7 @@ class Naming:
         classes = scan.classes
         if classes is None or not classes.labels:
             return self._without("the images have no labels")
-        total = float(scan.whole.count.max(initial=0)) / self.views
-        images = (classes.counts[:, 0] / self.views).tolist()
+        images, total = self._images(scan, classes)
         concepts = vocabulary(classes.labels, images, self.hierarchy.nodes, total=total, least=self.least)
         used = [concept for concept in concepts if not concept.left_out]
         if not used:
@@ -86,6 +86,20 @@ class Naming:
             missing="",
             best={concept.node: _best(of_concept) for concept, of_concept in zip(used, scores, strict=True)},
         )
+
+    def _images(self, scan: LayerScan, classes: ClassSums) -> tuple[list[float], float]:
+        """Return the number of images of each label, and of all, whose values are known.
+
+        Of images that can't be read all views are missing, so a label's images are as many as it has on average for
+        each of the examples in the listing.
+        """
+        counts, whole = classes.counts[:, 0].tolist(), float(scan.whole.count.max(initial=0))
+        if self.views == 1:
+            return counts, whole
+        examples = Counter(map(self.label, scan.ids))
+        listed = Counter(dict(zip(map(self.image, scan.ids), map(self.label, scan.ids), strict=True)).values())
+        images = [count * listed[label] / examples[label] for label, count in zip(classes.labels, counts, strict=True)]
+        return images, whole * listed.total() / examples.total()
 
     def _best_images(self, scan: LayerScan, channel: int, numbers: Mapping[str, int]) -> NDArray[np.int64]:
         """Return the label's number of each image in a channel's list of the largest values; -1 is none."""

@@ -93,25 +93,29 @@ class LayerReader:
         the map. NaN in parents of which the layer is not a linear function: there the weight depends on the image.
         """
         row, column = self._layer.centre
-        rows = []
+        rows: list[PerChannel] = []
         with cut_model(self._model, self._cuts, self._layer) as run:
-            whole = run(self._noise)
-            for channel in channels:
-                gradients = whole.gradients(whole.maps[:2, channel, row, column].sum())
-                rows.append(self._joined({name: _same(gradients[name]) for name in self._read if name in gradients}))
+            # Two images for each channel, many channels in a pass: an item's gradient is that of its own channel.
+            for part, size in pieces(2 * len(channels), self._device):
+                asked = channels[part.start // 2 : part.stop // 2]
+                whole = run(filled(self._noise[:2].repeat(len(asked), 1, 1, 1), size))
+                values = [whole.maps[2 * n : 2 * n + 2, channel, row, column].sum() for n, channel in enumerate(asked)]
+                gradients = whole.gradients(torch.stack(values).sum())
+                there = [name for name in self._read if name in gradients]
+                for n in range(len(asked)):
+                    rows.append(self._joined({name: _same(gradients[name][2 * n : 2 * n + 2]) for name in there}))
         return np.stack(rows)
 
-    def means(self, images: Iterable[Pixels]) -> PerChannel:
+    def means(self, images: Sequence[Pixels], at_once: int) -> PerChannel:
         """Return the mean over all positions of all `images` of what is read of each parent's channels."""
         total = self._joined({})
-        count = 0
         with cut_model(self._model, self._cuts, self._layer) as run:
-            for part, used in self._batches(list(images)):
-                whole = run(part)
-                means = {name: whole.read_by(name)[:used].double().mean((2, 3)) for name in self._read}
-                total = total + self._joined({name: values.sum(0) for name, values in means.items()}, mean=True)
-                count += used
-        return total / max(count, 1)
+            for start in range(0, len(images), at_once):
+                for part, used in self._batches(images[start : start + at_once]):
+                    whole = run(part)
+                    means = {name: whole.read_by(name)[:used].double().mean((2, 3)) for name in self._read}
+                    total = total + self._joined({name: values.sum(0) for name, values in means.items()}, mean=True)
+        return total / max(len(images), 1)
 
     def attributions(
         self, images: Sequence[Pixels], positions: Sequence[Sequence[Position]]
@@ -189,8 +193,8 @@ class LayerReader:
 def _same(gradients: Tensor) -> Tensor:
     """Return the gradients of the first image, summed over positions; NaN everywhere if the second's differ.
 
-    `gradients` are (images, channels, rows, columns).
+    `gradients` are (2, channels, rows, columns).
     """
-    first, second = gradients[:2].sum((2, 3), dtype=torch.float64)
+    first, second = gradients.sum((2, 3), dtype=torch.float64)
     limit = LINEAR * float(torch.maximum(first.abs(), second.abs()).max())
     return first if float((first - second).abs().max()) <= limit else torch.full_like(first, float("nan"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class AttributeWorker:
         layer = self._layer(task)
         examples = {channel: self._best(layer.scan, channel) for channel in task.channels}
         attributions = self._attributions(layer.reader, examples)
-        weights = layer.reader.weights(task.channels) if layer.reader.parents else np.zeros((len(task.channels), 0))
+        weights = self._weights(layer.reader, task.channels)
         channels, edges, circuits = [], [], []
         for key, channel, weight in zip(task.keys, task.channels, weights, strict=True):
             names = {"layer_index": task.layer.index, "layer": task.layer.name, "channel": channel, "key": key}
@@ -126,9 +127,16 @@ class AttributeWorker:
             scan = read_layer_scan(self._store, task.scan_files, task.layer, self._config.kept)
             # Of the images chosen by chance, those of the scan's sample: it holds all that the scan could read.
             ids = sorted(set(task.random_ids) & set(scan.sample.ids))
-            means = reader.means([self._pixels(name) for name in ids])
+            images = [self._pixels(name) for name in ids]
+            means = self._fitting.fit(partial(reader.means, images))
             self._latest = _Layer(task.layer.name, scan, reader, means)
         return self._latest
+
+    def _weights(self, reader: LayerReader, channels: Sequence[int]) -> NDArray[np.float64]:
+        """Return the weights of each channel, (channels, parents); no columns for a layer without parents."""
+        if not reader.parents:
+            return np.zeros((len(channels), 0))
+        return np.stack(self._fitting.over(lambda part: list(reader.weights(channels[part])), len(channels)))
 
     def _best(self, scan: LayerScan, channel: int) -> list[Example]:
         """Return the examples with the largest values, one view of each image, as many as lists show."""

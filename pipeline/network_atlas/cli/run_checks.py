@@ -118,7 +118,7 @@ def repeatability(config: RunConfig, model: nn.Module | None) -> str:
 
 
 def dataset_is_readable(loaded: Loaded) -> str:
-    """Return the number of images. Raises DatasetError if there are none, or none of the first ones can be read."""
+    """Return the number of examples. Raises DatasetError if there are none, or none of the first ones can be read."""
     config = loaded.config
     if config.dataset.source == "none":
         return "none"
@@ -135,13 +135,13 @@ def dataset_is_readable(loaded: Loaded) -> str:
             broken.append(f"{example.example_id}: {error}")
     if len(broken) == len(tried):
         raise DatasetError(
-            f"none of the first {counted(len(tried), 'image')} can be read ({broken[0]}); "
+            f"none of the first {counted(len(tried), config.dataset.example)} can be read ({broken[0]}); "
             "fix them, or leave them out with dataset.exclude"
         )
     left_out = f"; {broken[0]}; a run leaves such images out" if broken else ""
     notices = "".join(f"; {notice}" for notice in listing.notices)
     readable = f"{len(tried) - len(broken)} of the first {len(tried)} read"
-    return f"{counted(len(examples), 'image')}, {readable}{left_out}{notices}"
+    return f"{counted(len(examples), config.dataset.example)}, {readable}{left_out}{notices}"
 
 
 def planned(loaded: Loaded) -> Prepared:

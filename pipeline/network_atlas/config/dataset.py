@@ -57,6 +57,11 @@ class DatasetConfig:
     arguments: dict[str, str | int | float | bool | None] = setting(HASHED, default_factory=dict)
     download: bool = setting(NOTHING, default=False)
 
+    @property
+    def example(self) -> str:
+        """Return what an example is called where they are counted."""
+        return "image" if self.views == 1 else "view"
+
     def __post_init__(self) -> None:
         allowed = LABELS[self.source]
         if self.label not in allowed and self.source != "photos":

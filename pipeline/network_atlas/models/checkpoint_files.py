@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import pickle
 import re
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 from network_atlas.errors import ConfigError, ModelError, did_you_mean
+from network_atlas.models.checkpoint_index import WEIGHT_MAP, parse_index, part_names, read_index
 
 SAFETENSORS = b"\0{"
 """The eighth and ninth byte: the end of the length of the header, and the header, which is JSON."""
@@ -52,13 +52,12 @@ def read_checkpoint(path: str) -> object:
             + did_you_mean(path, ["default", "none"])
         )
     try:
-        with open(path, "rb") as file:
-            start = file.read(LONGEST_START)
+        start = _start(path)
     except OSError as error:
         raise ModelError(f"checkpoint {path!r} can't be read: {error.strerror}") from error
-    if start[7:9] == SAFETENSORS or (path.endswith(".safetensors") and not start.startswith(TORCH)):
+    if _is_safetensors(path, start):
         return _read_safetensors(path)
-    if start.lstrip()[:1] == b"{":
+    if _starts_json(path, start):
         return _read_index(path)
     foreign = next((what for begin, what in FOREIGN.items() if start.lstrip().startswith(begin)), "")
     if foreign:
@@ -133,21 +132,19 @@ def _read_safetensors(path: str) -> Mapping[str, object]:
 def _read_index(path: str) -> dict[str, object]:
     """Return the weights of a checkpoint in several files, of which a JSON index says which weight is in which."""
     try:
-        with open(path, encoding="utf-8") as file:
-            index = json.load(file)
-    except (ValueError, OSError) as error:
-        raise ModelError(f"checkpoint {path!r} can't be read: it is cut short, or not a checkpoint.") from error
-    files = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(files, dict) or not all(_is_beside(name) for name in files.values()):
-        raise ModelError(
-            f"checkpoint {path!r} is JSON, but no index of a checkpoint in several files: that has a 'weight_map' from "
-            "the names of weights to the names of files beside it."
-        )
+        index = read_index(_content(path))
+    except OSError as error:
+        raise ModelError(f"checkpoint {path!r} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"checkpoint {path!r} {error}.") from error
+    files = index[WEIGHT_MAP]
     weights: dict[str, object] = {}
-    for name in sorted(set(files.values())):
+    for name in part_names(index):
         part = os.path.join(os.path.dirname(path), name)
         if not os.path.isfile(part):
             raise ModelError(f"checkpoint {path!r} names the file {name!r}, which is not beside it.")
+        if _is_json(part):
+            raise ModelError(f"checkpoint {path!r} names the file {name!r}, which holds JSON, no weights.")
         held = read_checkpoint(part)
         if not isinstance(held, Mapping):
             raise ModelError(f"checkpoint {part!r}, a part of {path!r}, holds a {type(held).__name__}, not weights.")
@@ -158,5 +155,36 @@ def _read_index(path: str) -> dict[str, object]:
     return weights
 
 
-def _is_beside(name: object) -> bool:
-    return isinstance(name, str) and name == os.path.basename(name) and name not in ("", os.curdir, os.pardir)
+def checkpoint_paths(path: str) -> list[str]:
+    """Return the files that a checkpoint consists of: `path`, and the files beside it that it names if it is an index.
+
+    [] where there is no file, or none that can be read.
+    """
+    try:
+        names = part_names(parse_index(_content(path))) if _is_json(path) else []
+    except OSError:
+        return []
+    return [path, *(os.path.join(os.path.dirname(path), name) for name in names)]
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _start(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(LONGEST_START)
+
+
+def _is_json(path: str) -> bool:
+    return _starts_json(path, _start(path))
+
+
+def _starts_json(path: str, start: bytes) -> bool:
+    """Say whether a file with this start is read as JSON."""
+    return start.lstrip()[:1] == b"{" and not _is_safetensors(path, start)
+
+
+def _is_safetensors(path: str, start: bytes) -> bool:
+    return start[7:9] == SAFETENSORS or (path.endswith(".safetensors") and not start.startswith(TORCH))

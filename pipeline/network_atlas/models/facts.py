@@ -164,7 +164,8 @@ def _form_problem(seen: Seen) -> str:
         return _returns_problem(seen) if seen.returns else "does not run in every forward pass"
     shape, few = (_images_first(sizes, seen.batch_axis) for sizes in (seen.shape, seen.shape_of_few))
     if not shape or not few or shape[0] != BATCH or few[0] != FEW or shape[1:] != few[1:]:
-        return f"its output {tuple(seen.shape)} {_rows_problem(seen.shape, seen.shape_of_few)}"
+        learned = "" if seen.has_gradient else "; no gradient leads from it to the image, as from what is learned alone"
+        return f"its output {tuple(seen.shape)} {_rows_problem(seen.shape, seen.shape_of_few)}{learned}"
     if len(shape) not in (2, 3, 4):
         axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
         return f"its output {tuple(seen.shape)} has {axes}; vectors, tokens and maps have 2, 3 and 4"

@@ -12,6 +12,7 @@ from torch import nn
 from network_atlas.config.plain import plain
 from network_atlas.config.schema import ModelConfig, RunConfig
 from network_atlas.fingerprints import fingerprint
+from network_atlas.models.checkpoint_files import checkpoint_paths
 from network_atlas.models.device import use_device
 from network_atlas.models.load import load_model, ready
 from network_atlas.store.root import Store
@@ -40,10 +41,14 @@ def _shared_model(config: ModelConfig, device: torch.device) -> nn.Module:
     A host keeps the workers of all stages: without sharing, a GPU would hold the model three times.
     """
     # A checkpoint that was written anew under the same name is another model.
-    file = os.stat(config.weights) if os.path.isfile(config.weights) else None
-    changed = (file.st_mtime_ns, file.st_size) if file else None
-    key = (fingerprint(plain(config), changed), str(device))
+    key = (fingerprint(plain(config), _stamps(config.weights)), str(device))
     model = _MODELS.get(key)
     if model is None:
         model = _MODELS[key] = ready(load_model(config), config, device)
     return model
+
+
+def _stamps(weights: str) -> list[tuple[int, ...]]:
+    """Return size, times and number on its disk of each file of a checkpoint; none where it is no file."""
+    files = [os.stat(path) for path in checkpoint_paths(weights) if os.path.isfile(path)]
+    return [(file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino) for file in files]

@@ -16,7 +16,7 @@ from network_atlas.plan.patterns import is_glob, matches
 from network_atlas.plan.plan import Plan
 from network_atlas.plan.tasks import AttributeTask
 
-ATTRIBUTION_ALGORITHM = 3
+ATTRIBUTION_ALGORITHM = 4
 """Raise this number when the same channel's attribution changes."""
 
 

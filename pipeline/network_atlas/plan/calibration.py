@@ -12,7 +12,7 @@ from network_atlas.plan.input_files import NOT_YET_WRITTEN, InputFiles
 from network_atlas.plan.plan import Plan, cells_file
 from network_atlas.plan.tasks import CalibrateTask
 
-CALIBRATION_ALGORITHM = 4
+CALIBRATION_ALGORITHM = 5
 """Raise this number when the same picture is measured differently: all measurements then count as missing."""
 PATH_LAYERS = 4
 """Number of earlier layers in which a picture is compared with its unit's best examples."""

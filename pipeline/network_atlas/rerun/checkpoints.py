@@ -22,7 +22,7 @@ from network_atlas.errors import ConfigError, DatasetError
 from network_atlas.files.filesystems import split_query
 from network_atlas.files.finding import DataFile, find_beside, list_files
 from network_atlas.files.reading import read_through
-from network_atlas.rerun.indexes import ENDING, parse_index, part_names, with_names
+from network_atlas.models.checkpoint_index import ENDING, parse_index, part_names, with_names
 
 BUFFER_BYTES = 8 << 20
 HASH_DIGITS = 12

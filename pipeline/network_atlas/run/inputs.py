@@ -24,7 +24,7 @@ from network_atlas.store.receipts import Receipt, commit, files_under
 from network_atlas.store.results import Done
 from network_atlas.store.shards import put_shard, read_rows
 
-ASSEMBLE_ALGORITHM = 9
+ASSEMBLE_ALGORITHM = 10
 """Raise this number when the same results are joined into another table."""
 
 

@@ -120,8 +120,9 @@ def _explain(current: Run, before: Manifest | None) -> None:
 def _stop_if_nothing_was_readable(current: Run) -> None:
     prepared, count = current.prepared, len(current.prepared.examples)
     if count and unreadable(prepared, current.done()) == count:
+        examples = counted(count, prepared.config.dataset.example)
         raise DatasetError(
-            f"the dataset has {counted(count, 'image')}, of which none could be read; `atlas status "
+            f"the dataset has {examples}, of which none could be read; `atlas status "
             f"{prepared.config.store.root}` says why. "
             "Give another dataset, or fix the files and change dataset.version."
         )

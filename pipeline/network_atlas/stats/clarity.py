@@ -69,7 +69,7 @@ def space_of(sample: Sample) -> Space:
     """Return the space of a layer's sampled spatial means; channels that are constant over the sample are left out."""
     if len(sample.ids) < 2:
         return Space(rows={}, vectors=np.empty((0, 0)))
-    units = standardized(sample.spatial_mean)
+    units = standardized(sample.spatial_mean, sample.sizes)
     units = units[:, np.isfinite(units).all(axis=0)]
     lengths = np.linalg.norm(units, axis=1, keepdims=True)
     vectors = np.divide(units, lengths, out=np.zeros_like(units), where=lengths > 0)

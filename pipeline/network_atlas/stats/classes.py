@@ -85,12 +85,12 @@ class ClassSums:
     def _counts_of_channels(self) -> NDArray[np.int64]:
         return np.repeat(self.counts, self.sizes, axis=1)
 
-    def selectivity(self, moments: Moments) -> Floats | None:
+    def selectivity(self, moments: Moments, size: Floats | float = 0.0) -> Floats | None:
         """Return the share of each channel's variance between classes, (channels,): eta squared (Fisher 1925).
 
         It is 0 where all classes are alike, 1 where the class alone decides, and NaN for constant channels. `moments`
-        are those of the spatial mean over all examples. None where the share would mean nothing: with one class, or
-        with fewer than two examples a class on average.
+        are those of the spatial mean over all examples, `size` is that of the values it is a mean of. None where the
+        share would mean nothing: with one class, or with fewer than two examples a class on average.
         """
         if len(self.labels) < 2 or int(self.counts.sum(axis=0).min()) < 2 * len(self.labels):
             return None
@@ -99,7 +99,7 @@ class ClassSums:
         between = (counts * (means - overall) ** 2).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             share: Floats = between / moments.m2
-        return np.where(moments.is_constant, np.nan, np.clip(share, 0.0, 1.0))
+        return np.where(moments.is_constant(size), np.nan, np.clip(share, 0.0, 1.0))
 
 
 def _or_zero(row: NDArray[np.float32], is_there: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -96,7 +96,7 @@ def correlations(concepts: Sequence[Concept], classes: ClassSums, moments: Momen
         means = (belongs @ classes.maximum_sums) / counts
         share = counts / total
         scores: Floats = (means - moments.mean) / np.sqrt(moments.variance) * np.sqrt(share / (1 - share))
-    there = np.isfinite(scores) & ~moments.is_constant
+    there = np.isfinite(scores) & ~moments.is_constant()
     return np.where(there, np.clip(scores, -1.0, 1.0), np.nan)
 
 

@@ -91,7 +91,7 @@ class LayerScan(Mapping[int, ChannelScan]):
         self.whole = whole
         self.sample = sample
         self.classes = classes
-        self._ids = ids
+        self.ids = ids
 
     def __getitem__(self, channel: int) -> ChannelScan:
         if not 0 <= channel < self.layer.channels:
@@ -123,7 +123,7 @@ class LayerScan(Mapping[int, ChannelScan]):
         """Return a channel's examples out of a list of the partial, best first."""
         numbers = best.numbers[channel]
         entries = zip(numbers.tolist(), best.values[channel].tolist(), best.at[channel].tolist(), strict=True)
-        return tuple(self.example(self._ids[number], value, at) for number, value, at in entries if number != NONE)
+        return tuple(self.example(self.ids[number], value, at) for number, value, at in entries if number != NONE)
 
     def example(self, example_id: str, value: float, at: int) -> Example:
         """Return an example; its flat position `at`, counted row by row, becomes row and column."""
@@ -207,7 +207,11 @@ class LayerScan(Mapping[int, ChannelScan]):
 
     @cached_property
     def _selectivity(self) -> NDArray[np.float64] | None:
-        return self.classes.selectivity(self.whole.spatial_mean) if self.classes else None
+        if self.classes is None:
+            return None
+        # Means of normalized maps are zero but for the rounding of the values that they were computed from.
+        size = np.maximum(np.abs(self.whole.minimum), np.abs(self.whole.spatial_maximum.maximum))
+        return self.classes.selectivity(self.whole.spatial_mean, size)
 
     @cached_property
     def _class_means(self) -> NDArray[np.float64]:

@@ -84,9 +84,8 @@ class Moments:
         with np.errstate(divide="ignore", invalid="ignore"):
             # Of a constant channel m2 is rounding alone, and the quotient of two roundings may be of any size.
             skewness: Floats = np.sqrt(self.count) * self.m3 / self.m2**1.5
-        return np.where(self.is_constant, np.nan, skewness)
+        return np.where(self.is_constant(), np.nan, skewness)
 
-    @property
-    def is_constant(self) -> NDArray[np.bool_]:
-        """Say of each channel whether its values differ by no more than they are rounded."""
-        return np.asarray(is_constant(self.minimum, self.maximum))
+    def is_constant(self, size: Floats | float = 0.0) -> NDArray[np.bool_]:
+        """Say of each channel whether its values differ by no more than they are rounded; see `is_constant`."""
+        return np.asarray(is_constant(self.minimum, self.maximum, size))

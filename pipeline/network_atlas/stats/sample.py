@@ -126,6 +126,13 @@ class Sample:
         sizes = np.abs(self.spatial_maximum[np.isfinite(self.spatial_maximum)])
         return NOISE_SHARE * float(np.percentile(sizes, 99)) if len(sizes) else 0.0
 
+    @property
+    def sizes(self) -> NDArray[np.float64]:
+        """Return the size of the values that each channel's spatial means were computed from, (channels,)."""
+        there = np.where(np.isfinite(self.spatial_maximum), self.spatial_maximum, 0.0)
+        sizes: NDArray[np.float64] = np.abs(there).max(axis=0, initial=0.0).astype(np.float64)
+        return sizes
+
     def correlations(self) -> NDArray[np.float64]:
         """Return the correlation of all channels' spatial means, (channels, channels); NaN for constant channels.
 
@@ -138,8 +145,7 @@ class Sample:
             return np.full((self.spatial_mean.shape[1],) * 2, np.nan)
         centred = values - values.mean(axis=0)
         sizes = np.linalg.norm(centred, axis=0)
-        size = np.abs(self.spatial_maximum).max(axis=0, initial=0.0)  # the means were computed from such values
-        moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0), size))
+        moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0), self.sizes))
         units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=moves)
         correlations: NDArray[np.float64] = np.clip(np.round(units.T @ units, DECIMALS), -1.0, 1.0)
         return correlations

@@ -43,7 +43,7 @@ ATTRIBUTIONS = table_schema(
         field(
             "group_p",
             pa.float32(),
-            "share of normal clouds of one piece, with the same variances, that divide in two as well; null for fewer "
+            "share of clouds of one piece, as wide and as skewed, that divide in two as well; null for fewer "
             "than six examples",
         ),
         field("two_groups", pa.bool_(), "whether the examples are driven by two different sets of channels below"),

@@ -81,7 +81,8 @@ def shortfalls(config: RunConfig, result: Result) -> list[str]:
     lines = []
     if result.unreadable:
         were = "was" if result.unreadable == 1 else "were"
-        lines.append(f"{counted(result.unreadable, 'image')} could not be read and {were} left out: {status}")
+        unread = counted(result.unreadable, config.dataset.example)
+        lines.append(f"{unread} could not be read and {were} left out: {status}")
     if result.quarantined:
         are = "is" if result.quarantined == 1 else "are"
         lines.append(

@@ -49,6 +49,8 @@ class Factor:
     """Of positions."""
     before: int = 0
     """Of positions in the order BEHIND: how many others stand in front; 0 where that is not known."""
+    from_left: bool = False
+    """Of channels that weights from the left made of others: they may be learned queries, which keys were asked for."""
 
 
 Axis = tuple[Factor, ...]

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from network_atlas.models.axes.kinds import (
@@ -88,16 +90,28 @@ def product(left: str, right: str) -> Rule:
         first, second = known(arguments[left]), known(arguments[right])
         if first is not None and second is not None:
             outer = merged([first[:-2], second[:-2]], output.shape[:-2])
-            return (*outer, first[-2], second[-1])
+            return (*outer, _asked(first[-2], second[-1]), second[-1])
         if first is not None:
             made, others = _made(first[-1], first[:-1], output.shape[-1])
             return (*others, made)
         if second is not None:  # weights from the left mix what the second holds along its inner axis
             (mixed,) = lost((resized(second[-2], output.shape[-2]),))
-            return (*second[:-2], mixed, second[-1])
+            return (*second[:-2], tuple(replace(factor, from_left=True) for factor in mixed), second[-1])
         return None
 
     return rule
+
+
+def _asked(rows: Axis, columns: Axis) -> Axis:
+    """Return the rows' axis of a product of two activations: of learned queries, positions beside the values' channels.
+
+    Their product with the keys, (queries, positions), cannot be told from channels that weights from the left made of
+    others; its product with the values can.
+    """
+    asked, held = bool(rows) and all(factor.from_left for factor in rows), {factor.kind for factor in columns}
+    if not asked or Kind.CHANNEL not in held or any(factor.from_left for factor in columns):
+        return rows
+    return tuple(Factor(factor.size, Kind.POSITION, order=Order.LOST) for factor in rows)
 
 
 def linear(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
@@ -110,10 +124,15 @@ def linear(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
 
 
 def attention(arguments: Arguments, output: Tensor, known: Known) -> Axes | None:
-    """Return the axes of scaled_dot_product_attention: the query's positions, the value's features."""
+    """Return the axes of scaled_dot_product_attention: the query's positions, the value's features.
+
+    Learned queries are the same for all images; theirs are positions that the values' images and heads stand before.
+    """
     query, value = known(arguments["query"]), known(arguments["value"])
-    if query is None or value is None or len(query) != output.ndim:
+    if value is None or len(value) != output.ndim:
         return None  # also for further outputs, such as the sums that the backward pass needs
+    if query is None:
+        query = (*value[:-2], axis(output.shape[-2], Kind.POSITION, Order.LOST), ())
     return (*query[:-1], value[-1])
 
 

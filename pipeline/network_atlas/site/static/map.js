@@ -280,7 +280,7 @@
       cell.icon
         ? picture(`icons-${padded(cell.level.grid)}-${padded(number)}.jpg`, sheet, inside, `icon of ${cellName(cell)}`, "picture icon")
         : element("p", { className: "none", textContent: "This cell has no icon yet." }),
-      cell.icon && cell.percentile !== null ? element("p", { textContent: `The icon excites the cell's direction more than ${Number(cell.percentile.toPrecision(3))} % of sampled images.` }) : null,
+      cell.icon && cell.percentile !== null ? element("p", { textContent: `The icon excites the cell's direction more than ${cell.percentile >= 100 ? "all" : `${Number(cell.percentile.toPrecision(3))} % of`} sampled images.` }) : null,
       cell.status && cell.status !== "ok" ? element("p", { textContent: `The icon is ${cell.status}.` }) : null,
       elsewhere(),
       labels.length ? element("h3", { textContent: "Commonest labels" }) : null,

@@ -1,6 +1,6 @@
 """The JSON index of a checkpoint in several files: which files it names, and the same index with other names of files.
 
-index = parse_index(text)           # {} for a file that is none
+index = parse_index(text)           # {} for a file that is none; `read_index` says what is wrong with it
 part_names(index)                   # ['model-00001-of-00002.safetensors', ...]
 with_names(index, {'model-00001-of-00002.safetensors': 'other name', ...})
 """
@@ -18,14 +18,27 @@ WEIGHT_MAP = "weight_map"
 """Its entry from the names of weights to the names of the files that hold them, which lie beside it."""
 
 
+def read_index(text: bytes) -> dict[str, Any]:
+    """Return the content of an index. Raises ValueError, in words that follow a file's name, for other texts."""
+    try:
+        index = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("can't be read: it is cut short, or not a checkpoint") from error
+    names = index.get(WEIGHT_MAP) if isinstance(index, dict) else None
+    if not isinstance(names, dict) or not all(map(_is_beside, names.values())):
+        raise ValueError(
+            f"is JSON, but no index of a checkpoint in several files: that has a {WEIGHT_MAP!r} from the names of "
+            "weights to the names of files beside it"
+        )
+    return {**index}
+
+
 def parse_index(text: bytes) -> dict[str, Any]:
     """Return the content of an index; an empty one for other texts, which a run refuses in better words."""
     try:
-        index = json.loads(text)
+        return read_index(text)
     except ValueError:
         return {}
-    names = index.get(WEIGHT_MAP) if isinstance(index, dict) else None
-    return index if isinstance(names, dict) and all(map(_is_beside, names.values())) else {}
 
 
 def _is_beside(name: object) -> bool:

@@ -129,7 +129,7 @@ window.ATLAS = (() => {
     drawing.append(shape("line", { x1: 0, x2: 300, y1: y(0), y2: y(0), class: "axis" }));
     drawing.append(shape("polyline", { points: known.map(([step, score]) => `${x(step).toFixed(1)},${y(score).toFixed(1)}`).join(" ") }));
     return element("figure", { className: "curve-figure" }, drawing,
-      element("figcaption", { textContent: `The score as the model saw it, over ${number(last)} steps, from ${number(scores[0], 2)} to ${number(scores.at(-1), 3)}${falls ? ofFall : ""}` }));
+      element("figcaption", { textContent: `The score as the model saw it, over ${number(last)} steps, from ${number(scores[0], 2)} to ${number(scores.at(-1), 3)}${falls ? ofFall : ""}.` }));
   }
 
   return { element, shape, number, histogram, connectors, curve };

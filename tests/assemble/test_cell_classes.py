@@ -77,3 +77,9 @@ def test_of_one_image_or_none_nothing_is_said(count: int, logits: dict[str, np.n
     few = dict(list(logits.items())[:count])
     found = CellClasses(few, {"00": "00"}).of(["00"])
     assert (found.classes, found.chance) == ((), None)
+
+
+def test_of_a_cell_of_all_images_nothing_is_said_for_there_are_no_others(logits: dict[str, np.ndarray]) -> None:
+    classes = CellClasses(logits, itself(logits))
+    assert classes.of(sorted(logits)).classes == ()
+    assert classes.of(sorted(logits)[1:]).classes

@@ -60,7 +60,8 @@ class CellClasses:
         """Return the classes of the cell that holds these examples of the map."""
         images = {self._images[example] for example in examples}
         numbers = sorted(self._numbers[image] for image in images if image in self._numbers)
-        if not numbers or not self._values.shape[1]:
+        # A cell of all images is the mean of the map, from which all values are measured: only rounding would be left.
+        if not numbers or not self._values.shape[1] or len(numbers) == len(self._values):
             return Classes(classes=(), chance=None)
         values = np.nan_to_num(self._values[numbers].mean(axis=0), nan=-np.inf)
         chance = self._by_chance(len(numbers))

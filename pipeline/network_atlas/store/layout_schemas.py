@@ -121,7 +121,7 @@ ACTIVATION_ATLAS = table_schema(
             "classes",
             pa.list_(pa.struct(_CLASS)),
             "the five classes with the largest values, whether or not above class_by_chance; null where the model's "
-            "output is not selected, is no vector, or does not vary",
+            "output is not selected, is no vector, or does not vary, and where the cell holds all images of the map",
         ),
         field(
             "class_by_chance",

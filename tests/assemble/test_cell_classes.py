@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from network_atlas.assemble.cell_classes import EXCEEDED, PERMUTATIONS, CellClasses
+from network_atlas.assemble.cell_classes import CellClasses
+from network_atlas.stats.chance import EXCEEDED, PERMUTATIONS
 
 IMAGES, PLANTED = 60, 7
 """The first few images have a high logit of class 3, and their logits of class 5 are next."""

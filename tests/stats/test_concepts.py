@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from network_atlas.stats.chance import chance_level, sample_correlations, standardized
+from network_atlas.stats.chance import chance_level, sample_correlations
 from network_atlas.stats.classes import ClassSums
 from network_atlas.stats.concepts import Concept, correlations, membership, roc_auc, vocabulary
+from network_atlas.stats.constant import standardized
 from network_atlas.stats.moments import Moments
 from network_atlas.stats.tree import merge_tree
 

@@ -11,21 +11,18 @@ only where it is above what the best of all classes reaches by chance (permuted 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from network_atlas.stats.constant import is_constant
+from network_atlas.stats.chance import EXCEEDED, PERMUTATIONS
+from network_atlas.stats.constant import standardized
 
 CLASSES = 5
 """Classes that are kept of each cell, at most."""
-PERMUTATIONS = 199
-EXCEEDED = 2
-"""The threshold is the second largest of 199: images by chance are above it in one case of a hundred."""
-
 Logits = Float64[NDArray[np.float64], "images classes"]
 
 
@@ -53,7 +50,9 @@ class CellClasses:
                 views.setdefault(image, []).append(logits[example])
         self._images = dict(images)
         self._numbers = {image: number for number, image in enumerate(sorted(views))}
-        self._values = standardized([np.mean(views[image], axis=0, dtype=np.float64) for image in self._numbers])
+        rows = [np.mean(views[image], axis=0, dtype=np.float64) for image in self._numbers]
+        # With a standard deviation of 1, where `standardized` has a length of 1; NaN for classes that do not vary.
+        self._values: Logits = standardized(np.stack(rows)) * len(rows) ** 0.5 if rows else np.empty((0, 0))
         self._chance: NDArray[np.float64] = np.empty(0)
 
     def of(self, examples: Collection[str]) -> Classes:
@@ -75,18 +74,6 @@ class CellClasses:
             # One set of permutations serves all sizes; twice as many as asked for, as larger cells come later.
             self._chance = levels_by_chance(self._values, min(2 * count, len(self._values)))
         return float(self._chance[count - 1])
-
-
-def standardized(logits: Iterable[NDArray[np.float64]]) -> Logits:
-    """Return logits, (images, classes), with mean 0 and standard deviation 1 over the images; NaN for constant ones."""
-    rows = list(logits)
-    values: Logits = np.stack(rows) if rows else np.empty((0, 0))
-    if not len(values):
-        return values
-    moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0)))
-    centred = values - values.mean(axis=0)
-    units: Logits = np.divide(centred, centred.std(axis=0), out=np.full_like(centred, np.nan), where=moves)
-    return units
 
 
 def levels_by_chance(values: Logits, most: int) -> Float64[NDArray[np.float64], " sizes"]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from network_atlas.assemble.examples import Row
 from network_atlas.dataset.embeddings import Embeddings
-from network_atlas.stats.chance import chance_level_of_vectors, standardized
+from network_atlas.stats.chance import chance_level_of_vectors
+from network_atlas.stats.constant import standardized
 from network_atlas.stats.sample import DECIMALS
 from network_atlas.store.name_columns import DESCRIPTIONS
 

@@ -17,9 +17,10 @@ from network_atlas.assemble.examples import Row
 from network_atlas.dataset.hierarchy import Hierarchy
 from network_atlas.errors import counted
 from network_atlas.layers import LayerSpec
-from network_atlas.stats.chance import chance_level, sample_correlations, standardized
+from network_atlas.stats.chance import chance_level, sample_correlations
 from network_atlas.stats.classes import ClassSums
 from network_atlas.stats.concepts import Concept, correlations, membership, roc_auc, vocabulary
+from network_atlas.stats.constant import standardized
 from network_atlas.stats.merge import LayerScan
 from network_atlas.stats.sample import DECIMALS
 from network_atlas.store.name_columns import NAMES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.stats.constant import is_constant
+from network_atlas.stats.constant import standardized
 
 Floats = NDArray[np.float64]
 FEWEST_IMAGES = 10
@@ -17,17 +17,9 @@ def correlations(old: NDArray[np.floating], new: NDArray[np.floating]) -> Floats
 
     NaN for channels that are constant but for rounding.
     """
-    sides = [_standardized(np.asarray(values, np.float64)) for values in (old, new)]
+    sides = [standardized(np.asarray(values, np.float64)) for values in (old, new)]
     between: Floats = np.clip(sides[0].T @ sides[1], -1.0, 1.0)
     return between
-
-
-def _standardized(values: Floats) -> Floats:
-    centred = values - values.mean(axis=0)
-    sizes = np.linalg.norm(centred, axis=0)
-    moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0)))
-    units: Floats = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=moves & (sizes > 0))
-    return units
 
 
 def linear_cka(old: NDArray[np.floating], new: NDArray[np.floating]) -> float | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from network_atlas.stats.concepts import Concept, membership
-from network_atlas.stats.constant import is_constant
+from network_atlas.stats.constant import standardized
 
 Floats = NDArray[np.float64]
 
@@ -54,18 +54,6 @@ def chance_level_of_vectors(values: NDArray[np.floating], image_of: NDArray[np.i
         best.append(np.where(np.isnan(scores), -np.inf, scores).max(axis=0, initial=-np.inf))
     level: Floats = np.sort(np.array(best), axis=0)[-EXCEEDED]
     return np.where(np.isfinite(level), level, np.nan)
-
-
-def standardized(values: NDArray[np.floating], size: Floats | float = 0.0) -> Floats:
-    """Return values (examples, channels) with mean 0 and length 1 over the examples; NaN for constant channels.
-
-    `size`, (channels,), is that of the numbers that the values were computed from, where it is larger.
-    """
-    exact = values.astype(np.float64)
-    centred = exact - exact.mean(axis=0)
-    moves = ~np.asarray(is_constant(exact.min(axis=0), exact.max(axis=0), size))
-    units: Floats = np.divide(centred, np.linalg.norm(centred, axis=0), out=np.full_like(centred, np.nan), where=moves)
-    return units
 
 
 def _largest(units: Floats, labels: NDArray[np.int64], belongs: csr_array) -> Floats:

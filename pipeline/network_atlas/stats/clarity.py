@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.stats.chance import standardized
+from network_atlas.stats.constant import standardized
 from network_atlas.stats.sample import Sample
 
 Floats = NDArray[np.float64]

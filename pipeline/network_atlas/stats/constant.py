@@ -1,4 +1,7 @@
-"""When values differ by no more than they are rounded. Here alone, since whoever asks only this need not load Numba."""
+"""When values differ by no more than they are rounded, and values in units of how much they differ.
+
+Here alone, since whoever asks only this need not load Numba.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +29,16 @@ def is_constant(low: Floats | float, high: Floats | float, size: Floats | float 
     sizes = np.maximum(np.maximum(np.abs(low), np.abs(high)), size)
     constant: NDArray[np.bool_] | np.bool_ = np.subtract(high, low) <= ROUNDING * sizes
     return constant
+
+
+def standardized(values: NDArray[np.floating], size: Floats | float = 0.0) -> NDArray[np.float64]:
+    """Return values (examples, channels) with mean 0 and length 1 over the examples; NaN for constant channels.
+
+    `size`, (channels,), is that of the numbers that the values were computed from, where it is larger.
+    """
+    exact = values.astype(np.float64)
+    centred = exact - exact.mean(axis=0)
+    moves = ~np.asarray(is_constant(exact.min(axis=0), exact.max(axis=0), size))
+    lengths = np.linalg.norm(centred, axis=0)
+    units: NDArray[np.float64] = np.divide(centred, lengths, out=np.full_like(centred, np.nan), where=moves)
+    return units

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from network_atlas.stats.constant import is_constant
+from network_atlas.stats.constant import is_constant, standardized
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NOISE_SHARE = 0.01
@@ -140,13 +140,10 @@ class Sample:
         own ways.
         """
         # The same examples for all pairs, or the matrix would not be one of correlations.
-        values = self.spatial_mean[np.isfinite(self.spatial_mean).all(axis=1)].astype(np.float64)
+        values = self.spatial_mean[np.isfinite(self.spatial_mean).all(axis=1)]
         if len(values) < 2:
             return np.full((self.spatial_mean.shape[1],) * 2, np.nan)
-        centred = values - values.mean(axis=0)
-        sizes = np.linalg.norm(centred, axis=0)
-        moves = ~np.asarray(is_constant(values.min(axis=0), values.max(axis=0), self.sizes))
-        units = np.divide(centred, sizes, out=np.full_like(centred, np.nan), where=moves)
+        units = standardized(values, self.sizes)
         correlations: NDArray[np.float64] = np.clip(np.round(units.T @ units, DECIMALS), -1.0, 1.0)
         return correlations
 
